@@ -1,0 +1,1 @@
+//! Postern on Spin.

@@ -1,0 +1,2 @@
+//! The `postern` command line.
+fn main() {}
