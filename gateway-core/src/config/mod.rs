@@ -1,0 +1,27 @@
+//! From what users write to what runs, and every problem in between.
+//!
+//! `compile` reads a configuration and the files it includes, and finds every problem in one pass. It is a native tool
+//! behind the feature `compile`; what runs reads only the [`artefact`].
+//!
+//! ```text
+//! text ─▶ node.rs: one tree with places, whatever the format
+//!      ─▶ schema.rs: every wrong shape, from the schema that editors use
+//!      ─▶ written.rs: what the user wrote, as types
+//!      ─▶ compile.rs: what runs; the only file that sees both
+//!      ─▶ lint.rs: what is allowed but is hardly what was meant
+//!      ─▶ artefact
+//! ```
+
+#[cfg(feature = "compile")]
+mod pass;
+#[cfg(feature = "compile")]
+mod problem;
+#[cfg(feature = "compile")]
+mod source;
+
+#[cfg(feature = "compile")]
+pub use self::{
+    pass::{Compiled, Options, Runtime, compile, compile_with},
+    problem::{Problem, Severity, Span, WARNINGS, Warning},
+    source::{Disk, Files, Location, Source, Sources},
+};

@@ -1,0 +1,149 @@
+//! A problem in a configuration: what is wrong, where, and what to write instead.
+
+/// One thing that is wrong, or is hardly what was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The kind of problem, stable and in kebab-case: `unknown-field`.
+    pub code: &'static str,
+    /// Whether it stops the compilation.
+    pub severity: Severity,
+    /// Where it is.
+    pub at: Span,
+    /// The same place as a path in the tree: `routes[3].policies[0].headers`. Empty for the whole file.
+    pub path: String,
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Other places that the reader needs to see, each with what it is.
+    pub related: Vec<(Span, String)>,
+}
+
+impl Problem {
+    pub(super) fn error(code: &'static str, at: Span, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            at,
+            path: String::new(),
+            message: message.into(),
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    pub(super) fn warning(code: &'static str, at: Span, message: impl Into<String>) -> Self {
+        debug_assert!(
+            WARNINGS.iter().any(|warning| warning.code == code),
+            "{code} is not in the list of warnings"
+        );
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(code, at, message)
+        }
+    }
+
+    pub(super) fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    pub(super) fn related(mut self, at: Span, what: impl Into<String>) -> Self {
+        self.related.push((at, what.into()));
+        self
+    }
+}
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing can run until it is mended.
+    Error,
+    /// It runs, but is hardly what was meant; can be allowed by its code.
+    Warning,
+}
+
+/// A part of a file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span {
+    /// The file, as numbered by [`Sources`](super::Sources).
+    pub file: usize,
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl Span {
+    /// A part of this span, counted from its start.
+    pub(super) fn part(self, start: usize, end: usize) -> Self {
+        let start = (self.start + start).min(self.end);
+        Self {
+            file: self.file,
+            start,
+            end: (self.start + end).clamp(start, self.end),
+        }
+    }
+
+    pub(super) fn first_byte(self) -> Self {
+        Self {
+            end: self.end.min(self.start + 1),
+            ..self
+        }
+    }
+}
+
+/// A kind of warning, for `allow` and for the documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warning {
+    /// The code to allow it by.
+    pub code: &'static str,
+    /// What it warns of.
+    pub about: &'static str,
+}
+
+/// Every warning that can be allowed.
+pub const WARNINGS: &[Warning] = &[
+    Warning {
+        code: "unreachable-route",
+        about: "a route that can never match, because a better-ranked one always does",
+    },
+    Warning {
+        code: "tied-routes",
+        about: "two routes that could match one request, and only their order in the file decides",
+    },
+    Warning {
+        code: "unused-upstream",
+        about: "an upstream that no route forwards to",
+    },
+    Warning {
+        code: "unnormalised-path",
+        about: "a path in a form that no request has after normalisation",
+    },
+    Warning {
+        code: "cidr-host-bits",
+        about: "a range of addresses with bits set that the range ignores",
+    },
+    Warning {
+        code: "host-override",
+        about: "a `Host` for the upstream that the platform cannot send",
+    },
+    Warning {
+        code: "location-unavailable",
+        about: "a condition on the client's location where the platform does not know it",
+    },
+    Warning {
+        code: "websocket-unavailable",
+        about: "a route that asks for WebSockets where the platform has none",
+    },
+];
