@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The whole suite: `make test`. What the tests run on must be built; the Makefile sees to it.
+#
+#   scripts/test.sh [all|conformance]
+#
+# Goes on after a failure and ends with one line that counts everything.
+
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+cache=${POSTERN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=()
+
+main() {
+    case ${1:-all} in
+    all)
+        run cargo test --package gateway-core --all-features
+        run cargo test --package postern
+        # The conversions of the Workers adapter, inside Wasm, in Node.
+        run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
+            cargo test --package postern-cloudflare --target wasm32-unknown-unknown
+        run cargo test --package postern-tests
+        ;;
+    conformance)
+        run cargo test --package postern-tests --test contract --test fidelity
+        ;;
+    *)
+        echo "test.sh knows no suite '$1': all, conformance" >&2
+        exit 2
+        ;;
+    esac
+    report
+}
+
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@" 2>&1 | tee -a "$log"
+    [ "${PIPESTATUS[0]}" -eq 0 ] || failed+=("$*")
+}
+
+wasm_bindgen() {
+    printf '%s/tools/wasm-bindgen-cli-%s/bin' "$cache" \
+        "$(awk '$0 == "name = \"wasm-bindgen\"" { getline; gsub(/version = |"/, ""); print }' Cargo.lock)"
+}
+
+report() {
+    local command
+    printf '\n'
+    for command in ${failed[@]+"${failed[@]}"}; do printf 'failed: %s\n' "$command"; done
+    # `test result: ok. 12 passed; 0 failed; 1 ignored; …`, once for each test program.
+    awk '/^test result: / {
+            for (field = 1; field < NF; field++) {
+                if ($(field + 1) ~ /^passed/) passed += $field
+                if ($(field + 1) ~ /^failed/) broken += $field
+                if ($(field + 1) ~ /^ignored/) skipped += $field
+            }
+        }
+        END { printf "%d passed, %d failed, %d skipped\n", passed, broken, skipped; exit !passed }' "$log" || exit 1
+    [ ${#failed[@]} -eq 0 ]
+}
+
+main "$@"
