@@ -13,11 +13,15 @@
 //! ```
 
 #[cfg(feature = "compile")]
+mod node;
+#[cfg(feature = "compile")]
 mod pass;
 #[cfg(feature = "compile")]
 mod problem;
 #[cfg(feature = "compile")]
 mod source;
+#[cfg(feature = "compile")]
+mod syntax;
 
 #[cfg(feature = "compile")]
 pub use self::{
