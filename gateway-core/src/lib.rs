@@ -1,1 +1,29 @@
 //! The gateway itself: every decision, no IO.
+//!
+//! Read the modules in this order. [`gateway`] is the way of one request, top to bottom; [`http`] is what it handles;
+//! [`platform`] is all that it asks of the world.
+
+pub mod gateway;
+pub mod http;
+pub mod platform;
+
+pub mod route;
+
+pub mod policy;
+
+pub mod request;
+pub mod forward;
+pub mod upstream;
+
+pub mod answer;
+pub mod client;
+pub mod error;
+pub mod path;
+pub mod template;
+
+pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use gateway::{Gateway, Reply};
+pub use platform::Platform;

@@ -12,6 +12,8 @@
 //!      ─▶ artefact
 //! ```
 
+pub mod artefact;
+
 #[cfg(feature = "compile")]
 mod node;
 #[cfg(feature = "compile")]

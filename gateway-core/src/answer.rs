@@ -1,0 +1,84 @@
+//! Answers that need no upstream: redirects, fixed responses, and the automatic answer to `OPTIONS`.
+
+use crate::http::{Body, Headers, Response};
+use crate::template::{Scope, Template};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Sends the client somewhere else (RFC 9110 §15.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// The new place: a URL, or a path on the same host.
+    pub to: Template,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Whether the request's query is put behind it.
+    pub keep_query: bool,
+}
+
+impl Redirect {
+    /// The answer. What a client sends cannot make a path into another host: `//evil.example` loses a slash.
+    pub fn answer<S>(&self, scope: &Scope<'_>) -> Response<S> {
+        let mut location = self.to.render(scope);
+        if location.starts_with("//") || location.starts_with("/\\") {
+            location = format!("/{}", location.trim_start_matches(['/', '\\']));
+        }
+        if self.keep_query
+            && let Some(query) = scope.query
+        {
+            location.push(if location.contains('?') { '&' } else { '?' });
+            location.push_str(query);
+        }
+        let mut headers = Headers::new();
+        headers.set("location", location);
+        headers.set("content-length", "0");
+        Response { status: self.status, headers, body: Body::Bytes(Bytes::new()) }
+    }
+}
+
+/// Answers at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// Header fields, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, Template)>,
+    /// The body; `None` where the status allows none (RFC 9110 §6.4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Template>,
+}
+
+impl Respond {
+    /// The answer, with its `Content-Length`.
+    pub fn answer<S>(&self, scope: &Scope<'_>) -> Response<S> {
+        let mut headers = Headers::new();
+        for (name, value) in &self.headers {
+            headers.append(name, value.render(scope));
+        }
+        let body = match &self.body {
+            Some(body) => {
+                let body = Bytes::from(body.render(scope));
+                if !headers.contains("content-type") {
+                    headers.set("content-type", "text/plain; charset=utf-8");
+                }
+                headers.set("content-length", body.len().to_string());
+                Body::Bytes(body)
+            }
+            None => {
+                if !matches!(self.status, 204 | 304) {
+                    headers.set("content-length", "0");
+                }
+                Body::Empty
+            }
+        };
+        Response { status: self.status, headers, body }
+    }
+}
+
+/// What `OPTIONS` is answered where no route takes it itself (RFC 9110 §9.3.7).
+pub fn options<S>(allow: &[String]) -> Response<S> {
+    let mut headers = Headers::new();
+    headers.set("allow", allow.join(", "));
+    Response { status: 204, headers, body: Body::Empty }
+}

@@ -1,0 +1,132 @@
+//! The compiled configuration: one block of bytes that travels beside the Wasm and is read in place.
+//!
+//! ```text
+//! "POSTERN" 0x00 · format version · then three sections, each as offset and length:
+//!   globals   JSON: what the whole gateway shares, decoded when it is loaded
+//!   index     the frozen route index (route/index.rs), never decoded
+//!   records   one JSON text per route (route/mod.rs), decoded when the route is first considered
+//! ```
+//!
+//! Numbers are little-endian `u32`. Nothing else is promised: the tool that writes the block and the Wasm that reads it
+//! are of the same version, and the version says so where they are not.
+
+use crate::client::Cidr;
+use crate::forward::ForwardedFields;
+use crate::request::Limits;
+use crate::template::Reference;
+use crate::upstream::Upstream;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the whole gateway shares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Globals {
+    /// Peers whose word on the client counts.
+    pub trusted_proxies: Vec<Cidr>,
+    /// How the upstream is told of the client.
+    pub forwarded: ForwardedFields,
+    /// The name in `Via`.
+    pub via: String,
+    /// Whether a host that no route knows is answered 421 instead of 404.
+    pub misdirected: bool,
+    /// What is taken at most.
+    pub limits: Limits,
+    /// Every upstream; routes refer to them by place.
+    pub upstreams: Vec<Upstream>,
+    /// Every value of the platform's that the configuration refers to.
+    pub references: Vec<Reference>,
+    /// The cargo features that the gateway needs to have been built with.
+    pub features: Vec<String>,
+}
+
+/// The sections of a compiled configuration.
+#[derive(Debug, Clone)]
+pub struct Artefact {
+    /// JSON of [`Globals`].
+    pub globals: Bytes,
+    /// For [`crate::route::Routes`].
+    pub index: Bytes,
+    /// For [`crate::route::Routes`].
+    pub records: Bytes,
+}
+
+/// Why a block of bytes is not a compiled configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It does not begin as one does.
+    NotAnArtefact,
+    /// It was written by another version of the tool.
+    Version(u32),
+    /// It ends too early.
+    Truncated,
+    /// Its shared part cannot be decoded.
+    Globals(String),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::NotAnArtefact => {
+                f.write_str("this is not a compiled configuration; make one with `postern compile`")
+            }
+            Unreadable::Version(version) => write!(
+                f,
+                "the configuration was compiled in format {version}, this gateway reads format {VERSION}; compile it with the \
+                 tool of the same version"
+            ),
+            Unreadable::Truncated => f.write_str("the compiled configuration ends too early; compile it again"),
+            Unreadable::Globals(why) => {
+                write!(f, "the compiled configuration cannot be decoded ({why}); compile it again")
+            }
+        }
+    }
+}
+
+const MAGIC: [u8; 8] = *b"POSTERN\0";
+const VERSION: u32 = 1;
+const HEADER: usize = MAGIC.len() + 4 + 3 * 8;
+
+impl Artefact {
+    /// Packs the sections.
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER + self.globals.len() + self.index.len() + self.records.len() + 8);
+        out.extend(MAGIC);
+        out.extend(VERSION.to_le_bytes());
+        let mut start = HEADER;
+        for section in [&self.globals, &self.index, &self.records] {
+            start = start.next_multiple_of(4);
+            for number in [start, section.len()] {
+                out.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
+            }
+            start += section.len();
+        }
+        for section in [&self.globals, &self.index, &self.records] {
+            out.resize(out.len().next_multiple_of(4), 0);
+            out.extend_from_slice(section);
+        }
+        out
+    }
+
+    /// Finds the sections; copies and decodes nothing.
+    pub fn read(bytes: &Bytes) -> Result<Self, Unreadable> {
+        let Some(rest) = bytes.strip_prefix(&MAGIC) else { return Err(Unreadable::NotAnArtefact) };
+        let (words, _) = rest.as_chunks::<4>();
+        let word = |at: usize| words.get(at).map(|word| u32::from_le_bytes(*word)).ok_or(Unreadable::Truncated);
+        match word(0)? {
+            VERSION => {}
+            other => return Err(Unreadable::Version(other)),
+        }
+        let section = |at: usize| {
+            let (start, length) = (word(at)? as usize, word(at + 1)? as usize);
+            let end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(Unreadable::Truncated)?;
+            Ok(bytes.slice(start..end))
+        };
+        Ok(Self { globals: section(1)?, index: section(3)?, records: section(5)? })
+    }
+
+    /// Decodes the shared part.
+    pub fn globals(&self) -> Result<Globals, Unreadable> {
+        serde_json::from_slice(&self.globals).map_err(|error| Unreadable::Globals(error.to_string()))
+    }
+}

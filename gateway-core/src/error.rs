@@ -1,0 +1,141 @@
+//! Refusals and failures, and the problem details (RFC 9457) that clients get to see of them.
+
+use crate::http::{Body, Headers, Response};
+use crate::path;
+use crate::platform::FetchError;
+use bytes::Bytes;
+
+/// Why a request got no answer from where it wanted to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// 400: the request target cannot be read in one way only.
+    BadTarget(path::Invalid),
+    /// 400: `Host` is missing, repeated or malformed, or holds user information.
+    BadHost,
+    /// 400: the message's framing is ambiguous.
+    BadFraming,
+    /// 400: the method is not a token.
+    BadMethod,
+    /// 404: no route takes this request.
+    NoRoute,
+    /// 421: no route knows this host.
+    UnknownHost,
+    /// 405: there are routes for this, but not with this method.
+    MethodNotAllowed {
+        /// The methods that would be taken, for `Allow`.
+        allow: Vec<String>,
+    },
+    /// 413: the body is longer than the route takes.
+    BodyTooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// 414: the target is longer than the gateway takes.
+    TargetTooLong {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// 417: an expectation other than `100-continue`.
+    ExpectationFailed,
+    /// 431: more header fields, or more bytes of them, than the gateway takes.
+    HeadersTooLarge,
+    /// 501: CONNECT and TRACE are not for gateways.
+    MethodNotImplemented,
+    /// 499 in the log; nobody is there to read it.
+    ClientGone,
+    /// 500: the gateway itself is at fault.
+    Internal {
+        /// For the log only.
+        reason: String,
+    },
+    /// 502: no connection to the upstream, or one that broke off.
+    UpstreamFailed(FetchError),
+    /// 504: the upstream did not answer in time.
+    UpstreamTimeout,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The client should change the request.
+    Client,
+    /// The gateway or its configuration.
+    Gateway,
+    /// The upstream.
+    Upstream,
+}
+
+impl Error {
+    /// The status, the stable code that ends the problem's `type`, its title, and whose fault it is.
+    pub fn kind(&self) -> (u16, &'static str, &'static str, Blame) {
+        use Blame::{Client, Gateway, Upstream};
+        match self {
+            Error::BadTarget(_) => (400, "bad-target", "Bad request target", Client),
+            Error::BadHost => (400, "bad-host", "Bad host", Client),
+            Error::BadFraming => (400, "bad-framing", "Bad message framing", Client),
+            Error::BadMethod => (400, "bad-method", "Bad method", Client),
+            Error::NoRoute => (404, "no-route", "No route", Client),
+            Error::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed", Client),
+            Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
+            Error::TargetTooLong { .. } => (414, "target-too-long", "Target too long", Client),
+            Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
+            Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
+            Error::HeadersTooLarge => (431, "headers-too-large", "Header fields too large", Client),
+            Error::ClientGone => (499, "client-gone", "Client gone", Client),
+            Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
+            Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
+            Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
+            Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
+        }
+    }
+
+    /// One sentence for the client, which tells nothing of what is behind the gateway.
+    fn detail(&self) -> String {
+        match self {
+            Error::BadTarget(invalid) => invalid.to_string(),
+            Error::BadHost => "The request needs one well-formed Host without user information.".into(),
+            Error::BadFraming => {
+                "Content-Length is malformed, repeated with another value, or beside Transfer-Encoding.".into()
+            }
+            Error::BadMethod => "The method is not a token.".into(),
+            Error::NoRoute => "No route takes this request.".into(),
+            Error::UnknownHost => "This gateway does not answer for this host.".into(),
+            Error::MethodNotAllowed { allow } => format!("This takes {}.", allow.join(", ")),
+            Error::BodyTooLarge { limit } => format!("The body is longer than the {limit} bytes taken here."),
+            Error::TargetTooLong { limit } => {
+                format!("The request target is longer than the {limit} bytes taken here.")
+            }
+            Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
+            Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
+            Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
+            Error::ClientGone => "The request broke off.".into(),
+            Error::Internal { .. } => "The gateway could not handle the request.".into(),
+            Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
+            Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+        }
+    }
+
+    /// The problem details, as `application/problem+json`.
+    pub fn into_response<S>(self, request_id: &str) -> Response<S> {
+        let (status, code, title, _) = self.kind();
+        let body = serde_json::json!({
+            "type": format!("{TYPE}{code}"),
+            "title": title,
+            "status": status,
+            "detail": self.detail(),
+            "request_id": request_id,
+        });
+        let body = Bytes::from(body.to_string());
+        let mut headers = Headers::new();
+        headers.set("content-type", "application/problem+json");
+        headers.set("cache-control", "no-store");
+        headers.set("content-length", body.len().to_string());
+        if let Error::MethodNotAllowed { allow } = &self {
+            headers.set("allow", allow.join(", "));
+        }
+        Response { status, headers, body: Body::Bytes(body) }
+    }
+}
+
+/// What every problem's `type` begins with; `docs/problems.md` lists them.
+pub const TYPE: &str = "urn:postern:problem:";

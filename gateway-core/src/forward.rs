@@ -1,0 +1,194 @@
+//! Turns a client's request into the one that an upstream is sent.
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::http::{Headers, list};
+use crate::path;
+use crate::request::Line;
+use crate::template::{Scope, Template};
+use crate::upstream::{HostHeader, Timeouts};
+use serde::{Deserialize, Serialize};
+
+/// Hands requests to an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// The place in the list of upstreams.
+    pub upstream: u32,
+    /// What becomes of the path.
+    #[serde(default, skip_serializing_if = "PathChange::is_none")]
+    pub path: PathChange,
+    /// Which `Host` is sent; `None` leaves it to the upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostHeader>,
+    /// Timeouts of this route; `None` leaves them to the upstream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// Whether `Upgrade: websocket` is handed on.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub websocket: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What becomes of the path on its way to the upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathChange {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// A prefix of whole segments is cut off, another put in front; either may be empty.
+    Prefix {
+        /// Cut off where the path has it.
+        strip: String,
+        /// Put in front.
+        add: String,
+    },
+    /// Made anew.
+    Rewrite(Template),
+}
+
+impl PathChange {
+    fn is_none(&self) -> bool {
+        *self == PathChange::Keep
+    }
+
+    /// The upstream's path. A rewritten path is normalised again, since pieces that are harmless apart may form `..`.
+    pub fn apply(&self, scope: &Scope<'_>) -> Result<String, Error> {
+        match self {
+            PathChange::Keep => Ok(scope.path.to_owned()),
+            PathChange::Prefix { strip, add } => {
+                let rest = strip_prefix(scope.path, strip).unwrap_or(scope.path);
+                let mut path = String::with_capacity(add.len() + rest.len() + 1);
+                path.push_str(add.trim_end_matches('/'));
+                if !rest.starts_with('/') {
+                    path.push('/');
+                }
+                path.push_str(rest);
+                Ok(path)
+            }
+            PathChange::Rewrite(template) => {
+                let path = template.render(scope);
+                let path = path::normalise(&path).map_err(Error::BadTarget)?;
+                Ok(path.into_owned())
+            }
+        }
+    }
+
+    /// What was cut off, for `X-Forwarded-Prefix`.
+    fn stripped<'a>(&'a self, path: &str) -> Option<&'a str> {
+        match self {
+            PathChange::Prefix { strip, .. } if !strip.is_empty() && strip_prefix(path, strip).is_some() => Some(strip),
+            PathChange::Prefix { .. } | PathChange::Keep | PathChange::Rewrite(_) => None,
+        }
+    }
+}
+
+fn strip_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(prefix.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// Which fields tell the upstream about the client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`, and `-Prefix` where a prefix was cut off.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both.
+    Both,
+    /// Neither.
+    None,
+}
+
+/// Writes `Via` and the fields about the client. What a client wrote there itself is kept only where its peer is trusted.
+pub fn announce(
+    headers: &mut Headers,
+    line: &Line,
+    client: &Client,
+    peer: Option<std::net::IpAddr>,
+    change: &PathChange,
+    fields: ForwardedFields,
+    pseudonym: &str,
+) {
+    // RFC 9110 §7.6.3. The protocol version of the client's side is known to the platform only.
+    headers.append("via", format!("1.1 {pseudonym}"));
+    let (x_forwarded, forwarded) = match fields {
+        ForwardedFields::XForwarded => (true, false),
+        ForwardedFields::Forwarded => (false, true),
+        ForwardedFields::Both => (true, true),
+        ForwardedFields::None => (false, false),
+    };
+    if x_forwarded {
+        let hop = peer.map(|peer| peer.to_string()).unwrap_or_default();
+        chain(headers, "x-forwarded-for", &hop, client.through_trusted);
+        let first = |headers: &mut Headers, name: &str, value: &str| {
+            if !(client.through_trusted && headers.contains(name)) {
+                headers.set(name, value);
+            }
+        };
+        first(headers, "x-forwarded-proto", line.scheme.as_str());
+        first(headers, "x-forwarded-host", &line.authority);
+        match change.stripped(&line.path) {
+            Some(prefix) => chain(headers, "x-forwarded-prefix", prefix, client.through_trusted),
+            None if client.through_trusted => {}
+            None => headers.remove("x-forwarded-prefix"),
+        }
+    } else {
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"] {
+            headers.remove(name);
+        }
+    }
+    // Others of the family that origins are known to believe.
+    if !client.through_trusted {
+        for name in ["x-forwarded-port", "x-forwarded-server", "x-real-ip", "x-forwarded-scheme", "x-forwarded-ssl"] {
+            headers.remove(name);
+        }
+    }
+    if forwarded {
+        let node = match peer {
+            Some(std::net::IpAddr::V4(v4)) => v4.to_string(),
+            Some(std::net::IpAddr::V6(v6)) => format!("\"[{v6}]\""),
+            None => "unknown".to_owned(),
+        };
+        let element = format!("for={node};host=\"{}\";proto={}", line.authority, line.scheme);
+        chain(headers, "forwarded", &element, client.through_trusted);
+    } else {
+        headers.remove("forwarded");
+    }
+}
+
+/// One value, behind those that trusted hops have written.
+fn chain(headers: &mut Headers, name: &str, value: &str, keep: bool) {
+    let before: Vec<&str> = if keep { list(headers, name).collect() } else { Vec::new() };
+    if value.is_empty() && before.is_empty() {
+        return headers.remove(name);
+    }
+    let all: Vec<&str> = before.into_iter().chain((!value.is_empty()).then_some(value)).collect();
+    let value = all.join(", ");
+    headers.set(name, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_cut_by_whole_segments() {
+        for (path, prefix, rest) in [
+            ("/files/a", "/files", Some("/a")),
+            ("/files/a", "/files/", Some("/a")),
+            ("/files", "/files", Some("")),
+            ("/filesystem", "/files", None),
+            ("/files//evil.example", "/files", Some("//evil.example")),
+            ("/a", "/", Some("/a")),
+        ] {
+            assert_eq!(strip_prefix(path, prefix), rest, "{path} {prefix}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The way of one request, top to bottom.
+
+use crate::answer::{self, Redirect, Respond};
+use crate::config::artefact::{Artefact, Globals, Unreadable};
+use crate::error::{Blame, Error};
+use crate::forward::{self, Forward};
+use crate::http::{Body, Incoming, Response};
+use crate::platform::{Call, FetchError, Platform};
+use crate::policy::Policy;
+use crate::request::{Request, strip_hop_by_hop};
+use crate::route::{Found, Matched, Routes};
+use crate::template::{Reference, Scope, Settings};
+use crate::upstream::{self, HostHeader, Pool};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A loaded configuration that answers requests.
+#[derive(Debug)]
+pub struct Gateway {
+    globals: Globals,
+    settings: Settings,
+    routes: Routes<Plan>,
+    upstreams: Vec<Pool>,
+}
+
+/// What a route does with its requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// In written order.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Policy>,
+    /// How many bytes a request's body may have; `None`: no limit.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub body_limit: Option<u64>,
+    /// Where the answer comes from.
+    #[serde(rename = "a")]
+    pub action: Action,
+}
+
+/// Where the answer comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// From an upstream.
+    Forward(Forward),
+    /// From elsewhere: the client goes there.
+    Redirect(Redirect),
+    /// From here.
+    Respond(Respond),
+}
+
+/// A response, always, and what is left to do when it has been sent.
+#[derive(Debug)]
+pub struct Reply<S> {
+    /// For the client.
+    pub response: Response<S>,
+    /// For the log, where something went wrong that the client is not to blame for.
+    pub notes: Vec<Note>,
+}
+
+/// A line for the log, written as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// The problem's code.
+    pub problem: &'static str,
+    /// The status that the client got.
+    pub status: u16,
+    /// Stands in the problem details too.
+    pub request_id: String,
+    /// The route that was taken.
+    pub route: Option<String>,
+    /// What happened, in words that are not for the client.
+    pub detail: String,
+}
+
+/// Why a gateway could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoadError {
+    /// The bytes are not a compiled configuration of this version.
+    Unreadable(Unreadable),
+    /// The platform has no value under these names.
+    Missing(Vec<Reference>),
+    /// The configuration needs features that this gateway was built without.
+    Features(Vec<String>),
+    /// A target's URL, with its references filled in, is not one.
+    Target(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Unreadable(unreadable) => unreadable.fmt(f),
+            LoadError::Missing(references) => {
+                let names: Vec<_> = references.iter().map(ToString::to_string).collect();
+                write!(f, "the platform has no value for {}; set it as a secret or variable", names.join(", "))
+            }
+            LoadError::Features(features) => {
+                write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
+            }
+            LoadError::Target(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Gateway {
+    /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
+    /// share; routes are decoded when they are first considered.
+    pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
+        let globals = artefact.globals().map_err(LoadError::Unreadable)?;
+        let lacking: Vec<_> =
+            globals.features.iter().filter(|feature| !FEATURES.contains(&feature.as_str())).cloned().collect();
+        if !lacking.is_empty() {
+            return Err(LoadError::Features(lacking));
+        }
+        let mut known = Settings::new();
+        let mut missing = Vec::new();
+        for reference in &globals.references {
+            match settings(reference) {
+                Some(value) => drop(known.insert(reference.clone(), value)),
+                None => missing.push(reference.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            return Err(LoadError::Missing(missing));
+        }
+        let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
+        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let routes = Routes::new(artefact.index, artefact.records);
+        Ok(Self { globals, settings: known, routes, upstreams })
+    }
+
+    /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
+    pub fn references(artefact: &Bytes) -> Result<Vec<Reference>, LoadError> {
+        let globals = Artefact::read(artefact).and_then(|artefact| artefact.globals());
+        Ok(globals.map_err(LoadError::Unreadable)?.references)
+    }
+
+    /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
+    pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+        let peer = incoming.peer.address;
+        let (request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
+            Ok(read) => read,
+            Err(error) => return Reply::refuse(platform, error),
+        };
+        match self.routes.find(&request.head()) {
+            Found::Route(matched) => self.follow(platform, matched, request, body, peer).await,
+            Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
+                Reply::answer(answer::options(&allow))
+            }
+            Found::MethodNotAllowed(allow) => Reply::refuse(platform, Error::MethodNotAllowed { allow }),
+            Found::UnknownHost if self.globals.misdirected => Reply::refuse(platform, Error::UnknownHost),
+            Found::UnknownHost | Found::NoRoute => Reply::refuse(platform, Error::NoRoute),
+        }
+    }
+
+    /// Policies in written order, the action, the same policies in reverse.
+    async fn follow<P: Platform>(
+        &self,
+        platform: &P,
+        matched: Matched<Plan>,
+        request: Request,
+        body: Body<P::Stream>,
+        peer: Option<IpAddr>,
+    ) -> Reply<P::Stream> {
+        let Request { line, mut headers, client, upgrade, content_length } = request;
+        let plan = &matched.route.then;
+        let scope = Scope {
+            method: &line.method,
+            host: &line.host,
+            path: &line.path,
+            query: line.query.as_deref(),
+            client: &client,
+            route: &matched.route.name,
+            parameters: matched.parameters(&line.path),
+            settings: &self.settings,
+        };
+        for policy in &plan.policies {
+            policy.on_request(&mut headers, &scope);
+        }
+        let mut reply = match &plan.action {
+            Action::Redirect(redirect) => Reply::answer(redirect.answer(&scope)),
+            Action::Respond(respond) => Reply::answer(respond.answer(&scope)),
+            Action::Forward(forward) => {
+                let request = Request { line: line.clone(), headers, client: client.clone(), upgrade, content_length };
+                match self.forward(platform, forward, plan.body_limit, request, body, peer, &scope).await {
+                    Ok(response) => Reply::answer(response),
+                    Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
+                }
+            }
+        };
+        for policy in plan.policies.iter().rev() {
+            policy.on_response(&mut reply.response.headers, &scope);
+        }
+        reply
+    }
+
+    /// Sends the request on, and takes from the response what was meant for this hop only.
+    #[allow(clippy::too_many_arguments)] // Each is a different fact of the one request.
+    async fn forward<P: Platform>(
+        &self,
+        platform: &P,
+        forward: &Forward,
+        body_limit: Option<u64>,
+        request: Request,
+        body: Body<P::Stream>,
+        peer: Option<IpAddr>,
+        scope: &Scope<'_>,
+    ) -> Result<Response<P::Stream>, (Error, String)> {
+        let quiet = |error: Error| (error, String::new());
+        let Request { line, mut headers, client, upgrade, content_length } = request;
+        if let (Some(limit), Some(length)) = (body_limit, content_length)
+            && length > limit
+        {
+            return Err(quiet(Error::BodyTooLarge { limit }));
+        }
+        let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
+            let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
+            return Err((Error::Internal { reason: reason.clone() }, reason));
+        };
+        let mut target = forward.path.apply(scope).map_err(quiet)?;
+        if let Some(query) = &line.query {
+            target.push('?');
+            target.push_str(query);
+        }
+        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
+        if !upgrade {
+            headers.remove("upgrade");
+        }
+        let Globals { forwarded, via, .. } = &self.globals;
+        forward::announce(&mut headers, &line, &client, peer, &forward.path, *forwarded, via);
+        let host = match forward.host.as_ref().unwrap_or(&pool.upstream.host) {
+            HostHeader::Target => None,
+            HostHeader::Keep => Some(line.authority.as_str()),
+            HostHeader::Fixed(host) => Some(host.as_str()),
+        };
+        let call = Call {
+            method: line.method.clone(),
+            scheme: line.scheme,
+            authority: String::new(),
+            target,
+            host: None,
+            headers,
+            body,
+            // A declared length has been checked; the platform holds the sender to it.
+            body_limit: if content_length.is_some() { None } else { body_limit },
+            timeout: Duration::ZERO,
+            upgrade,
+        };
+        let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        let sent = upstream::send(platform, pool, timeouts, call, host).await;
+        let mut response = sent.map_err(|failure| {
+            let error = match failure.error {
+                FetchError::Timeout => Error::UpstreamTimeout,
+                FetchError::BodyTooLarge => Error::BodyTooLarge { limit: body_limit.unwrap_or_default() },
+                FetchError::ClientGone => Error::ClientGone,
+                error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => {
+                    Error::UpstreamFailed(error)
+                }
+            };
+            (error, format!("upstream `{}`: {}", pool.upstream.name, failure.detail))
+        })?;
+        if response.status != 101 {
+            strip_hop_by_hop(&mut response.headers);
+            response.headers.remove("upgrade");
+        }
+        Ok(response)
+    }
+
+    /// The routes, for tools that explain.
+    pub fn routes(&self) -> &Routes<Plan> {
+        &self.routes
+    }
+
+    /// The upstreams, by the places that routes name.
+    pub fn upstreams(&self) -> &[Pool] {
+        &self.upstreams
+    }
+
+    /// What the whole gateway shares.
+    pub fn globals(&self) -> &Globals {
+        &self.globals
+    }
+}
+
+const FEATURES: &[&str] = if cfg!(feature = "regex") { &["regex"] } else { &[] };
+
+impl<S> Reply<S> {
+    fn answer(response: Response<S>) -> Self {
+        Self { response, notes: Vec::new() }
+    }
+
+    /// A refusal that happened before any route was found.
+    pub fn refuse<P: Platform<Stream = S>>(platform: &P, error: Error) -> Self {
+        Self::fail(platform, error, None, String::new())
+    }
+
+    /// A problem for the client, and a note for the log where the client is not to blame.
+    pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
+        let request_id = format!("{:016x}{:016x}", platform.random(), platform.random());
+        let (status, problem, _, blame) = error.kind();
+        let note = match blame {
+            Blame::Client => None,
+            Blame::Gateway | Blame::Upstream => {
+                Some(Note { problem, status, request_id: request_id.clone(), route: route.map(str::to_owned), detail })
+            }
+        };
+        Self { response: error.into_response(&request_id), notes: note.into_iter().collect() }
+    }
+}

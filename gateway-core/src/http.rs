@@ -1,0 +1,308 @@
+//! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
+
+use bytes::Bytes;
+use std::fmt;
+
+/// A request as an adapter received it. Nothing in it has been checked.
+#[derive(Debug)]
+pub struct Incoming<S> {
+    /// The method's token, in the spelling received.
+    pub method: String,
+    /// `http` or `https`: how the client reached the platform.
+    pub scheme: Scheme,
+    /// The `Host` field's value, or HTTP/2's `:authority`; empty when there was none.
+    pub authority: String,
+    /// Path and query exactly as received, before any normalisation (`/a/../b?x=1`).
+    pub target: String,
+    /// The header fields, in order, hop-by-hop fields included where the platform shows them.
+    pub headers: Headers,
+    /// The body, unread.
+    pub body: Body<S>,
+    /// What the platform knows of the sender.
+    pub peer: Peer,
+}
+
+/// What the platform knows of the connection's other end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// The address of the connection's other end.
+    pub address: Option<std::net::IpAddr>,
+    /// ISO 3166-1 alpha-2 code of the country (upper case), where the platform tells.
+    pub country: Option<String>,
+    /// The platform's name of the data centre that took the request (`FRA`), where it tells.
+    pub data_centre: Option<String>,
+}
+
+/// A response on its way to the client, or one that an upstream gave.
+#[derive(Debug)]
+pub struct Response<S> {
+    /// The status code, 101 to 599.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Headers,
+    /// The body, unread.
+    pub body: Body<S>,
+}
+
+/// `http` or `https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A body that the core hands on without reading it.
+#[derive(Debug)]
+pub enum Body<S> {
+    /// No body at all (not a body of no bytes that is still being framed).
+    Empty,
+    /// A body that is in memory.
+    Bytes(Bytes),
+    /// The platform's own stream; its bytes never enter the core.
+    Stream(S),
+}
+
+impl<S> Body<S> {
+    /// The same body once more, for another attempt. A stream can be sent only once.
+    pub fn replay(&self) -> Option<Self> {
+        match self {
+            Body::Empty => Some(Body::Empty),
+            Body::Bytes(bytes) => Some(Body::Bytes(bytes.clone())),
+            Body::Stream(_) => None,
+        }
+    }
+}
+
+/// Header fields: the block as received, and the edits made since.
+///
+/// Values are the bytes of the wire (RFC 9110 §5.5), names are lower case. The platform keeps its own header object and
+/// applies [`Headers::edits`] to it, so that bytes, order and repeated lines of what nobody touched stay exact.
+#[derive(Debug, Clone, Default)]
+pub struct Headers {
+    text: Vec<u8>,
+    fields: Vec<Field>,
+    edits: Vec<Recorded>,
+}
+
+/// One change to a header block, in the order in which it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// Every line of this name goes, one line comes.
+    Set(&'a str, &'a [u8]),
+    /// One line more.
+    Append(&'a str, &'a [u8]),
+    /// Every line of this name goes.
+    Remove(&'a str),
+}
+
+impl Headers {
+    /// An empty block. Everything in it will be an edit.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a block of lines `name NUL value LF`, as an adapter packs them. Names are brought to lower case; a line
+    /// without NUL, or whose name is not ASCII, is not a field and is skipped.
+    pub fn from_block(mut text: Vec<u8>) -> Self {
+        let mut fields = Vec::with_capacity(16);
+        let mut start = 0;
+        while let Some(length) = text[start..].iter().position(|&b| b == b'\n') {
+            let end = start + length;
+            if let Some(name) = text[start..end].iter().position(|&b| b == 0)
+                && text[start..start + name].is_ascii()
+            {
+                text[start..start + name].make_ascii_lowercase();
+                fields.push(Field { name: (start, start + name), value: (start + name + 1, end), live: true });
+            }
+            start = end + 1;
+        }
+        Self { text, fields, edits: Vec::new() }
+    }
+
+    /// Adds a field as received, without recording an edit: for adapters that read fields one by one.
+    pub fn receive(&mut self, name: &str, value: &[u8]) {
+        let field = self.write(name, value);
+        self.fields.push(field);
+    }
+
+    /// The first line of this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        let found = self.fields.iter().find(|field| field.live && self.is_named(field, name))?;
+        Some(self.slice(found.value))
+    }
+
+    /// The first line of this name, where it is readable text (ASCII or UTF-8).
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// Every line of this name, in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| field.live && self.is_named(field, name))
+            .map(|field| self.slice(field.value))
+    }
+
+    /// Whether there is a line of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Every line, in order: lower-case name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().filter(|field| field.live).map(|field| (self.name(field.name), self.slice(field.value)))
+    }
+
+    /// Replaces every line of this name by one. The value must not hold CR, LF or NUL; they become spaces (RFC 9110 §5.5).
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        self.clear(name);
+        let field = self.write(name, value.as_ref());
+        self.fields.push(field);
+        self.edits.push(Recorded::Set(field));
+    }
+
+    /// Adds one line.
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let field = self.write(name, value.as_ref());
+        self.fields.push(field);
+        self.edits.push(Recorded::Append(field));
+    }
+
+    /// Removes every line of this name. Removing what is not there is no edit.
+    pub fn remove(&mut self, name: &str) {
+        if self.clear(name) {
+            let field = self.write(name, b"");
+            self.edits.push(Recorded::Remove(field));
+        }
+    }
+
+    /// What has been changed since the block was received, in order.
+    pub fn edits(&self) -> impl ExactSizeIterator<Item = Edit<'_>> {
+        self.edits.iter().map(|edit| match *edit {
+            Recorded::Set(field) => Edit::Set(self.name(field.name), self.slice(field.value)),
+            Recorded::Append(field) => Edit::Append(self.name(field.name), self.slice(field.value)),
+            Recorded::Remove(field) => Edit::Remove(self.name(field.name)),
+        })
+    }
+
+    /// How many lines there are and how many bytes they take as HTTP/1.1 writes them (`name: value CRLF`).
+    pub fn size(&self) -> (usize, usize) {
+        self.iter().fold((0, 0), |(lines, bytes), (name, value)| (lines + 1, bytes + name.len() + value.len() + 4))
+    }
+
+    fn is_named(&self, field: &Field, name: &str) -> bool {
+        self.slice(field.name).eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn clear(&mut self, name: &str) -> bool {
+        let mut found = false;
+        for field in &mut self.fields {
+            if field.live && self.text[field.name.0..field.name.1].eq_ignore_ascii_case(name.as_bytes()) {
+                field.live = false;
+                found = true;
+            }
+        }
+        found
+    }
+
+    fn write(&mut self, name: &str, value: &[u8]) -> Field {
+        let start = self.text.len();
+        self.text.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+        let middle = self.text.len();
+        self.text.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }));
+        Field { name: (start, middle), value: (middle, self.text.len()), live: true }
+    }
+
+    fn slice(&self, (start, end): (usize, usize)) -> &[u8] {
+        &self.text[start..end]
+    }
+
+    fn name(&self, range: (usize, usize)) -> &str {
+        // Names are ASCII: `from_block` skips others, and the configuration allows only tokens.
+        std::str::from_utf8(self.slice(range)).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: (usize, usize),
+    value: (usize, usize),
+    live: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Recorded {
+    Set(Field),
+    Append(Field),
+    Remove(Field),
+}
+
+/// Whether this is a token (RFC 9110 §5.6.2): a method or a field name.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+/// The members of a comma-separated list field over all its lines, trimmed, empty ones left out (RFC 9110 §5.6.1).
+pub fn list<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers
+        .all(name)
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','))
+        .map(|member| member.trim_matches([' ', '\t']))
+        .filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_read_in_order_and_by_any_case() {
+        let headers = Headers::from_block(b"Accept\0*/*\nx-a\x001\nx-a\x002\n\nbroken\n".to_vec());
+        assert_eq!(headers.iter().map(|(n, _)| n).collect::<Vec<_>>(), ["accept", "x-a", "x-a"]);
+        assert_eq!(headers.all("X-A").collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(headers.edits().len(), 0);
+    }
+
+    #[test]
+    fn edits_are_seen_by_readers_and_recorded_for_the_platform() {
+        let mut headers = Headers::from_block(b"a\x001\nb\x002\n".to_vec());
+        headers.set("A", "3");
+        headers.append("b", "4");
+        headers.remove("c");
+        headers.remove("b");
+        assert_eq!(headers.get("a"), Some(&b"3"[..]));
+        assert!(!headers.contains("b"));
+        assert_eq!(
+            headers.edits().collect::<Vec<_>>(),
+            [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
+        );
+    }
+
+    #[test]
+    fn a_value_cannot_break_out_of_its_line() {
+        let mut headers = Headers::new();
+        headers.set("x", "a\r\nset-cookie: b");
+        assert_eq!(headers.get("x"), Some(&b"a  set-cookie: b"[..]));
+    }
+}

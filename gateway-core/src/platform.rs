@@ -1,0 +1,78 @@
+//! All that the core asks of the world.
+
+use crate::http::{Body, Headers, Response, Scheme};
+use std::time::Duration;
+
+/// The port: what an adapter provides. Bare `async fn`: no platform has to be `Send`, and no call is boxed.
+#[allow(async_fn_in_trait)] // The core is compiled for each platform; nobody needs the future's auto traits.
+pub trait Platform {
+    /// The platform's handle on a body that it moves by itself.
+    type Stream;
+
+    /// Milliseconds since the Unix epoch. May stand still while a request computes, as it does on Workers.
+    fn now(&self) -> Timestamp;
+
+    /// Sixty-four random bits, fit for identifiers and for keys.
+    fn random(&self) -> u64;
+
+    /// Sends one request and returns when the response's head is there.
+    ///
+    /// Must: follow no redirect; decode nothing; keep the received fields' bytes, order and repeated lines and apply only
+    /// the recorded edits; give up after `call.timeout` with [`FetchError::Timeout`], ending the upstream exchange;
+    /// end it as well when the client goes away. May leave out what the platform owns (`Host`, framing fields).
+    async fn fetch(&self, call: Call<Self::Stream>) -> Result<Response<Self::Stream>, Failure>;
+}
+
+/// Milliseconds since the Unix epoch.
+pub type Timestamp = u64;
+
+/// One request to an upstream's target.
+#[derive(Debug)]
+pub struct Call<S> {
+    /// The method's token.
+    pub method: String,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and port of the target.
+    pub authority: String,
+    /// Path and query, normalised; to be sent as they are.
+    pub target: String,
+    /// The `Host` to send where it is not the authority, on platforms that can.
+    pub host: Option<String>,
+    /// The client's fields as received, and the edits.
+    pub headers: Headers,
+    /// What to send.
+    pub body: Body<S>,
+    /// How many bytes of a streamed body may pass before the call fails with [`FetchError::BodyTooLarge`].
+    pub body_limit: Option<u64>,
+    /// How long the response's head may take.
+    pub timeout: Duration,
+    /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
+    pub upgrade: bool,
+}
+
+/// A call that brought no response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened, as the core needs to know it.
+    pub error: FetchError,
+    /// The platform's own words, for the log only.
+    pub detail: String,
+}
+
+/// What became of a call that brought no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchError {
+    /// No connection: refused, unreachable, name not found, TLS failed. Nothing reached the upstream.
+    Unreachable,
+    /// The connection ended before the response's head, or what came was not HTTP. The upstream may have acted.
+    Reset,
+    /// Nothing came in time. The upstream may have acted.
+    Timeout,
+    /// The request's body grew over the call's limit.
+    BodyTooLarge,
+    /// The client's own body broke off, or the client went away.
+    ClientGone,
+    /// The platform refuses to make this call (a host that is not allowed, a limit of the platform).
+    Forbidden,
+}

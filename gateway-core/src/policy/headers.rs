@@ -1,0 +1,52 @@
+//! Sets, appends and removes header fields.
+
+use crate::http::Headers;
+use crate::template::{Scope, Template};
+use serde::{Deserialize, Serialize};
+
+/// Changes to the fields of requests on their way to the upstream and of responses on their way back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeaderPolicy {
+    /// On the request.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub request: HeaderEdits,
+    /// On the response.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub response: HeaderEdits,
+}
+
+/// Changes to one block of fields: removals first, then replacements, then additions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeaderEdits {
+    /// Fields whose lines all go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// Fields of which one line is left, with this value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, Template)>,
+    /// Fields that get one line more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub append: Vec<(String, Template)>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Makes the changes.
+    pub fn apply(&self, headers: &mut Headers, scope: &Scope<'_>) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.set(name, value.render(scope));
+        }
+        for (name, value) in &self.append {
+            headers.append(name, value.render(scope));
+        }
+    }
+}

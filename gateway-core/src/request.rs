@@ -1,0 +1,230 @@
+//! Reads a request once, refuses what can be read in two ways, and leaves behind what was meant for the last hop only.
+
+use crate::client::{Cidr, Client};
+use crate::error::Error;
+use crate::http::{Body, Headers, Incoming, Scheme, is_token, list};
+use crate::path;
+use crate::route::{self, pattern};
+use serde::{Deserialize, Serialize};
+
+/// A request that has been read and checked.
+#[derive(Debug)]
+pub struct Request {
+    /// What was asked for.
+    pub line: Line,
+    /// The header fields without the hop-by-hop ones. `upgrade` is still there; [`Request::upgrade`] tells whether it counts.
+    pub headers: Headers,
+    /// Who asked.
+    pub client: Client,
+    /// The protocol asked for by `Connection: Upgrade` (RFC 9110 §7.8), in lower case.
+    pub upgrade: Option<String>,
+    /// The declared length of the body.
+    pub content_length: Option<u64>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The method's token.
+    pub method: String,
+    /// How the peer reached the platform.
+    pub scheme: Scheme,
+    /// The host and port as received, for `X-Forwarded-Host`.
+    pub authority: String,
+    /// The host in lower case, without port and trailing dot.
+    pub host: String,
+    /// The normalised path.
+    pub path: String,
+    /// The query without `?`, as received.
+    pub query: Option<String>,
+}
+
+/// What the gateway takes at most, in bytes and lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of path and query; beyond that 414.
+    pub target: u64,
+    /// Bytes of all header fields as HTTP/1.1 writes them; beyond that 431.
+    pub headers: u64,
+    /// Lines of header fields; beyond that 431.
+    pub header_count: u64,
+    /// Bytes of a request's body; beyond that 413. A route may say otherwise.
+    pub body: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { target: 8 << 10, headers: 64 << 10, header_count: 100, body: None }
+    }
+}
+
+impl Request {
+    /// Reads and checks a request; its body is handed back untouched.
+    pub fn read<S>(incoming: Incoming<S>, limits: &Limits, trusted: &[Cidr]) -> Result<(Self, Body<S>), Error> {
+        let Incoming { method, scheme, authority, target, mut headers, body, peer } = incoming;
+        if target.len() as u64 > limits.target {
+            return Err(Error::TargetTooLong { limit: limits.target });
+        }
+        let (lines, bytes) = headers.size();
+        if lines as u64 > limits.header_count || bytes as u64 > limits.headers {
+            return Err(Error::HeadersTooLarge);
+        }
+        if !is_token(&method) {
+            return Err(Error::BadMethod);
+        }
+        if method == "CONNECT" || method == "TRACE" {
+            return Err(Error::MethodNotImplemented);
+        }
+        let target = path::parse(&target).map_err(Error::BadTarget)?;
+        let host = host(&authority, &headers)?;
+        let content_length = content_length(&headers)?;
+        if list(&headers, "expect").any(|expectation| !expectation.eq_ignore_ascii_case("100-continue")) {
+            return Err(Error::ExpectationFailed);
+        }
+        // The platform has answered 100 Continue by itself, or will.
+        headers.remove("expect");
+        let client = Client::resolve(peer, scheme, &headers, trusted);
+        let upgrade = wanted_upgrade(&headers);
+        strip_hop_by_hop(&mut headers);
+        let line = Line { method, scheme, authority, host, path: target.path, query: target.query };
+        Ok((Self { line, headers, client, upgrade, content_length }, body))
+    }
+
+    /// What routes look at.
+    pub fn head(&self) -> route::Head<'_> {
+        route::Head {
+            method: &self.line.method,
+            host: &self.line.host,
+            path: &self.line.path,
+            query: self.line.query.as_deref(),
+            headers: &self.headers,
+            client: &self.client,
+        }
+    }
+}
+
+/// RFC 9110 §7.6.1: an intermediary removes connection options, and the fields that they name, before forwarding.
+/// `upgrade` stays for whoever decides whether to hand it on.
+pub fn strip_hop_by_hop(headers: &mut Headers) {
+    if headers.contains("connection") {
+        let named: Vec<String> = list(headers, "connection").map(str::to_ascii_lowercase).collect();
+        // What frames and routes the message is no connection option, whatever a sender claims.
+        for name in named.iter().filter(|name| !matches!(name.as_str(), "host" | "content-length" | "upgrade")) {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "http2-settings",
+];
+
+fn host(authority: &str, headers: &Headers) -> Result<String, Error> {
+    if headers.all("host").count() > 1 {
+        return Err(Error::BadHost);
+    }
+    let (host, _) = pattern::authority(authority).ok_or(Error::BadHost)?;
+    Ok(host.to_ascii_lowercase())
+}
+
+/// RFC 9112 §6.3: a length beside a transfer coding, or two lengths that differ, is how requests are smuggled.
+fn content_length(headers: &Headers) -> Result<Option<u64>, Error> {
+    let mut found = None;
+    for line in headers.all("content-length") {
+        for member in line.split(|&b| b == b',') {
+            let digits = member.trim_ascii();
+            let number = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let number: u64 = number.and_then(|text| text.parse().ok()).ok_or(Error::BadFraming)?;
+            if found.is_some_and(|found| found != number) {
+                return Err(Error::BadFraming);
+            }
+            found = Some(number);
+        }
+    }
+    if found.is_some() && headers.contains("transfer-encoding") {
+        return Err(Error::BadFraming);
+    }
+    Ok(found)
+}
+
+fn wanted_upgrade(headers: &Headers) -> Option<String> {
+    let asked = list(headers, "connection").any(|option| option.eq_ignore_ascii_case("upgrade"));
+    // Some platforms keep `Connection` to themselves and show only `Upgrade`.
+    if asked || !headers.contains("connection") { headers.text("upgrade").map(str::to_ascii_lowercase) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Peer;
+
+    fn read(authority: &str, target: &str, block: &str) -> Result<Request, Error> {
+        let incoming = Incoming {
+            method: "GET".into(),
+            scheme: Scheme::Http,
+            authority: authority.into(),
+            target: target.into(),
+            headers: Headers::from_block(block.as_bytes().to_vec()),
+            body: Body::<()>::Empty,
+            peer: Peer::default(),
+        };
+        let limits = Limits { target: 20, headers: 80, header_count: 4, body: None };
+        Request::read(incoming, &limits, &[]).map(|(request, _)| request)
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for (authority, target, block, error) in [
+            ("a", "/%zz", "", Error::BadTarget(path::Invalid::PercentEncoding)),
+            ("", "/", "", Error::BadHost),
+            ("u@a", "/", "", Error::BadHost),
+            ("a, b", "/", "", Error::BadHost),
+            ("a", "/", "host\0a\nhost\0a\n", Error::BadHost),
+            ("a", "/", "content-length\x001\ncontent-length\x002\n", Error::BadFraming),
+            ("a", "/", "content-length\x00+1\n", Error::BadFraming),
+            ("a", "/", "content-length\0\n", Error::BadFraming),
+            ("a", "/", "content-length\x001\ntransfer-encoding\0chunked\n", Error::BadFraming),
+            ("a", "/", "expect\0wonders\n", Error::ExpectationFailed),
+            ("a", "/0123456789012345678901234", "", Error::TargetTooLong { limit: 20 }),
+            ("a", "/", "a\x001\na\x001\na\x001\na\x001\na\x001\n", Error::HeadersTooLarge),
+            (
+                "a",
+                "/",
+                "a\x00012345678901234567890123456789012345678901234567890123456789012345678901234567890\n",
+                Error::HeadersTooLarge,
+            ),
+        ] {
+            assert_eq!(read(authority, target, block).map(|r| r.line), Err(error), "{authority} {target} {block}");
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_fields_stay_behind() {
+        let request =
+            read("A.Example.:80", "/x/../y?z", "connection\0x-a, close\nx-a\x001\nx-b\x002\n").expect("legal");
+        assert_eq!(request.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-b"]);
+        assert_eq!((request.line.host.as_str(), request.line.path.as_str()), ("a.example", "/y"));
+        let request =
+            read("a", "/", "connection\0host, content-length\nhost\0a\ncontent-length\x003\n").expect("legal");
+        assert_eq!(request.headers.size().0, 2);
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_by_both_fields() {
+        assert_eq!(
+            read("a", "/", "connection\0Upgrade\nupgrade\0WebSocket\n").expect("legal").upgrade.as_deref(),
+            Some("websocket")
+        );
+        assert_eq!(read("a", "/", "connection\0close\nupgrade\0websocket\n").expect("legal").upgrade, None);
+    }
+}

@@ -1,0 +1,332 @@
+//! What a route asks of a request besides host and path.
+
+use super::Head;
+use super::pattern::{Host, Pattern};
+use crate::client::Cidr;
+use crate::http::Scheme;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Conditions that must all hold; each list is met by any of its members.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conditions {
+    /// Methods; empty means any. `GET` takes `HEAD` too (RFC 9110 §9.3.2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Header fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<Named>,
+    /// Query parameters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<Named>,
+    /// Cookies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<Named>,
+    /// The client's scheme.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// The client's address.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Cidr>,
+    /// The client's country.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub countries: Vec<String>,
+    /// The platform's data centre.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data_centres: Vec<String>,
+    /// A request that meets one of these whole sets does not match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not: Vec<Exclusion>,
+}
+
+/// A set of conditions whose whole fulfilment excludes a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exclusion {
+    /// Hosts; empty means any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// Paths; empty means any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Pattern>,
+    /// The rest.
+    #[serde(flatten)]
+    pub conditions: Conditions,
+}
+
+/// What is asked of the value of a named header field, query parameter or cookie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    /// The name; header names in lower case.
+    #[serde(rename = "n")]
+    pub name: String,
+    /// What is asked.
+    #[serde(rename = "t")]
+    pub test: Test,
+}
+
+/// A test on a value. Where a name stands several times, one value that passes is enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Test {
+    /// There is one.
+    Present,
+    /// There is none.
+    Absent,
+    /// It is one of these.
+    Any(Vec<String>),
+    /// It begins so.
+    Prefix(String),
+    /// A regular expression finds something in it.
+    #[cfg(feature = "regex")]
+    Regex(super::Regex),
+}
+
+/// The condition that a request does not meet, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// A path parameter is not of its kind.
+    Parameter(String, super::Kind),
+    /// The path does not fit the regular expression.
+    PathRegex(String),
+    /// A header field.
+    Header(String),
+    /// A query parameter.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+    /// The scheme.
+    Scheme(Scheme),
+    /// The client's address.
+    Address,
+    /// The country.
+    Country,
+    /// The data centre.
+    DataCentre,
+    /// The set of exclusions at this place in the list is met.
+    Excluded(usize),
+    /// Only the method.
+    Method(Vec<String>),
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unmet::Parameter(name, kind) => write!(f, "the parameter `{name}` is not of kind {kind}"),
+            Unmet::PathRegex(regex) => write!(f, "the path does not fit `{regex}`"),
+            Unmet::Header(name) => write!(f, "the condition on the header `{name}` is not met"),
+            Unmet::Query(name) => write!(f, "the condition on the query parameter `{name}` is not met"),
+            Unmet::Cookie(name) => write!(f, "the condition on the cookie `{name}` is not met"),
+            Unmet::Scheme(scheme) => write!(f, "the scheme is not {scheme}"),
+            Unmet::Address => f.write_str("the client's address is in none of the ranges"),
+            Unmet::Country => f.write_str("the client's country is not listed"),
+            Unmet::DataCentre => f.write_str("the data centre is not listed"),
+            Unmet::Excluded(at) => write!(f, "`not[{at}]` excludes it"),
+            Unmet::Method(methods) => write!(f, "the method is not {}", methods.join(" or ")),
+        }
+    }
+}
+
+impl Conditions {
+    /// The first condition that the request does not meet. The method is looked at last, so that [`Unmet::Method`]
+    /// means that everything else fits.
+    pub fn unmet(&self, head: &Head<'_>) -> Option<Unmet> {
+        for named in &self.headers {
+            let mut values = head.headers.all(&named.name).map(|value| String::from_utf8_lossy(value));
+            if !named.test.passes(&mut values) {
+                return Some(Unmet::Header(named.name.clone()));
+            }
+        }
+        for named in &self.query {
+            if !named.test.passes(&mut pairs(head.query.unwrap_or_default(), '&', &named.name)) {
+                return Some(Unmet::Query(named.name.clone()));
+            }
+        }
+        for named in &self.cookies {
+            let lines = head.headers.all("cookie").map(|line| String::from_utf8_lossy(line).into_owned());
+            let values: Vec<_> = lines.flat_map(|line| cookie_values(&line, &named.name)).collect();
+            if !named.test.passes(&mut values.into_iter().map(Into::into)) {
+                return Some(Unmet::Cookie(named.name.clone()));
+            }
+        }
+        if let Some(scheme) = self.scheme
+            && scheme != head.client.scheme
+        {
+            return Some(Unmet::Scheme(scheme));
+        }
+        let address = head.client.address;
+        if !self.addresses.is_empty()
+            && !address.is_some_and(|address| self.addresses.iter().any(|range| range.contains(address)))
+        {
+            return Some(Unmet::Address);
+        }
+        if !listed(&self.countries, head.client.country.as_deref()) {
+            return Some(Unmet::Country);
+        }
+        if !listed(&self.data_centres, head.client.data_centre.as_deref()) {
+            return Some(Unmet::DataCentre);
+        }
+        if let Some(at) = self.not.iter().position(|exclusion| exclusion.covers(head)) {
+            return Some(Unmet::Excluded(at));
+        }
+        if self.takes(head.method) { None } else { Some(Unmet::Method(self.methods.clone())) }
+    }
+
+    /// How many conditions there are, for the order of routes.
+    pub fn count(&self) -> usize {
+        self.headers.len()
+            + self.query.len()
+            + self.cookies.len()
+            + usize::from(self.scheme.is_some())
+            + usize::from(!self.addresses.is_empty())
+            + usize::from(!self.countries.is_empty())
+            + usize::from(!self.data_centres.is_empty())
+            + self.not.len()
+    }
+
+    /// Whether nothing is asked, the method included.
+    pub fn is_empty(&self) -> bool {
+        self.methods.is_empty() && self.count() == 0
+    }
+
+    fn takes(&self, method: &str) -> bool {
+        self.methods.is_empty()
+            || self.methods.iter().any(|known| known == method || (known == "GET" && method == "HEAD"))
+    }
+}
+
+impl Exclusion {
+    fn covers(&self, head: &Head<'_>) -> bool {
+        (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(head.host)))
+            && (self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(head.path)))
+            && self.conditions.unmet(head).is_none()
+    }
+}
+
+impl Test {
+    fn passes<'a>(&self, values: &mut impl Iterator<Item = std::borrow::Cow<'a, str>>) -> bool {
+        match self {
+            Test::Present => values.next().is_some(),
+            Test::Absent => values.next().is_none(),
+            Test::Any(wanted) => values.any(|value| wanted.iter().any(|wanted| *wanted == value)),
+            Test::Prefix(prefix) => values.any(|value| value.starts_with(prefix.as_str())),
+            #[cfg(feature = "regex")]
+            Test::Regex(regex) => values.any(|value| regex.is_match(&value)),
+        }
+    }
+}
+
+fn listed(wanted: &[String], found: Option<&str>) -> bool {
+    wanted.is_empty() || found.is_some_and(|found| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(found)))
+}
+
+/// The values of a query parameter, decoded as forms are (`+` is a space, `%XX` a byte).
+fn pairs<'a>(query: &'a str, separator: char, wanted: &'a str) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
+    query.split(separator).filter(|pair| !pair.is_empty()).filter_map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name) == wanted).then(|| decode(value))
+    })
+}
+
+fn decode(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&b) = bytes.get(at) {
+        let pair = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
+        match (b, pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(b),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned().into()
+}
+
+/// The values of a cookie in one `Cookie` line (RFC 6265 §4.2.1); quotes around a value are not part of it.
+fn cookie_values(line: &str, wanted: &str) -> Vec<String> {
+    line.split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == wanted)
+        .map(|(_, value)| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+    use crate::http::{Headers, Peer};
+
+    fn unmet(conditions: &Conditions, method: &str, target: &str, block: &str) -> Option<Unmet> {
+        let headers = Headers::from_block(block.as_bytes().to_vec());
+        let peer =
+            Peer { address: Some([192, 0, 2, 7].into()), country: Some("DE".into()), data_centre: Some("FRA".into()) };
+        let client = Client::resolve(peer, Scheme::Https, &headers, &[]);
+        let target = crate::path::parse(target).expect("a target");
+        let head = Head {
+            method,
+            host: "api.example.com",
+            path: &target.path,
+            query: target.query.as_deref(),
+            headers: &headers,
+            client: &client,
+        };
+        conditions.unmet(&head)
+    }
+
+    fn named(name: &str, test: Test) -> Vec<Named> {
+        vec![Named { name: name.into(), test }]
+    }
+
+    #[test]
+    fn each_condition_is_met_or_names_itself() {
+        let any = |values: &[&str]| Test::Any(values.iter().map(|v| (*v).to_owned()).collect());
+        let header = |test| Conditions { headers: named("x-a", test), ..Conditions::default() };
+        let query = |test| Conditions { query: named("a b", test), ..Conditions::default() };
+        let cookie = |test| Conditions { cookies: named("c", test), ..Conditions::default() };
+        for (conditions, good, bad) in [
+            (header(Test::Present), ("/", "x-a\0\n"), ("/", "x-b\x001\n")),
+            (header(Test::Absent), ("/", "x-b\x001\n"), ("/", "x-a\x001\n")),
+            (header(any(&["1", "2"])), ("/", "x-a\x003\nx-a\x002\n"), ("/", "x-a\x0022\n")),
+            (header(Test::Prefix("v2".into())), ("/", "x-a\0v2.1\n"), ("/", "x-a\0v1\n")),
+            (query(any(&["x y"])), ("/?a+b=x%20y", ""), ("/?a%20b=xy&a", "")),
+            (query(Test::Present), ("/?a%20b", ""), ("/?ab", "")),
+            (cookie(any(&["1"])), ("/", "cookie\0b=2; c=\"1\"\n"), ("/", "cookie\0cc=1\n")),
+        ] {
+            assert_eq!(unmet(&conditions, "GET", good.0, good.1), None, "{conditions:?}");
+            assert!(unmet(&conditions, "GET", bad.0, bad.1).is_some(), "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn get_takes_head_and_the_method_is_named_last() {
+        let conditions =
+            Conditions { methods: vec!["GET".into()], countries: vec!["FR".into()], ..Conditions::default() };
+        assert_eq!(unmet(&conditions, "POST", "/", ""), Some(Unmet::Country));
+        let conditions = Conditions { methods: vec!["GET".into()], ..Conditions::default() };
+        assert_eq!(unmet(&conditions, "HEAD", "/", ""), None);
+        assert_eq!(unmet(&conditions, "POST", "/", ""), Some(Unmet::Method(vec!["GET".into()])));
+    }
+
+    #[test]
+    fn an_exclusion_excludes_what_meets_all_of_it() {
+        let exclusion = Exclusion {
+            paths: vec![Pattern::parse_prefix("/internal").expect("a prefix")],
+            conditions: Conditions { methods: vec!["DELETE".into()], ..Conditions::default() },
+            ..Exclusion::default()
+        };
+        let conditions = Conditions { not: vec![exclusion], ..Conditions::default() };
+        assert_eq!(unmet(&conditions, "DELETE", "/internal/x", ""), Some(Unmet::Excluded(0)));
+        assert_eq!(unmet(&conditions, "GET", "/internal/x", ""), None);
+        assert_eq!(unmet(&conditions, "DELETE", "/x", ""), None);
+    }
+}

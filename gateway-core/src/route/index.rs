@@ -1,0 +1,416 @@
+//! The frozen index: from a host and a path to the candidates, read in place.
+//!
+//! The index is made when the configuration is compiled and is a block of bytes: nothing is parsed, built or allocated
+//! when a gateway starts (`docs/decisions/0002-frozen-route-index.md` has the numbers). Every host pattern has a tree
+//! of path segments; a node keeps its literal children in a hash table, so that a lookup costs the same among ten
+//! routes and among a hundred thousand. A damaged block finds less, but never reads outside itself and never panics.
+//!
+//! All numbers are little-endian `u32`; an offset counts bytes from the start of the block, and 0 means "none".
+//!
+//! ```text
+//! header  candidates, hosts (table), any host (tree), candidate count
+//! tree    node of `/…`, list of candidates with regular expressions
+//! node    child for a parameter, lists: exact, rest of the path, prefix; table of literal children
+//! table   slots (a power of two), then per slot: hash, text offset, text length, value (0: the slot is free)
+//! list    count, then candidates in ascending order
+//! ```
+
+use super::pattern::{Host, Pattern, Segment, Tail, split};
+use std::collections::BTreeMap;
+
+/// A frozen index over borrowed bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Index<'a>(pub &'a [u8]);
+
+/// What a candidate is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key {
+    /// A path pattern.
+    Path(Pattern),
+    /// A regular expression: every path of the host is a candidate.
+    Regex,
+}
+
+/// Whether the host is known, and the candidates that were found for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// There are routes for this host.
+    Host,
+    /// No route is for this host or for any.
+    Nothing,
+}
+
+impl Index<'_> {
+    /// Collects the candidates whose host and path patterns fit, best (lowest) first. Kinds of parameters and regular
+    /// expressions are not looked at.
+    pub fn find(self, host: &str, path: &str, out: &mut Vec<u32>) -> Reach {
+        let mut reach = Reach::Nothing;
+        let rest = path.strip_prefix('/');
+        let mut visit = |tree: u32| {
+            if tree != 0 {
+                reach = Reach::Host;
+                self.walk(self.word(tree), rest, out);
+                self.list(self.word(tree.saturating_add(4)), out);
+            }
+        };
+        let hosts = self.word(4);
+        if hosts != 0 {
+            visit(self.lookup(hosts, Part::Exact(host)));
+            for (at, _) in host.bytes().enumerate().filter(|&(at, b)| b == b'.' && at > 0) {
+                visit(self.lookup(hosts, Part::Wildcard(&host[at + 1..])));
+            }
+        }
+        visit(self.word(8));
+        out.sort_unstable();
+        out.dedup();
+        reach
+    }
+
+    /// How many candidates there are.
+    pub fn len(self) -> u32 {
+        self.word(12)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The route's record and which of its patterns this candidate stands for.
+    pub fn candidate(self, id: u32) -> Option<(u32, u32)> {
+        if id >= self.len() {
+            return None;
+        }
+        let at = self.word(0).checked_add(id.checked_mul(8)?)?;
+        Some((self.word(at), self.word(at.saturating_add(4))))
+    }
+
+    // As deep as the longest pattern, whatever the path.
+    fn walk(self, node: u32, rest: Option<&str>, out: &mut Vec<u32>) {
+        if node == 0 {
+            return;
+        }
+        self.list(self.word(node.saturating_add(12)), out);
+        let Some(rest) = rest else { return self.list(self.word(node.saturating_add(4)), out) };
+        if !rest.is_empty() {
+            self.list(self.word(node.saturating_add(8)), out);
+        }
+        let (part, after) = split(rest);
+        let table = self.word(node.saturating_add(16));
+        if table != 0 {
+            self.walk(self.lookup(table, Part::Segment(part)), after, out);
+        }
+        if !part.is_empty() {
+            self.walk(self.word(node), after, out);
+        }
+    }
+
+    fn list(self, list: u32, out: &mut Vec<u32>) {
+        if list == 0 {
+            return;
+        }
+        let count = (self.word(list) as usize).min(self.0.len() / 4);
+        let start = list as usize + 4;
+        let Some(bytes) = self.0.get(start..start + count * 4) else { return };
+        let (words, _) = bytes.as_chunks::<4>();
+        out.extend(words.iter().map(|word| u32::from_le_bytes(*word)));
+    }
+
+    fn lookup(self, table: u32, part: Part<'_>) -> u32 {
+        let slots = self.word(table);
+        if !slots.is_power_of_two() {
+            return 0;
+        }
+        let hash = part.hash();
+        for probe in 0..slots {
+            let slot =
+                (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
+            let value = self.word(slot.saturating_add(12));
+            if value == 0 {
+                return 0;
+            }
+            if self.word(slot) == hash {
+                let (start, length) =
+                    (self.word(slot.saturating_add(4)) as usize, self.word(slot.saturating_add(8)) as usize);
+                if start.checked_add(length).and_then(|end| self.0.get(start..end)).is_some_and(|text| part.is(text)) {
+                    return value;
+                }
+            }
+        }
+        0
+    }
+
+    fn word(self, at: u32) -> u32 {
+        let at = at as usize;
+        match self.0.get(at..).and_then(|bytes| bytes.first_chunk::<4>()) {
+            Some(word) => u32::from_le_bytes(*word),
+            None => 0,
+        }
+    }
+}
+
+/// A key in a table.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Segment(&'a str),
+    Exact(&'a str),
+    Wildcard(&'a str),
+}
+
+impl Part<'_> {
+    fn text(&self) -> (&[u8], &str) {
+        match self {
+            Part::Segment(text) | Part::Exact(text) => (b"", text),
+            Part::Wildcard(text) => (b"*.", text),
+        }
+    }
+
+    fn is(&self, stored: &[u8]) -> bool {
+        let (front, text) = self.text();
+        stored.strip_prefix(front).is_some_and(|rest| rest == text.as_bytes())
+    }
+
+    /// FNV-1a, with its high bits folded in. Tables are made by the operator, so nobody can choose what collides in them.
+    fn hash(&self) -> u32 {
+        let (front, text) = self.text();
+        let mut hash: u32 = 0x811C_9DC5;
+        for &b in front.iter().chain(text.as_bytes()) {
+            hash = (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
+        }
+        hash ^ (hash >> 15)
+    }
+}
+
+/// Makes a frozen index.
+#[derive(Debug, Default)]
+pub struct Freezer {
+    candidates: Vec<(u32, u32)>,
+    hosts: BTreeMap<String, Tree>,
+    any: Tree,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
+    root: Node,
+    regexes: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: BTreeMap<String, Node>,
+    parameter: Option<Box<Node>>,
+    exact: Vec<u32>,
+    rest: Vec<u32>,
+    prefix: Vec<u32>,
+}
+
+impl Freezer {
+    /// Adds the next candidate; the order of calls is the order of preference. Several host patterns may lead to it.
+    pub fn add(&mut self, host: &Host, key: &Key, record: u32, pattern: u32) {
+        let id = u32::try_from(self.candidates.len()).unwrap_or(u32::MAX);
+        self.candidates.push((record, pattern));
+        let tree = match host {
+            Host::Any => &mut self.any,
+            Host::Exact(name) => self.hosts.entry(name.clone()).or_default(),
+            Host::Wildcard(suffix) => self.hosts.entry(format!("*.{suffix}")).or_default(),
+        };
+        let pattern = match key {
+            Key::Path(pattern) => pattern,
+            Key::Regex => return tree.regexes.push(id),
+        };
+        let mut node = &mut tree.root;
+        for segment in &pattern.segments {
+            node = match segment {
+                Segment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                Segment::Parameter(_, _) => node.parameter.get_or_insert_default(),
+            };
+        }
+        match pattern.tail {
+            Tail::Exact => node.exact.push(id),
+            Tail::CatchAll(_) => node.rest.push(id),
+            Tail::Prefix => node.prefix.push(id),
+        }
+    }
+
+    /// The frozen bytes. Fails where they would be 4 GiB or more.
+    pub fn freeze(self) -> Result<Vec<u8>, TooLarge> {
+        let mut out = Writer { bytes: vec![0; 16], texts: BTreeMap::new() };
+        let candidates = out.here()?;
+        for (record, pattern) in &self.candidates {
+            out.push(*record);
+            out.push(*pattern);
+        }
+        let any = if self.any.is_empty() { 0 } else { out.tree(&self.any)? };
+        let mut hosts = Vec::new();
+        for (host, tree) in &self.hosts {
+            hosts.push((host.as_str(), out.tree(tree)?));
+        }
+        let hosts = if hosts.is_empty() { 0 } else { out.table(&hosts)? };
+        let count = u32::try_from(self.candidates.len()).map_err(|_| TooLarge)?;
+        for (at, word) in [candidates, hosts, any, count].into_iter().enumerate() {
+            out.bytes[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        out.here()?;
+        Ok(out.bytes)
+    }
+}
+
+/// The index does not fit into 4 GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl Tree {
+    fn is_empty(&self) -> bool {
+        let Node { literals, parameter, exact, rest, prefix } = &self.root;
+        literals.is_empty()
+            && parameter.is_none()
+            && exact.is_empty()
+            && rest.is_empty()
+            && prefix.is_empty()
+            && self.regexes.is_empty()
+    }
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    texts: BTreeMap<String, u32>,
+}
+
+impl Writer {
+    fn here(&self) -> Result<u32, TooLarge> {
+        u32::try_from(self.bytes.len()).map_err(|_| TooLarge)
+    }
+
+    fn push(&mut self, word: u32) {
+        self.bytes.extend(word.to_le_bytes());
+    }
+
+    fn tree(&mut self, tree: &Tree) -> Result<u32, TooLarge> {
+        let root = self.node(&tree.root)?;
+        let regexes = self.list(&tree.regexes)?;
+        let at = self.here()?;
+        self.push(root);
+        self.push(regexes);
+        Ok(at)
+    }
+
+    fn node(&mut self, node: &Node) -> Result<u32, TooLarge> {
+        let parameter = node.parameter.as_deref().map_or(Ok(0), |child| self.node(child))?;
+        let mut literals = Vec::with_capacity(node.literals.len());
+        for (text, child) in &node.literals {
+            literals.push((text.as_str(), self.node(child)?));
+        }
+        let words = [
+            parameter,
+            self.list(&node.exact)?,
+            self.list(&node.rest)?,
+            self.list(&node.prefix)?,
+            if literals.is_empty() { 0 } else { self.table(&literals)? },
+        ];
+        let at = self.here()?;
+        words.into_iter().for_each(|word| self.push(word));
+        Ok(at)
+    }
+
+    fn list(&mut self, ids: &[u32]) -> Result<u32, TooLarge> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let at = self.here()?;
+        self.push(u32::try_from(ids.len()).map_err(|_| TooLarge)?);
+        ids.iter().for_each(|id| self.push(*id));
+        Ok(at)
+    }
+
+    fn table(&mut self, entries: &[(&str, u32)]) -> Result<u32, TooLarge> {
+        // One free slot at least, so that a search for what is not there ends.
+        let slots = if entries.len() == 1 { 1 } else { (entries.len() * 2).next_power_of_two() };
+        let mut table = vec![[0u32; 4]; slots];
+        for (text, value) in entries {
+            let hash = Part::Segment(text).hash();
+            let mut slot = hash as usize & (slots - 1);
+            while table[slot][3] != 0 {
+                slot = (slot + 1) & (slots - 1);
+            }
+            let length = u32::try_from(text.len()).map_err(|_| TooLarge)?;
+            table[slot] = [hash, self.text(text)?, length, *value];
+        }
+        let at = self.here()?;
+        self.push(u32::try_from(slots).map_err(|_| TooLarge)?);
+        table.into_iter().flatten().for_each(|word| self.push(word));
+        Ok(at)
+    }
+
+    fn text(&mut self, text: &str) -> Result<u32, TooLarge> {
+        if let Some(at) = self.texts.get(text) {
+            return Ok(*at);
+        }
+        let at = self.here()?;
+        self.bytes.extend(text.as_bytes());
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.texts.insert(text.to_owned(), at);
+        Ok(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn find(index: &[u8], host: &str, path: &str) -> Vec<u32> {
+        let mut out = Vec::new();
+        Index(index).find(host, path, &mut out);
+        out
+    }
+
+    #[test]
+    fn every_pattern_that_fits_is_found_and_no_other() {
+        let mut freezer = Freezer::default();
+        for (id, pattern) in ["/a/b", "/a/{x}", "/{*x}", "/a/", "/{x}/b", "/"].into_iter().enumerate() {
+            let pattern = Key::Path(Pattern::parse(pattern).expect("a pattern"));
+            freezer.add(&Host::Any, &pattern, u32::try_from(id).expect("few"), 0);
+        }
+        let frozen = freezer.freeze().expect("small");
+        assert_eq!(find(&frozen, "", "/a/b"), [0, 1, 2, 4]);
+        assert_eq!(find(&frozen, "", "/a/"), [2, 3]);
+        assert_eq!(find(&frozen, "", "/"), [5]);
+        assert_eq!(find(&frozen, "", "/b/c"), [2]);
+    }
+
+    #[test]
+    fn hosts_have_their_own_trees() {
+        let mut freezer = Freezer::default();
+        let all = Key::Path(Pattern::parse_prefix("/").expect("a prefix"));
+        for (id, host) in ["a.x.com", "*.x.com", "*.com"].into_iter().enumerate() {
+            freezer.add(&Host::parse(host).expect("a host"), &all, u32::try_from(id).expect("few"), 0);
+        }
+        let frozen = freezer.freeze().expect("small");
+        assert_eq!(find(&frozen, "a.x.com", "/"), [0, 1, 2]);
+        assert_eq!(find(&frozen, "b.x.com", "/"), [1, 2]);
+        assert_eq!(find(&frozen, "x.com", "/"), [2]);
+        let mut out = Vec::new();
+        assert_eq!(Index(&frozen).find("x.org", "/", &mut out), Reach::Nothing);
+        assert_eq!(Index(&frozen).find(".com", "/", &mut out), Reach::Nothing);
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(damage in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..20), cut in any::<u16>(), path in "(/[abx]{0,2}){1,4}") {
+            let mut freezer = Freezer::default();
+            for pattern in ["/a/b", "/a/{x}", "/{*x}", "/a/", "/{x}/b", "/"] {
+                for host in [Host::Any, Host::Exact("a.b".into()), Host::Wildcard("b".into())] {
+                    freezer.add(&host, &Key::Path(Pattern::parse(pattern).expect("a pattern")), 0, 0);
+                }
+            }
+            let mut frozen = freezer.freeze().expect("small");
+            for (at, value) in damage {
+                let at = usize::from(at) % frozen.len();
+                frozen[at] = value;
+            }
+            frozen.truncate(usize::from(cut) % (frozen.len() + 1));
+            let mut out = Vec::new();
+            Index(&frozen).find("a.b", &path, &mut out);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
+
+use crate::http::Response;
+use crate::platform::{Call, Failure, Platform, Timestamp};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+/// A platform whose upstreams are a function. A body's "stream" is its bytes.
+pub struct TestPlatform<F> {
+    /// Now.
+    pub clock: Cell<Timestamp>,
+    seed: Cell<u64>,
+    upstream: RefCell<F>,
+}
+
+impl<F> TestPlatform<F>
+where
+    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
+{
+    /// A platform at an arbitrary moment, whose upstreams answer as the function does.
+    pub fn new(upstream: F) -> Self {
+        Self { clock: Cell::new(1_750_000_000_000), seed: Cell::new(1), upstream: RefCell::new(upstream) }
+    }
+}
+
+impl<F> Platform for TestPlatform<F>
+where
+    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
+{
+    type Stream = Vec<u8>;
+
+    fn now(&self) -> Timestamp {
+        self.clock.get()
+    }
+
+    fn random(&self) -> u64 {
+        // SplitMix64: the same numbers in every run.
+        let seed = self.seed.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.seed.set(seed);
+        let mut z = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    async fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
+        (self.upstream.borrow_mut())(call)
+    }
+}
+
+/// Runs a future that never waits for anything but the test platform.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}

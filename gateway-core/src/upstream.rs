@@ -1,0 +1,197 @@
+//! A named group of targets, and the way to an answer from one of them.
+
+use crate::http::{Response, Scheme};
+use crate::platform::{Call, Failure, FetchError, Platform};
+use crate::route::pattern;
+use crate::template::{Settings, Template};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// An upstream as it was compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The targets' URLs; references in them are filled in when the gateway is loaded.
+    pub targets: Vec<Template>,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// Which `Host` it is sent.
+    pub host: HostHeader,
+}
+
+/// How long an answer may take, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// One attempt, until the response's head is there.
+    pub attempt: u64,
+    /// All attempts together.
+    pub total: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { attempt: 30_000, total: 60_000 }
+    }
+}
+
+/// Which `Host` a target is sent. Both platforms derive it from the URL; `check` says what that means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostHeader {
+    /// The target's own.
+    #[default]
+    Target,
+    /// The one that the client sent.
+    Keep,
+    /// This one.
+    Fixed(String),
+}
+
+/// An upstream that is ready to be called.
+#[derive(Debug)]
+pub struct Pool {
+    /// What it was made from.
+    pub upstream: Upstream,
+    targets: Vec<Target>,
+    next: Cell<usize>,
+}
+
+/// Where requests can be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host, and the port where it is not the scheme's own.
+    pub authority: String,
+    /// What every path is put behind; normalised, empty or beginning with `/`, never ending with it.
+    pub base: String,
+}
+
+impl Target {
+    /// Reads `http://host:port/base`.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let wrong = |why: &str| Err(format!("`{url}` is not a target's URL: {why}; write `https://host:port/path`"));
+        let Some((scheme, rest)) = url.split_once("://") else { return wrong("it has no `://`") };
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return wrong("the scheme is neither http nor https"),
+        };
+        if rest.contains(['?', '#']) {
+            return wrong("it has a query or a fragment");
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return wrong("credentials do not belong into a URL");
+        }
+        if pattern::authority(authority).is_none() {
+            return wrong("the host or the port is malformed");
+        }
+        let base = match path {
+            "" => String::new(),
+            path => match crate::path::normalise(path) {
+                Ok(path) => path.trim_end_matches('/').to_owned(),
+                Err(invalid) => return wrong(&invalid.to_string()),
+            },
+        };
+        Ok(Self { scheme, authority: authority.to_ascii_lowercase(), base })
+    }
+
+    /// The target for a call: base, path and query.
+    pub fn request_target(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.base)
+    }
+}
+
+impl Pool {
+    /// Fills in the references of an upstream's targets.
+    pub fn new(upstream: Upstream, settings: &Settings) -> Result<Self, String> {
+        let targets =
+            upstream.targets.iter().map(|url| Target::parse(&url.resolve(settings))).collect::<Result<_, _>>()?;
+        Ok(Self { upstream, targets, next: Cell::new(0) })
+    }
+
+    /// The targets, in the order in which they stand in the configuration.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The targets to try for one request: each takes its turn to be the first.
+    fn turn(&self) -> impl Iterator<Item = &Target> {
+        let count = self.targets.len().max(1);
+        let first = self.next.get() % count;
+        self.next.set((first + 1) % count);
+        self.targets.iter().cycle().skip(first).take(self.targets.len())
+    }
+}
+
+/// Sends a call to one target after another until one is reached.
+///
+/// `call` names no target yet; its `target` is path and query. Only a call that reached nobody is sent again, to the
+/// next target, and only with a body that can be sent twice: then any method may be repeated (RFC 9110 §9.2.2).
+pub async fn send<P: Platform>(
+    platform: &P,
+    pool: &Pool,
+    timeouts: Timeouts,
+    mut call: Call<P::Stream>,
+    host: Option<&str>,
+) -> Result<Response<P::Stream>, Failure> {
+    let started = platform.now();
+    let mut last = Failure { error: FetchError::Unreachable, detail: "the upstream has no target".to_owned() };
+    for target in pool.turn() {
+        let elapsed = platform.now().saturating_sub(started);
+        let left = timeouts.total.saturating_sub(elapsed).min(timeouts.attempt);
+        if left == 0 {
+            return Err(Failure {
+                error: FetchError::Timeout,
+                detail: "no time is left for another attempt".to_owned(),
+            });
+        }
+        let again = call.body.replay().map(|body| Call {
+            body,
+            method: call.method.clone(),
+            target: call.target.clone(),
+            headers: call.headers.clone(),
+            authority: String::new(),
+            host: None,
+            ..call
+        });
+        let attempt = Call {
+            scheme: target.scheme,
+            authority: target.authority.clone(),
+            target: target.request_target(&call.target),
+            host: host.filter(|host| *host != target.authority).map(str::to_owned),
+            timeout: Duration::from_millis(left),
+            ..call
+        };
+        match platform.fetch(attempt).await {
+            Ok(response) => return Ok(response),
+            Err(failure) => last = failure,
+        }
+        match (last.error, again) {
+            (FetchError::Unreachable, Some(again)) => call = again,
+            _ => break,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_urls_without_surprises() {
+        let target = Target::parse("https://API.example.com:8443/base/../v1/").expect("a target");
+        assert_eq!((target.authority.as_str(), target.base.as_str()), ("api.example.com:8443", "/v1"));
+        assert_eq!(target.request_target("/x?y"), "/v1/x?y");
+        assert_eq!(Target::parse("http://h/").expect("a target").base, "");
+        for wrong in
+            ["h", "ftp://h", "http://", "http://u:p@h", "http://h?x", "http://h/#x", "http://h:x/", "http://h/%"]
+        {
+            assert!(Target::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
