@@ -1,0 +1,1 @@
+//! Components to measure the gateway on Spin against; they are the examples.

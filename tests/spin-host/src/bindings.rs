@@ -1,0 +1,8 @@
+//! The interfaces of `wit/`, generated.
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "postern:spin-host/host",
+    imports: { default: async | trappable },
+    with: { "spin:key-value/key-value.store": crate::key_value::Store },
+});
