@@ -14,6 +14,11 @@
 
 pub mod artefact;
 
+
+#[cfg(feature = "compile")]
+mod format;
+#[cfg(feature = "compile")]
+mod load;
 #[cfg(feature = "compile")]
 mod node;
 #[cfg(feature = "compile")]
@@ -21,13 +26,20 @@ mod pass;
 #[cfg(feature = "compile")]
 mod problem;
 #[cfg(feature = "compile")]
+mod schema;
+#[cfg(feature = "compile")]
 mod source;
 #[cfg(feature = "compile")]
+mod suggest;
+#[cfg(feature = "compile")]
 mod syntax;
+#[cfg(feature = "compile")]
+pub mod written;
 
 #[cfg(feature = "compile")]
 pub use self::{
     pass::{Compiled, Options, Runtime, compile, compile_with},
     problem::{Problem, Severity, Span, WARNINGS, Warning},
+    schema::schema,
     source::{Disk, Files, Location, Source, Sources},
 };

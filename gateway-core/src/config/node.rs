@@ -21,6 +21,8 @@ use super::{
 pub(super) struct Node {
     pub at: Span,
     pub value: Value,
+    /// Something in it was wrong and has been left out, so what seems to be missing may have been there.
+    pub damaged: bool,
 }
 
 /// What all three formats can say.
@@ -68,6 +70,15 @@ pub(super) fn parse(file: usize, path: &Path, text: &str, problems: &mut Vec<Pro
 }
 
 impl Node {
+    pub fn new(at: Span, value: Value) -> Self {
+        Self { at, value, damaged: false }
+    }
+
+    /// A node in the same place that says nothing yet.
+    pub fn clone_place(&self) -> Self {
+        Self { at: self.at, value: Value::Null, damaged: self.damaged }
+    }
+
     /// The value of a field, if this is a map that has it.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|entry| &entry.value)
@@ -160,6 +171,13 @@ impl Node {
             }
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {}
         }
+    }
+}
+
+impl Entry {
+    /// An entry of the same name that says nothing yet.
+    pub fn clone_name(&self) -> Self {
+        Self { name: self.name.clone(), name_at: self.name_at, value: self.value.clone_place() }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{
-    problem::Problem,
+    load::{self, Loaded},
+    problem::{Problem, Severity},
     source::{Files, Sources},
 };
 
@@ -16,15 +17,21 @@ pub fn compile(entry: &Path, files: &impl Files) -> Compiled {
 pub fn compile_with(entry: &Path, files: &impl Files, options: &Options) -> Compiled {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
-    if let Err(problem) = sources.read(entry, files) {
-        problems.push(problem);
+    let loaded = load::load(entry, files, &mut sources, &mut problems);
+    problems.retain(|problem| !is_allowed(problem, &loaded, options));
+    for problem in problems.iter_mut().filter(|problem| problem.path.is_empty()) {
+        if let Some(Some(root)) = loaded.roots.get(problem.at.file) {
+            problem.path = root.path_to(problem.at);
+        }
     }
-    let _ = options;
-    Compiled {
-        artefact: None,
-        problems,
-        sources,
-    }
+    problems.sort_by_key(|problem| (problem.at, problem.severity, problem.code));
+    Compiled { artefact: None, problems, sources }
+}
+
+/// Warnings are allowed by the caller or by their file; what a route allows, the route's own warnings heed.
+fn is_allowed(problem: &Problem, loaded: &Loaded, options: &Options) -> bool {
+    let file = loaded.allowed.get(problem.at.file).map(Vec::as_slice).unwrap_or_default();
+    problem.severity == Severity::Warning && options.allow.iter().chain(file).any(|code| code == problem.code)
 }
 
 /// What came out: an artefact unless there was an error, all problems, and the texts they point into.
@@ -49,10 +56,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            allow: Vec::new(),
-            runtimes: vec![Runtime::Workers, Runtime::Spin],
-        }
+        Self { allow: Vec::new(), runtimes: vec![Runtime::Workers, Runtime::Spin] }
     }
 }
 

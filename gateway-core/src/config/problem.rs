@@ -33,14 +33,8 @@ impl Problem {
     }
 
     pub(super) fn warning(code: &'static str, at: Span, message: impl Into<String>) -> Self {
-        debug_assert!(
-            WARNINGS.iter().any(|warning| warning.code == code),
-            "{code} is not in the list of warnings"
-        );
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, at, message)
-        }
+        debug_assert!(WARNINGS.iter().any(|warning| warning.code == code), "{code} is not in the list of warnings");
+        Self { severity: Severity::Warning, ..Self::error(code, at, message) }
     }
 
     pub(super) fn path(mut self, path: impl Into<String>) -> Self {
@@ -88,18 +82,11 @@ impl Span {
     /// A part of this span, counted from its start.
     pub(super) fn part(self, start: usize, end: usize) -> Self {
         let start = (self.start + start).min(self.end);
-        Self {
-            file: self.file,
-            start,
-            end: (self.start + end).clamp(start, self.end),
-        }
+        Self { file: self.file, start, end: (self.start + end).clamp(start, self.end) }
     }
 
     pub(super) fn first_byte(self) -> Self {
-        Self {
-            end: self.end.min(self.start + 1),
-            ..self
-        }
+        Self { end: self.end.min(self.start + 1), ..self }
     }
 }
 
@@ -122,28 +109,13 @@ pub const WARNINGS: &[Warning] = &[
         code: "tied-routes",
         about: "two routes that could match one request, and only their order in the file decides",
     },
-    Warning {
-        code: "unused-upstream",
-        about: "an upstream that no route forwards to",
-    },
-    Warning {
-        code: "unnormalised-path",
-        about: "a path in a form that no request has after normalisation",
-    },
-    Warning {
-        code: "cidr-host-bits",
-        about: "a range of addresses with bits set that the range ignores",
-    },
-    Warning {
-        code: "host-override",
-        about: "a `Host` for the upstream that the platform cannot send",
-    },
+    Warning { code: "unused-upstream", about: "an upstream that no route forwards to" },
+    Warning { code: "unnormalised-path", about: "a path in a form that no request has after normalisation" },
+    Warning { code: "cidr-host-bits", about: "a range of addresses with bits set that the range ignores" },
+    Warning { code: "host-override", about: "a `Host` for the upstream that the platform cannot send" },
     Warning {
         code: "location-unavailable",
         about: "a condition on the client's location where the platform does not know it",
     },
-    Warning {
-        code: "websocket-unavailable",
-        about: "a route that asks for WebSockets where the platform has none",
-    },
+    Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

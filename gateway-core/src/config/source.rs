@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::problem::{Problem, Span};
+use super::problem::Span;
 
 /// Where files come from: the disk, or whatever a test or an editor has.
 pub trait Files {
@@ -27,15 +27,8 @@ impl Files for Disk {
         })?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count()
-                + 1;
-            format!(
-                "it is not UTF-8: line {line} has a byte {:#04x}",
-                error.as_bytes()[valid]
-            )
+            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            format!("it is not UTF-8: line {line} has a byte {:#04x}", error.as_bytes()[valid])
         })
     }
 }
@@ -88,76 +81,37 @@ impl Sources {
 
     /// The text of a span; empty when it is in no file.
     pub fn text(&self, span: Span) -> &str {
-        self.get(span.file)
-            .and_then(|source| source.text.get(span.start..span.end))
-            .unwrap_or_default()
+        self.get(span.file).and_then(|source| source.text.get(span.start..span.end)).unwrap_or_default()
     }
 
     fn locate(&self, file: usize, at: usize) -> Location {
-        self.get(file)
-            .map_or(Location { line: 1, column: 1 }, |source| source.locate(at))
+        self.get(file).map_or(Location { line: 1, column: 1 }, |source| source.locate(at))
     }
 
     /// Reads one more file and returns its number; the number exists even when the text does not.
     pub(super) fn add(&mut self, path: &Path, files: &impl Files) -> (usize, Result<(), String>) {
         let file = self.files.len();
         let (text, outcome) = match files.read(path) {
-            Ok(text) => (
-                text.strip_prefix('\u{feff}')
-                    .map(str::to_owned)
-                    .unwrap_or(text),
-                Ok(()),
-            ),
+            Ok(text) => (text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text), Ok(())),
             Err(why) => (String::new(), Err(why)),
         };
         self.files.push(Source::new(path.to_owned(), text));
         (file, outcome)
     }
-
-    /// Reads the file that everything starts from.
-    pub(super) fn read(&mut self, path: &Path, files: &impl Files) -> Result<usize, Problem> {
-        let (file, outcome) = self.add(path, files);
-        outcome.map(|()| file).map_err(|why| {
-            Problem::error(
-                "unreadable-file",
-                Span {
-                    file,
-                    start: 0,
-                    end: 0,
-                },
-                format!("cannot read `{}`: {why}", path.display()),
-            )
-        })
-    }
 }
 
 impl Source {
     fn new(path: PathBuf, text: String) -> Self {
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
-        Self {
-            path,
-            text,
-            line_starts,
-        }
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path, text, line_starts }
     }
 
     /// The line and column of a byte.
     pub fn locate(&self, at: usize) -> Location {
         let at = at.min(self.text.len());
-        let line = self
-            .line_starts
-            .partition_point(|&start| start <= at)
-            .saturating_sub(1);
+        let line = self.line_starts.partition_point(|&start| start <= at).saturating_sub(1);
         let start = self.line_starts.get(line).copied().unwrap_or_default();
-        let column = self
-            .text
-            .get(start..at)
-            .map_or(0, |before| before.chars().count());
-        Location {
-            line: line + 1,
-            column: column + 1,
-        }
+        let column = self.text.get(start..at).map_or(0, |before| before.chars().count());
+        Location { line: line + 1, column: column + 1 }
     }
 }

@@ -26,7 +26,7 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
     match parse_to_ast(text, &CollectOptions::default(), &options) {
         Ok(parsed) => Some(match &parsed.value {
             Some(value) => node(file, value, 0, problems),
-            None => Node { at: Span { file, start: 0, end: 0 }, value: Value::Null },
+            None => Node::new(Span { file, start: 0, end: 0 }, Value::Null),
         }),
         Err(error) => {
             let at = span(file, error.range());
@@ -46,7 +46,7 @@ fn node(file: usize, value: &ast::Value<'_>, depth: usize, problems: &mut Vec<Pr
     let at = span(file, value.range());
     if depth > MAX_DEPTH {
         problems.push(too_deep(at));
-        return Node { at, value: Value::Null };
+        return Node::new(at, Value::Null);
     }
     let value = match value {
         ast::Value::StringLit(text) => Value::Text(text.value.to_string()),
@@ -74,7 +74,7 @@ fn node(file: usize, value: &ast::Value<'_>, depth: usize, problems: &mut Vec<Pr
             return map(at, entries, problems);
         }
     };
-    Node { at, value }
+    Node::new(at, value)
 }
 
 fn span(file: usize, range: Range) -> Span {

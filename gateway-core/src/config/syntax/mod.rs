@@ -24,7 +24,7 @@ fn map(at: Span, all: impl IntoIterator<Item = Entry>, problems: &mut Vec<Proble
             }
         }
     }
-    Node { at, value: Value::Map(entries) }
+    Node::new(at, Value::Map(entries))
 }
 
 fn duplicate_key(name: &str, at: Span, first: Option<Span>) -> Problem {

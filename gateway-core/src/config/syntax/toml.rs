@@ -29,7 +29,7 @@ fn node(file: usize, value: &Spanned<DeValue<'_>>, depth: usize, problems: &mut 
     let at = Span { file, start: range.start, end: range.end };
     if depth > MAX_DEPTH {
         problems.push(too_deep(at));
-        return Node { at, value: Value::Null };
+        return Node::new(at, Value::Null);
     }
     let value = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
@@ -40,12 +40,10 @@ fn node(file: usize, value: &Spanned<DeValue<'_>>, depth: usize, problems: &mut 
         DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| node(file, item, depth + 1, problems)).collect())
-        }
+        DeValue::Array(items) => Value::List(items.iter().map(|item| node(file, item, depth + 1, problems)).collect()),
         DeValue::Table(table) => return table_node(file, at, table, depth, problems),
     };
-    Node { at, value }
+    Node::new(at, value)
 }
 
 fn table_node(file: usize, at: Span, table: &DeTable<'_>, depth: usize, problems: &mut Vec<Problem>) -> Node {

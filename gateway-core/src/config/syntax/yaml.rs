@@ -39,7 +39,7 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
             return None;
         }
     }
-    Some(builder.root.unwrap_or(Node { at: Span { file, start: 0, end: 0 }, value: Value::Null }))
+    Some(builder.root.unwrap_or(Node::new(Span { file, start: 0, end: 0 }, Value::Null)))
 }
 
 struct Builder<'a> {
@@ -77,7 +77,7 @@ impl Builder<'_> {
                     *key = Some((text.into_owned(), at));
                     return Ok(());
                 }
-                self.put(Node { at, value }, anchor, 1, 0)
+                self.put(Node::new(at, value), anchor, 1, 0)
             }
             Event::SequenceStart(anchor, tag) => self.open(at, anchor, tag.as_deref(), Content::List(Vec::new())),
             Event::MappingStart(anchor, tag) => self.open(at, anchor, tag.as_deref(), Content::Map(Vec::new(), None)),
@@ -98,11 +98,9 @@ impl Builder<'_> {
                 }
                 self.put(node, 0, size, depth)
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
         }
     }
 
@@ -133,7 +131,7 @@ impl Builder<'_> {
         let end = if flow { at.start + 1 } else { last.unwrap_or(start.end) }.min(self.text.len());
         let whole = Span { file: self.file, start: start.start, end: end.max(start.start) };
         let node = match content {
-            Content::List(items) => Node { at: whole, value: Value::List(items) },
+            Content::List(items) => Node::new(whole, Value::List(items)),
             Content::Map(entries, _) => map(whole, entries, self.problems),
         };
         self.put(node, anchor, size, depth)

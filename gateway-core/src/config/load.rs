@@ -1,0 +1,268 @@
+//! Puts a configuration together: the files that include each other, what each defines, and the defaults of groups.
+
+use std::{
+    collections::HashMap,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{
+    node::{self, Entry, Node, Value},
+    problem::{Problem, Span},
+    schema,
+    source::{Files, Sources},
+    written,
+};
+
+/// Everything that was written, as far as it has the right shape.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// What stands at the top of the files, besides the lists of what they define.
+    pub settings: Defined<written::File>,
+    /// In the order of the files.
+    pub upstreams: Vec<Defined<written::Upstream>>,
+    /// In the order of the files, with the defaults of their groups.
+    pub routes: Vec<Defined<written::Route>>,
+    /// The tree of each file as it was written.
+    pub roots: Vec<Option<Node>>,
+    /// What each file allows.
+    pub allowed: Vec<Vec<String>>,
+    /// Something may be missing that an unreadable file defines.
+    pub incomplete: bool,
+}
+
+/// Something that was written, with the tree that it was read from.
+#[derive(Debug)]
+pub(super) struct Defined<T> {
+    pub name: String,
+    pub name_at: Span,
+    pub node: Node,
+    pub written: T,
+}
+
+/// Reads the file at `entry` and all that it includes.
+pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, problems: &mut Vec<Problem>) -> Loaded {
+    let mut load = Load {
+        files,
+        sources,
+        problems,
+        known: HashMap::new(),
+        way: Vec::new(),
+        settings: Vec::new(),
+        loaded: Loaded {
+            settings: Defined {
+                name: String::new(),
+                name_at: Span { file: 0, start: 0, end: 0 },
+                node: Node::new(Span { file: 0, start: 0, end: 0 }, Value::Map(Vec::new())),
+                written: written::File::default(),
+            },
+            upstreams: Vec::new(),
+            routes: Vec::new(),
+            roots: Vec::new(),
+            allowed: Vec::new(),
+            incomplete: false,
+        },
+    };
+    load.file(&tidy(entry), None);
+    let settings = std::mem::take(&mut load.settings);
+    load.loaded.settings.node.value = Value::Map(settings);
+    if let Some(written) = load.decode(&load.loaded.settings.node.clone()) {
+        load.loaded.settings.written = written;
+    }
+    load.same_names();
+    load.loaded
+}
+
+struct Load<'a, F> {
+    files: &'a F,
+    sources: &'a mut Sources,
+    problems: &'a mut Vec<Problem>,
+    /// Files by path, so that each is read once.
+    known: HashMap<PathBuf, usize>,
+    /// The files that are being read, each including the next.
+    way: Vec<PathBuf>,
+    settings: Vec<Entry>,
+    loaded: Loaded,
+}
+
+impl<F: Files> Load<'_, F> {
+    fn file(&mut self, path: &Path, asked_at: Option<Span>) {
+        if self.way.iter().any(|before| before == path) {
+            let chain: Vec<String> = self.way.iter().map(|file| format!("`{}`", file.display())).collect();
+            let at = asked_at.unwrap_or(Span { file: 0, start: 0, end: 0 });
+            let message = format!("`{}` includes itself, by way of {}", path.display(), chain.join(" and "));
+            self.problems.push(Problem::error("include-cycle", at, message).help("remove one of the includes"));
+            return;
+        }
+        if self.known.contains_key(path) {
+            return;
+        }
+        let (file, outcome) = self.sources.add(path, self.files);
+        self.known.insert(path.to_owned(), file);
+        self.loaded.roots.push(None);
+        self.loaded.allowed.push(Vec::new());
+        if let Err(why) = outcome {
+            let at = asked_at.unwrap_or(Span { file, start: 0, end: 0 });
+            self.problems.push(Problem::error(
+                "unreadable-file",
+                at,
+                format!("cannot read `{}`: {why}", path.display()),
+            ));
+            self.loaded.incomplete = true;
+            return;
+        }
+        let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
+        let before = self.problems.len();
+        let tree = node::parse(file, path, &text, self.problems);
+        let good = tree.as_ref().and_then(|tree| schema::check(tree, &text, self.problems));
+        self.loaded.roots[file] = tree;
+        let Some(root) = good else {
+            self.loaded.incomplete = true;
+            return;
+        };
+        // A wrong list of upstreams, say, is as good as a file that is not there.
+        self.loaded.incomplete |= root.damaged && self.problems.len() > before;
+        self.way.push(path.to_owned());
+        self.take(&root, file, path);
+        self.way.pop();
+    }
+
+    fn take(&mut self, root: &Node, file: usize, path: &Path) {
+        for entry in root.entries() {
+            match entry.name.as_str() {
+                "include" | "$schema" => {}
+                "allow" => self.loaded.allowed[file] = texts(&entry.value),
+                "upstreams" => {
+                    for upstream in entry.value.entries() {
+                        if let Some(written) = self.decode(&upstream.value) {
+                            let (name, name_at, node) =
+                                (upstream.name.clone(), upstream.name_at, upstream.value.clone());
+                            self.loaded.upstreams.push(Defined { name, name_at, node, written });
+                        }
+                    }
+                }
+                "routes" => self.routes(&entry.value, None),
+                "groups" => {
+                    for group in entry.value.items() {
+                        if let Some(routes) = group.get("routes") {
+                            self.routes(routes, group.get("defaults"));
+                        }
+                    }
+                }
+                _ => self.setting(entry),
+            }
+        }
+        for include in root.get("include").map(Node::items).unwrap_or_default() {
+            let Some(text) = include.text() else { continue };
+            let folder = path.parent().unwrap_or(Path::new(""));
+            self.file(&tidy(&folder.join(text)), Some(include.at));
+        }
+    }
+
+    fn setting(&mut self, entry: &Entry) {
+        match self.settings.iter().find(|other| other.name == entry.name) {
+            None => self.settings.push(entry.clone()),
+            Some(first) => {
+                let message = format!("`{}` is already said in another file", entry.name);
+                let problem = Problem::error("defined-twice", entry.name_at, message)
+                    .related(first.name_at, "it is first said here");
+                self.problems.push(problem.help("say it in one file only"));
+            }
+        }
+    }
+
+    fn routes(&mut self, list: &Node, defaults: Option<&Node>) {
+        for node in list.items() {
+            let node = match defaults {
+                Some(defaults) => with_defaults(node, defaults),
+                None => node.clone(),
+            };
+            if let Some(written) = self.decode::<written::Route>(&node) {
+                let name_at = node.get("name").map_or(node.at, |name| name.at);
+                self.loaded.routes.push(Defined { name: written.name.0.clone(), name_at, node, written });
+            }
+        }
+    }
+
+    fn decode<T: for<'de> Deserialize<'de>>(&mut self, node: &Node) -> Option<T> {
+        match T::deserialize(node) {
+            Ok(written) => Some(written),
+            // The schema is made from the type, so this says that a test is missing.
+            Err(error) => {
+                self.problems.push(Problem::error("invalid", node.head(), error.to_string()));
+                None
+            }
+        }
+    }
+
+    fn same_names(&mut self) {
+        let routes = self.loaded.routes.iter().map(|route| ("route", route.name.as_str(), route.name_at));
+        let upstreams =
+            self.loaded.upstreams.iter().map(|upstream| ("upstream", upstream.name.as_str(), upstream.name_at));
+        let mut first = HashMap::new();
+        for (kind, name, at) in upstreams.chain(routes) {
+            if let Some(before) = first.insert((kind, name), at) {
+                // The first stays the first, also for a third.
+                first.insert((kind, name), before);
+                let message =
+                    format!("there is already {} {kind} called `{name}`", if kind == "route" { "a" } else { "an" });
+                let problem = Problem::error("same-name", at, message).related(before, "the first is here");
+                self.problems.push(problem.help("give each its own name"));
+            }
+        }
+    }
+}
+
+/// A route with what its group says for all.
+fn with_defaults(route: &Node, defaults: &Node) -> Node {
+    let mut whole = route.clone();
+    whole.damaged |= defaults.damaged;
+    let acts = ["upstream", "redirect", "respond"].iter().any(|action| route.get(action).is_some());
+    let Value::Map(entries) = &mut whole.value else { return whole };
+    for default in defaults.entries() {
+        let own = entries.iter_mut().find(|entry| entry.name == default.name);
+        match (default.name.as_str(), own) {
+            ("upstream", _) if acts => {}
+            // Nothing is forwarded by a route that acts otherwise, so what only forwarding needs is not for it.
+            ("host_header" | "timeouts" | "websocket", None) if acts && route.get("upstream").is_none() => {}
+            (_, None) => entries.push(default.clone()),
+            ("timeouts" | "limits" | "headers" | "query" | "cookies", Some(own)) => {
+                let mine: Vec<String> =
+                    own.value.entries().iter().map(|entry| entry.name.to_ascii_lowercase()).collect();
+                if let Value::Map(own) = &mut own.value.value {
+                    let missing =
+                        default.value.entries().iter().filter(|entry| !mine.contains(&entry.name.to_ascii_lowercase()));
+                    own.extend(missing.cloned());
+                }
+            }
+            ("policies" | "allow", Some(own)) => {
+                let all: Vec<Node> = default.value.items().iter().chain(own.value.items()).cloned().collect();
+                own.value.value = Value::List(all);
+            }
+            (_, Some(_)) => {}
+        }
+    }
+    whole
+}
+
+fn texts(node: &Node) -> Vec<String> {
+    node.items().iter().filter_map(Node::text).map(str::to_owned).collect()
+}
+
+/// The path without `.` and `x/..`, so that one file has one path.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(tidy.components().next_back(), Some(Component::Normal(_))) => {
+                tidy.pop();
+            }
+            Component::ParentDir | Component::Prefix(_) | Component::RootDir | Component::Normal(_) => {
+                tidy.push(component)
+            }
+        }
+    }
+    tidy
+}

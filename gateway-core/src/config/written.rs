@@ -1,0 +1,614 @@
+//! What users write: the reference of the configuration, and the source of its JSON Schema.
+//!
+//! Every doc comment here is shown by editors and in the reference. Nothing here runs: `compile.rs` turns it into what does.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use super::format;
+
+/// A Postern configuration, or a part of one that another file includes.
+///
+/// YAML, TOML and JSON have the same shape. The smallest one that does something:
+///
+/// ```yaml
+/// upstreams:
+///   origin:
+///     targets:
+///       - url: http://127.0.0.1:9000
+/// routes:
+///   - name: files
+///     path: /files/{*rest}
+///     strip_prefix: /files
+///     upstream: origin
+/// ```
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Configuration")]
+pub struct File {
+    /// The address of this schema, for editors. Postern does not read it.
+    #[serde(rename = "$schema")]
+    pub schema: Option<String>,
+    /// Files of the same shape that belong to this one, relative to it. What they define is put together; the routes of
+    /// this file come first, then those of the included files in this order.
+    #[schemars(extend("examples" = [["routes/team-a.yaml"]]))]
+    pub include: Option<OneOrMany<String>>,
+    /// Codes of warnings that are fine in this file. `routes[].allow` does the same for one route.
+    #[schemars(extend("examples" = [["unused-upstream"]]))]
+    pub allow: Option<OneOrMany<WarningCode>>,
+    /// What is believed about who calls.
+    pub client: Option<Client>,
+    /// How upstreams are told about the client. Default: `x-forwarded`.
+    #[schemars(extend("default" = "x-forwarded"))]
+    pub forwarded: Option<Forwarded>,
+    /// The name of this gateway in the `Via` field of requests (RFC 9110 §7.6.3). Default: `postern`.
+    #[schemars(extend("default" = "postern"))]
+    pub via: Option<Token>,
+    /// The status for a host that no route knows: 404, or 421 (Misdirected Request). Default: 404.
+    #[schemars(extend("default" = 404))]
+    pub unknown_host: Option<UnknownHost>,
+    /// The largest requests that are taken.
+    pub limits: Option<Limits>,
+    /// Where requests can be sent, by name.
+    pub upstreams: Option<Named<Name, Upstream>>,
+    /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
+    /// path, method, the number of conditions, and only then the position in the file.
+    pub routes: Option<Vec<Route>>,
+    /// Routes that have something in common.
+    pub groups: Option<Vec<Group>>,
+}
+
+/// What is believed about who calls.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Proxies in front of the gateway, as ranges of addresses. What they say in `X-Forwarded-*` and `Forwarded` is believed
+    /// and continued; from anybody else those fields are replaced. Default: nobody.
+    #[schemars(extend("examples" = [["10.0.0.0/8", "2001:db8::/32"]]))]
+    pub trusted_proxies: Option<OneOrMany<Cidr>>,
+}
+
+/// How upstreams are told about the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+    /// Both forms.
+    Both,
+    /// Not at all; those fields are removed.
+    None,
+}
+
+/// The largest requests that are taken. Sizes are bytes: `512`, `8KiB`, `10MB`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Path and query together; more is refused with 414. Default: `8KiB`.
+    #[schemars(extend("default" = "8KiB"))]
+    pub target: Option<Size>,
+    /// All header names and values together; more is refused with 431. Default: `64KiB`.
+    #[schemars(extend("default" = "64KiB"))]
+    pub headers: Option<Size>,
+    /// The number of header lines; more are refused with 431. Default: 100.
+    #[schemars(extend("default" = 100), range(min = 1))]
+    pub header_count: Option<u32>,
+    /// The body, where no route says otherwise; more is refused with 413. Default: no limit of our own.
+    pub body: Option<Size>,
+}
+
+/// Servers that answer alike: requests go to one of its targets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// The servers. Requests take them in turn.
+    #[schemars(length(min = 1))]
+    pub targets: Vec<Target>,
+    /// How long an answer may take.
+    pub timeouts: Option<Timeouts>,
+    /// The `Host` that the targets see. Default: `target`.
+    #[schemars(extend("default" = "target"))]
+    pub host: Option<HostHeader>,
+}
+
+/// One server of an upstream.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Where it listens. A path is put before the path of each request. `${env:NAME}` and `${secret:NAME}` are
+    /// replaced by what the platform holds under that name.
+    pub url: TargetUrl,
+}
+
+/// How long an answer may take: `500ms`, `10s`, `5m`, `1h`. Later is answered with 504.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// From sending a request to the head of its response. Default: `30s`.
+    #[schemars(extend("default" = "30s"))]
+    pub attempt: Option<Duration>,
+    /// All attempts together. Default: `60s`.
+    #[schemars(extend("default" = "60s"))]
+    pub total: Option<Duration>,
+}
+
+/// Routes that have something in common.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// What this group is called, for people.
+    pub name: Name,
+    /// What each route of the group has unless it says otherwise itself. `timeouts` and `limits` are taken value by
+    /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route.
+    pub defaults: Option<Defaults>,
+    /// The routes.
+    pub routes: Option<Vec<Route>>,
+}
+
+/// What the routes of a group share.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// As in a route.
+    pub priority: Option<i32>,
+    /// As in a route.
+    pub host: Option<OneOrMany<HostPattern>>,
+    /// As in a route.
+    pub method: Option<OneOrMany<Method>>,
+    /// As in a route.
+    pub headers: Option<Named<HeaderName, Match>>,
+    /// As in a route.
+    pub query: Option<Named<String, Match>>,
+    /// As in a route.
+    pub cookies: Option<Named<Token, Match>>,
+    /// As in a route.
+    pub scheme: Option<Scheme>,
+    /// As in a route.
+    pub client_address: Option<OneOrMany<Cidr>>,
+    /// As in a route.
+    pub country: Option<OneOrMany<Country>>,
+    /// As in a route.
+    pub data_centre: Option<OneOrMany<DataCentre>>,
+    /// As in a route; a route with an action of its own does not take it.
+    pub upstream: Option<Name>,
+    /// As in a route.
+    pub host_header: Option<HostHeader>,
+    /// As in a route.
+    pub timeouts: Option<Timeouts>,
+    /// As in a route.
+    pub limits: Option<RouteLimits>,
+    /// As in a route.
+    pub websocket: Option<bool>,
+    /// As in a route; they come before those of the route.
+    pub policies: Option<Vec<Policy>>,
+    /// As in a route, and in addition to what the route allows.
+    pub allow: Option<OneOrMany<WarningCode>>,
+}
+
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect` or `respond`), and policies.
+///
+/// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// What the route is called: in logs, in `postern explain`, in `{route.name}`. Every route has its own.
+    pub name: Name,
+    /// A route with a higher priority is tried before all with a lower one, however specific those are. Default: 0.
+    #[schemars(extend("default" = 0))]
+    pub priority: Option<i32>,
+
+    /// The host asked for: exact (`api.example.com`), or `*.example.com` for one or more labels before it.
+    pub host: Option<OneOrMany<HostPattern>>,
+    /// The whole path, segment by segment: text, `{name}` for any one segment, `{name:int}` for one of a kind
+    /// (`int`, `uuid`, `hex`, `alpha`, `alnum`, `slug`, `date`), and at the end `{*name}` for all that follows, at least
+    /// one character.
+    pub path: Option<OneOrMany<PathPattern>>,
+    /// A path that starts with these whole segments, which may be parameters: `/files` takes `/files`, `/files/` and
+    /// `/files/x`, not `/filesystem`. Excludes `path`.
+    pub path_prefix: Option<OneOrMany<PathPrefix>>,
+    /// A path in which this regular expression is found; its named groups are parameters. Excludes `path` and
+    /// `path_prefix`. The least specific kind of path.
+    pub path_regex: Option<OneOrMany<Regex>>,
+    /// The method, in its own spelling. `GET` takes `HEAD` too.
+    pub method: Option<OneOrMany<Method>>,
+    /// Header fields of the request, by name.
+    #[schemars(extend("examples" = [{"x-beta": "present", "x-version": {"prefix": "2."}}]))]
+    pub headers: Option<Named<HeaderName, Match>>,
+    /// Parameters of the query, by name.
+    pub query: Option<Named<String, Match>>,
+    /// Cookies, by name.
+    pub cookies: Option<Named<Token, Match>>,
+    /// How the client reached the gateway.
+    pub scheme: Option<Scheme>,
+    /// The client's address, as ranges.
+    #[schemars(extend("examples" = [["10.0.0.0/8", "2001:db8::/32"]]))]
+    pub client_address: Option<OneOrMany<Cidr>>,
+    /// The client's country, where the platform knows it.
+    pub country: Option<OneOrMany<Country>>,
+    /// The platform's data centre that took the request, where the platform tells.
+    pub data_centre: Option<OneOrMany<DataCentre>>,
+    /// A request that meets all conditions of this entry, or of one entry in a list of them, is not for this route.
+    pub not: Option<OneOrMany<Conditions>>,
+
+    /// Action: forward to the upstream of this name.
+    pub upstream: Option<Name>,
+    /// Takes these segments from the start of the path before forwarding. The upstream is told in `X-Forwarded-Prefix`.
+    pub strip_prefix: Option<PathPrefix>,
+    /// Puts these segments at the start of the path before forwarding, after `strip_prefix`.
+    pub add_prefix: Option<PathPrefix>,
+    /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`.
+    #[schemars(extend("examples" = ["/objects/{rest}"]))]
+    pub rewrite: Option<Template>,
+    /// The `Host` that the upstream sees, instead of what the upstream's own `host` says.
+    pub host_header: Option<HostHeader>,
+    /// How long an answer may take, instead of what the upstream says.
+    pub timeouts: Option<Timeouts>,
+    /// The largest requests that this route takes.
+    pub limits: Option<RouteLimits>,
+    /// Whether `Upgrade: websocket` is handed on, where the platform can. Default: `true`.
+    #[schemars(extend("default" = true))]
+    pub websocket: Option<bool>,
+
+    /// Action: send the client elsewhere.
+    pub redirect: Option<Redirect>,
+    /// Action: answer from here.
+    pub respond: Option<Respond>,
+
+    /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
+    pub policies: Option<Vec<Policy>>,
+    /// Codes of warnings that are fine for this route.
+    pub allow: Option<OneOrMany<WarningCode>>,
+}
+
+/// Conditions that must all hold.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conditions {
+    /// As in a route.
+    pub host: Option<OneOrMany<HostPattern>>,
+    /// As in a route.
+    pub path: Option<OneOrMany<PathPattern>>,
+    /// As in a route.
+    pub path_prefix: Option<OneOrMany<PathPrefix>>,
+    /// As in a route.
+    pub method: Option<OneOrMany<Method>>,
+    /// As in a route.
+    pub headers: Option<Named<HeaderName, Match>>,
+    /// As in a route.
+    pub query: Option<Named<String, Match>>,
+    /// As in a route.
+    pub cookies: Option<Named<Token, Match>>,
+    /// As in a route.
+    pub scheme: Option<Scheme>,
+    /// As in a route.
+    pub client_address: Option<OneOrMany<Cidr>>,
+    /// As in a route.
+    pub country: Option<OneOrMany<Country>>,
+    /// As in a route.
+    pub data_centre: Option<OneOrMany<DataCentre>>,
+}
+
+/// What a value must be like.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Match {
+    /// It is there, whatever it is.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is exactly this.
+    Exact(String),
+    /// It is exactly one of these.
+    Any(OneOrMany<String>),
+    /// It starts with this.
+    Prefix(String),
+    /// This regular expression is found in it.
+    Regex(Regex),
+}
+
+/// How a client reaches the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// The largest requests that a route takes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteLimits {
+    /// The body; more is refused with 413. Default: what the `limits` of the whole configuration say.
+    pub body: Option<Size>,
+}
+
+/// Sends the client elsewhere.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Redirect {
+    /// Where to: a whole address, or a path on the same host.
+    #[schemars(extend("examples" = ["https://{request.host}/new/{rest}"]))]
+    pub to: Template,
+    /// The status: 301, 302, 303, 307 or 308. Default: 302.
+    #[schemars(extend("default" = 302))]
+    pub status: Option<RedirectStatus>,
+    /// Whether the query of the request is put at the end. Default: `keep`.
+    #[schemars(extend("default" = "keep"))]
+    pub query: Option<RedirectQuery>,
+}
+
+/// What becomes of a query in a redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RedirectQuery {
+    /// It is put at the end of the new address.
+    Keep,
+    /// It is left out.
+    Drop,
+}
+
+/// Answers from here.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// The status. Default: 200.
+    #[schemars(extend("default" = 200), range(min = 200, max = 599))]
+    pub status: Option<u16>,
+    /// Header fields of the answer.
+    #[schemars(extend("examples" = [{"content-type": "text/plain"}]))]
+    pub headers: Option<Named<HeaderName, OneOrMany<Template>>>,
+    /// The body. Default: none.
+    #[schemars(extend("examples" = ["hello {name}"]))]
+    pub body: Option<Template>,
+}
+
+/// Something that is done to requests and responses on their way. Each entry is one policy.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Changes header fields.
+    Headers(HeadersPolicy),
+}
+
+/// Changes header fields.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersPolicy {
+    /// Of the request, before it is sent to the upstream.
+    pub request: Option<Edits>,
+    /// Of the response, before it is sent to the client.
+    pub response: Option<Edits>,
+}
+
+/// Changes to header fields: first `remove`, then `set`, then `append`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Edits {
+    /// Replaces all lines of this name by these.
+    #[schemars(extend("examples" = [{"x-client": "{client.address}"}]))]
+    pub set: Option<Named<HeaderName, OneOrMany<Template>>>,
+    /// Adds lines.
+    pub append: Option<Named<HeaderName, OneOrMany<Template>>>,
+    /// Takes all lines of these names away.
+    pub remove: Option<OneOrMany<HeaderName>>,
+}
+
+/// A value, or a list of them.
+#[derive(Debug, Clone)]
+pub struct OneOrMany<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either<T> {
+            Many(Vec<T>),
+            One(T),
+        }
+        Ok(Self(match Either::deserialize(deserializer)? {
+            Either::Many(many) => many,
+            Either::One(one) => vec![one],
+        }))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+/// Values by name, in the order in which they are written.
+#[derive(Debug, Clone)]
+pub struct Named<K, T>(pub Vec<(K, T)>);
+
+impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> Deserialize<'de> for Named<K, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<K, T>(std::marker::PhantomData<(K, T)>);
+        impl<'de, K: Deserialize<'de>, T: Deserialize<'de>> de::Visitor<'de> for InOrder<K, T> {
+            type Value = Named<K, T>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Named(pairs))
+            }
+        }
+        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+    }
+}
+
+impl<K: JsonSchema, T: JsonSchema> JsonSchema for Named<K, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Named_{}_{}", K::schema_name(), T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let names = generator.subschema_for::<K>();
+        let values = generator.subschema_for::<T>();
+        json_schema!({ "type": "object", "propertyNames": names, "additionalProperties": values })
+    }
+}
+
+/// A text with rules of its own, which `format.rs` knows by the name of the type.
+macro_rules! texts {
+    ($($(#[$attribute:meta])* $name:ident;)*) => {$(
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+        $(#[$attribute])*
+        pub struct $name(pub String);
+    )*};
+}
+
+texts! {
+    /// A name: letters, digits, `-`, `_` and `.`, starting with a letter or a digit.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+    Name;
+    /// The code of a warning, as `postern check` prints it.
+    #[schemars(transform = warning_codes)]
+    WarningCode;
+    /// A token (RFC 9110 §5.6.2): letters, digits and ``!#$%&'*+-.^_`|~``.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    Token;
+    /// The name of a header field. Upper and lower case are the same.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"))]
+    HeaderName;
+    /// A method, in its own spelling: `GET`, `POST`, `PATCH`, or one of your own.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", "examples" = ["GET", "POST"]))]
+    Method;
+    /// A host: exact, or `*.` and a host for all names below it, or an address.
+    #[schemars(extend("examples" = ["api.example.com", "*.example.com", "127.0.0.1", "[::1]"]))]
+    HostPattern;
+    /// A range of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+    #[schemars(extend("examples" = ["10.0.0.0/8", "2001:db8::/32", "127.0.0.1"]))]
+    Cidr;
+    /// A path, segment by segment, with parameters: `/users/{id:int}`, `/files/{*rest}`.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/users/{id:int}", "/files/{*rest}"]))]
+    PathPattern;
+    /// The start of a path, in whole segments and without parameters: `/files`.
+    #[schemars(extend("pattern" = "^/", "examples" = ["/files"]))]
+    PathPrefix;
+    /// A regular expression, without look-around and back-references.
+    #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
+    Regex;
+    /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
+    /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{route.name}`,
+    /// `${env:NAME}` and `${secret:NAME}` for what the platform holds; `{{` and `}}` for the braces themselves.
+    #[schemars(extend("examples" = ["{client.address}"]))]
+    Template;
+    /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name
+    /// what the platform holds: `${env:ORIGIN_URL}`.
+    #[schemars(extend("examples" = ["http://127.0.0.1:9000", "https://api.example.com/v1", "${env:ORIGIN_URL}"]))]
+    TargetUrl;
+    /// The `Host` that an upstream sees: `target` for the target's own, `keep` for the one the client asked for, or a
+    /// fixed name.
+    #[schemars(extend("examples" = ["target", "keep", "internal.example.com"]))]
+    HostHeader;
+    /// A country's two letters (ISO 3166-1): `DE`.
+    #[schemars(extend("pattern" = "^[A-Z]{2}$", "examples" = ["DE", "FR"]))]
+    Country;
+    /// A data centre by the platform's name: `FRA`.
+    #[schemars(extend("pattern" = "^[A-Z0-9]+$", "examples" = ["FRA"]))]
+    DataCentre;
+}
+
+/// A length of time: a number and `ms`, `s`, `m` or `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+(ms|s|m|h)$", "examples" = ["500ms", "10s", "5m", "1h"]))]
+pub struct Duration {
+    /// The length.
+    pub milliseconds: u64,
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let milliseconds = format::duration(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
+        Ok(Self { milliseconds })
+    }
+}
+
+/// A number of bytes: a plain number, or a number and `KB`, `MB`, `GB` (thousands) or `KiB`, `MiB`, `GiB` (1024s).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// The number.
+    pub bytes: u64,
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of bytes: a plain number, or a number and `KB`, `MB`, `GB` (thousands) or `KiB`, `MiB`, `GiB` (1024s).",
+            "type": ["integer", "string"],
+            "minimum": 0,
+            "pattern": "^[0-9]+(B|KB|MB|GB|KiB|MiB|GiB)?$",
+            "examples": [512, "8KiB", "10MB"],
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        let bytes = match Either::deserialize(deserializer)? {
+            Either::Number(number) => number,
+            Either::Text(text) => format::size(&text).map_err(|wrong| de::Error::custom(wrong.message))?,
+        };
+        Ok(Self { bytes })
+    }
+}
+
+/// A whole number that must be one of a few.
+macro_rules! statuses {
+    ($($(#[$attribute:meta])* $name:ident: $($value:literal)*;)*) => {$(
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+        $(#[$attribute])*
+        #[schemars(extend("enum" = [$($value),*]))]
+        pub struct $name(pub u16);
+    )*};
+}
+
+statuses! {
+    /// The status of a redirect.
+    RedirectStatus: 301 302 303 307 308;
+    /// The status for a host that no route knows.
+    UnknownHost: 404 421;
+}
+
+fn warning_codes(schema: &mut Schema) {
+    let codes: Vec<_> = super::problem::WARNINGS.iter().map(|warning| warning.code).collect();
+    schema.insert("enum".to_owned(), codes.into());
+}
