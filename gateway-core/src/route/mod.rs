@@ -8,6 +8,7 @@
 pub mod condition;
 pub mod index;
 pub mod pattern;
+pub mod rank;
 
 pub use condition::{Conditions, Exclusion, Named, Test, Unmet};
 pub use pattern::{Host, Kind, Pattern};
