@@ -24,7 +24,7 @@ impl Redirect {
             location = format!("/{}", location.trim_start_matches(['/', '\\']));
         }
         if self.keep_query
-            && let Some(query) = scope.query
+            && let Some(query) = &scope.line.query
         {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);

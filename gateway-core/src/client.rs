@@ -11,6 +11,8 @@ use std::str::FromStr;
 pub struct Client {
     /// The address nearest to the client that a trusted hop vouches for.
     pub address: Option<IpAddr>,
+    /// The address of the connection's other end: the client itself, or the last proxy before us.
+    pub peer: Option<IpAddr>,
     /// The scheme that the client used, as far as a trusted hop knows it.
     pub scheme: Scheme,
     /// Whether the peer itself is a trusted proxy, so that what it forwarded is kept and continued.
@@ -29,6 +31,7 @@ impl Client {
         let through_trusted = peer.address.as_ref().is_some_and(is_trusted);
         let mut client = Client {
             address: peer.address,
+            peer: peer.address,
             scheme,
             through_trusted,
             country: peer.country,

@@ -58,9 +58,9 @@ impl PathChange {
     /// The upstream's path. A rewritten path is normalised again, since pieces that are harmless apart may form `..`.
     pub fn apply(&self, scope: &Scope<'_>) -> Result<String, Error> {
         match self {
-            PathChange::Keep => Ok(scope.path.to_owned()),
+            PathChange::Keep => Ok(scope.line.path.clone()),
             PathChange::Prefix { strip, add } => {
-                let rest = strip_prefix(scope.path, strip).unwrap_or(scope.path);
+                let rest = strip_prefix(&scope.line.path, strip).unwrap_or(&scope.line.path);
                 let mut path = String::with_capacity(add.len() + rest.len() + 1);
                 path.push_str(add.trim_end_matches('/'));
                 if !rest.starts_with('/') {
@@ -111,7 +111,6 @@ pub fn announce(
     headers: &mut Headers,
     line: &Line,
     client: &Client,
-    peer: Option<std::net::IpAddr>,
     change: &PathChange,
     fields: ForwardedFields,
     pseudonym: &str,
@@ -125,7 +124,7 @@ pub fn announce(
         ForwardedFields::None => (false, false),
     };
     if x_forwarded {
-        let hop = peer.map(|peer| peer.to_string()).unwrap_or_default();
+        let hop = client.peer.map(|peer| peer.to_string()).unwrap_or_default();
         chain(headers, "x-forwarded-for", &hop, client.through_trusted);
         let first = |headers: &mut Headers, name: &str, value: &str| {
             if !(client.through_trusted && headers.contains(name)) {
@@ -151,7 +150,7 @@ pub fn announce(
         }
     }
     if forwarded {
-        let node = match peer {
+        let node = match client.peer {
             Some(std::net::IpAddr::V4(v4)) => v4.to_string(),
             Some(std::net::IpAddr::V6(v6)) => format!("\"[{v6}]\""),
             None => "unknown".to_owned(),

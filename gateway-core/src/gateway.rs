@@ -4,7 +4,7 @@ use crate::answer::{self, Redirect, Respond};
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
-use crate::http::{Body, Incoming, Response};
+use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Platform};
 use crate::policy::Policy;
 use crate::request::{Request, strip_hop_by_hop};
@@ -14,7 +14,6 @@ use crate::upstream::{self, HostHeader, Pool};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// A loaded configuration that answers requests.
@@ -141,13 +140,12 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
-        let peer = incoming.peer.address;
         let (request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
         match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body, peer).await,
+            Found::Route(matched) => self.follow(platform, matched, request, body).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
                 Reply::answer(answer::options(&allow))
             }
@@ -164,15 +162,11 @@ impl Gateway {
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
-        peer: Option<IpAddr>,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
         let scope = Scope {
-            method: &line.method,
-            host: &line.host,
-            path: &line.path,
-            query: line.query.as_deref(),
+            line: &line,
             client: &client,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -185,8 +179,8 @@ impl Gateway {
             Action::Redirect(redirect) => Reply::answer(redirect.answer(&scope)),
             Action::Respond(respond) => Reply::answer(respond.answer(&scope)),
             Action::Forward(forward) => {
-                let request = Request { line: line.clone(), headers, client: client.clone(), upgrade, content_length };
-                match self.forward(platform, forward, plan.body_limit, request, body, peer, &scope).await {
+                let payload = Payload { headers, body, upgrade, content_length, limit: plan.body_limit };
+                match self.forward(platform, forward, payload, &scope).await {
                     Ok(response) => Reply::answer(response),
                     Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
                 }
@@ -199,29 +193,25 @@ impl Gateway {
     }
 
     /// Sends the request on, and takes from the response what was meant for this hop only.
-    #[allow(clippy::too_many_arguments)] // Each is a different fact of the one request.
     async fn forward<P: Platform>(
         &self,
         platform: &P,
         forward: &Forward,
-        body_limit: Option<u64>,
-        request: Request,
-        body: Body<P::Stream>,
-        peer: Option<IpAddr>,
+        payload: Payload<P::Stream>,
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
-        let quiet = |error: Error| (error, String::new());
-        let Request { line, mut headers, client, upgrade, content_length } = request;
-        if let (Some(limit), Some(length)) = (body_limit, content_length)
+        let Payload { mut headers, body, upgrade, content_length, limit } = payload;
+        if let (Some(limit), Some(length)) = (limit, content_length)
             && length > limit
         {
-            return Err(quiet(Error::BodyTooLarge { limit }));
+            return Err((Error::BodyTooLarge { limit }, String::new()));
         }
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
             return Err((Error::Internal { reason: reason.clone() }, reason));
         };
-        let mut target = forward.path.apply(scope).map_err(quiet)?;
+        let line = scope.line;
+        let mut target = forward.path.apply(scope).map_err(|error| (error, String::new()))?;
         if let Some(query) = &line.query {
             target.push('?');
             target.push_str(query);
@@ -231,7 +221,7 @@ impl Gateway {
             headers.remove("upgrade");
         }
         let Globals { forwarded, via, .. } = &self.globals;
-        forward::announce(&mut headers, &line, &client, peer, &forward.path, *forwarded, via);
+        forward::announce(&mut headers, line, scope.client, &forward.path, *forwarded, via);
         let host = match forward.host.as_ref().unwrap_or(&pool.upstream.host) {
             HostHeader::Target => None,
             HostHeader::Keep => Some(line.authority.as_str()),
@@ -246,16 +236,15 @@ impl Gateway {
             headers,
             body,
             // A declared length has been checked; the platform holds the sender to it.
-            body_limit: if content_length.is_some() { None } else { body_limit },
+            body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
             upgrade,
         };
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
-        let sent = upstream::send(platform, pool, timeouts, call, host).await;
-        let mut response = sent.map_err(|failure| {
+        let mut response = upstream::send(platform, pool, timeouts, call, host).await.map_err(|failure| {
             let error = match failure.error {
                 FetchError::Timeout => Error::UpstreamTimeout,
-                FetchError::BodyTooLarge => Error::BodyTooLarge { limit: body_limit.unwrap_or_default() },
+                FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
                 FetchError::ClientGone => Error::ClientGone,
                 error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => {
                     Error::UpstreamFailed(error)
@@ -284,6 +273,15 @@ impl Gateway {
     pub fn globals(&self) -> &Globals {
         &self.globals
     }
+}
+
+/// What of a request goes on to an upstream.
+struct Payload<S> {
+    headers: Headers,
+    body: Body<S>,
+    upgrade: Option<String>,
+    content_length: Option<u64>,
+    limit: Option<u64>,
 }
 
 const FEATURES: &[&str] = if cfg!(feature = "regex") { &["regex"] } else { &[] };

@@ -51,6 +51,25 @@ pub struct Call<S> {
     pub upgrade: bool,
 }
 
+impl<S> Call<S> {
+    /// The same call once more, where its body can be sent twice.
+    pub fn replay(&self) -> Option<Self> {
+        let body = self.body.replay()?;
+        Some(Self {
+            method: self.method.clone(),
+            scheme: self.scheme,
+            authority: self.authority.clone(),
+            target: self.target.clone(),
+            host: self.host.clone(),
+            headers: self.headers.clone(),
+            body,
+            body_limit: self.body_limit,
+            timeout: self.timeout,
+            upgrade: self.upgrade,
+        })
+    }
+}
+
 /// A call that brought no response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {

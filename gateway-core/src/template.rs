@@ -3,6 +3,7 @@
 //! A template is parsed when the configuration is compiled, where every name in it is checked, so rendering cannot fail.
 
 use crate::client::Client;
+use crate::request::Line;
 use crate::route::Parameters;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -104,14 +105,8 @@ pub type Settings = HashMap<Reference, String>;
 /// What a template is rendered over.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    /// The request's method.
-    pub method: &'a str,
-    /// The host, without port.
-    pub host: &'a str,
-    /// The normalised path.
-    pub path: &'a str,
-    /// The query, without `?`.
-    pub query: Option<&'a str>,
+    /// What was asked for.
+    pub line: &'a Line,
     /// Who sent it.
     pub client: &'a Client,
     /// The matched route's name.
@@ -231,11 +226,11 @@ impl Template {
 impl Scope<'_> {
     fn write(&self, variable: Variable, out: &mut String) {
         match variable {
-            Variable::Method => out.push_str(self.method),
+            Variable::Method => out.push_str(&self.line.method),
             Variable::Scheme => out.push_str(self.client.scheme.as_str()),
-            Variable::Host => out.push_str(self.host),
-            Variable::Path => out.push_str(self.path),
-            Variable::Query => out.push_str(self.query.unwrap_or_default()),
+            Variable::Host => out.push_str(&self.line.host),
+            Variable::Path => out.push_str(&self.line.path),
+            Variable::Query => out.push_str(self.line.query.as_deref().unwrap_or_default()),
             Variable::Address => {
                 if let Some(address) = self.client.address {
                     let _ = write!(out, "{address}"); // A String takes whatever is written.

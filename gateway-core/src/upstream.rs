@@ -98,11 +98,6 @@ impl Target {
         };
         Ok(Self { scheme, authority: authority.to_ascii_lowercase(), base })
     }
-
-    /// The target for a call: base, path and query.
-    pub fn request_target(&self, path_and_query: &str) -> String {
-        format!("{}{path_and_query}", self.base)
-    }
 }
 
 impl Pool {
@@ -140,33 +135,21 @@ pub async fn send<P: Platform>(
 ) -> Result<Response<P::Stream>, Failure> {
     let started = platform.now();
     let mut last = Failure { error: FetchError::Unreachable, detail: "the upstream has no target".to_owned() };
-    for target in pool.turn() {
+    let mut turn = pool.turn().peekable();
+    while let Some(target) = turn.next() {
         let elapsed = platform.now().saturating_sub(started);
         let left = timeouts.total.saturating_sub(elapsed).min(timeouts.attempt);
         if left == 0 {
-            return Err(Failure {
-                error: FetchError::Timeout,
-                detail: "no time is left for another attempt".to_owned(),
-            });
+            let detail = "no time is left for another attempt".to_owned();
+            return Err(Failure { error: FetchError::Timeout, detail });
         }
-        let again = call.body.replay().map(|body| Call {
-            body,
-            method: call.method.clone(),
-            target: call.target.clone(),
-            headers: call.headers.clone(),
-            authority: String::new(),
-            host: None,
-            ..call
-        });
-        let attempt = Call {
-            scheme: target.scheme,
-            authority: target.authority.clone(),
-            target: target.request_target(&call.target),
-            host: host.filter(|host| *host != target.authority).map(str::to_owned),
-            timeout: Duration::from_millis(left),
-            ..call
-        };
-        match platform.fetch(attempt).await {
+        let again = if turn.peek().is_some() { call.replay() } else { None };
+        call.scheme = target.scheme;
+        call.authority.clone_from(&target.authority);
+        call.host = host.filter(|host| *host != target.authority).map(str::to_owned);
+        call.target.insert_str(0, &target.base);
+        call.timeout = Duration::from_millis(left);
+        match platform.fetch(call).await {
             Ok(response) => return Ok(response),
             Err(failure) => last = failure,
         }
@@ -186,7 +169,6 @@ mod tests {
     fn targets_are_urls_without_surprises() {
         let target = Target::parse("https://API.example.com:8443/base/../v1/").expect("a target");
         assert_eq!((target.authority.as_str(), target.base.as_str()), ("api.example.com:8443", "/v1"));
-        assert_eq!(target.request_target("/x?y"), "/v1/x?y");
         assert_eq!(Target::parse("http://h/").expect("a target").base, "");
         for wrong in
             ["h", "ftp://h", "http://", "http://u:p@h", "http://h?x", "http://h/#x", "http://h:x/", "http://h/%"]
