@@ -1,2 +1,52 @@
-//! The `postern` command line.
-fn main() {}
+//! The `postern` command line: everything around a gateway but the gateway itself.
+
+#![allow(clippy::disallowed_methods, reason = "a native tool has a clock")]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::outcome::{Failure, Outcome};
+
+mod arguments;
+
+mod check;
+mod compile;
+mod dev;
+mod explain;
+mod init;
+mod reference;
+
+mod configuration;
+mod outcome;
+mod report;
+mod terminal;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let colour = arguments.colour;
+    match run(arguments) {
+        Ok(outcome) => outcome.into(),
+        // Whoever reads the output has seen enough, as in `postern schema | head`.
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Told(why)) => {
+            report::failure(&why, colour);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<Outcome, Failure> {
+    let colour = arguments.colour;
+    match arguments.command {
+        Command::Check(options) => check::run(&options, colour),
+        Command::Compile(options) => compile::run(&options, colour),
+        Command::Explain(options) => explain::run(&options, colour),
+        Command::Schema => reference::schema(),
+        Command::Reference => reference::markdown(),
+        Command::Init(options) => init::run(&options),
+        Command::Dev(options) => dev::run(&options, colour),
+        Command::Completions { shell } => arguments::completions(shell),
+    }
+}

@@ -1,0 +1,353 @@
+//! The command line as it is written; its doc comments are the `--help`.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use gateway_core::config::WARNINGS;
+
+use crate::outcome::{Failure, Outcome};
+use crate::terminal::Colour;
+
+/// Checks, explains, compiles and runs the configuration of a Postern gateway.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postern",
+    version,
+    styles = STYLES,
+    max_term_width = 100,
+    infer_subcommands = false,
+    after_help = AFTER_HELP,
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Whether to colour the output.
+    #[arg(
+        long = "color",
+        alias = "colour",
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        hide_possible_values = true,
+        help = "Colour the output: auto, always or never; NO_COLOR is honoured"
+    )]
+    pub colour: Colour,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  postern init                                      write a commented gateway.yaml
+  postern check                                     find every problem in it
+  postern explain GET http://localhost/files/a      which route answers, and why
+  postern dev --port 8080                           run it here, on the real Workers runtime
+
+Exit codes:
+  0  all is well
+  1  the answer is bad news: problems in the configuration, no route for the request
+  2  the command could not be carried out: wrong arguments, unreadable or unwritable files
+
+Where no --config is given, gateway.yaml, gateway.yml, gateway.toml or gateway.json is read from
+the current folder.";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find every problem in a configuration.
+    ///
+    /// Reads the configuration and the files it includes and shows every problem in one pass: where it is, what is wrong, what to
+    /// write instead. Warnings do not fail the check unless --deny-warnings is given.
+    Check(Check),
+
+    /// Compile a configuration into the file that the gateway loads.
+    ///
+    /// The file travels beside the Wasm, as a module of its own on Workers and as a file on Spin, so that a change of the
+    /// configuration never recompiles anything. It is written only when there is no error, and replaced in one step.
+    Compile(Compile),
+
+    /// Show which route answers a request, and why the others do not.
+    ///
+    /// Asks the very engine that runs in the gateway: the routes that were candidates, in the order they were tried, the condition that
+    /// each failed, the one that matched, its parameters, and what would be sent to which upstream.
+    Explain(Explain),
+
+    /// Print the JSON Schema of the configuration.
+    ///
+    /// Editors complete and check with it. In YAML, name it in the first line:
+    /// `# yaml-language-server: $schema=gateway.schema.json`
+    #[command(after_help = "Examples:\n  postern schema > gateway.schema.json")]
+    Schema,
+
+    /// Print the reference of the configuration as Markdown.
+    #[command(after_help = "Examples:\n  postern reference > docs/configuration.md")]
+    Reference,
+
+    /// Write a commented configuration to start from.
+    Init(Init),
+
+    /// Run the gateway here, on the real runtime, and reload it when its configuration changes.
+    ///
+    /// Compiles the configuration, builds the gateway if that has not been done, starts the runtime and prints `ready` with the
+    /// address when it answers. A configuration with problems is reported, and the last good one goes on serving. Values for
+    /// ${env:…} and ${secret:…} come from the environment and from a file .dev.vars (NAME=value) beside the configuration.
+    Dev(Dev),
+
+    /// Print the completions for a shell.
+    #[command(after_help = "\
+Examples:
+  bash:  source <(postern completions bash)
+  zsh:   postern completions zsh > ~/.zfunc/_postern
+  fish:  postern completions fish > ~/.config/fish/completions/postern.fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern check
+  postern check --config gateway.toml --deny-warnings
+  postern check --format github          annotations in a pull request
+  postern check --format json | jq '.problems[].message'
+
+Exit codes: 0 no problem that counts, 1 problems, 2 wrong arguments")]
+pub struct Check {
+    #[command(flatten)]
+    pub configuration: Configuration,
+
+    /// How to show the problems.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ReportFormat,
+
+    #[command(flatten)]
+    pub lenience: Lenience,
+
+    /// Fail on warnings as well.
+    #[arg(long)]
+    pub deny_warnings: bool,
+}
+
+/// Options of `compile`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern compile --config gateway.yaml --out build/gateway.bin
+
+Exit codes: 0 written, 1 problems in the configuration, 2 wrong arguments or an unwritable file")]
+pub struct Compile {
+    #[command(flatten)]
+    pub configuration: Configuration,
+
+    /// Where to write the compiled configuration.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+
+    #[command(flatten)]
+    pub lenience: Lenience,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern explain GET https://api.example.com/files/a.txt
+  postern explain POST https://api.example.com/orders -H 'X-Beta: yes' --client-address 10.1.2.3
+  postern explain GET http://localhost/ --format json | jq .match.route
+
+Exit codes: 0 a route answers, 1 none does, 2 wrong arguments or problems in the configuration")]
+pub struct Explain {
+    /// The method of the request.
+    pub method: String,
+
+    /// Its URL, with scheme and host.
+    #[arg(value_hint = ValueHint::Url)]
+    pub url: String,
+
+    /// A header of the request; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+
+    /// The address that the request comes from.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub client_address: IpAddr,
+
+    /// The country that it comes from, as the platform would say: two letters.
+    #[arg(long, value_name = "CODE")]
+    pub country: Option<String>,
+
+    /// The data centre that it reaches, as the platform would say: three letters.
+    #[arg(long, value_name = "CODE")]
+    pub data_centre: Option<String>,
+
+    #[command(flatten)]
+    pub configuration: Configuration,
+
+    /// How to show the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern init
+  postern init --format toml
+  postern init sites/shop/gateway.yaml
+
+Exit codes: 0 written, 2 there is such a file already, or it cannot be written")]
+pub struct Init {
+    /// Where to write it; by default gateway.yaml, .toml or .json in the current folder.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+
+    /// The language to write it in; by default the one of the file's name, or YAML.
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Language>,
+}
+
+/// Options of `dev`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern dev
+  postern dev --config examples/quickstart/gateway.yaml --port 8080
+  postern dev --runtime spin --port 0            any free port: the line `ready …` says which
+
+Prints on standard output, for other programs to lean on:
+  ready http://127.0.0.1:PORT        the gateway answers
+  reloaded http://127.0.0.1:PORT     it answers with the changed configuration
+Problems and the gateway's own log go to standard error.
+
+Stops on Ctrl-C and on SIGTERM and leaves no process behind.
+
+Exit codes: 0 stopped, 1 problems in the configuration at the start, 2 it could not be started or has died")]
+pub struct Dev {
+    #[command(flatten)]
+    pub configuration: Configuration,
+
+    /// The port to listen on, on 127.0.0.1 only; 0 takes a free one.
+    #[arg(short, long, value_name = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// The runtime to run on.
+    #[arg(long, value_name = "RUNTIME", default_value = "workers")]
+    pub runtime: Runtime,
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct Configuration {
+    /// The configuration to read: YAML, TOML or JSON, by its name.
+    #[arg(short = 'c', long = "config", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
+
+/// What may be wrong without being told.
+#[derive(Debug, Args)]
+pub struct Lenience {
+    /// Do not mention warnings of this kind; may be repeated.
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = warning_codes(), hide_possible_values = true)]
+    pub allow: Vec<String>,
+
+    /// Mention only what this platform cannot do; by default, what any platform cannot.
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<Runtime>,
+}
+
+/// How `check` shows problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// With excerpts, for people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// Annotations for a workflow of GitHub.
+    Github,
+}
+
+/// How `explain` shows its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplanationFormat {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// A language that configurations are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// YAML.
+    Yaml,
+    /// TOML.
+    Toml,
+    /// JSON with comments.
+    Json,
+}
+
+/// A place where the gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Cloudflare Workers.
+    Workers,
+    /// Spin.
+    Spin,
+}
+
+impl From<Runtime> for gateway_core::config::Runtime {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Workers => Self::Workers,
+            Runtime::Spin => Self::Spin,
+        }
+    }
+}
+
+/// Prints the completions for a shell.
+pub fn completions(shell: Shell) -> Result<Outcome, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "postern", &mut script);
+    io::Write::write_all(&mut io::stdout(), &script)?;
+    Ok(Outcome::Fine)
+}
+
+fn warning_codes() -> clap::builder::PossibleValuesParser {
+    WARNINGS
+        .iter()
+        .map(|warning| clap::builder::PossibleValue::new(warning.code).help(warning.about))
+        .collect::<Vec<_>>()
+        .into()
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a header is written as `Name: value`")?;
+    if name.is_empty() || name.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
+        return Err(format!("`{name}` is no header name"));
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,227 @@
+//! `postern dev`: runs the gateway here, on the real runtime, and reloads it when its configuration changes.
+//!
+//! ```text
+//! compile ─▶ build what is missing ─▶ start the runtime ─▶ wait until it answers ─▶ `ready`
+//!    ▲                                                                                 │
+//!    └── reload ◀── a file of the configuration has changed ◀── every 200 ms ◀─────────┘
+//! ```
+
+mod folder;
+mod repository;
+mod runtime;
+pub mod variables;
+mod watch;
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use gateway_core::Gateway;
+use gateway_core::config::{self, Disk, Options};
+
+use self::folder::Folder;
+use self::repository::Repository;
+use self::runtime::{Running, Status};
+use self::variables::Variables;
+use self::watch::Watch;
+use crate::arguments::Dev;
+use crate::configuration;
+use crate::outcome::{Failure, Outcome};
+use crate::report::{self, Count};
+use crate::terminal::{Colour, Paint};
+
+/// Runs until it is told to stop.
+pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
+    let stop = Stop::on_signals()?;
+    let console = Console { colour };
+    let entry = configuration::find(&options.configuration)?;
+    let repository = Repository::find()?;
+    let folder = Folder::create()?;
+
+    let mut loaded = Loaded::compile(&entry, options, &console);
+    let Some(artefact) = loaded.artefact.take() else {
+        return Ok(Outcome::Problems);
+    };
+    folder.write("gateway.bin", &artefact)?;
+    console.missing(&loaded.variables);
+
+    let port = Port::choose(options.port)?;
+    repository.build_if_missing(options.runtime, &stop)?;
+    if stop.asked() {
+        return Ok(Outcome::Fine);
+    }
+    let mut running = Running::start(options.runtime, port.number, &repository, &folder, &loaded.variables)?;
+    let address = format!("http://127.0.0.1:{}", port.number);
+    if !running.wait_until_it_answers(START, &stop)? {
+        return Ok(Outcome::Fine);
+    }
+    console.announce("ready", &address)?;
+
+    loop {
+        thread::sleep(PERIOD);
+        if stop.asked() {
+            return Ok(Outcome::Fine);
+        }
+        if let Status::Ended(how) = running.status() {
+            return Err(Failure::told(format!("the runtime has ended: {how}")));
+        }
+        if !loaded.watch.changed() {
+            continue;
+        }
+        let next = Loaded::compile(&entry, options, &console);
+        // Watched even if it has problems: the file to mend may be one that only the new configuration includes.
+        loaded.watch = next.watch;
+        let Some(artefact) = next.artefact else {
+            console.note("the last configuration without errors goes on serving");
+            continue;
+        };
+        console.missing(&next.variables);
+        folder.write("gateway.bin", &artefact)?;
+        running.reload(&folder, &next.variables)?;
+        if !running.wait_until_it_answers(RELOAD, &stop)? {
+            return Ok(Outcome::Fine);
+        }
+        console.announce("reloaded", &address)?;
+    }
+}
+
+/// How often files and processes are looked at.
+const PERIOD: Duration = Duration::from_millis(200);
+/// How long a runtime may take to answer at first.
+const START: Duration = Duration::from_secs(60);
+/// How long it may take with another configuration.
+const RELOAD: Duration = Duration::from_secs(20);
+
+/// What one compilation brought.
+struct Loaded {
+    artefact: Option<Bytes>,
+    variables: Variables,
+    watch: Watch,
+}
+
+impl Loaded {
+    fn compile(entry: &Path, options: &Dev, console: &Console) -> Self {
+        // The times are taken before the files are read: a change in between is then seen as one.
+        let before = Watch::of([entry.to_owned(), variables::file_beside(entry)]);
+        let compiled = config::compile_with(
+            entry,
+            &Disk,
+            &Options { runtimes: vec![options.runtime.into()], ..Options::default() },
+        );
+        console.problems(entry, &compiled);
+        let artefact = compiled.artefact.map(Bytes::from);
+        let references = artefact.as_ref().and_then(|artefact| Gateway::references(artefact).ok());
+        let variables = Variables::read(&references.unwrap_or_default(), entry, |name| std::env::var(name).ok());
+        for problem in &variables.problems {
+            console.note(problem);
+        }
+        let watch = before.and(compiled.sources.iter().map(|source| source.path.clone()));
+        Self { artefact, variables, watch }
+    }
+}
+
+/// Whether somebody wants us to stop: Ctrl-C, SIGTERM, or a closed terminal.
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn on_signals() -> Result<Self, Failure> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&asked))
+                .map_err(|error| Failure::told(format!("cannot listen for signals: {error}")))?;
+        }
+        Ok(Self(asked))
+    }
+
+    /// Whether we were asked to stop.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A port that nobody listened on a moment ago.
+struct Port {
+    number: u16,
+}
+
+impl Port {
+    fn choose(wanted: u16) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, wanted))).map_err(|error| {
+            Failure::told(match error.kind() {
+                io::ErrorKind::AddrInUse => format!(
+                    "port {wanted} is in use by another program; choose another with --port, or --port 0 for any free one"
+                ),
+                io::ErrorKind::PermissionDenied => format!("port {wanted} is not for us: {error}; choose one above 1023"),
+                _ => format!("cannot listen on port {wanted}: {error}"),
+            })
+        })?;
+        let number = listener
+            .local_addr()
+            .map_err(|error| Failure::told(format!("cannot tell which port is free: {error}")))?
+            .port();
+        Ok(Self { number })
+    }
+}
+
+/// What `dev` says: two kinds of lines for programs on standard output, everything for people on standard error.
+struct Console {
+    colour: Colour,
+}
+
+impl Console {
+    fn announce(&self, what: &str, address: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{what} {address}")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    fn problems(&self, entry: &Path, compiled: &config::Compiled) {
+        let coloured = self.colour.on(&io::stderr());
+        eprint!("{}", report::human(&compiled.problems, &compiled.sources, coloured));
+        if compiled.artefact.is_none() {
+            eprintln!("{}", report::summary(entry, Count::of(&compiled.problems), coloured));
+        }
+    }
+
+    fn missing(&self, variables: &Variables) {
+        for reference in &variables.missing {
+            self.note(&format!(
+                "the configuration refers to {reference}, which has no value: set it in the environment or in .dev.vars beside the configuration"
+            ));
+        }
+    }
+
+    fn note(&self, what: &str) {
+        let paint = Paint::new(self.colour.on(&io::stderr()));
+        eprintln!("{} {what}", paint.yellow("postern:"));
+    }
+}
+
+/// Waits in small steps until `done` says so, the time is over, or somebody wants us to stop.
+fn wait<T>(limit: Duration, stop: &Stop, mut done: impl FnMut() -> Option<T>) -> Waited<T> {
+    let start = Instant::now();
+    loop {
+        if stop.asked() {
+            return Waited::Stopped;
+        }
+        if let Some(value) = done() {
+            return Waited::Done(value);
+        }
+        if start.elapsed() > limit {
+            return Waited::TooLong;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+enum Waited<T> {
+    Done(T),
+    Stopped,
+    TooLong,
+}

@@ -1,0 +1,475 @@
+//! `postern explain`: shows which route answers a request, and why the others do not.
+//!
+//! It asks the engine itself: the gateway is loaded and handles the request, on a platform that writes down what it is asked to
+//! fetch instead of fetching it.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use gateway_core::config::{self, Disk};
+use gateway_core::gateway::{Gateway, LoadError, Plan};
+use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::platform::{Call, Failure as FetchFailure, Platform, Timestamp};
+use gateway_core::request::Request;
+use gateway_core::route::{Considered, Matcher};
+use gateway_core::template::{Reference, Source};
+use serde_json::{Value, json};
+
+use crate::arguments::{Explain, ExplanationFormat};
+use crate::configuration;
+use crate::dev::variables::Variables;
+use crate::outcome::{Failure, Outcome};
+use crate::report::{self, Count};
+use crate::terminal::{Colour, Paint};
+
+/// Explains one request.
+pub fn run(options: &Explain, colour: Colour) -> Result<Outcome, Failure> {
+    let entry = configuration::find(&options.configuration)?;
+    let (gateway, stand_ins) = load(&entry, colour)?;
+    let explanation = explain(&gateway, options, stand_ins)?;
+    let mut out = io::stdout().lock();
+    match options.format {
+        ExplanationFormat::Human => {
+            let text = explanation.human(Paint::new(colour.on(&out)));
+            out.write_all(text.as_bytes())?;
+        }
+        ExplanationFormat::Json => writeln!(out, "{:#}", explanation.json())?,
+    }
+    Ok(match explanation.route {
+        Some(_) => Outcome::Fine,
+        None => Outcome::Problems,
+    })
+}
+
+/// What there is to say about a request.
+struct Explanation {
+    /// The request as routes see it; `None` if it was refused before any route was asked.
+    seen: Option<Seen>,
+    candidates: Vec<Candidate>,
+    /// The route that takes it.
+    route: Option<Taken>,
+    /// What would be sent to an upstream.
+    call: Option<Sent>,
+    /// The answer: from the gateway itself, or what it changes about the upstream's.
+    answer: Answer,
+    /// Values that are not known here, and what stands for them.
+    stand_ins: Vec<StandIn>,
+}
+
+struct Seen {
+    method: String,
+    scheme: Scheme,
+    host: String,
+    path: String,
+    query: Option<String>,
+    client: Option<String>,
+}
+
+struct Candidate {
+    rank: u32,
+    route: String,
+    path: String,
+    /// Why it does not take the request.
+    unmet: Option<String>,
+}
+
+struct Taken {
+    name: String,
+    path: String,
+    parameters: Vec<(String, String)>,
+    /// The upstream and all of its targets.
+    upstream: Option<(String, Vec<String>)>,
+}
+
+struct Sent {
+    method: String,
+    url: String,
+    /// Where it is not the URL's.
+    host: Option<String>,
+    edits: Vec<Change>,
+    timeout: u128,
+}
+
+struct Answer {
+    status: u16,
+    edits: Vec<Change>,
+    body: String,
+}
+
+/// A change of a header field.
+struct Change {
+    what: &'static str,
+    name: String,
+    value: Option<String>,
+}
+
+struct StandIn {
+    reference: Reference,
+    value: String,
+}
+
+fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure> {
+    let compiled = config::compile(entry, &Disk);
+    let Some(artefact) = compiled.artefact.map(Bytes::from) else {
+        let coloured = colour.on(&io::stderr());
+        eprint!("{}", report::human(&compiled.problems, &compiled.sources, coloured));
+        eprintln!("{}", report::summary(entry, Count::of(&compiled.problems), coloured));
+        return Err(Failure::told("the configuration has errors, so no request can be explained"));
+    };
+    let told = |error: LoadError| Failure::told(format!("the configuration cannot be loaded: {error}"));
+    let references = Gateway::references(&artefact).map_err(told)?;
+    let known = Variables::read(&references, entry, |name| std::env::var(name).ok());
+    // A name stands for what is unknown or must not be shown. Where a whole URL is unknown, it needs a scheme to be one.
+    let mut outcome = Err(LoadError::Missing(references.clone()));
+    for scheme in ["", "https://"] {
+        let mut stand_ins = Vec::new();
+        outcome = Gateway::load(artefact.clone(), |reference| {
+            let value = match (reference.source, known.get(reference)) {
+                (Source::Env, Some(value)) => return Some(value.to_owned()),
+                (Source::Env, None) => format!("{scheme}env-{}", reference.name),
+                (Source::Secret, _) => format!("{scheme}secret-{}", reference.name),
+            };
+            let value = value.to_ascii_lowercase().replace('_', "-");
+            stand_ins.push(StandIn { reference: reference.clone(), value: value.clone() });
+            Some(value)
+        })
+        .map(|gateway| (gateway, stand_ins));
+        match outcome {
+            Err(LoadError::Target(_)) => {}
+            Ok(_) | Err(LoadError::Unreadable(_) | LoadError::Missing(_) | LoadError::Features(_)) => break,
+        }
+    }
+    outcome.map_err(told)
+}
+
+fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {
+    let mut explanation = Explanation {
+        seen: None,
+        candidates: Vec::new(),
+        route: None,
+        call: None,
+        answer: Answer { status: 0, edits: Vec::new(), body: String::new() },
+        stand_ins,
+    };
+    let globals = gateway.globals();
+    if let Ok((request, _)) = Request::read(incoming(options)?, &globals.limits, &globals.trusted_proxies) {
+        let considered = gateway.routes().consider(&request.head());
+        if let Some(taken) = considered.iter().find(|considered| considered.unmet.is_none()) {
+            explanation.route = Some(Taken::of(taken, &request.line.path, gateway));
+        }
+        explanation.candidates = considered.iter().map(Candidate::of).collect();
+        explanation.seen = Some(Seen {
+            method: request.line.method,
+            scheme: request.client.scheme,
+            host: request.line.host,
+            path: request.line.path,
+            query: request.line.query,
+            client: request.client.address.map(|address| address.to_string()),
+        });
+    }
+    let recorder = Recorder { call: RefCell::default() };
+    let reply = at_once(gateway.handle(&recorder, incoming(options)?));
+    explanation.call = recorder.call.take();
+    explanation.answer = Answer {
+        status: reply.response.status,
+        edits: changes(&reply.response.headers),
+        body: match reply.response.body {
+            Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Body::Empty | Body::Stream(Nothing) => String::new(),
+        },
+    };
+    Ok(explanation)
+}
+
+/// The request, as an adapter would hand it over.
+fn incoming(options: &Explain) -> Result<Incoming<Nothing>, Failure> {
+    let wrong = || {
+        Failure::told(format!("`{}` is not a URL with scheme and host, such as http://localhost/a?b=c", options.url))
+    };
+    let (scheme, rest) = options.url.split_once("://").ok_or_else(wrong)?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        _ => return Err(wrong()),
+    };
+    // A client keeps the fragment to itself.
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.is_empty() {
+        return Err(wrong());
+    }
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    let mut headers = Headers::new();
+    let mut host = authority.to_owned();
+    for (name, value) in &options.headers {
+        if name.eq_ignore_ascii_case("host") {
+            host.clone_from(value);
+        } else {
+            headers.receive(name, value.as_bytes());
+        }
+    }
+    headers.receive("host", host.as_bytes());
+    Ok(Incoming {
+        method: options.method.clone(),
+        scheme,
+        authority: host,
+        target,
+        headers,
+        body: Body::Empty,
+        peer: Peer {
+            address: Some(options.client_address),
+            country: options.country.as_deref().map(str::to_ascii_uppercase),
+            data_centre: options.data_centre.as_deref().map(str::to_ascii_uppercase),
+        },
+    })
+}
+
+/// There are no streams here.
+#[derive(Debug)]
+struct Nothing;
+
+/// Writes down what it is asked to fetch, and answers with nothing at all.
+struct Recorder {
+    call: RefCell<Option<Sent>>,
+}
+
+impl Platform for Recorder {
+    type Stream = Nothing;
+
+    fn now(&self) -> Timestamp {
+        0
+    }
+
+    fn random(&self) -> u64 {
+        0
+    }
+
+    async fn fetch(&self, call: Call<Nothing>) -> Result<Response<Nothing>, FetchFailure> {
+        *self.call.borrow_mut() = Some(Sent {
+            url: format!("{}://{}{}", call.scheme, call.authority, call.target),
+            edits: changes(&call.headers),
+            host: call.host,
+            timeout: call.timeout.as_millis(),
+            method: call.method,
+        });
+        Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty })
+    }
+}
+
+/// Runs a future that never waits, because the recorder answers at once.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+}
+
+impl Candidate {
+    fn of(considered: &Considered<Plan>) -> Self {
+        Self {
+            rank: considered.rank,
+            route: considered.candidate.route.name.clone(),
+            path: path(considered.candidate.matcher()),
+            unmet: considered.unmet.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl Taken {
+    fn of(considered: &Considered<Plan>, request_path: &str, gateway: &Gateway) -> Self {
+        use gateway_core::gateway::Action;
+        let matched = &considered.candidate;
+        let upstream = match &matched.route.then.action {
+            Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        let parameters = matched.parameters(request_path).iter();
+        Self {
+            name: matched.route.name.clone(),
+            path: path(matched.matcher()),
+            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            upstream: upstream.map(|pool| {
+                let targets = pool.targets().iter();
+                let urls = targets.map(|target| format!("{}://{}{}", target.scheme, target.authority, target.base));
+                (pool.upstream.name.clone(), urls.collect())
+            }),
+        }
+    }
+}
+
+fn path(matcher: Option<&Matcher>) -> String {
+    match matcher {
+        Some(Matcher::Path(pattern)) => pattern.to_string(),
+        Some(Matcher::Regex(regex)) => format!("regex {regex}"),
+        None => String::new(),
+    }
+}
+
+fn changes(headers: &Headers) -> Vec<Change> {
+    let text = |value: &[u8]| Some(String::from_utf8_lossy(value).into_owned());
+    headers
+        .edits()
+        .map(|edit| match edit {
+            Edit::Set(name, value) => Change { what: "set", name: name.to_owned(), value: text(value) },
+            Edit::Append(name, value) => Change { what: "append", name: name.to_owned(), value: text(value) },
+            Edit::Remove(name) => Change { what: "remove", name: name.to_owned(), value: None },
+        })
+        .collect()
+}
+
+impl Explanation {
+    fn human(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = self.write_human(&mut text, paint);
+        text
+    }
+
+    fn write_human(&self, out: &mut String, paint: Paint) -> std::fmt::Result {
+        if let Some(seen) = &self.seen {
+            let query = seen.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+            writeln!(out, "{} {}://{}{}{query}", paint.bold(&seen.method), seen.scheme, seen.host, seen.path)?;
+            if let Some(client) = &seen.client {
+                writeln!(out, "from {client}")?;
+            }
+            writeln!(out, "\n{}", paint.bold("Candidates, best first"))?;
+            if self.candidates.is_empty() {
+                writeln!(out, "  none: no route has this host and path")?;
+            }
+            let widest = |of: fn(&Candidate) -> &str| {
+                self.candidates.iter().map(|candidate| of(candidate).chars().count()).max().unwrap_or(0)
+            };
+            let (routes, paths) = (widest(|candidate| &candidate.route), widest(|candidate| &candidate.path));
+            let mut decided = false;
+            for Candidate { route, path, unmet, .. } in &self.candidates {
+                let verdict = match unmet {
+                    Some(unmet) => format!("{} {unmet}", paint.red("no:")),
+                    None if decided => paint.dim("would, but is not asked any more"),
+                    None => {
+                        decided = true;
+                        paint.green("yes")
+                    }
+                };
+                writeln!(out, "  {route:routes$}  {path:paths$}  {verdict}")?;
+            }
+        }
+        match &self.route {
+            Some(route) => {
+                writeln!(out, "\n{} {}", paint.bold("Route"), paint.green(&route.name))?;
+                for (name, value) in &route.parameters {
+                    writeln!(out, "  {{{name}}} = {value}")?;
+                }
+            }
+            None => writeln!(out, "\n{}", paint.red("No route takes it"))?,
+        }
+        if let Some(call) = &self.call {
+            writeln!(out, "\n{}", paint.bold("Sends"))?;
+            writeln!(out, "  {} {}", call.method, call.url)?;
+            if let Some((name, targets)) = self.route.as_ref().and_then(|route| route.upstream.as_ref()) {
+                match targets.len() {
+                    0 | 1 => writeln!(out, "  to the upstream {name}, within {} ms", call.timeout)?,
+                    several => writeln!(
+                        out,
+                        "  to the upstream {name}, within {} ms; its {several} targets take turns: {}",
+                        call.timeout,
+                        targets.join(", ")
+                    )?,
+                }
+            }
+            if let Some(host) = &call.host {
+                writeln!(out, "  Host: {host}, where the platform can")?;
+            }
+            write_changes(out, "  ", &call.edits)?;
+            if !self.answer.edits.is_empty() {
+                writeln!(out, "\n{}", paint.bold("Changes the response"))?;
+                write_changes(out, "  ", &self.answer.edits)?;
+            }
+        } else {
+            writeln!(out, "\n{} {}", paint.bold("Answers"), self.answer.status)?;
+            for change in &self.answer.edits {
+                if let Some(value) = &change.value {
+                    writeln!(out, "  {}: {value}", change.name)?;
+                }
+            }
+            if !self.answer.body.is_empty() {
+                writeln!(out)?;
+                for line in self.answer.body.lines() {
+                    writeln!(out, "  {line}")?;
+                }
+            }
+        }
+        for StandIn { reference, value } in &self.stand_ins {
+            writeln!(out, "\n{} `{value}` stands for {reference}", paint.yellow("note:"))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let answer = json!({
+            "status": self.answer.status,
+            "headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
+            "body": self.answer.body,
+        });
+        json!({
+            "request": self.seen.as_ref().map(|seen| json!({
+                "method": seen.method,
+                "scheme": seen.scheme.as_str(),
+                "host": seen.host,
+                "path": seen.path,
+                "query": seen.query,
+                "client_address": seen.client,
+            })),
+            "candidates": self.candidates.iter().map(|candidate| json!({
+                "rank": candidate.rank,
+                "route": candidate.route,
+                "path": candidate.path,
+                "unmet": candidate.unmet,
+            })).collect::<Vec<_>>(),
+            "match": self.route.as_ref().map(|route| json!({
+                "route": route.name,
+                "path": route.path,
+                "parameters": route.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            })),
+            "upstream": self.call.as_ref().map(|call| json!({
+                "name": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(name, _)| name),
+                "targets": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(_, targets)| targets),
+                "method": call.method,
+                "url": call.url,
+                "host": call.host,
+                "timeout_ms": u64::try_from(call.timeout).ok(),
+                "headers": call.edits.iter().map(Change::json).collect::<Vec<_>>(),
+                "response_headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
+            })),
+            "answer": self.call.is_none().then_some(answer),
+            "placeholders": self.stand_ins.iter().map(|stand_in| json!({
+                "reference": stand_in.reference.to_string(),
+                "value": stand_in.value,
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn write_changes(out: &mut String, indent: &str, changes: &[Change]) -> std::fmt::Result {
+    for Change { what, name, value } in changes {
+        match value {
+            Some(value) => writeln!(out, "{indent}{what:6} {name}: {value}")?,
+            None => writeln!(out, "{indent}{what:6} {name}")?,
+        }
+    }
+    Ok(())
+}
+
+impl Change {
+    fn json(&self) -> Value {
+        json!({ "edit": self.what, "name": self.name, "value": self.value })
+    }
+}
