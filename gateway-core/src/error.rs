@@ -139,3 +139,34 @@ impl Error {
 
 /// What every problem's `type` begins with; `docs/problems.md` lists them.
 pub const TYPE: &str = "urn:postern:problem:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_documented_with_its_status() {
+        let document = include_str!("../../docs/problems.md");
+        let limit = 1;
+        for error in [
+            Error::BadTarget(path::Invalid::Control),
+            Error::BadHost,
+            Error::BadFraming,
+            Error::BadMethod,
+            Error::NoRoute,
+            Error::UnknownHost,
+            Error::MethodNotAllowed { allow: vec![] },
+            Error::BodyTooLarge { limit },
+            Error::TargetTooLong { limit },
+            Error::ExpectationFailed,
+            Error::HeadersTooLarge,
+            Error::MethodNotImplemented,
+            Error::Internal { reason: String::new() },
+            Error::UpstreamFailed(FetchError::Reset),
+            Error::UpstreamTimeout,
+        ] {
+            let (status, code, ..) = error.kind();
+            assert!(document.contains(&format!("| `{code}` | {status} |")), "docs/problems.md lacks {code}, {status}");
+        }
+    }
+}

@@ -5,12 +5,13 @@ use crate::platform::{Call, Failure, Platform, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// A platform whose upstreams are a function. A body's "stream" is its bytes.
 pub struct TestPlatform<F> {
-    /// Now.
-    pub clock: Cell<Timestamp>,
+    /// Now; a test moves it.
+    pub clock: Rc<Cell<Timestamp>>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
@@ -21,7 +22,12 @@ where
 {
     /// A platform at an arbitrary moment, whose upstreams answer as the function does.
     pub fn new(upstream: F) -> Self {
-        Self { clock: Cell::new(1_750_000_000_000), seed: Cell::new(1), upstream: RefCell::new(upstream) }
+        Self::with_clock(Rc::new(Cell::new(1_750_000_000_000)), upstream)
+    }
+
+    /// The same with a clock that the upstreams may move, too.
+    pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
+        Self { clock, seed: Cell::new(1), upstream: RefCell::new(upstream) }
     }
 }
 

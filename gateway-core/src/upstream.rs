@@ -164,6 +164,10 @@ pub async fn send<P: Platform>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Body, Headers};
+    use crate::testing::{TestPlatform, run};
+    use std::cell::RefCell;
+    use std::rc::Rc;
 
     #[test]
     fn targets_are_urls_without_surprises() {
@@ -175,5 +179,70 @@ mod tests {
         {
             assert!(Target::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_call_that_reached_nobody_goes_to_the_next_target() {
+        let (tried, result) = attempts(FetchError::Unreachable, Body::Bytes("x".into()), 0);
+        assert_eq!(tried, ["a.test /v1/x", "b.test /x", "c.test /x"]);
+        assert_eq!(result, Err(FetchError::Unreachable));
+    }
+
+    #[test]
+    fn what_an_upstream_may_have_acted_on_is_not_sent_again() {
+        assert_eq!(attempts(FetchError::Reset, Body::Empty, 0).0.len(), 1);
+        assert_eq!(attempts(FetchError::Timeout, Body::Empty, 0).0.len(), 1);
+    }
+
+    #[test]
+    fn a_streamed_body_is_sent_once() {
+        assert_eq!(attempts(FetchError::Unreachable, Body::Stream(b"x".to_vec()), 0).0.len(), 1);
+    }
+
+    #[test]
+    fn all_attempts_share_the_total_time() {
+        let (tried, result) = attempts(FetchError::Unreachable, Body::Empty, 60);
+        assert_eq!((tried.len(), result), (2, Err(FetchError::Timeout)));
+    }
+
+    #[test]
+    fn each_target_takes_its_turn_to_be_the_first() {
+        let pool = pool();
+        let firsts: Vec<_> = (0..4).filter_map(|_| pool.turn().next().map(|target| target.authority.clone())).collect();
+        assert_eq!(firsts, ["a.test", "b.test", "c.test", "a.test"]);
+    }
+
+    fn pool() -> Pool {
+        let targets = ["http://a.test/v1", "http://b.test", "http://c.test"].map(Template::literal).to_vec();
+        let timeouts = Timeouts { attempt: 50, total: 100 };
+        let upstream = Upstream { name: "u".into(), targets, timeouts, host: HostHeader::Target };
+        Pool::new(upstream, &Settings::new()).expect("the targets are URLs")
+    }
+
+    /// Where a call was tried when every attempt takes so many milliseconds and fails in this way, and what came out.
+    fn attempts(error: FetchError, body: Body<Vec<u8>>, takes: u64) -> (Vec<String>, Result<u16, FetchError>) {
+        let tried = RefCell::new(Vec::new());
+        let clock = Rc::new(Cell::new(0));
+        let platform = TestPlatform::with_clock(clock.clone(), |call: Call<Vec<u8>>| {
+            tried.borrow_mut().push(format!("{} {}", call.authority, call.target));
+            clock.set(clock.get() + takes);
+            Err(Failure { error, detail: String::new() })
+        });
+        let call = Call {
+            method: "GET".into(),
+            scheme: Scheme::Http,
+            authority: String::new(),
+            target: "/x".into(),
+            host: None,
+            headers: Headers::new(),
+            body,
+            body_limit: None,
+            timeout: Duration::ZERO,
+            upgrade: false,
+        };
+        let pool = pool();
+        let result = run(send(&platform, &pool, pool.upstream.timeouts, call, None));
+        drop(platform);
+        (tried.into_inner(), result.map(|response| response.status).map_err(|failure| failure.error))
     }
 }
