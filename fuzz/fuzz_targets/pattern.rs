@@ -1,7 +1,7 @@
 #![no_main]
 //! The index finds a path by a pattern exactly where the pattern matches the path.
 
-use gateway_core::route::index::{Freezer, Index, Key};
+use gateway_core::route::index::{By, Freezer, Index};
 use gateway_core::route::{Host, Pattern};
 use libfuzzer_sys::fuzz_target;
 
@@ -10,7 +10,7 @@ fuzz_target!(|input: (&str, &str, bool)| {
     let pattern = if prefix { Pattern::parse_prefix(text) } else { Pattern::parse(text) };
     let Ok(pattern) = pattern else { return };
     let mut freezer = Freezer::default();
-    freezer.add(&Host::Any, &Key::Path(pattern.clone()), 0, 0);
+    freezer.add(&Host::Any, &By::Path(pattern.clone()), 0, 0);
     let frozen = freezer.freeze().expect("one pattern is small");
     let mut found = Vec::new();
     Index(&frozen).find("", path, &mut found);

@@ -15,6 +15,8 @@ pub mod request;
 pub mod forward;
 pub mod upstream;
 
+pub mod frozen;
+
 pub mod answer;
 pub mod client;
 pub mod error;

@@ -11,11 +11,12 @@
 //! header  candidates, hosts (table), any host (tree), candidate count
 //! tree    node of `/…`, list of candidates with regular expressions
 //! node    child for a parameter, lists: exact, rest of the path, prefix; table of literal children
-//! table   slots (a power of two), then per slot: hash, text offset, text length, value (0: the slot is free)
+//! table   as in frozen.rs
 //! list    count, then candidates in ascending order
 //! ```
 
 use super::pattern::{Host, Pattern, Segment, Tail, split};
+use crate::frozen::{Block, Key, TooLarge, Writer};
 use std::collections::BTreeMap;
 
 /// A frozen index over borrowed bytes.
@@ -24,7 +25,7 @@ pub struct Index<'a>(pub &'a [u8]);
 
 /// What a candidate is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Key {
+pub enum By {
     /// A path pattern.
     Path(Pattern),
     /// A regular expression: every path of the host is a candidate.
@@ -49,18 +50,18 @@ impl Index<'_> {
         let mut visit = |tree: u32| {
             if tree != 0 {
                 reach = Reach::Host;
-                self.walk(self.word(tree), rest, out);
-                self.list(self.word(tree.saturating_add(4)), out);
+                self.walk(self.block().word(tree), rest, out);
+                self.list(self.block().word(tree.saturating_add(4)), out);
             }
         };
-        let hosts = self.word(4);
+        let hosts = self.block().word(4);
         if hosts != 0 {
-            visit(self.lookup(hosts, Part::Exact(host)));
+            visit(self.block().lookup(hosts, Key("", host)));
             for (at, _) in host.bytes().enumerate().filter(|&(at, b)| b == b'.' && at > 0) {
-                visit(self.lookup(hosts, Part::Wildcard(&host[at + 1..])));
+                visit(self.block().lookup(hosts, Key("*.", &host[at + 1..])));
             }
         }
-        visit(self.word(8));
+        visit(self.block().word(8));
         out.sort_unstable();
         out.dedup();
         reach
@@ -68,7 +69,7 @@ impl Index<'_> {
 
     /// How many candidates there are.
     pub fn len(self) -> u32 {
-        self.word(12)
+        self.block().word(12)
     }
 
     /// Whether there are none.
@@ -81,8 +82,12 @@ impl Index<'_> {
         if id >= self.len() {
             return None;
         }
-        let at = self.word(0).checked_add(id.checked_mul(8)?)?;
-        Some((self.word(at), self.word(at.saturating_add(4))))
+        let at = self.block().word(0).checked_add(id.checked_mul(8)?)?;
+        Some((self.block().word(at), self.block().word(at.saturating_add(4))))
+    }
+
+    fn block(&self) -> Block<'_> {
+        Block(self.0)
     }
 
     // As deep as the longest pattern, whatever the path.
@@ -90,18 +95,18 @@ impl Index<'_> {
         if node == 0 {
             return;
         }
-        self.list(self.word(node.saturating_add(12)), out);
-        let Some(rest) = rest else { return self.list(self.word(node.saturating_add(4)), out) };
+        self.list(self.block().word(node.saturating_add(12)), out);
+        let Some(rest) = rest else { return self.list(self.block().word(node.saturating_add(4)), out) };
         if !rest.is_empty() {
-            self.list(self.word(node.saturating_add(8)), out);
+            self.list(self.block().word(node.saturating_add(8)), out);
         }
         let (part, after) = split(rest);
-        let table = self.word(node.saturating_add(16));
+        let table = self.block().word(node.saturating_add(16));
         if table != 0 {
-            self.walk(self.lookup(table, Part::Segment(part)), after, out);
+            self.walk(self.block().lookup(table, Key("", part)), after, out);
         }
         if !part.is_empty() {
-            self.walk(self.word(node), after, out);
+            self.walk(self.block().word(node), after, out);
         }
     }
 
@@ -109,75 +114,11 @@ impl Index<'_> {
         if list == 0 {
             return;
         }
-        let count = (self.word(list) as usize).min(self.0.len() / 4);
+        let count = (self.block().word(list) as usize).min(self.0.len() / 4);
         let start = list as usize + 4;
         let Some(bytes) = self.0.get(start..start + count * 4) else { return };
         let (words, _) = bytes.as_chunks::<4>();
         out.extend(words.iter().map(|word| u32::from_le_bytes(*word)));
-    }
-
-    fn lookup(self, table: u32, part: Part<'_>) -> u32 {
-        let slots = self.word(table);
-        if !slots.is_power_of_two() {
-            return 0;
-        }
-        let hash = part.hash();
-        for probe in 0..slots {
-            let slot =
-                (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
-            let value = self.word(slot.saturating_add(12));
-            if value == 0 {
-                return 0;
-            }
-            if self.word(slot) == hash {
-                let (start, length) =
-                    (self.word(slot.saturating_add(4)) as usize, self.word(slot.saturating_add(8)) as usize);
-                if start.checked_add(length).and_then(|end| self.0.get(start..end)).is_some_and(|text| part.is(text)) {
-                    return value;
-                }
-            }
-        }
-        0
-    }
-
-    fn word(self, at: u32) -> u32 {
-        let at = at as usize;
-        match self.0.get(at..).and_then(|bytes| bytes.first_chunk::<4>()) {
-            Some(word) => u32::from_le_bytes(*word),
-            None => 0,
-        }
-    }
-}
-
-/// A key in a table.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Segment(&'a str),
-    Exact(&'a str),
-    Wildcard(&'a str),
-}
-
-impl Part<'_> {
-    fn text(&self) -> (&[u8], &str) {
-        match self {
-            Part::Segment(text) | Part::Exact(text) => (b"", text),
-            Part::Wildcard(text) => (b"*.", text),
-        }
-    }
-
-    fn is(&self, stored: &[u8]) -> bool {
-        let (front, text) = self.text();
-        stored.strip_prefix(front).is_some_and(|rest| rest == text.as_bytes())
-    }
-
-    /// FNV-1a, with its high bits folded in. Tables are made by the operator, so nobody can choose what collides in them.
-    fn hash(&self) -> u32 {
-        let (front, text) = self.text();
-        let mut hash: u32 = 0x811C_9DC5;
-        for &b in front.iter().chain(text.as_bytes()) {
-            hash = (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
-        }
-        hash ^ (hash >> 15)
     }
 }
 
@@ -206,7 +147,7 @@ struct Node {
 
 impl Freezer {
     /// Adds the next candidate; the order of calls is the order of preference. Several host patterns may lead to it.
-    pub fn add(&mut self, host: &Host, key: &Key, record: u32, pattern: u32) {
+    pub fn add(&mut self, host: &Host, by: &By, record: u32, pattern: u32) {
         let id = u32::try_from(self.candidates.len()).unwrap_or(u32::MAX);
         self.candidates.push((record, pattern));
         let tree = match host {
@@ -214,9 +155,9 @@ impl Freezer {
             Host::Exact(name) => self.hosts.entry(name.clone()).or_default(),
             Host::Wildcard(suffix) => self.hosts.entry(format!("*.{suffix}")).or_default(),
         };
-        let pattern = match key {
-            Key::Path(pattern) => pattern,
-            Key::Regex => return tree.regexes.push(id),
+        let pattern = match by {
+            By::Path(pattern) => pattern,
+            By::Regex => return tree.regexes.push(id),
         };
         let mut node = &mut tree.root;
         for segment in &pattern.segments {
@@ -234,7 +175,8 @@ impl Freezer {
 
     /// The frozen bytes. Fails where they would be 4 GiB or more.
     pub fn freeze(self) -> Result<Vec<u8>, TooLarge> {
-        let mut out = Writer { bytes: vec![0; 16], texts: BTreeMap::new() };
+        let mut out = Writer::default();
+        out.bytes.resize(16, 0);
         let candidates = out.here()?;
         for (record, pattern) in &self.candidates {
             out.push(*record);
@@ -248,16 +190,12 @@ impl Freezer {
         let hosts = if hosts.is_empty() { 0 } else { out.table(&hosts)? };
         let count = u32::try_from(self.candidates.len()).map_err(|_| TooLarge)?;
         for (at, word) in [candidates, hosts, any, count].into_iter().enumerate() {
-            out.bytes[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+            out.patch(at * 4, word);
         }
         out.here()?;
         Ok(out.bytes)
     }
 }
-
-/// The index does not fit into 4 GiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLarge;
 
 impl Tree {
     fn is_empty(&self) -> bool {
@@ -271,20 +209,8 @@ impl Tree {
     }
 }
 
-struct Writer {
-    bytes: Vec<u8>,
-    texts: BTreeMap<String, u32>,
-}
-
+/// The shapes that only the index has.
 impl Writer {
-    fn here(&self) -> Result<u32, TooLarge> {
-        u32::try_from(self.bytes.len()).map_err(|_| TooLarge)
-    }
-
-    fn push(&mut self, word: u32) {
-        self.bytes.extend(word.to_le_bytes());
-    }
-
     fn tree(&mut self, tree: &Tree) -> Result<u32, TooLarge> {
         let root = self.node(&tree.root)?;
         let regexes = self.list(&tree.regexes)?;
@@ -321,36 +247,6 @@ impl Writer {
         ids.iter().for_each(|id| self.push(*id));
         Ok(at)
     }
-
-    fn table(&mut self, entries: &[(&str, u32)]) -> Result<u32, TooLarge> {
-        // One free slot at least, so that a search for what is not there ends.
-        let slots = if entries.len() == 1 { 1 } else { (entries.len() * 2).next_power_of_two() };
-        let mut table = vec![[0u32; 4]; slots];
-        for (text, value) in entries {
-            let hash = Part::Segment(text).hash();
-            let mut slot = hash as usize & (slots - 1);
-            while table[slot][3] != 0 {
-                slot = (slot + 1) & (slots - 1);
-            }
-            let length = u32::try_from(text.len()).map_err(|_| TooLarge)?;
-            table[slot] = [hash, self.text(text)?, length, *value];
-        }
-        let at = self.here()?;
-        self.push(u32::try_from(slots).map_err(|_| TooLarge)?);
-        table.into_iter().flatten().for_each(|word| self.push(word));
-        Ok(at)
-    }
-
-    fn text(&mut self, text: &str) -> Result<u32, TooLarge> {
-        if let Some(at) = self.texts.get(text) {
-            return Ok(*at);
-        }
-        let at = self.here()?;
-        self.bytes.extend(text.as_bytes());
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-        self.texts.insert(text.to_owned(), at);
-        Ok(at)
-    }
 }
 
 #[cfg(test)]
@@ -368,7 +264,7 @@ mod tests {
     fn every_pattern_that_fits_is_found_and_no_other() {
         let mut freezer = Freezer::default();
         for (id, pattern) in ["/a/b", "/a/{x}", "/{*x}", "/a/", "/{x}/b", "/"].into_iter().enumerate() {
-            let pattern = Key::Path(Pattern::parse(pattern).expect("a pattern"));
+            let pattern = By::Path(Pattern::parse(pattern).expect("a pattern"));
             freezer.add(&Host::Any, &pattern, u32::try_from(id).expect("few"), 0);
         }
         let frozen = freezer.freeze().expect("small");
@@ -381,7 +277,7 @@ mod tests {
     #[test]
     fn hosts_have_their_own_trees() {
         let mut freezer = Freezer::default();
-        let all = Key::Path(Pattern::parse_prefix("/").expect("a prefix"));
+        let all = By::Path(Pattern::parse_prefix("/").expect("a prefix"));
         for (id, host) in ["a.x.com", "*.x.com", "*.com"].into_iter().enumerate() {
             freezer.add(&Host::parse(host).expect("a host"), &all, u32::try_from(id).expect("few"), 0);
         }
@@ -400,7 +296,7 @@ mod tests {
             let mut freezer = Freezer::default();
             for pattern in ["/a/b", "/a/{x}", "/{*x}", "/a/", "/{x}/b", "/"] {
                 for host in [Host::Any, Host::Exact("a.b".into()), Host::Wildcard("b".into())] {
-                    freezer.add(&host, &Key::Path(Pattern::parse(pattern).expect("a pattern")), 0, 0);
+                    freezer.add(&host, &By::Path(Pattern::parse(pattern).expect("a pattern")), 0, 0);
                 }
             }
             let mut frozen = freezer.freeze().expect("small");

@@ -14,6 +14,7 @@ pub use condition::{Conditions, Exclusion, Named, Test, Unmet};
 pub use pattern::{Host, Kind, Pattern};
 
 use crate::client::Client;
+use crate::frozen::TooLarge;
 use crate::http::Headers;
 use bytes::Bytes;
 use index::{Index, Reach};
@@ -253,8 +254,8 @@ pub struct Records(pub Bytes);
 
 impl Records {
     /// Packs records. Fails where they take 4 GiB or more.
-    pub fn freeze(records: &[Vec<u8>]) -> Result<Vec<u8>, index::TooLarge> {
-        let word = |number: usize| u32::try_from(number).map_err(|_| index::TooLarge);
+    pub fn freeze(records: &[Vec<u8>]) -> Result<Vec<u8>, TooLarge> {
+        let word = |number: usize| u32::try_from(number).map_err(|_| TooLarge);
         let mut out = Vec::new();
         out.extend(word(records.len())?.to_le_bytes());
         let mut start = 4 + records.len() * 8;

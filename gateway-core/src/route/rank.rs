@@ -1,8 +1,9 @@
 //! The one order of all routes, and the freezing of a table in that order.
 
-use super::index::{Freezer, Key, TooLarge};
+use super::index::{By, Freezer};
 use super::pattern::{Host, Pattern};
 use super::{Matcher, Records, Route};
+use crate::frozen::TooLarge;
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -98,7 +99,7 @@ pub fn freeze<T: Serialize>(routes: &[Ranked<T>]) -> Result<Frozen, TooLarge> {
     ranks.sort();
     let mut freezer = Freezer::default();
     for rank in ranks {
-        let key = rank.path.map_or(Key::Regex, |pattern| Key::Path(pattern.clone()));
+        let key = rank.path.map_or(By::Regex, |pattern| By::Path(pattern.clone()));
         let number = |place: usize| u32::try_from(place).map_err(|_| TooLarge);
         freezer.add(rank.host, &key, number(rank.place.0)?, number(rank.place.2)?);
     }
