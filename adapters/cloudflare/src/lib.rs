@@ -1,1 +1,157 @@
-//! Postern on Cloudflare Workers.
+//! Postern on Cloudflare Workers: the entry.
+//!
+//! The glue (`glue/`) packs a request into [`input`] and calls [`begin`]; the gateway's future is polled right here, and
+//! what it waits for comes back as commands, which the glue performs before it calls [`resume`]. Numbers are all that
+//! crosses otherwise, so a crossing costs nanoseconds.
+
+pub mod config;
+mod exchanges;
+pub mod http;
+pub mod platform;
+pub mod random;
+
+use bytes::Bytes;
+use exchanges::Running;
+use gateway_core::{Gateway, Reply};
+use platform::{Exchange, Stream, Workers};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Reads the artefact, with the values of its references from the Worker's environment. Without a gateway every request
+/// gets a 500, and the log says once what is missing.
+#[wasm_bindgen]
+pub fn load(artefact: Vec<u8>, env: JsValue) {
+    let loaded = match config::load(artefact, &env) {
+        Ok(gateway) => Loaded::Gateway(Box::leak(Box::new(gateway))),
+        Err(problem) => {
+            log(&format!("postern cannot start: {problem}"));
+            Loaded::Failed
+        }
+    };
+    GATEWAY.set(loaded);
+}
+
+/// Where the glue writes what it packs: at least so many bytes, valid until the next call of this function.
+#[wasm_bindgen]
+pub fn input(size: usize) -> *mut u8 {
+    INPUT.with_borrow_mut(|input| {
+        if input.len() < size {
+            input.resize(size, 0);
+        }
+        input.as_mut_ptr()
+    })
+}
+
+/// Where the glue reads what there is to do: address and length of the commands' text, then of the body in memory.
+#[wasm_bindgen]
+pub fn output() -> *const u32 {
+    OUTPUT.as_ptr().cast()
+}
+
+/// Takes the request of so many packed bytes. Gives 0 when the commands hold the answer, else the request's number.
+#[wasm_bindgen]
+pub fn begin(length: usize, has_body: bool, now: f64) -> u32 {
+    let incoming = INPUT.with_borrow(|input| http::read_request(&input[..length], has_body));
+    let exchange = Rc::new(Exchange::default());
+    exchange.enter(now as u64);
+    let (Loaded::Gateway(gateway), Some(incoming)) = (GATEWAY.get(), incoming) else {
+        return answer(&exchange, None);
+    };
+    let platform = Workers::new(Rc::clone(&exchange));
+    let future = Box::pin(async move { gateway.handle(&platform, incoming).await });
+    proceed(Running { exchange, future })
+}
+
+/// Takes what a call brought: a response's status with its packed header fields, or the code of a failure. Gives what
+/// [`begin`] gives; the number is a new one.
+#[wasm_bindgen]
+pub fn resume(number: u32, call: u32, status: u32, length: usize, now: f64) -> u32 {
+    let outcome = INPUT.with_borrow(|input| http::read_outcome(call, status, &input[..length]));
+    let Some(running) = exchanges::take(number) else {
+        return answer(&Exchange::default(), None);
+    };
+    running.exchange.enter(now as u64);
+    running.exchange.settle(call, outcome);
+    proceed(running)
+}
+
+/// Shows, as the output's body, what a call is to send.
+#[wasm_bindgen]
+pub fn body(number: u32, call: u32) {
+    show(String::new(), exchanges::look(number, |exchange| exchange.body(call)).unwrap_or_default());
+}
+
+/// Gives up a request that the glue knows to be over.
+#[wasm_bindgen]
+pub fn forget(number: u32) {
+    drop(exchanges::take(number));
+}
+
+/// How many requests wait for the glue: for tests of what is left behind.
+#[wasm_bindgen]
+pub fn waiting() -> usize {
+    exchanges::count()
+}
+
+#[derive(Clone, Copy)]
+enum Loaded {
+    Gateway(&'static Gateway),
+    Failed,
+}
+
+static OUTPUT: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+
+thread_local! {
+    static GATEWAY: Cell<Loaded> = const { Cell::new(Loaded::Failed) };
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SHOWN: RefCell<(String, Bytes)> = const { RefCell::new((String::new(), Bytes::new())) };
+}
+
+/// Polls the gateway once. Nobody is woken: the glue comes back by itself when there is news.
+fn proceed(mut running: Running) -> u32 {
+    match running.poll() {
+        Some(reply) => answer(&running.exchange, Some(reply)),
+        None if running.exchange.waits() => {
+            show(running.exchange.commands(), Bytes::new());
+            exchanges::keep(running)
+        }
+        // A future that waits for nothing the glue could bring would never end.
+        None => answer(&running.exchange, None),
+    }
+}
+
+/// Shows the reply; without one, that the gateway failed.
+fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
+    let mut commands = exchange.commands();
+    let body = match reply {
+        Some(reply) => {
+            reply.notes.iter().filter_map(|note| serde_json::to_string(note).ok()).for_each(|line| log(&line));
+            http::write_reply(&mut commands, reply.response)
+        }
+        None => {
+            http::write_failure(&mut commands);
+            Bytes::new()
+        }
+    };
+    show(commands, body);
+    0
+}
+
+fn show(text: String, body: Bytes) {
+    let place = |at: usize, part: &[u8]| {
+        OUTPUT[at].store(part.as_ptr().addr() as u32, Ordering::Relaxed);
+        OUTPUT[at + 1].store(part.len() as u32, Ordering::Relaxed);
+    };
+    place(0, text.as_bytes());
+    place(2, &body);
+    SHOWN.set((text, body));
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn log(line: &str);
+}

@@ -1,1 +1,43 @@
-//! Postern on Spin.
+//! Postern on Spin: the entry.
+
+mod config;
+mod http;
+mod platform;
+
+use gateway_core::Reply;
+use gateway_core::error::Error;
+use gateway_core::gateway::Note;
+use platform::Spin;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::{self, spawn};
+
+struct Postern;
+
+wasip3::http::service::export!(Postern);
+
+impl Guest for Postern {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        let reply = match config::gateway().await {
+            Ok(gateway) => gateway.handle(&Spin, http::read_request(request)).await,
+            Err(problem) => {
+                let reason = format!("the gateway cannot start: {problem}");
+                Reply::fail(&Spin, Error::Internal { reason: reason.clone() }, None, reason)
+            }
+        };
+        if !reply.notes.is_empty() {
+            spawn(log(reply.notes));
+        }
+        http::write_response(reply.response)
+    }
+}
+
+/// Writes the notes, after the answer: nobody waits for the log.
+async fn log(notes: Vec<Note>) {
+    for note in notes {
+        match serde_json::to_string(&note) {
+            Ok(line) => eprintln!("{line}"),
+            Err(error) => eprintln!("postern: a note could not be written: {error}"),
+        }
+    }
+}

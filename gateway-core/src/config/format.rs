@@ -48,6 +48,7 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "Cidr", code: "bad-cidr", noun: "a range of addresses such as `10.0.0.0/8`", check: cidr },
     Format { name: "PathPattern", code: "bad-path", noun: "a path such as `/files/{*rest}`", check: path_pattern },
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
+    Format { name: "PlainPath", code: "bad-path", noun: "a path such as `/files`", check: plain_path },
     Format { name: "Regex", code: "bad-regex", noun: "a regular expression", check: regex },
     Format { name: "Template", code: "bad-template", noun: "text", check: template },
     Format {
@@ -209,6 +210,14 @@ fn path_prefix(text: &str) -> Result<(), Wrong> {
             Some(_) | None => told(message),
         }
     })
+}
+
+fn plain_path(text: &str) -> Result<(), Wrong> {
+    if let Some(at) = text.find(['{', '}']) {
+        let what = wrong(format!("`{text}` must be the same for every request")).part(at, text.len());
+        return Err(what.help("use `rewrite` to put parameters in a path"));
+    }
+    legal_path(text)
 }
 
 /// What no request can have in its path at all.

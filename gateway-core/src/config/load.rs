@@ -32,6 +32,14 @@ pub(super) struct Loaded {
     pub incomplete: bool,
 }
 
+impl Loaded {
+    /// The names of all upstreams, those with problems included.
+    pub fn declared_upstreams(&self) -> Vec<&str> {
+        let maps = self.roots.iter().flatten().filter_map(|root| root.get("upstreams"));
+        maps.flat_map(|upstreams| upstreams.entries()).map(|upstream| upstream.name.as_str()).collect()
+    }
+}
+
 /// Something that was written, with the tree that it was read from.
 #[derive(Debug)]
 pub(super) struct Defined<T> {
@@ -113,7 +121,6 @@ impl<F: Files> Load<'_, F> {
             return;
         }
         let text = self.sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
-        let before = self.problems.len();
         let tree = node::parse(file, path, &text, self.problems);
         let good = tree.as_ref().and_then(|tree| schema::check(tree, &text, self.problems));
         self.loaded.roots[file] = tree;
@@ -121,8 +128,6 @@ impl<F: Files> Load<'_, F> {
             self.loaded.incomplete = true;
             return;
         };
-        // A wrong list of upstreams, say, is as good as a file that is not there.
-        self.loaded.incomplete |= root.damaged && self.problems.len() > before;
         self.way.push(path.to_owned());
         self.take(&root, file, path);
         self.way.pop();
@@ -225,7 +230,7 @@ fn with_defaults(route: &Node, defaults: &Node) -> Node {
         match (default.name.as_str(), own) {
             ("upstream", _) if acts => {}
             // Nothing is forwarded by a route that acts otherwise, so what only forwarding needs is not for it.
-            ("host_header" | "timeouts" | "websocket", None) if acts && route.get("upstream").is_none() => {}
+            ("host_header" | "timeouts" | "limits" | "websocket", None) if acts && route.get("upstream").is_none() => {}
             (_, None) => entries.push(default.clone()),
             ("timeouts" | "limits" | "headers" | "query" | "cookies", Some(own)) => {
                 let mine: Vec<String> =

@@ -14,7 +14,8 @@
 
 pub mod artefact;
 
-
+#[cfg(feature = "compile")]
+mod compile;
 #[cfg(feature = "compile")]
 mod format;
 #[cfg(feature = "compile")]

@@ -115,15 +115,19 @@ impl Node {
         }
     }
 
+    /// What is reached by these fields and items, if all of them exist.
+    pub fn reach<'a>(&self, steps: impl IntoIterator<Item = Step<'a>>) -> Option<&Node> {
+        steps.into_iter().try_fold(self, |node, step| match step {
+            Step::Field(name) => node.get(name),
+            Step::Item(index) => node.items().get(index),
+        })
+    }
+
     /// The place of what is reached by these fields and items; of the last that exists, if not all do.
     pub fn place<'a>(&self, steps: impl IntoIterator<Item = Step<'a>>) -> Span {
         let mut node = self;
         for step in steps {
-            let next = match step {
-                Step::Field(name) => node.get(name),
-                Step::Item(index) => node.items().get(index),
-            };
-            let Some(next) = next else { break };
+            let Some(next) = node.reach([step]) else { break };
             node = next;
         }
         node.at
@@ -139,19 +143,6 @@ impl Node {
             Value::List(_) => self.at.first_byte(),
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => self.at,
         }
-    }
-
-    /// The path to the smallest part of this tree that holds a place: `routes[3].policies[0]`.
-    pub fn path_to(&self, at: Span) -> String {
-        let mut best: Option<(usize, String)> = None;
-        self.visit("", &mut |path, span| {
-            let holds = span.file == at.file && span.start <= at.start && at.end <= span.end;
-            let size = span.end - span.start;
-            if holds && best.as_ref().is_none_or(|(smallest, _)| size <= *smallest) {
-                best = Some((size, path.to_owned()));
-            }
-        });
-        best.map(|(_, path)| path).unwrap_or_default()
     }
 
     fn visit(&self, path: &str, see: &mut impl FnMut(&str, Span)) {
@@ -178,6 +169,26 @@ impl Entry {
     /// An entry of the same name that says nothing yet.
     pub fn clone_name(&self) -> Self {
         Self { name: self.name.clone(), name_at: self.name_at, value: self.value.clone_place() }
+    }
+}
+
+/// The paths to all parts of a tree, by place.
+pub(super) struct Paths(Vec<(Span, String)>);
+
+impl Paths {
+    pub fn of(root: &Node) -> Self {
+        let mut all = Vec::new();
+        root.visit("", &mut |path, at| all.push((at, path.to_owned())));
+        // Of those that begin together, the smallest comes last.
+        all.sort_by_key(|(at, _)| (at.start, std::cmp::Reverse(at.end)));
+        Self(all)
+    }
+
+    /// The path to the smallest part that holds a place: `routes[3].policies[0]`.
+    pub fn to(&self, at: Span) -> &str {
+        let begun = self.0.partition_point(|(part, _)| part.start <= at.start);
+        let smallest = self.0[..begun].iter().rev().find(|(part, _)| at.end <= part.end);
+        smallest.map_or("", |(_, path)| path)
     }
 }
 

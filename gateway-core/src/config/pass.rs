@@ -1,10 +1,15 @@
 //! One pass over a configuration: from the file it starts at to the artefact and every problem.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
+
+use crate::route::rank;
 
 use super::{
+    artefact::Artefact,
+    compile::{self, Running},
     load::{self, Loaded},
-    problem::{Problem, Severity},
+    node::Paths,
+    problem::{Problem, Severity, Span},
     source::{Files, Sources},
 };
 
@@ -18,14 +23,45 @@ pub fn compile_with(entry: &Path, files: &impl Files, options: &Options) -> Comp
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let loaded = load::load(entry, files, &mut sources, &mut problems);
+    let running = compile::compile(&loaded, &sources, &mut problems);
     problems.retain(|problem| !is_allowed(problem, &loaded, options));
-    for problem in problems.iter_mut().filter(|problem| problem.path.is_empty()) {
-        if let Some(Some(root)) = loaded.roots.get(problem.at.file) {
-            problem.path = root.path_to(problem.at);
+    let artefact = if problems.iter().any(Problem::is_error) { None } else { pack(&running, &mut problems) };
+    name_paths(&mut problems, &loaded);
+    problems.sort_by_key(|problem| (problem.at, problem.severity, problem.code));
+    problems.dedup();
+    Compiled { artefact, problems, sources }
+}
+
+fn pack(running: &Running, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    let routes: Vec<_> = running.routes.iter().map(|route| route.ranked.clone()).collect();
+    let globals = serde_json::to_vec(&running.globals).map_err(|error| error.to_string());
+    match (rank::freeze(&routes), globals) {
+        (Ok(frozen), Ok(globals)) => {
+            let artefact =
+                Artefact { globals: globals.into(), index: frozen.index.into(), records: frozen.records.into() };
+            Some(artefact.write())
+        }
+        (Err(_), _) => {
+            let message = "the configuration is larger than 4 GiB when compiled";
+            problems.push(Problem::error("too-large", Span { file: 0, start: 0, end: 0 }, message));
+            None
+        }
+        (Ok(_), Err(why)) => {
+            problems.push(Problem::error("invalid", Span { file: 0, start: 0, end: 0 }, why));
+            None
         }
     }
-    problems.sort_by_key(|problem| (problem.at, problem.severity, problem.code));
-    Compiled { artefact: None, problems, sources }
+}
+
+/// Says of each problem which part of its file's tree it is about.
+fn name_paths(problems: &mut [Problem], loaded: &Loaded) {
+    let mut paths: HashMap<usize, Paths> = HashMap::new();
+    for problem in problems.iter_mut().filter(|problem| problem.path.is_empty()) {
+        let file = problem.at.file;
+        if let Some(Some(root)) = loaded.roots.get(file) {
+            paths.entry(file).or_insert_with(|| Paths::of(root)).to(problem.at).clone_into(&mut problem.path);
+        }
+    }
 }
 
 /// Warnings are allowed by the caller or by their file; what a route allows, the route's own warnings heed.

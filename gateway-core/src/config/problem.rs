@@ -37,6 +37,11 @@ impl Problem {
         Self { severity: Severity::Warning, ..Self::error(code, at, message) }
     }
 
+    /// Whether it stops the compilation.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     pub(super) fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
@@ -112,6 +117,8 @@ pub const WARNINGS: &[Warning] = &[
     Warning { code: "unused-upstream", about: "an upstream that no route forwards to" },
     Warning { code: "unnormalised-path", about: "a path in a form that no request has after normalisation" },
     Warning { code: "cidr-host-bits", about: "a range of addresses with bits set that the range ignores" },
+    Warning { code: "short-total", about: "a timeout for one attempt that is longer than the one for all" },
+    Warning { code: "no-routes", about: "a configuration without any route" },
     Warning { code: "host-override", about: "a `Host` for the upstream that the platform cannot send" },
     Warning {
         code: "location-unavailable",

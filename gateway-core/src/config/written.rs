@@ -237,9 +237,9 @@ pub struct Route {
     /// Action: forward to the upstream of this name.
     pub upstream: Option<Name>,
     /// Takes these segments from the start of the path before forwarding. The upstream is told in `X-Forwarded-Prefix`.
-    pub strip_prefix: Option<PathPrefix>,
+    pub strip_prefix: Option<PlainPath>,
     /// Puts these segments at the start of the path before forwarding, after `strip_prefix`.
-    pub add_prefix: Option<PathPrefix>,
+    pub add_prefix: Option<PlainPath>,
     /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`.
     #[schemars(extend("examples" = ["/objects/{rest}"]))]
     pub rewrite: Option<Template>,
@@ -509,9 +509,12 @@ texts! {
     /// A path, segment by segment, with parameters: `/users/{id:int}`, `/files/{*rest}`.
     #[schemars(extend("pattern" = "^/", "examples" = ["/users/{id:int}", "/files/{*rest}"]))]
     PathPattern;
-    /// The start of a path, in whole segments and without parameters: `/files`.
+    /// The start of a path, in whole segments; they may be parameters: `/files`, `/users/{id}`.
     #[schemars(extend("pattern" = "^/", "examples" = ["/files"]))]
     PathPrefix;
+    /// The start of a path, in whole segments and without parameters: `/files`.
+    #[schemars(extend("pattern" = "^/[^{}]*$", "examples" = ["/files"]))]
+    PlainPath;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;

@@ -1,0 +1,148 @@
+#!/usr/bin/env node
+// Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
+//
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE]
+//
+// Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
+// artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
+// SIGTERM, and workerd with it. What the Worker logs goes to standard error.
+//
+// Not Miniflare, whose proxies in front of and behind the Worker touch headers and encodings. Country and data centre are
+// unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
+//
+//   curl -H 'postern-dev-cf: {"country": "DE", "colo": "FRA", "clientIp": "192.0.2.1"}' …
+
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+
+const { values: options } = parseArgs({
+  options: {
+    port: { type: "string", default: "8080" },
+    bundle: { type: "string", default: "build/worker" },
+    artefact: { type: "string", default: "build/gateway.bin" },
+    variables: { type: "string" },
+  },
+});
+const { default: workerd } = createRequire(import.meta.url)("workerd");
+const folder = mkdtempSync(join(tmpdir(), "postern-worker-"));
+let port = options.port;
+let running;
+// One order at a time.
+let orders = Promise.resolve();
+
+process.on("exit", end);
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, () => process.exit(0));
+const input = createInterface({ input: process.stdin });
+input.on("close", () => process.exit(0));
+input.on("line", (line) => {
+  if (line.trim() === "reload") orders = orders.then(reload);
+});
+orders = orders.then(serve);
+
+async function serve() {
+  try {
+    await start();
+    console.log(`ready http://127.0.0.1:${port}`);
+  } catch (error) {
+    console.log(`failed ${error.message}`);
+    process.exit(1);
+  }
+}
+
+async function reload() {
+  try {
+    await stop();
+    await start();
+    console.log(`reloaded http://127.0.0.1:${port}`);
+  } catch (error) {
+    console.log(`failed ${error.message}`);
+  }
+}
+
+async function start() {
+  // Cap'n Proto embeds only what lies beside it.
+  for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
+  copyFileSync(join(import.meta.dirname, "facts.js"), join(folder, "facts.js"));
+  copyFileSync(options.artefact, join(folder, "gateway.bin"));
+  const path = join(folder, "worker.capnp");
+  writeFileSync(path, configuration(), { mode: 0o600 });
+  const child = spawn(workerd, ["serve", path, "--experimental", "--control-fd=3"], {
+    stdio: ["ignore", 2, 2, "pipe"],
+  });
+  running = child;
+  await new Promise((listening, failed) => {
+    child.once("error", failed);
+    child.once("exit", (code, signal) => failed(new Error(`workerd has ended (${signal ?? `exit code ${code}`})`)));
+    createInterface({ input: child.stdio[3] }).on("line", (line) => {
+      const message = JSON.parse(line);
+      if (message.event !== "listen") return;
+      port = message.port;
+      listening();
+    });
+  });
+  child.removeAllListeners("exit");
+  child.once("exit", (code, signal) => {
+    if (child !== running) return;
+    console.log(`failed workerd has ended (${signal ?? `exit code ${code}`})`);
+    process.exit(1);
+  });
+}
+
+function stop() {
+  const child = running;
+  running = undefined;
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  return new Promise((ended) => {
+    child.once("exit", ended);
+    child.kill("SIGKILL");
+  });
+}
+
+function end() {
+  running?.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function configuration() {
+  const variables = options.variables === undefined ? {} : JSON.parse(readFileSync(options.variables, "utf8"));
+  const bindings = Object.entries(variables).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  return `using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "gateway", worker = .gateway),
+    (name = "internet", network = (
+      allow = ["public", "private"],
+      tlsOptions = (trustBrowserCas = true),
+    )),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
+);
+
+const gateway :Workerd.Worker = (
+  modules = [
+    (name = "facts.js", esModule = embed "facts.js"),
+    (name = "index.js", esModule = embed "index.js"),
+    (name = "postern_bg.wasm", wasm = embed "postern_bg.wasm"),
+    (name = "gateway.bin", data = embed "gateway.bin"),
+  ],
+  compatibilityDate = "2026-11-17",
+  bindings = [${bindings.join(", ")}],
+);
+`;
+}
+
+// A string as Cap'n Proto writes it; bytes, because its escapes know no code points.
+function text(value) {
+  let literal = "";
+  for (const byte of Buffer.from(value)) {
+    const plain = byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
+    literal += plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, "0")}`;
+  }
+  return `"${literal}"`;
+}

@@ -1,0 +1,16 @@
+// The Worker's entry: one gateway per isolate, made when the first request comes.
+
+import artefact from "./gateway.bin";
+import module from "./postern_bg.wasm";
+import { Core } from "./core.js";
+import { answer } from "./exchange.js";
+
+let core;
+
+export default {
+  fetch(request, env) {
+    // Not at start-up: there is no environment yet, and the time for starting is short.
+    core ??= new Core(module, artefact, env);
+    return answer(core, request);
+  },
+};

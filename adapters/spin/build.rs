@@ -1,0 +1,10 @@
+//! Keeps the component's stack small.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("wasm32") {
+        // Spin keeps an instance's memory and rewrites it for the next one: with the usual megabyte of stack, that is
+        // what a request costs most (docs/benchmarks.md).
+        println!("cargo::rustc-link-arg-cdylib=-zstack-size=65536");
+    }
+}

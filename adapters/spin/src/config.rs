@@ -1,0 +1,78 @@
+//! The compiled configuration: a file that the manifest puts beside the component, and the variables that it refers to.
+
+use bytes::Bytes;
+use gateway_core::Gateway;
+use gateway_core::gateway::LoadError;
+use gateway_core::template::Reference;
+use spin_sdk::variables;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+
+/// The gateway, loaded by an instance's first request and kept for the others.
+pub async fn gateway() -> Result<&'static Gateway, Problem> {
+    if let Some(gateway) = GATEWAY.get() {
+        return Ok(gateway);
+    }
+    // Requests that come while the first one asks for variables load as well; the last one stays. What failed is tried
+    // again by the next request: a provider of variables may be away for a moment.
+    let gateway = load().await?;
+    GATEWAY.set(Some(gateway));
+    Ok(gateway)
+}
+
+/// Why there is no gateway.
+#[derive(Debug)]
+pub enum Problem {
+    /// The artefact is not where it should be.
+    NoArtefact(std::io::Error),
+    /// The artefact cannot be used.
+    Unusable(LoadError),
+    /// Spin could not give a variable's value.
+    Variable(String, variables::Error),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NoArtefact(error) => {
+                write!(f, "{ARTEFACT}: {error}; `files` in spin.toml puts the output of `postern compile` there")
+            }
+            Problem::Unusable(error) => write!(f, "{ARTEFACT}: {error}"),
+            Problem::Variable(name, error) => write!(f, "the variable `{name}`: {error}"),
+        }
+    }
+}
+
+/// Where the component sees the output of `postern compile`.
+const ARTEFACT: &str = "/gateway.bin";
+
+thread_local! {
+    static GATEWAY: Cell<Option<&'static Gateway>> = const { Cell::new(None) };
+}
+
+async fn load() -> Result<&'static Gateway, Problem> {
+    let artefact = Bytes::from(std::fs::read(ARTEFACT).map_err(Problem::NoArtefact)?);
+    let mut values = HashMap::new();
+    for reference in Gateway::references(&artefact).map_err(Problem::Unusable)? {
+        if let Some(value) = value(&reference).await? {
+            values.insert(reference, value);
+        }
+    }
+    let gateway = Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)?;
+    // It lives as long as the instance.
+    Ok(Box::leak(Box::new(gateway)))
+}
+
+/// A variable's value, if there is one. Spin's names are lower case; what the manifest leaves undefined the gateway
+/// reports, all at once.
+async fn value(reference: &Reference) -> Result<Option<String>, Problem> {
+    let name = reference.name.to_lowercase();
+    match variables::get(&name).await {
+        Ok(value) => Ok(Some(value)),
+        Err(variables::Error::Undefined(_) | variables::Error::InvalidName(_)) => Ok(None),
+        Err(error @ (variables::Error::Provider(_) | variables::Error::Other(_))) => {
+            Err(Problem::Variable(name, error))
+        }
+    }
+}

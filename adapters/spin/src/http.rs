@@ -1,0 +1,263 @@
+//! Spin's requests and responses as the core's, and back. Bodies stay with the host: only their handles are moved.
+
+use crate::platform;
+use bytes::Bytes;
+use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
+use gateway_core::platform::{Call, Failure, FetchError};
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+/// A body that the host moves, and what came with it.
+#[derive(Debug)]
+pub struct Stream {
+    reader: StreamReader<u8>,
+    trailers: FutureTrailers,
+    /// A response's own fields: handed on as they are when nobody has edited them.
+    fields: Option<Fields>,
+}
+
+type FutureTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
+
+/// Whether a body went over its limit.
+#[derive(Debug, Clone, Default)]
+pub struct Counted(Rc<Cell<bool>>);
+
+impl Counted {
+    /// Whether it did.
+    pub fn is_exceeded(&self) -> bool {
+        self.0.get()
+    }
+}
+
+/// A request as Spin gives it.
+pub fn read_request(request: Request) -> Incoming<Stream> {
+    let fields = request.get_headers().copy_all();
+    let peer = Peer { address: client(&fields), ..Peer::default() };
+    let mut headers = Headers::new();
+    for (name, value) in &fields {
+        if !name.starts_with(SPIN) {
+            headers.receive(name, value);
+        }
+    }
+    Incoming {
+        method: method_name(request.get_method()),
+        scheme: match request.get_scheme() {
+            Some(Scheme::Https) => core::Scheme::Https,
+            Some(Scheme::Http | Scheme::Other(_)) | None => core::Scheme::Http,
+        },
+        authority: request.get_authority().unwrap_or_default(),
+        target: request.get_path_with_query().unwrap_or_default(),
+        body: request_body(request, &headers),
+        headers,
+        peer,
+    }
+}
+
+/// The request that a call stands for, and the count of its body.
+pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> {
+    let refused = |what: &'static str| move |()| platform::refused(what);
+    let counted = Counted::default();
+    let fields = fields(&call.headers).map_err(|error| platform::refused(&format!("the header fields: {error}")))?;
+    let (reader, trailers) = match (call.body, call.body_limit) {
+        (Body::Stream(Stream { reader, trailers, .. }), None) => (Some(reader), trailers),
+        (Body::Stream(stream), Some(limit)) => {
+            let (reader, trailers) = count(stream, limit, counted.clone());
+            (Some(reader), trailers)
+        }
+        (Body::Bytes(bytes), _) => memory(bytes),
+        (Body::Empty, _) => (None, no_trailers()),
+    };
+    let (request, _) = Request::new(fields, reader, trailers, platform::options(call.timeout));
+    request.set_method(&method(call.method)).map_err(refused("the method"))?;
+    let scheme = match call.scheme {
+        core::Scheme::Http => Scheme::Http,
+        core::Scheme::Https => Scheme::Https,
+    };
+    request.set_scheme(Some(&scheme)).map_err(refused("the scheme"))?;
+    request.set_authority(Some(&call.authority)).map_err(refused("the authority"))?;
+    request.set_path_with_query(Some(&call.target)).map_err(refused("the path"))?;
+    Ok((request, counted))
+}
+
+/// A response as an upstream gave it.
+pub fn read_response(response: Response) -> Result<core::Response<Stream>, Failure> {
+    let status = response.get_status_code();
+    if !(100..=599).contains(&status) {
+        let detail = format!("the upstream answered with the status {status}");
+        return Err(Failure { error: FetchError::Reset, detail });
+    }
+    let fields = response.get_headers();
+    let mut headers = Headers::new();
+    for (name, value) in fields.copy_all() {
+        headers.receive(&name, &value);
+    }
+    let (reader, trailers) = Response::consume_body(response, done());
+    Ok(core::Response { status, headers, body: Body::Stream(Stream { reader, trailers, fields: Some(fields) }) })
+}
+
+/// The response for the client.
+pub fn write_response(response: core::Response<Stream>) -> Result<Response, ErrorCode> {
+    let core::Response { status, mut headers, body } = response;
+    let (untouched, reader, trailers) = match body {
+        Body::Stream(Stream { reader, trailers, fields }) => {
+            let untouched =
+                fields.filter(|_| headers.edits().len() == 0 && !headers.iter().any(|(name, _)| is_ours(name)));
+            (untouched, Some(reader), trailers)
+        }
+        Body::Bytes(bytes) => {
+            if !headers.contains("content-length") {
+                // Without it the answer would be sent in chunks, and a small one would stall for want of TCP_NODELAY.
+                headers.set("content-length", bytes.len().to_string());
+            }
+            let (reader, trailers) = memory(bytes);
+            (None, reader, trailers)
+        }
+        Body::Empty => (None, None, no_trailers()),
+    };
+    let fields = match untouched {
+        Some(fields) => fields,
+        None => fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?,
+    };
+    let (response, _) = Response::new(fields, reader, trailers);
+    response.set_status_code(status).map_err(|()| ErrorCode::InternalError(Some(format!("the status {status}"))))?;
+    Ok(response)
+}
+
+/// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's
+/// list is forbidden, not ignored: one of these would make the whole exchange fail.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(SPIN) || FORBIDDEN.contains(&name)
+}
+
+const SPIN: &str = "spin-";
+const FORBIDDEN: [&str; 9] = [
+    "connection",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// All fields in one crossing.
+fn fields(headers: &Headers) -> Result<Fields, spin_sdk::wasip3::http::types::HeaderError> {
+    let lines: Vec<_> = headers
+        .iter()
+        .filter(|(name, _)| !is_ours(name))
+        .map(|(name, value)| (name.to_owned(), value.to_vec()))
+        .collect();
+    Fields::from_list(&lines)
+}
+
+/// Spin appends the address of the connection's other end: only the last value is not the client's own.
+fn client(fields: &[(String, Vec<u8>)]) -> Option<IpAddr> {
+    let (_, value) = fields.iter().rev().find(|(name, _)| name == "spin-client-addr")?;
+    let text = std::str::from_utf8(value).ok()?;
+    text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse()).ok()
+}
+
+fn request_body(request: Request, headers: &Headers) -> Body<Stream> {
+    let (reader, trailers) = Request::consume_body(request, done());
+    if headers.get("content-length") == Some(b"0") {
+        return Body::Empty;
+    }
+    Body::Stream(Stream { reader, trailers, fields: None })
+}
+
+fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
+    if bytes.is_empty() {
+        return (None, no_trailers());
+    }
+    let (mut writer, reader) = wit_stream::new();
+    spawn(async move {
+        // What is left over is what nobody wanted any more.
+        writer.write_all(bytes.into()).await;
+    });
+    (Some(reader), no_trailers())
+}
+
+/// Moves the body through the component, to count it. One that grows over the limit breaks off the call.
+fn count(stream: Stream, limit: u64, counted: Counted) -> (StreamReader<u8>, FutureTrailers) {
+    let Stream { mut reader, trailers: received, .. } = stream;
+    let (mut writer, counted_reader) = wit_stream::new();
+    let (trailers, counted_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
+    spawn(async move {
+        let mut left = limit;
+        let mut buffer = Vec::with_capacity(CHUNK);
+        loop {
+            let (result, chunk) = reader.read(buffer).await;
+            let length = chunk.len() as u64;
+            if length > left {
+                counted.0.set(true);
+                // Dropping the future of the trailers tells the host that the body is no whole one.
+                return;
+            }
+            left -= length;
+            if !chunk.is_empty() {
+                let mut unwritten = writer.write_all(chunk).await;
+                if !unwritten.is_empty() {
+                    return;
+                }
+                unwritten.clear();
+                buffer = unwritten;
+            } else {
+                buffer = chunk;
+            }
+            if result == StreamResult::Dropped {
+                break;
+            }
+        }
+        drop(writer);
+        let _ = trailers.write(received.await).await;
+    });
+    (counted_reader, counted_trailers)
+}
+
+const CHUNK: usize = 16 << 10;
+
+fn no_trailers() -> FutureTrailers {
+    wit_future::new(|| Ok(None)).1
+}
+
+/// Tells the host that we have no more to say about a body.
+fn done() -> FutureReader<Result<(), ErrorCode>> {
+    wit_future::new(|| Ok(())).1
+}
+
+fn method_name(method: Method) -> String {
+    let name = match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(name) => return name,
+    };
+    name.to_owned()
+}
+
+fn method(name: String) -> Method {
+    match name.as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "CONNECT" => Method::Connect,
+        "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
+        "PATCH" => Method::Patch,
+        _ => Method::Other(name),
+    }
+}

@@ -1,0 +1,102 @@
+//! What the core asks of the world, on Spin.
+
+use crate::http::{self, Stream};
+use gateway_core::http::Response;
+use gateway_core::platform::{Call, Failure, FetchError, Platform, Timestamp};
+use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
+use spin_sdk::wasip3::random::random;
+use std::time::Duration;
+
+/// Spin.
+pub struct Spin;
+
+impl Platform for Spin {
+    type Stream = Stream;
+
+    fn now(&self) -> Timestamp {
+        let now = system_clock::now();
+        // A clock before 1970 counts as 1970.
+        u64::try_from(now.seconds).unwrap_or(0) * 1_000 + u64::from(now.nanoseconds / 1_000_000)
+    }
+
+    fn random(&self) -> u64 {
+        random::get_random_u64()
+    }
+
+    async fn fetch(&self, call: Call<Stream>) -> Result<Response<Stream>, Failure> {
+        let (request, counted) = http::write_request(call)?;
+        match client::send(request).await {
+            Ok(response) => http::read_response(response),
+            Err(code) if counted.is_exceeded() => Err(failure(FetchError::BodyTooLarge, &code)),
+            Err(code) => Err(failure(meaning(&code), &code)),
+        }
+    }
+}
+
+/// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole.
+pub fn options(timeout: Duration) -> Option<RequestOptions> {
+    let options = RequestOptions::new();
+    let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    // The host may not know an option; the others still count.
+    let _ = options.set_connect_timeout(Some(nanoseconds));
+    let _ = options.set_first_byte_timeout(Some(nanoseconds));
+    Some(options)
+}
+
+/// What a refused call is.
+pub fn refused(detail: &str) -> Failure {
+    Failure { error: FetchError::Forbidden, detail: detail.to_owned() }
+}
+
+fn failure(error: FetchError, code: &ErrorCode) -> Failure {
+    Failure { error, detail: code.to_string() }
+}
+
+/// What the host's words mean to the core.
+fn meaning(code: &ErrorCode) -> FetchError {
+    match code {
+        ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::ConnectionRefused
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_) => FetchError::Unreachable,
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => FetchError::Timeout,
+        // Without a limit of ours: the client sent another length than it had declared.
+        ErrorCode::HttpRequestBodySize(_) => FetchError::ClientGone,
+        ErrorCode::ConnectionLimitReached
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::HttpRequestDenied
+        | ErrorCode::HttpRequestLengthRequired
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestHeaderSectionSize(_)
+        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestTrailerSectionSize(_)
+        | ErrorCode::HttpRequestTrailerSize(_)
+        | ErrorCode::ConfigurationError => FetchError::Forbidden,
+        // Spin says "protocol error" of whatever happens after the connection is there.
+        ErrorCode::ConnectionTerminated
+        | ErrorCode::HttpProtocolError
+        | ErrorCode::HttpResponseIncomplete
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseBodySize(_)
+        | ErrorCode::HttpResponseTrailerSectionSize(_)
+        | ErrorCode::HttpResponseTrailerSize(_)
+        | ErrorCode::HttpResponseTransferCoding(_)
+        | ErrorCode::HttpResponseContentCoding(_)
+        | ErrorCode::HttpUpgradeFailed
+        | ErrorCode::LoopDetected
+        | ErrorCode::InternalError(_) => FetchError::Reset,
+    }
+}

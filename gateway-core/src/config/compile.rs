@@ -1,0 +1,853 @@
+//! From what was written to what runs: the only file that sees both.
+//!
+//! The shapes are right when this is reached, so what is found here is about meaning: names that lead nowhere, fields
+//! that exclude each other, values that HTTP has no room for. What is good is compiled even when its neighbour is not,
+//! so that one pass finds everything.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{
+    answer::{Redirect, Respond},
+    client::Cidr,
+    config::artefact::Globals,
+    forward::{Forward, ForwardedFields, PathChange},
+    gateway::{Action, Plan},
+    http::Scheme,
+    path,
+    policy::{HeaderPolicy, Policy, headers::HeaderEdits},
+    request::Limits,
+    route::{
+        Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
+        pattern::{Segment, Tail},
+        rank::Ranked,
+    },
+    template::{Piece, Reference, Template},
+    upstream::{HostHeader, Target, Timeouts, Upstream},
+};
+
+use super::{
+    load::{Defined, Loaded},
+    node::{
+        Node,
+        Step::{self, Field, Item},
+    },
+    problem::{Problem, Span},
+    source::Sources,
+    suggest::closest,
+    written,
+};
+
+/// What runs, as far as it could be made.
+#[derive(Debug)]
+pub(super) struct Running {
+    /// What all routes share.
+    pub globals: Globals,
+    /// The routes, in the order of the files.
+    pub routes: Vec<RunningRoute>,
+}
+
+/// A route that runs, and what it was made from.
+#[derive(Debug)]
+pub(super) struct RunningRoute {
+    /// The place in [`Loaded::routes`].
+    pub from: usize,
+    /// The route.
+    pub ranked: Ranked<Plan>,
+}
+
+/// Compiles everything that can be.
+pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Problem>) -> Running {
+    let mut compile = Compile {
+        loaded,
+        sources,
+        problems,
+        upstreams: HashMap::new(),
+        references: BTreeSet::new(),
+        regexes: false,
+        limits: Limits::default(),
+    };
+    compile.everything()
+}
+
+struct Compile<'a> {
+    loaded: &'a Loaded,
+    sources: &'a Sources,
+    problems: &'a mut Vec<Problem>,
+    upstreams: HashMap<&'a str, (u32, Timeouts)>,
+    references: BTreeSet<Reference>,
+    regexes: bool,
+    limits: Limits,
+}
+
+impl<'a> Compile<'a> {
+    fn everything(&mut self) -> Running {
+        let settings = &self.loaded.settings.written;
+        self.limits = limits(settings.limits.as_ref());
+        let mut upstreams: Vec<Upstream> = Vec::new();
+        for defined in &self.loaded.upstreams {
+            if self.upstreams.contains_key(defined.name.as_str()) {
+                continue;
+            }
+            let upstream = self.upstream(defined);
+            let place = u32::try_from(upstreams.len()).unwrap_or(u32::MAX);
+            self.upstreams.insert(&defined.name, (place, upstream.timeouts));
+            upstreams.push(upstream);
+        }
+        let mut routes = Vec::new();
+        for (from, defined) in self.loaded.routes.iter().enumerate() {
+            if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
+                routes.push(RunningRoute { from, ranked });
+            }
+        }
+        if self.loaded.routes.is_empty() && self.problems.is_empty() {
+            let start = Span { file: 0, start: 0, end: 0 };
+            let message = "there is no route, so every request is answered with 404";
+            self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
+        }
+        let settings = &self.loaded.settings;
+        let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
+        let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
+        let globals = Globals {
+            trusted_proxies: self.ranges(trusted, trusted_node),
+            forwarded: match settings.written.forwarded {
+                None | Some(written::Forwarded::XForwarded) => ForwardedFields::XForwarded,
+                Some(written::Forwarded::Forwarded) => ForwardedFields::Forwarded,
+                Some(written::Forwarded::Both) => ForwardedFields::Both,
+                Some(written::Forwarded::None) => ForwardedFields::None,
+            },
+            via: settings.written.via.as_ref().map_or("postern", |via| &via.0).to_owned(),
+            misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
+            limits: self.limits.clone(),
+            upstreams,
+            references: std::mem::take(&mut self.references).into_iter().collect(),
+            features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
+        };
+        Running { globals, routes }
+    }
+
+    fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
+        let mut targets = Vec::new();
+        for (index, target) in defined.written.targets.iter().enumerate() {
+            let at = defined.node.place([Field("targets"), Item(index), Field("url")]);
+            let Some(template) = self.template(&target.url.0, at) else { continue };
+            // With references in it, the gateway itself must check the address when it knows their values.
+            if let Some(url) = template.as_literal()
+                && let Err(message) = Target::parse(url)
+            {
+                self.problems.push(Problem::error("bad-url", at, message));
+            }
+            targets.push(template);
+        }
+        let timeouts =
+            self.timeouts(Timeouts::default(), defined.written.timeouts.as_ref(), defined.node.get("timeouts"));
+        let host = defined.written.host.as_ref().map(host_header).unwrap_or_default();
+        Upstream { name: defined.name.clone(), targets, timeouts, host }
+    }
+
+    fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {
+        let (Some(written), Some(node)) = (written, node) else { return base };
+        let timeouts = Timeouts {
+            attempt: written.attempt.map_or(base.attempt, |attempt| attempt.milliseconds),
+            total: written.total.map_or(base.total, |total| total.milliseconds),
+        };
+        // A short total alone is a way to say how long it may take at most.
+        if written.attempt.is_some() && timeouts.attempt > timeouts.total {
+            let (attempt, total) = (show_duration(timeouts.attempt), show_duration(timeouts.total));
+            let message = format!("one attempt may take {attempt}, but all together only {total}");
+            let at = node.place([Field("attempt")]);
+            self.problems
+                .push(Problem::warning("short-total", at, message).help(format!("raise `total` to {attempt} or more")));
+        }
+        timeouts
+    }
+
+    fn template(&mut self, text: &str, at: Span) -> Option<Template> {
+        match Template::parse(text) {
+            Ok(template) => {
+                self.references.extend(template.references().cloned());
+                Some(template)
+            }
+            // The shape was checked before.
+            Err(error) => {
+                self.problems.push(Problem::error("bad-template", at, error.message));
+                None
+            }
+        }
+    }
+
+    fn ranges(&mut self, written: Option<&written::OneOrMany<written::Cidr>>, node: Option<&Node>) -> Vec<Cidr> {
+        let (Some(written), Some(node)) = (written, node) else { return Vec::new() };
+        let mut ranges: Vec<Cidr> = Vec::new();
+        for (text, item) in written.0.iter().zip(node.items()) {
+            let Ok(range) = text.0.parse::<Cidr>() else { continue };
+            let network = range.network();
+            if network != range {
+                let message = format!("`{}` has bits set that the range ignores", text.0);
+                self.problems
+                    .push(Problem::warning("cidr-host-bits", item.at, message).help(format!("write `{network}`")));
+            }
+            if !ranges.contains(&network) {
+                ranges.push(network);
+            }
+        }
+        ranges
+    }
+
+    fn regex(&mut self, text: &str, at: Span) -> Option<Regex> {
+        self.regexes = true;
+        match text.parse() {
+            Ok(regex) => Some(regex),
+            Err(message) => {
+                self.problems.push(Problem::error("bad-regex", at, message));
+                None
+            }
+        }
+    }
+
+    /// The place of a part of a text; of the whole, where the file spells it differently.
+    fn part(&self, at: Span, part: &str) -> Span {
+        self.sources.text(at).find(part).map_or(at, |start| at.part(start, start + part.len()))
+    }
+}
+
+/// One route on its way.
+struct RouteCompiler<'c, 'a> {
+    all: &'c mut Compile<'a>,
+    defined: &'a Defined<written::Route>,
+}
+
+impl RouteCompiler<'_, '_> {
+    /// The route, if it is sound enough to be compared with others.
+    fn route(mut self) -> Option<Ranked<Plan>> {
+        let before = self.all.problems.iter().filter(|problem| problem.is_error()).count();
+        let written = &self.defined.written;
+        let hosts = hosts(written.host.as_ref());
+        let paths = self.paths();
+        let conditions = self.conditions();
+        let action = self.action(&paths);
+        let policies = self.policies(&paths);
+        let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
+            Some(size) => Some(size.bytes),
+            None => self.all.limits.body,
+        };
+        let after = self.all.problems.iter().filter(|problem| problem.is_error()).count();
+        let action = action.filter(|_| after == before && !self.defined.node.damaged)?;
+        let route =
+            Route { name: written.name.0.clone(), paths, conditions, then: Plan { policies, body_limit, action } };
+        let hosts = if hosts.is_empty() { vec![Host::Any] } else { hosts };
+        Some(Ranked { priority: written.priority.unwrap_or(0), hosts, route })
+    }
+
+    fn paths(&mut self) -> Vec<Matcher> {
+        self.exclude("path", &["path_prefix", "path_regex"]);
+        self.exclude("path_prefix", &["path_regex"]);
+        let written = &self.defined.written;
+        let mut paths = Vec::new();
+        for pattern in patterns(written.path.as_ref(), written.path_prefix.as_ref()) {
+            paths.push(Matcher::Path(pattern));
+        }
+        for (index, regex) in written.path_regex.iter().flat_map(|regexes| regexes.0.iter()).enumerate() {
+            let at = self.at([Field("path_regex"), Item(index)]);
+            paths.extend(self.all.regex(&regex.0, at).map(Matcher::Regex));
+        }
+        if paths.is_empty() {
+            paths.push(Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix }));
+        }
+        let mut unique: Vec<Matcher> = Vec::new();
+        for path in paths {
+            if !unique.contains(&path) {
+                unique.push(path);
+            }
+        }
+        unique
+    }
+
+    fn conditions(&mut self) -> Conditions {
+        let written = &self.defined.written;
+        let node = &self.defined.node;
+        let mut conditions = self.conditions_of(
+            &Asked {
+                method: written.method.as_ref(),
+                headers: written.headers.as_ref(),
+                query: written.query.as_ref(),
+                cookies: written.cookies.as_ref(),
+                scheme: written.scheme,
+                client_address: written.client_address.as_ref(),
+                country: written.country.as_ref(),
+                data_centre: written.data_centre.as_ref(),
+            },
+            node,
+        );
+        let entries = node.get("not").map(Node::items).unwrap_or_default();
+        for (not, node) in written.not.iter().flat_map(|not| not.0.iter()).zip(entries) {
+            if node.entries().is_empty() {
+                let message = "an exclusion without conditions excludes every request";
+                let problem = Problem::error("empty-exclusion", node.at, message);
+                if !node.damaged {
+                    self.all.problems.push(problem.help("name at least one condition, or remove it"));
+                }
+            }
+            if let (Some(path), Some(prefix)) = (node.entry("path"), node.entry("path_prefix")) {
+                self.both(path.name_at, "path", prefix.name_at, "path_prefix");
+            }
+            let excluded = self.conditions_of(
+                &Asked {
+                    method: not.method.as_ref(),
+                    headers: not.headers.as_ref(),
+                    query: not.query.as_ref(),
+                    cookies: not.cookies.as_ref(),
+                    scheme: not.scheme,
+                    client_address: not.client_address.as_ref(),
+                    country: not.country.as_ref(),
+                    data_centre: not.data_centre.as_ref(),
+                },
+                node,
+            );
+            conditions.not.push(Exclusion {
+                hosts: hosts(not.host.as_ref()),
+                paths: patterns(not.path.as_ref(), not.path_prefix.as_ref()),
+                conditions: excluded,
+            });
+        }
+        conditions
+    }
+
+    fn conditions_of(&mut self, asked: &Asked<'_>, node: &Node) -> Conditions {
+        let mut headers = Vec::new();
+        for (name, test) in asked.headers.iter().flat_map(|headers| headers.0.iter()) {
+            let lower = name.0.to_ascii_lowercase();
+            let entry = node.get("headers").and_then(|headers| headers.entry(&name.0));
+            if let Some(entry) = entry {
+                self.observable(&lower, entry.name_at);
+                if headers.iter().any(|known: &Named| known.name == lower) {
+                    self.same_header(&name.0, entry.name_at);
+                }
+            }
+            headers.extend(self.named(lower, test, entry.map_or(node.at, |entry| entry.value.at)));
+        }
+        let mut query = Vec::new();
+        for (name, test) in asked.query.iter().flat_map(|query| query.0.iter()) {
+            query.extend(self.named(name.clone(), test, node.place([Field("query"), Field(name)])));
+        }
+        let mut cookies = Vec::new();
+        for (name, test) in asked.cookies.iter().flat_map(|cookies| cookies.0.iter()) {
+            cookies.extend(self.named(name.0.clone(), test, node.place([Field("cookies"), Field(&name.0)])));
+        }
+        Conditions {
+            methods: distinct(asked.method.iter().flat_map(|methods| methods.0.iter()).map(|method| method.0.clone())),
+            headers,
+            query,
+            cookies,
+            scheme: asked.scheme.map(|scheme| match scheme {
+                written::Scheme::Http => Scheme::Http,
+                written::Scheme::Https => Scheme::Https,
+            }),
+            addresses: self.all.ranges(asked.client_address, node.get("client_address")),
+            countries: distinct(asked.country.iter().flat_map(|codes| codes.0.iter()).map(|code| code.0.clone())),
+            data_centres: distinct(
+                asked.data_centre.iter().flat_map(|names| names.0.iter()).map(|name| name.0.clone()),
+            ),
+            not: Vec::new(),
+        }
+    }
+
+    fn named(&mut self, name: String, written: &written::Match, at: Span) -> Option<Named> {
+        let test = match written {
+            written::Match::Present => Test::Present,
+            written::Match::Absent => Test::Absent,
+            written::Match::Exact(value) => Test::Any(vec![value.clone()]),
+            written::Match::Any(values) => Test::Any(distinct(values.0.iter().cloned())),
+            written::Match::Prefix(prefix) => Test::Prefix(prefix.clone()),
+            written::Match::Regex(regex) => Test::Regex(self.all.regex(&regex.0, at)?),
+        };
+        Some(Named { name, test })
+    }
+
+    /// What is gone, or lives elsewhere, before conditions are looked at.
+    fn observable(&mut self, name: &str, at: Span) {
+        let help = match name {
+            "host" => "use `host`",
+            "cookie" => "use `cookies`",
+            "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "http2-settings"
+            | "proxy-authorization"
+            | "proxy-authenticate" => "it is for one connection only and gone before routes are looked at",
+            _ => return,
+        };
+        let message = format!("no route can look at the header `{name}`");
+        self.all.problems.push(Problem::error("forbidden-header", at, message).help(help));
+    }
+
+    fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
+        let written = &self.defined.written;
+        let node = &self.defined.node;
+        let given: Vec<_> = ["upstream", "redirect", "respond"].iter().filter_map(|name| node.entry(name)).collect();
+        match given.as_slice() {
+            [] => {
+                // The action may be what was left out because it was wrong.
+                if !node.damaged {
+                    let message = format!("the route `{}` does nothing", self.defined.name);
+                    let problem = Problem::error("no-action", self.defined.name_at, message);
+                    self.all.problems.push(problem.help("add one of `upstream`, `redirect` and `respond`"));
+                }
+                return None;
+            }
+            [_] => {}
+            [first, second, ..] => {
+                let message = format!("`{}` and `{}`: a route has one action", first.name, second.name);
+                let problem = Problem::error("several-actions", second.name_at, message);
+                self.all.problems.push(problem.related(first.name_at, "the other is here").help("keep one of them"));
+            }
+        }
+        if written.upstream.is_none() {
+            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "limits", "websocket"] {
+                if let Some(entry) = node.entry(name) {
+                    let message = format!("`{name}` is for routes that forward, and this one does not");
+                    let problem = Problem::error("needs-upstream", entry.name_at, message);
+                    self.all.problems.push(problem.help("remove it, or forward with `upstream`"));
+                }
+            }
+        }
+        let forward = written.upstream.as_ref().map(|upstream| self.forward(upstream, paths));
+        let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
+        let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
+        let forward = forward.flatten().map(Action::Forward);
+        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
+    }
+
+    fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
+        let written = &self.defined.written;
+        let path = self.path_change(paths);
+        let host = written.host_header.as_ref().map(host_header);
+        let known = self.all.upstreams.get(upstream.0.as_str()).copied();
+        let base = known.map_or(Timeouts::default(), |(_, timeouts)| timeouts);
+        let timeouts = written
+            .timeouts
+            .as_ref()
+            .map(|timeouts| self.all.timeouts(base, Some(timeouts), self.defined.node.get("timeouts")));
+        let Some((upstream, _)) = known else {
+            self.unknown_upstream(&upstream.0);
+            return None;
+        };
+        Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
+    }
+
+    fn unknown_upstream(&mut self, name: &str) {
+        let declared = self.all.loaded.declared_upstreams();
+        // Its own problems have been reported, or it may be in a file that cannot be read.
+        if self.all.loaded.incomplete || declared.contains(&name) {
+            return;
+        }
+        let at = self.at([Field("upstream")]);
+        let problem = Problem::error("unknown-upstream", at, format!("there is no upstream called `{name}`"));
+        let help = match closest(name, declared.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if declared.is_empty() => format!("define it: `upstreams: {{ {name}: {{ targets: […] }} }}`"),
+            None => format!("there are {}", list_some(&declared)),
+        };
+        self.all.problems.push(problem.help(help));
+    }
+
+    fn path_change(&mut self, paths: &[Matcher]) -> Option<PathChange> {
+        self.exclude("rewrite", &["strip_prefix", "add_prefix"]);
+        let written = &self.defined.written;
+        if let Some(rewrite) = &written.rewrite {
+            let at = self.at([Field("rewrite")]);
+            let template = self.text(&rewrite.0, at, paths)?;
+            self.rooted(&template, at);
+            return Some(PathChange::Rewrite(template));
+        }
+        let strip = self.prefix("strip_prefix", written.strip_prefix.as_ref());
+        let add = self.prefix("add_prefix", written.add_prefix.as_ref());
+        if let Some(strip) = &strip
+            && !paths.iter().any(|path| may_begin(path, strip))
+        {
+            let at = self.at([Field("strip_prefix")]);
+            let message = format!("no path of this route begins with `{strip}`");
+            let problem = Problem::error("prefix-never-there", at, message);
+            let problem = match self.defined.node.entry("path").or(self.defined.node.entry("path_prefix")) {
+                Some(path) => problem.related(path.value.head(), "its paths are these"),
+                None => problem,
+            };
+            self.all.problems.push(problem);
+        }
+        Some(match (strip, add) {
+            (None, None) => PathChange::Keep,
+            (strip, add) => PathChange::Prefix { strip: strip.unwrap_or_default(), add: add.unwrap_or_default() },
+        })
+    }
+
+    fn prefix(&mut self, name: &str, written: Option<&written::PlainPath>) -> Option<String> {
+        let text = &written?.0;
+        if text.trim_end_matches('/').is_empty() {
+            let message = format!("`{name}` says nothing: it has no segment");
+            self.all.problems.push(Problem::error("empty-prefix", self.at([Field(name)]), message).help("remove it"));
+        }
+        let normal = path::normalise(text).ok()?;
+        Some(normal.trim_end_matches('/').to_owned())
+    }
+
+    /// A path that is put together must begin with `/`, whatever its values are, and has no query.
+    fn rooted(&mut self, template: &Template, at: Span) {
+        let rooted = match template.pieces().first() {
+            Some(Piece::Text(text)) => text.starts_with('/'),
+            Some(Piece::Variable(variable)) => *variable == crate::template::Variable::Path,
+            // What the platform holds may well begin with a slash; a parameter never does.
+            Some(Piece::Reference(_)) => true,
+            Some(Piece::Parameter(_)) | None => false,
+        };
+        let literals = template.pieces().iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text.as_str()),
+            Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_) => None,
+        });
+        for text in literals {
+            if let Some(c) = text.chars().find(|c| matches!(c, '?' | '#' | '\\')) {
+                let message = format!("a path has no `{c}`");
+                let problem = Problem::error("bad-rewrite", self.all.part(at, &c.to_string()), message);
+                self.all.problems.push(match c {
+                    '?' => problem.help("the query of the request is sent as it is"),
+                    _ => problem,
+                });
+            }
+        }
+        if !rooted {
+            let written = self.defined.written.rewrite.as_ref().map_or("", |rewrite| &rewrite.0);
+            let problem = Problem::error("bad-rewrite", at, "a path must begin with `/`");
+            self.all.problems.push(problem.help(format!("write `/{written}`")));
+        }
+    }
+
+    fn redirect(&mut self, written: &written::Redirect, paths: &[Matcher]) -> Option<Redirect> {
+        let at = self.at([Field("redirect"), Field("to")]);
+        let to = self.value(&written.to.0, at, paths)?;
+        let begins = match to.pieces().first() {
+            Some(Piece::Text(text)) => Some(text.as_str()),
+            Some(Piece::Reference(_)) => None,
+            Some(Piece::Variable(crate::template::Variable::Path)) => Some("/"),
+            Some(Piece::Parameter(_) | Piece::Variable(_)) | None => Some(""),
+        };
+        if let Some(begins) = begins {
+            let scheme = ["http://", "https://"].iter().any(|scheme| begins.to_ascii_lowercase().starts_with(scheme));
+            // `{request.scheme}://…` is a whole address too.
+            let by_variable = matches!(
+                to.pieces(),
+                [Piece::Variable(crate::template::Variable::Scheme), Piece::Text(text), ..] if text.starts_with("://")
+            );
+            if begins.starts_with("//") {
+                let message = "an address that begins with `//` takes its scheme from the client's";
+                let problem = Problem::error("bad-redirect", at, message);
+                self.all.problems.push(problem.help("write `https:` before it, or one slash for a path"));
+            } else if !(scheme || by_variable || begins.starts_with('/')) {
+                let message = format!("`{}` is neither an address nor a path", written.to.0);
+                let problem = Problem::error("bad-redirect", at, message);
+                self.all.problems.push(problem.help("begin with `https://` or `/`"));
+            }
+        }
+        let keep_query = match written.query {
+            None | Some(written::RedirectQuery::Keep) => true,
+            Some(written::RedirectQuery::Drop) => false,
+        };
+        Some(Redirect { to, status: written.status.map_or(302, |status| status.0), keep_query })
+    }
+
+    fn respond(&mut self, written: &written::Respond, paths: &[Matcher]) -> Option<Respond> {
+        let status = written.status.unwrap_or(200);
+        let mut headers = Vec::new();
+        let node = self.defined.node.get("respond");
+        self.distinct_headers(written.headers.as_ref(), node.and_then(|node| node.get("headers")));
+        for (name, values) in written.headers.iter().flat_map(|headers| headers.0.iter()) {
+            let lower = name.0.to_ascii_lowercase();
+            if let Some(entry) = node.and_then(|node| node.get("headers")).and_then(|headers| headers.entry(&name.0)) {
+                self.changeable(&lower, entry.name_at, Direction::Response);
+            }
+            for (index, value) in values.0.iter().enumerate() {
+                let at = self.at([Field("respond"), Field("headers"), Field(&name.0), Item(index)]);
+                headers.extend(self.value(&value.0, at, paths).map(|value| (lower.clone(), value)));
+            }
+        }
+        let at = self.at([Field("respond"), Field("body")]);
+        if matches!(status, 204 | 205 | 304) && written.body.is_some() {
+            let message = format!("an answer with the status {status} has no body");
+            self.all
+                .problems
+                .push(Problem::error("body-not-allowed", at, message).help("remove the body, or answer with 200"));
+        }
+        let body = match &written.body {
+            Some(body) => Some(self.text(&body.0, at, paths)?),
+            None => None,
+        };
+        Some(Respond { status, headers, body })
+    }
+
+    fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
+        let mut policies = Vec::new();
+        for (index, policy) in self.defined.written.policies.iter().flatten().enumerate() {
+            match policy {
+                written::Policy::Headers(headers) => {
+                    let steps = [Field("policies"), Item(index), Field("headers")];
+                    let Some(node) = self.defined.node.reach(steps) else { continue };
+                    let request = self.edits(headers.request.as_ref(), node.get("request"), Direction::Request, paths);
+                    let response =
+                        self.edits(headers.response.as_ref(), node.get("response"), Direction::Response, paths);
+                    let policy = HeaderPolicy { request, response };
+                    if policy == HeaderPolicy::default() && !node.damaged {
+                        let problem = Problem::error("empty-policy", node.head(), "this policy changes nothing");
+                        self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
+                    }
+                    policies.push(Policy::Headers(policy));
+                }
+            }
+        }
+        policies
+    }
+
+    fn edits(
+        &mut self,
+        written: Option<&written::Edits>,
+        node: Option<&Node>,
+        direction: Direction,
+        paths: &[Matcher],
+    ) -> HeaderEdits {
+        let (Some(written), Some(node)) = (written, node) else { return HeaderEdits::default() };
+        let mut edits = HeaderEdits::default();
+        for (index, name) in written.remove.iter().flat_map(|names| names.0.iter()).enumerate() {
+            let lower = name.0.to_ascii_lowercase();
+            self.changeable(&lower, node.place([Field("remove"), Item(index)]), direction);
+            edits.remove.push(lower);
+        }
+        for (field, named) in [("set", &written.set), ("append", &written.append)] {
+            self.distinct_headers(named.as_ref(), node.get(field));
+            for (name, values) in named.iter().flat_map(|named| named.0.iter()) {
+                let lower = name.0.to_ascii_lowercase();
+                if let Some(entry) = node.get(field).and_then(|named| named.entry(&name.0)) {
+                    self.changeable(&lower, entry.name_at, direction);
+                }
+                for (index, value) in values.0.iter().enumerate() {
+                    let at = node.place([Field(field), Field(&name.0), Item(index)]);
+                    let Some(value) = self.value(&value.0, at, paths) else { continue };
+                    // Of several values the first replaces what was there, the others join it.
+                    let list = if field == "set" && index == 0 { &mut edits.set } else { &mut edits.append };
+                    list.push((lower.clone(), value));
+                }
+            }
+        }
+        edits
+    }
+
+    /// Fields that frame and route messages are the platform's and the gateway's own.
+    fn changeable(&mut self, name: &str, at: Span, direction: Direction) {
+        let help = match (name, direction) {
+            ("host", Direction::Request) => "use `host_header`, or the upstream's `host`",
+            ("upgrade", Direction::Request) => "use `websocket`",
+            ("via", Direction::Request) => "RFC 9110 asks every gateway for it; `via` sets its name",
+            (
+                "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" | "http2-settings",
+                Direction::Request | Direction::Response,
+            ) => "it is about one connection, and the platform writes it",
+            ("transfer-encoding" | "content-length", Direction::Request | Direction::Response) => {
+                "it says where the body ends, and the platform writes it"
+            }
+            (_, Direction::Request | Direction::Response) => return,
+        };
+        let message = format!("the header `{name}` cannot be changed");
+        self.all.problems.push(Problem::error("forbidden-header", at, message).help(help));
+    }
+
+    fn distinct_headers<T>(&mut self, named: Option<&written::Named<written::HeaderName, T>>, node: Option<&Node>) {
+        let (Some(named), Some(node)) = (named, node) else { return };
+        for (index, (name, _)) in named.0.iter().enumerate() {
+            let known = named.0.iter().take(index).any(|(other, _)| other.0.eq_ignore_ascii_case(&name.0));
+            if let Some(entry) = node.entry(&name.0).filter(|_| known) {
+                self.same_header(&name.0, entry.name_at);
+            }
+        }
+    }
+
+    fn same_header(&mut self, name: &str, at: Span) {
+        let message = format!("the header `{name}` is here a second time: case makes no difference");
+        self.all
+            .problems
+            .push(Problem::error("duplicate-key", at, message).help("put its values in a list, or keep one"));
+    }
+
+    /// A template for a header's value, which is one line.
+    fn value(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
+            let what = if matches!(c, '\n' | '\r') { "a line break" } else { "a control character" };
+            let problem = Problem::error("bad-header-value", at, format!("{what} cannot be sent in a header"));
+            let block = self.all.sources.text(at).starts_with(['|', '>']);
+            self.all.problems.push(
+                problem.maybe_help(block.then(|| "write `|-` or `>-`, which leave out the last line break".to_owned())),
+            );
+        }
+        self.text(text, at, paths)
+    }
+
+    /// A template, whose parameters every path of the route must have.
+    fn text(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        let template = self.all.template(text, at)?;
+        for piece in template.pieces() {
+            let Piece::Parameter(name) = piece else { continue };
+            for path in paths {
+                let known = parameters(path);
+                if known.contains(&name.as_str()) {
+                    continue;
+                }
+                let place = self.all.part(at, &format!("{{{name}}}"));
+                let message = match paths {
+                    [_] => format!("the path of this route has no parameter `{name}`"),
+                    _ => format!("one of the paths of this route has no parameter `{name}`"),
+                };
+                let help = match closest(name, known.iter().copied()) {
+                    Some(meant) => format!("did you mean `{{{meant}}}`?"),
+                    None if known.is_empty() => {
+                        format!("name it in `path`, such as `/files/{{{name}}}`; `{{{{` is a plain brace")
+                    }
+                    None => format!("there are {}", list_some(&known)),
+                };
+                let problem = Problem::error("unknown-parameter", place, message);
+                let path = ["path", "path_prefix", "path_regex"].iter().find_map(|name| self.defined.node.entry(name));
+                self.all.problems.push(match path {
+                    Some(path) => problem.related(path.value.head(), "the path is here").help(help),
+                    None => problem.help(help),
+                });
+                break;
+            }
+        }
+        Some(template)
+    }
+
+    fn exclude(&mut self, name: &str, others: &[&str]) {
+        let Some(entry) = self.defined.node.entry(name) else { return };
+        for other in others {
+            if let Some(other_entry) = self.defined.node.entry(other) {
+                self.both(entry.name_at, name, other_entry.name_at, other);
+            }
+        }
+    }
+
+    fn both(&mut self, one_at: Span, one: &str, other_at: Span, other: &str) {
+        let (first, second) = if one_at < other_at { (one_at, other_at) } else { (other_at, one_at) };
+        let problem = Problem::error("conflicting-fields", second, format!("`{one}` and `{other}` exclude each other"));
+        self.all.problems.push(problem.related(first, "the other is here").help("keep one of them"));
+    }
+
+    fn at<'s>(&self, steps: impl IntoIterator<Item = Step<'s>>) -> Span {
+        self.defined.node.place(steps)
+    }
+}
+
+/// Which way a header goes.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Request,
+    Response,
+}
+
+/// The conditions that routes and exclusions share.
+struct Asked<'w> {
+    method: Option<&'w written::OneOrMany<written::Method>>,
+    headers: Option<&'w written::Named<written::HeaderName, written::Match>>,
+    query: Option<&'w written::Named<String, written::Match>>,
+    cookies: Option<&'w written::Named<written::Token, written::Match>>,
+    scheme: Option<written::Scheme>,
+    client_address: Option<&'w written::OneOrMany<written::Cidr>>,
+    country: Option<&'w written::OneOrMany<written::Country>>,
+    data_centre: Option<&'w written::OneOrMany<written::DataCentre>>,
+}
+
+fn limits(written: Option<&written::Limits>) -> Limits {
+    let default = Limits::default();
+    let Some(written) = written else { return default };
+    Limits {
+        target: written.target.map_or(default.target, |size| size.bytes),
+        headers: written.headers.map_or(default.headers, |size| size.bytes),
+        header_count: written.header_count.map_or(default.header_count, u64::from),
+        body: written.body.map(|size| size.bytes).or(default.body),
+    }
+}
+
+fn host_header(written: &written::HostHeader) -> HostHeader {
+    match written.0.as_str() {
+        "target" => HostHeader::Target,
+        "keep" => HostHeader::Keep,
+        name => HostHeader::Fixed(name.to_owned()),
+    }
+}
+
+fn hosts(written: Option<&written::OneOrMany<written::HostPattern>>) -> Vec<Host> {
+    let parsed = written.iter().flat_map(|hosts| hosts.0.iter()).filter_map(|host| Host::parse(&host.0).ok());
+    let mut hosts: Vec<Host> = Vec::new();
+    for host in parsed {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+fn patterns(
+    paths: Option<&written::OneOrMany<written::PathPattern>>,
+    prefixes: Option<&written::OneOrMany<written::PathPrefix>>,
+) -> Vec<Pattern> {
+    let paths = paths.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse(&path.0).ok());
+    let prefixes =
+        prefixes.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse_prefix(&path.0).ok());
+    paths.chain(prefixes).collect()
+}
+
+fn parameters(path: &Matcher) -> Vec<&str> {
+    match path {
+        Matcher::Path(pattern) => pattern.parameters().collect(),
+        Matcher::Regex(regex) => regex.groups().collect(),
+    }
+}
+
+/// Whether a path that matches may begin with these whole segments.
+fn may_begin(path: &Matcher, prefix: &str) -> bool {
+    let pattern = match path {
+        Matcher::Path(pattern) => pattern,
+        Matcher::Regex(_) => return true,
+    };
+    let mut segments = pattern.segments.iter();
+    for wanted in prefix.split('/').skip(1) {
+        let fits = match segments.next() {
+            Some(Segment::Literal(literal)) => literal == wanted,
+            Some(Segment::Parameter(_, kind)) => kind.accepts(wanted),
+            None => return !matches!(pattern.tail, Tail::Exact),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
+fn distinct(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = Vec::new();
+    for one in all {
+        if !known.contains(&one) {
+            known.push(one);
+        }
+    }
+    known
+}
+
+fn list_some(names: &[&str]) -> String {
+    const MOST: usize = 12;
+    let shown: Vec<String> = names.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > MOST { " and more" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn show_duration(milliseconds: u64) -> String {
+    match milliseconds {
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
