@@ -16,6 +16,20 @@ pub enum Error {
     BadFraming,
     /// 400: the method is not a token.
     BadMethod,
+    /// 401: nobody is known to be calling, or a credential is wrong.
+    Unauthenticated {
+        /// One `WWW-Authenticate` value for each way in (RFC 9110 §11.6.1).
+        challenges: Vec<String>,
+        /// What is wrong, told to the client: nothing that helps to guess.
+        reason: &'static str,
+    },
+    /// 403: whoever calls may not do this.
+    Forbidden {
+        /// What is missing, told to the client.
+        reason: String,
+        /// The challenge, where a token with more scope would help (RFC 6750 §3.1).
+        challenge: Option<String>,
+    },
     /// 404: no route takes this request.
     NoRoute,
     /// 421: no route knows this host.
@@ -74,6 +88,8 @@ impl Error {
             Error::BadHost => (400, "bad-host", "Bad host", Client),
             Error::BadFraming => (400, "bad-framing", "Bad message framing", Client),
             Error::BadMethod => (400, "bad-method", "Bad method", Client),
+            Error::Unauthenticated { .. } => (401, "unauthenticated", "Unauthenticated", Client),
+            Error::Forbidden { .. } => (403, "forbidden", "Forbidden", Client),
             Error::NoRoute => (404, "no-route", "No route", Client),
             Error::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed", Client),
             Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
@@ -98,6 +114,8 @@ impl Error {
                 "Content-Length is malformed, repeated with another value, or beside Transfer-Encoding.".into()
             }
             Error::BadMethod => "The method is not a token.".into(),
+            Error::Unauthenticated { reason, .. } => (*reason).into(),
+            Error::Forbidden { reason, .. } => reason.clone(),
             Error::NoRoute => "No route takes this request.".into(),
             Error::UnknownHost => "This gateway does not answer for this host.".into(),
             Error::MethodNotAllowed { allow } => format!("This takes {}.", allow.join(", ")),
@@ -130,8 +148,13 @@ impl Error {
         headers.set("content-type", "application/problem+json");
         headers.set("cache-control", "no-store");
         headers.set("content-length", body.len().to_string());
-        if let Error::MethodNotAllowed { allow } = &self {
-            headers.set("allow", allow.join(", "));
+        match &self {
+            Error::MethodNotAllowed { allow } => headers.set("allow", allow.join(", ")),
+            Error::Unauthenticated { challenges, .. } => {
+                challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
+            }
+            Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
+            _ => {}
         }
         Response { status, headers, body: Body::Bytes(body) }
     }
@@ -153,6 +176,8 @@ mod tests {
             Error::BadHost,
             Error::BadFraming,
             Error::BadMethod,
+            Error::Unauthenticated { challenges: vec![], reason: "" },
+            Error::Forbidden { reason: String::new(), challenge: None },
             Error::NoRoute,
             Error::UnknownHost,
             Error::MethodNotAllowed { allow: vec![] },

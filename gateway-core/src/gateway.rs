@@ -1,14 +1,16 @@
 //! The way of one request, top to bottom.
 
 use crate::answer::{self, Redirect, Respond};
+use crate::caller::Caller;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
+use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Platform};
-use crate::policy::Policy;
+use crate::policy::{cors, Flow, Memo, Policy, Visit};
 use crate::request::{Request, strip_hop_by_hop};
-use crate::route::{Found, Matched, Routes};
+use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
 use crate::upstream::{self, HostHeader, Pool};
 use bytes::Bytes;
@@ -23,6 +25,7 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    consumers: Consumers,
 }
 
 /// What a route does with its requests.
@@ -129,7 +132,8 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
-        Ok(Self { globals, settings: known, routes, upstreams })
+        let consumers = Consumers::new(artefact.credentials, artefact.consumers);
+        Ok(Self { globals, settings: known, routes, upstreams, consumers })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -144,6 +148,9 @@ impl Gateway {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
+        if let Some(response) = self.preflight(&request) {
+            return Reply::answer(response);
+        }
         match self.routes.find(&request.head()) {
             Found::Route(matched) => self.follow(platform, matched, request, body).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
@@ -153,6 +160,18 @@ impl Gateway {
             Found::UnknownHost if self.globals.misdirected => Reply::refuse(platform, Error::UnknownHost),
             Found::UnknownHost | Found::NoRoute => Reply::refuse(platform, Error::NoRoute),
         }
+    }
+
+    /// A CORS preflight is answered by the route that would take the request it asks for, before any other policy: the
+    /// browser sends no credentials with it (Fetch §4.8).
+    fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
+        let method = cors::requested_method(&request.line, &request.headers)?;
+        let Found::Route(matched) = self.routes.find(&route::Head { method, ..request.head() }) else { return None };
+        let policy = matched.route.then.policies.iter().find_map(|policy| match policy {
+            Policy::Cors(cors) => Some(cors),
+            _ => None,
+        });
+        policy.map(|cors| cors.preflight(&request.headers, method))
     }
 
     /// Policies in written order, the action, the same policies in reverse.
@@ -165,29 +184,57 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let (mut body, mut query) = (body, line.query.clone());
+        let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let mut visit = Visit {
+            platform,
+            consumers: &self.consumers,
+            settings: &self.settings,
+            route: &matched.route.name,
+            parameters: matched.parameters(&line.path),
+            client: &client,
+            line: &line,
+            query: &mut query,
+            headers: &mut headers,
+            body: &mut body,
+            caller: &mut caller,
+            memo: &mut memo,
+        };
+        let mut entered = 0;
+        let mut early = None;
+        for policy in &plan.policies {
+            entered += 1;
+            match policy.on_request(&mut visit).await {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
+                Err(error) => early = Some(Reply::fail(platform, error, Some(visit.route), String::new())),
+            }
+            if early.is_some() {
+                break;
+            }
+        }
         let scope = Scope {
             line: &line,
             client: &client,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
+            caller: &caller,
         };
-        for policy in &plan.policies {
-            policy.on_request(&mut headers, &scope);
-        }
-        let mut reply = match &plan.action {
-            Action::Redirect(redirect) => Reply::answer(redirect.answer(&scope)),
-            Action::Respond(respond) => Reply::answer(respond.answer(&scope)),
-            Action::Forward(forward) => {
-                let payload = Payload { headers, body, upgrade, content_length, limit: plan.body_limit };
+        let mut reply = match (early, &plan.action) {
+            (Some(reply), _) => reply,
+            (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
+            (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            (None, Action::Forward(forward)) => {
+                let payload = Payload { headers, query, body, upgrade, content_length, limit: plan.body_limit };
                 match self.forward(platform, forward, payload, &scope).await {
                     Ok(response) => Reply::answer(response),
                     Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
                 }
             }
         };
-        for policy in plan.policies.iter().rev() {
-            policy.on_response(&mut reply.response.headers, &scope);
+        for policy in plan.policies[..entered].iter().rev() {
+            policy.on_response(&mut reply.response.headers, &scope, &memo);
         }
         reply
     }
@@ -200,7 +247,7 @@ impl Gateway {
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
-        let Payload { mut headers, body, upgrade, content_length, limit } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit } = payload;
         if let (Some(limit), Some(length)) = (limit, content_length)
             && length > limit
         {
@@ -212,9 +259,9 @@ impl Gateway {
         };
         let line = scope.line;
         let mut target = forward.path.apply(scope).map_err(|error| (error, String::new()))?;
-        if let Some(query) = &line.query {
+        if let Some(query) = query {
             target.push('?');
-            target.push_str(query);
+            target.push_str(&query);
         }
         let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
         if !upgrade {
@@ -278,6 +325,7 @@ impl Gateway {
 /// What of a request goes on to an upstream.
 struct Payload<S> {
     headers: Headers,
+    query: Option<String>,
     body: Body<S>,
     upgrade: Option<String>,
     content_length: Option<u64>,

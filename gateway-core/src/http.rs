@@ -1,6 +1,7 @@
 //! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
 
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A request as an adapter received it. Nothing in it has been checked.
@@ -270,6 +271,46 @@ pub fn list<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a
         .flat_map(|value| value.split(','))
         .map(|member| member.trim_matches([' ', '\t']))
         .filter(|member| !member.is_empty())
+}
+
+/// The values of a query parameter, decoded as forms are (`+` is a space, `%XX` a byte).
+pub fn parameters<'a>(query: &'a str, wanted: &'a str) -> impl Iterator<Item = Cow<'a, str>> {
+    query.split('&').filter(|pair| !pair.is_empty()).filter_map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(name) == wanted).then(|| decode(value))
+    })
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return text.into();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&b) = bytes.get(at) {
+        let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+        match (b, digit(at + 1).zip(digit(at + 2)).and_then(|(high, low)| u8::try_from(high << 4 | low).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(b),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned().into()
+}
+
+/// The values of a cookie over all `Cookie` lines (RFC 6265 §4.2.1); quotes around a value are not part of it.
+pub fn cookies(headers: &Headers, wanted: &str) -> Vec<String> {
+    let lines: Vec<_> = headers.all("cookie").map(String::from_utf8_lossy).collect();
+    let pairs = lines.iter().flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs
+        .filter(|(name, _)| *name == wanted)
+        .map(|(_, value)| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned())
+        .collect()
 }
 
 #[cfg(test)]

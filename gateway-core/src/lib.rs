@@ -18,10 +18,13 @@ pub mod upstream;
 pub mod frozen;
 
 pub mod answer;
+pub mod caller;
 pub mod client;
 pub mod error;
 pub mod path;
 pub mod template;
+
+pub mod consumer;
 
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

@@ -2,6 +2,7 @@
 //!
 //! A template is parsed when the configuration is compiled, where every name in it is checked, so rendering cannot fail.
 
+use crate::caller::Caller;
 use crate::client::Client;
 use crate::request::Line;
 use crate::route::Parameters;
@@ -54,11 +55,26 @@ pub enum Variable {
     /// `{route.name}`
     #[serde(rename = "route.name")]
     Route,
+    /// `{consumer.name}`: empty where nobody has been recognised.
+    #[serde(rename = "consumer.name")]
+    Consumer,
+    /// `{consumer.groups}`: with commas between.
+    #[serde(rename = "consumer.groups")]
+    Groups,
+    /// `{token.subject}`: the `sub` of a verified token.
+    #[serde(rename = "token.subject")]
+    Subject,
+    /// `{token.issuer}`: the `iss` of a verified token.
+    #[serde(rename = "token.issuer")]
+    Issuer,
+    /// `{token.scopes}`: with spaces between.
+    #[serde(rename = "token.scopes")]
+    Scopes,
 }
 
 impl Variable {
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 8] = [
+    pub const ALL: [(&'static str, Variable); 13] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -67,6 +83,11 @@ impl Variable {
         ("client.address", Variable::Address),
         ("client.country", Variable::Country),
         ("route.name", Variable::Route),
+        ("consumer.name", Variable::Consumer),
+        ("consumer.groups", Variable::Groups),
+        ("token.subject", Variable::Subject),
+        ("token.issuer", Variable::Issuer),
+        ("token.scopes", Variable::Scopes),
     ];
 }
 
@@ -115,6 +136,8 @@ pub struct Scope<'a> {
     pub parameters: Parameters<'a>,
     /// The platform's values.
     pub settings: &'a Settings,
+    /// Who is calling, as far as it has been proven.
+    pub caller: &'a Caller,
 }
 
 /// Why a text is not a template, and where.
@@ -238,6 +261,11 @@ impl Scope<'_> {
             }
             Variable::Country => out.push_str(self.client.country.as_deref().unwrap_or_default()),
             Variable::Route => out.push_str(self.route),
+            Variable::Consumer => out.push_str(self.caller.name().unwrap_or_default()),
+            Variable::Groups => out.push_str(&self.caller.groups().join(",")),
+            Variable::Subject => out.push_str(self.caller.subject.as_deref().unwrap_or_default()),
+            Variable::Issuer => out.push_str(self.caller.issuer.as_deref().unwrap_or_default()),
+            Variable::Scopes => out.push_str(&self.caller.scopes.join(" ")),
         }
     }
 }

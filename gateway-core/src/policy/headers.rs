@@ -37,16 +37,32 @@ impl HeaderEdits {
         *self == Self::default()
     }
 
+    /// Fills in the values.
+    pub fn render(&self, scope: &Scope<'_>) -> Rendered<'_> {
+        let fill = |fields: &'_ [(String, Template)]| fields.iter().map(|(_, value)| value.render(scope)).collect();
+        Rendered { edits: self, set: fill(&self.set), append: fill(&self.append) }
+    }
+}
+
+/// Changes whose values are known.
+#[derive(Debug)]
+pub struct Rendered<'a> {
+    edits: &'a HeaderEdits,
+    set: Vec<String>,
+    append: Vec<String>,
+}
+
+impl Rendered<'_> {
     /// Makes the changes.
-    pub fn apply(&self, headers: &mut Headers, scope: &Scope<'_>) {
-        for name in &self.remove {
+    pub fn apply(&self, headers: &mut Headers) {
+        for name in &self.edits.remove {
             headers.remove(name);
         }
-        for (name, value) in &self.set {
-            headers.set(name, value.render(scope));
+        for ((name, _), value) in self.edits.set.iter().zip(&self.set) {
+            headers.set(name, value);
         }
-        for (name, value) in &self.append {
-            headers.append(name, value.render(scope));
+        for ((name, _), value) in self.edits.append.iter().zip(&self.append) {
+            headers.append(name, value);
         }
     }
 }

@@ -1,36 +1,137 @@
 //! What a route does to its requests and responses, one file per policy.
 //!
 //! To add a policy: write its file, name it in [`Policy`], and let the compiler show the places that must think about
-//! it. Policies run in the order in which they are written; on the way back, in reverse, whoever made the response.
+//! it. Policies run in the order in which they are written; on the way back, those that were entered, in reverse,
+//! whoever made the response.
 
+pub mod authenticate;
+pub mod authorize;
+pub mod cors;
+pub mod csrf;
 pub mod headers;
+pub mod security_headers;
 
+pub use authenticate::Authenticate;
+pub use authorize::Authorize;
+pub use cors::Cors;
+pub use csrf::Csrf;
 pub use headers::HeaderPolicy;
+pub use security_headers::SecurityHeaders;
 
-use crate::http::Headers;
-use crate::template::Scope;
+use crate::caller::Caller;
+use crate::client::Client;
+use crate::consumer::Consumers;
+use crate::error::Error;
+use crate::http::{Body, Headers, Response};
+use crate::platform::Platform;
+use crate::request::Line;
+use crate::route::Parameters;
+use crate::template::{Scope, Settings};
 use serde::{Deserialize, Serialize};
 
 /// Every policy there is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
+    /// Proves who is calling.
+    Authenticate(Authenticate),
+    /// Decides what they may do.
+    Authorize(Authorize),
+    /// Lets pages of other origins call.
+    Cors(Cors),
+    /// Refuses what pages of other origins send on a user's behalf.
+    Csrf(Csrf),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Tells browsers to be careful.
+    SecurityHeaders(SecurityHeaders),
+}
+
+/// What a policy decides on the way in.
+#[derive(Debug)]
+pub enum Flow<S> {
+    /// The request goes on.
+    Continue,
+    /// This is the answer.
+    Respond(Response<S>),
+}
+
+/// A request on its way through the policies, and what they may look at.
+pub struct Visit<'a, P: Platform> {
+    /// The world.
+    pub platform: &'a P,
+    /// Who may call.
+    pub consumers: &'a Consumers,
+    /// The platform's values.
+    pub settings: &'a Settings,
+    /// The matched route's name.
+    pub route: &'a str,
+    /// The path parameters.
+    pub parameters: Parameters<'a>,
+    /// Who sent it.
+    pub client: &'a Client,
+    /// What was asked for.
+    pub line: &'a Line,
+    /// The query that goes on: without what policies took out of it.
+    pub query: &'a mut Option<String>,
+    /// The fields that go on.
+    pub headers: &'a mut Headers,
+    /// The body that goes on.
+    pub body: &'a mut Body<P::Stream>,
+    /// Who is calling, as far as it has been proven.
+    pub caller: &'a mut Caller,
+    /// What policies remember for the way back.
+    pub memo: &'a mut Memo,
+}
+
+/// What policies remember of the request for the way back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memo {
+    /// The `Origin` field.
+    pub origin: Option<String>,
+}
+
+impl<P: Platform> Visit<'_, P> {
+    /// What templates see.
+    pub fn scope(&self) -> Scope<'_> {
+        Scope {
+            line: self.line,
+            client: self.client,
+            route: self.route,
+            parameters: self.parameters,
+            settings: self.settings,
+            caller: self.caller,
+        }
+    }
 }
 
 impl Policy {
     /// Before the action.
-    pub fn on_request(&self, headers: &mut Headers, scope: &Scope<'_>) {
+    pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
-            Policy::Headers(policy) => policy.request.apply(headers, scope),
+            Policy::Authenticate(policy) => policy.on_request(visit).await,
+            Policy::Authorize(policy) => policy.check(visit.caller, visit.client).map(|()| Flow::Continue),
+            Policy::Cors(policy) => {
+                policy.on_request(visit.headers, visit.memo);
+                Ok(Flow::Continue)
+            }
+            Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
+            Policy::Headers(policy) => {
+                let edits = policy.request.render(&visit.scope());
+                edits.apply(visit.headers);
+                Ok(Flow::Continue)
+            }
+            Policy::SecurityHeaders(_) => Ok(Flow::Continue),
         }
     }
 
     /// After it, for every response to a request that this policy has seen.
-    pub fn on_response(&self, headers: &mut Headers, scope: &Scope<'_>) {
+    pub fn on_response(&self, headers: &mut Headers, scope: &Scope<'_>, memo: &Memo) {
         match self {
-            Policy::Headers(policy) => policy.response.apply(headers, scope),
+            Policy::Cors(policy) => policy.on_response(headers, memo),
+            Policy::Headers(policy) => policy.response.render(scope).apply(headers),
+            Policy::SecurityHeaders(policy) => policy.on_response(headers, scope.client.scheme),
+            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Head;
 use super::pattern::{Host, Pattern};
 use crate::client::Cidr;
-use crate::http::Scheme;
+use crate::http::{Scheme, cookies, parameters};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -139,14 +139,12 @@ impl Conditions {
             }
         }
         for named in &self.query {
-            if !named.test.passes(&mut pairs(head.query.unwrap_or_default(), '&', &named.name)) {
+            if !named.test.passes(&mut parameters(head.query.unwrap_or_default(), &named.name)) {
                 return Some(Unmet::Query(named.name.clone()));
             }
         }
         for named in &self.cookies {
-            let lines = head.headers.all("cookie").map(|line| String::from_utf8_lossy(line).into_owned());
-            let values: Vec<_> = lines.flat_map(|line| cookie_values(&line, &named.name)).collect();
-            if !named.test.passes(&mut values.into_iter().map(Into::into)) {
+            if !named.test.passes(&mut cookies(head.headers, &named.name).into_iter().map(Into::into)) {
                 return Some(Unmet::Cookie(named.name.clone()));
             }
         }
@@ -219,45 +217,6 @@ impl Test {
 
 fn listed(wanted: &[String], found: Option<&str>) -> bool {
     wanted.is_empty() || found.is_some_and(|found| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(found)))
-}
-
-/// The values of a query parameter, decoded as forms are (`+` is a space, `%XX` a byte).
-fn pairs<'a>(query: &'a str, separator: char, wanted: &'a str) -> impl Iterator<Item = std::borrow::Cow<'a, str>> {
-    query.split(separator).filter(|pair| !pair.is_empty()).filter_map(move |pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(name) == wanted).then(|| decode(value))
-    })
-}
-
-fn decode(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return text.into();
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&b) = bytes.get(at) {
-        let pair = bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok());
-        match (b, pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            _ => out.push(b),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned().into()
-}
-
-/// The values of a cookie in one `Cookie` line (RFC 6265 §4.2.1); quotes around a value are not part of it.
-fn cookie_values(line: &str, wanted: &str) -> Vec<String> {
-    line.split(';')
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, _)| *name == wanted)
-        .map(|(_, value)| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned())
-        .collect()
 }
 
 #[cfg(test)]

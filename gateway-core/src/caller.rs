@@ -1,0 +1,54 @@
+//! Who is calling, as far as it has been proven.
+
+use crate::consumer::Consumer;
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+/// Who is calling. Starts as nobody; authentication fills it in, and nothing else does.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Caller {
+    /// The consumer that the credential belongs to.
+    pub consumer: Option<Rc<Consumer>>,
+    /// The subject that an issuer vouches for.
+    pub subject: Option<String>,
+    /// The issuer.
+    pub issuer: Option<String>,
+    /// What the issuer says of the subject.
+    pub claims: Rc<Map<String, Value>>,
+    /// What the credential is good for.
+    pub scopes: Vec<String>,
+    /// What of the credential may be shown: a key's prefix, a key's identifier. Never the credential.
+    pub credential: Option<String>,
+    /// How it was proven; empty where it was not.
+    pub proofs: Vec<&'static str>,
+}
+
+impl Caller {
+    /// Whether anything has been proven.
+    pub fn is_known(&self) -> bool {
+        !self.proofs.is_empty()
+    }
+
+    /// The consumer's name.
+    pub fn name(&self) -> Option<&str> {
+        self.consumer.as_deref().map(|consumer| consumer.name.as_str())
+    }
+
+    /// The consumer's groups.
+    pub fn groups(&self) -> &[String] {
+        self.consumer.as_deref().map_or(&[], |consumer| &consumer.groups)
+    }
+
+    /// Takes over what another proof has shown. What two proofs both claim, the first one keeps.
+    pub fn join(&mut self, other: Caller) {
+        self.consumer = self.consumer.take().or(other.consumer);
+        self.subject = self.subject.take().or(other.subject);
+        self.issuer = self.issuer.take().or(other.issuer);
+        if self.claims.is_empty() {
+            self.claims = other.claims;
+        }
+        self.scopes.extend(other.scopes);
+        self.credential = self.credential.take().or(other.credential);
+        self.proofs.extend(other.proofs);
+    }
+}

@@ -1,0 +1,179 @@
+//! Who may call: consumers, and the credentials by which they are found.
+//!
+//! Consumers are frozen like routes: a table leads from what identifies a credential to the consumer's record, which is
+//! decoded when it is first found. Ten or a hundred thousand of them cost nothing at the start.
+
+use crate::frozen::{Block, Key, TooLarge, Writer};
+use crate::platform::Timestamp;
+use crate::route::Records;
+use crate::template::Template;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Someone who calls, as the operator knows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Consumer {
+    /// Unique name.
+    pub name: String,
+    /// What it belongs to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Its API keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<ApiKey>,
+    /// Its user names and passwords.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passwords: Vec<Password>,
+    /// Its signing keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Signer>,
+    /// Subjects of tokens that stand for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<Subject>,
+}
+
+/// An API key, of which only a hash is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// SHA-256 of the key, in lower-case hexadecimal. A key has 192 random bits, so a plain hash cannot be searched.
+    pub hash: String,
+    /// The first characters of the key: all of it that is ever shown.
+    pub prefix: String,
+    /// From when on it is refused, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// A user name, and what its password is checked against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Password {
+    /// Unique user name.
+    pub username: String,
+    /// `pbkdf2-sha256$iterations$salt$hash`, the last two in Base64.
+    pub hash: String,
+}
+
+/// A key that signs requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signer {
+    /// Unique key identifier.
+    pub id: String,
+    /// The shared secret, or a public key in PEM.
+    pub key: Template,
+}
+
+/// The subject of tokens of one issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+}
+
+/// What a consumer is looked up by.
+#[derive(Debug, Clone, Copy)]
+pub enum By<'a> {
+    /// The hash of an API key, in lower-case hexadecimal.
+    Key(&'a str),
+    /// A user name.
+    Username(&'a str),
+    /// The identifier of a signing key.
+    Signer(&'a str),
+    /// Issuer and subject, with a line feed between.
+    Subject(&'a str),
+    /// The name.
+    Name(&'a str),
+}
+
+impl<'a> By<'a> {
+    fn key(self) -> Key<'a> {
+        match self {
+            By::Key(text) => Key("k:", text),
+            By::Username(text) => Key("u:", text),
+            By::Signer(text) => Key("h:", text),
+            By::Subject(text) => Key("s:", text),
+            By::Name(text) => Key("n:", text),
+        }
+    }
+}
+
+/// Every consumer of the configuration.
+#[derive(Debug, Default)]
+pub struct Consumers {
+    table: Bytes,
+    records: Option<Records>,
+    awake: RefCell<HashMap<u32, Rc<Consumer>>>,
+}
+
+impl Consumers {
+    /// Takes what [`freeze`] made: the table and the records.
+    pub fn new(table: Bytes, records: Bytes) -> Self {
+        Self { table, records: Some(Records(records)), awake: RefCell::default() }
+    }
+
+    /// The consumer that is found so.
+    pub fn find(&self, by: By<'_>) -> Option<Rc<Consumer>> {
+        let block = Block(&self.table);
+        let record = block.lookup(block.word(0), by.key()).checked_sub(1)?;
+        if let Some(consumer) = self.awake.borrow().get(&record) {
+            return Some(consumer.clone());
+        }
+        let consumer: Rc<Consumer> = Rc::new(serde_json::from_slice(self.records.as_ref()?.get(record)?).ok()?);
+        self.awake.borrow_mut().insert(record, consumer.clone());
+        Some(consumer)
+    }
+}
+
+/// Freezes consumers: the table, then the records. What identifies a credential must be unique, which the caller checks.
+pub fn freeze(consumers: &[Consumer]) -> Result<(Vec<u8>, Vec<u8>), TooLarge> {
+    let mut entries = Vec::new();
+    for (at, consumer) in consumers.iter().enumerate() {
+        let value = u32::try_from(at + 1).map_err(|_| TooLarge)?;
+        entries.push((format!("n:{}", consumer.name), value));
+        entries.extend(consumer.keys.iter().map(|key| (format!("k:{}", key.hash), value)));
+        entries.extend(consumer.passwords.iter().map(|password| (format!("u:{}", password.username), value)));
+        entries.extend(consumer.signers.iter().map(|signer| (format!("h:{}", signer.id), value)));
+        entries.extend(consumer.subjects.iter().map(|s| (format!("s:{}\n{}", s.issuer, s.subject), value)));
+    }
+    let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+    let mut out = Writer::default();
+    out.push(0);
+    let table = out.table(&entries)?;
+    out.patch(0, table);
+    let records: Vec<_> = consumers.iter().map(record).collect();
+    Ok((out.bytes, Records::freeze(&records)?))
+}
+
+fn record(consumer: &Consumer) -> Vec<u8> {
+    serde_json::to_vec(consumer).expect("a consumer holds only strings, numbers and lists, which JSON can write")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_is_found_by_each_of_its_credentials() {
+        let alice = Consumer {
+            name: "alice".into(),
+            keys: vec![ApiKey { hash: "ab".into(), prefix: "pk_1".into(), expires: None }],
+            subjects: vec![Subject { issuer: "https://i".into(), subject: "1".into() }],
+            ..Consumer::default()
+        };
+        let bob = Consumer { name: "bob".into(), ..Consumer::default() };
+        let (table, records) = freeze(&[alice.clone(), bob]).expect("small");
+        let consumers = Consumers::new(table.into(), records.into());
+        for by in [By::Key("ab"), By::Subject("https://i\n1"), By::Name("alice")] {
+            assert_eq!(consumers.find(by).as_deref(), Some(&alice), "{by:?}");
+        }
+        for by in [By::Key("alice"), By::Username("alice"), By::Name("carol"), By::Signer("")] {
+            assert_eq!(consumers.find(by), None, "{by:?}");
+        }
+        assert_eq!(Consumers::default().find(By::Name("alice")), None);
+    }
+}
