@@ -16,7 +16,7 @@ main() {
     case ${1:-all} in
     all)
         run cargo test --package gateway-core --all-features
-        run cargo test --package postern
+        run env POSTERN_RUNTIMES=1 cargo test --package postern
         # The conversions of the Workers adapter, inside Wasm, in Node.
         run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
             cargo test --package postern-cloudflare --target wasm32-unknown-unknown

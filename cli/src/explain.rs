@@ -12,13 +12,14 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
 use gateway_core::gateway::{Gateway, LoadError, Plan};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure as FetchFailure, Platform, Timestamp};
 use gateway_core::request::Request;
 use gateway_core::route::{Considered, Matcher};
-use gateway_core::template::{Reference, Source};
+use gateway_core::template::{Piece, Reference, Source};
 use serde_json::{Value, json};
 
 use crate::arguments::{Explain, ExplanationFormat};
@@ -123,29 +124,46 @@ fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure
         return Err(Failure::told("the configuration has errors, so no request can be explained"));
     };
     let told = |error: LoadError| Failure::told(format!("the configuration cannot be loaded: {error}"));
-    let references = Gateway::references(&artefact).map_err(told)?;
-    let known = Variables::read(&references, entry, |name| std::env::var(name).ok());
-    // A name stands for what is unknown or must not be shown. Where a whole URL is unknown, it needs a scheme to be one.
-    let mut outcome = Err(LoadError::Missing(references.clone()));
-    for scheme in ["", "https://"] {
-        let mut stand_ins = Vec::new();
-        outcome = Gateway::load(artefact.clone(), |reference| {
-            let value = match (reference.source, known.get(reference)) {
-                (Source::Env, Some(value)) => return Some(value.to_owned()),
-                (Source::Env, None) => format!("{scheme}env-{}", reference.name),
-                (Source::Secret, _) => format!("{scheme}secret-{}", reference.name),
-            };
-            let value = value.to_ascii_lowercase().replace('_', "-");
+    let globals = Artefact::read(&artefact).and_then(|artefact| artefact.globals()).map_err(LoadError::Unreadable);
+    let globals = globals.map_err(told)?;
+    let known = Variables::read(&globals.references, entry, |name| std::env::var(name).ok());
+    let mut stand_ins = Vec::new();
+    let gateway = Gateway::load(artefact, |reference| match (reference.source, known.get(reference)) {
+        (Source::Env, Some(value)) => Some(value.to_owned()),
+        (Source::Env, None) | (Source::Secret, _) => {
+            let value = stand_in(reference, &globals);
             stand_ins.push(StandIn { reference: reference.clone(), value: value.clone() });
             Some(value)
-        })
-        .map(|gateway| (gateway, stand_ins));
-        match outcome {
-            Err(LoadError::Target(_)) => {}
-            Ok(_) | Err(LoadError::Unreadable(_) | LoadError::Missing(_) | LoadError::Features(_)) => break,
         }
+    });
+    Ok((gateway.map_err(told)?, stand_ins))
+}
+
+/// A name that stands for a value that is unknown, or a secret. Where it is a part of a target's URL, it must be one that can stand there.
+fn stand_in(reference: &Reference, globals: &Globals) -> String {
+    let source = match reference.source {
+        Source::Env => "env",
+        Source::Secret => "secret",
+    };
+    let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
+    for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
+        let pieces = target.pieces();
+        let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))
+        else {
+            continue;
+        };
+        let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
+            Some(Piece::Text(text)) => text.as_str(),
+            Some(Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_)) | None => "",
+        };
+        return match at {
+            0 if text(Some(1)).starts_with("://") => "https".to_owned(),
+            0 => format!("https://{name}"),
+            at if text(at.checked_sub(1)).ends_with(':') => "443".to_owned(),
+            _ => name,
+        };
     }
-    outcome.map_err(told)
+    name
 }
 
 fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {

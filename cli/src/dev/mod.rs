@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Disk, Options};
+use gateway_core::config::{self, Options};
 
 use self::folder::Folder;
 use self::repository::Repository;
-use self::runtime::{Running, Status};
+use self::runtime::{Answers, Running, Status};
 use self::variables::Variables;
 use self::watch::Watch;
 use crate::arguments::Dev;
@@ -44,23 +44,28 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
     let folder = Folder::create()?;
 
     let mut loaded = Loaded::compile(&entry, options, &console);
-    let Some(artefact) = loaded.artefact.take() else {
+    let Some(artefact) = &loaded.artefact else {
         return Ok(Outcome::Problems);
     };
-    folder.write("gateway.bin", &artefact)?;
-    console.missing(&loaded.variables);
+    folder.write("gateway.bin", artefact)?;
 
-    let port = Port::choose(options.port)?;
+    let port = free_port(options.port)?;
     repository.build_if_missing(options.runtime, &stop)?;
     if stop.asked() {
         return Ok(Outcome::Fine);
     }
-    let mut running = Running::start(options.runtime, port.number, &repository, &folder, &loaded.variables)?;
-    let address = format!("http://127.0.0.1:{}", port.number);
-    if !running.wait_until_it_answers(START, &stop)? {
-        return Ok(Outcome::Fine);
+    let mut running = Running::start(options.runtime, port, &repository, &folder, &loaded.variables)?;
+    let address = format!("http://127.0.0.1:{port}");
+    match running.wait_until_it_answers(START, &stop)? {
+        Answers::Stopped => return Ok(Outcome::Fine),
+        Answers::Serving => console.announce("ready", &address)?,
+        Answers::Refusing(status) => {
+            return Err(Failure::told(format!(
+                "the gateway runs, but answers {status} to everything; if it does not say why above, it is older than this \
+                 program: run `make build`"
+            )));
+        }
     }
-    console.announce("ready", &address)?;
 
     loop {
         thread::sleep(PERIOD);
@@ -73,20 +78,19 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
         if !loaded.watch.changed() {
             continue;
         }
-        let next = Loaded::compile(&entry, options, &console);
-        // Watched even if it has problems: the file to mend may be one that only the new configuration includes.
-        loaded.watch = next.watch;
-        let Some(artefact) = next.artefact else {
+        // What it read is watched even if it has problems: the file to mend may be one that only it includes.
+        loaded = Loaded::compile(&entry, options, &console);
+        let Some(artefact) = &loaded.artefact else {
             console.note("the last configuration without errors goes on serving");
             continue;
         };
-        console.missing(&next.variables);
-        folder.write("gateway.bin", &artefact)?;
-        running.reload(&folder, &next.variables)?;
-        if !running.wait_until_it_answers(RELOAD, &stop)? {
-            return Ok(Outcome::Fine);
+        folder.write("gateway.bin", artefact)?;
+        running.reload(&folder, &loaded.variables)?;
+        match running.wait_until_it_answers(RELOAD, &stop)? {
+            Answers::Stopped => return Ok(Outcome::Fine),
+            Answers::Serving => console.announce("reloaded", &address)?,
+            Answers::Refusing(status) => console.note(&format!("the gateway answers {status} to everything now")),
         }
-        console.announce("reloaded", &address)?;
     }
 }
 
@@ -99,20 +103,19 @@ const RELOAD: Duration = Duration::from_secs(20);
 
 /// What one compilation brought.
 struct Loaded {
+    /// What to serve, if it can be served.
     artefact: Option<Bytes>,
     variables: Variables,
     watch: Watch,
 }
 
 impl Loaded {
+    /// Compiles, and shows everything that is in the way.
     fn compile(entry: &Path, options: &Dev, console: &Console) -> Self {
-        // The times are taken before the files are read: a change in between is then seen as one.
-        let before = Watch::of([entry.to_owned(), variables::file_beside(entry)]);
-        let compiled = config::compile_with(
-            entry,
-            &Disk,
-            &Options { runtimes: vec![options.runtime.into()], ..Options::default() },
-        );
+        let watch = Watch::default();
+        watch.add(&variables::file_beside(entry));
+        let settings = Options { runtimes: vec![options.runtime.into()], ..Options::default() };
+        let compiled = config::compile_with(entry, &watch, &settings);
         console.problems(entry, &compiled);
         let artefact = compiled.artefact.map(Bytes::from);
         let references = artefact.as_ref().and_then(|artefact| Gateway::references(artefact).ok());
@@ -120,7 +123,14 @@ impl Loaded {
         for problem in &variables.problems {
             console.note(problem);
         }
-        let watch = before.and(compiled.sources.iter().map(|source| source.path.clone()));
+        for reference in &variables.missing {
+            console.note(&format!(
+                "the configuration refers to {reference}, which has no value: set it in the environment or in `{}`",
+                variables::file_beside(entry).display()
+            ));
+        }
+        // Without all values, the gateway would refuse to answer anything.
+        let artefact = artefact.filter(|_| variables.missing.is_empty());
         Self { artefact, variables, watch }
     }
 }
@@ -144,28 +154,19 @@ impl Stop {
     }
 }
 
-/// A port that nobody listened on a moment ago.
-struct Port {
-    number: u16,
-}
-
-impl Port {
-    fn choose(wanted: u16) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, wanted))).map_err(|error| {
-            Failure::told(match error.kind() {
-                io::ErrorKind::AddrInUse => format!(
-                    "port {wanted} is in use by another program; choose another with --port, or --port 0 for any free one"
-                ),
-                io::ErrorKind::PermissionDenied => format!("port {wanted} is not for us: {error}; choose one above 1023"),
-                _ => format!("cannot listen on port {wanted}: {error}"),
-            })
-        })?;
-        let number = listener
-            .local_addr()
-            .map_err(|error| Failure::told(format!("cannot tell which port is free: {error}")))?
-            .port();
-        Ok(Self { number })
-    }
+/// The wanted port, or any free one for 0: nobody listened on it a moment ago.
+fn free_port(wanted: u16) -> Result<u16, Failure> {
+    let bound = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, wanted)));
+    let address = bound.and_then(|listener| listener.local_addr()).map_err(|error| {
+        Failure::told(match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "port {wanted} is in use by another program; choose another with --port, or --port 0 for any free one"
+            ),
+            io::ErrorKind::PermissionDenied => format!("port {wanted} is not for us: {error}; choose one above 1023"),
+            _ => format!("cannot listen on port {wanted}: {error}"),
+        })
+    })?;
+    Ok(address.port())
 }
 
 /// What `dev` says: two kinds of lines for programs on standard output, everything for people on standard error.
@@ -186,14 +187,6 @@ impl Console {
         eprint!("{}", report::human(&compiled.problems, &compiled.sources, coloured));
         if compiled.artefact.is_none() {
             eprintln!("{}", report::summary(entry, Count::of(&compiled.problems), coloured));
-        }
-    }
-
-    fn missing(&self, variables: &Variables) {
-        for reference in &variables.missing {
-            self.note(&format!(
-                "the configuration refers to {reference}, which has no value: set it in the environment or in .dev.vars beside the configuration"
-            ));
         }
     }
 

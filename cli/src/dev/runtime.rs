@@ -54,6 +54,17 @@ pub enum Status {
     Ended(String),
 }
 
+/// What it answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// The gateway itself.
+    Serving,
+    /// A failure of the gateway's, with this status.
+    Refusing(u16),
+    /// Nothing yet, and somebody wants us to stop.
+    Stopped,
+}
+
 impl Running {
     /// Starts it; it does not answer yet.
     pub fn start(
@@ -90,26 +101,23 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for the answer to a real request; `false` if somebody wanted us to stop in the meantime.
-    pub fn wait_until_it_answers(&mut self, limit: Duration, stop: &Stop) -> Result<bool, Failure> {
-        let port = self.port;
-        let outcome = wait(limit, stop, || match (answer(port), self.status()) {
+    /// Waits for the answer to a real request.
+    pub fn wait_until_it_answers(&mut self, limit: Duration, stop: &Stop) -> Result<Answers, Failure> {
+        let outcome = wait(limit, stop, || match (answer(self.port), self.status()) {
             (_, Status::Ended(how)) => Some(Err(how)),
             (Some(status), Status::Running) => Some(Ok(status)),
             (None, Status::Running) => None,
         });
         match outcome {
-            Waited::Stopped => Ok(false),
-            Waited::Done(Ok(status)) if status < 500 => Ok(true),
-            Waited::Done(Ok(status)) => Err(Failure::told(format!(
-                "the gateway runs, but cannot serve this configuration: it answers {status}; \
-                 if it says nothing else above, its Wasm is older than this program: run `make build`"
-            ))),
+            Waited::Stopped => Ok(Answers::Stopped),
+            Waited::Done(Ok(status)) if status < 500 => Ok(Answers::Serving),
+            Waited::Done(Ok(status)) => Ok(Answers::Refusing(status)),
             Waited::Done(Err(how)) => {
                 Err(Failure::told(format!("the runtime has ended before it answered, as it said above: {how}")))
             }
             Waited::TooLong => Err(Failure::told(format!(
-                "the runtime has not answered on port {port} within {} seconds",
+                "the runtime has not answered on port {} within {} seconds",
+                self.port,
                 limit.as_secs()
             ))),
         }
@@ -267,7 +275,7 @@ fn manifest(component: &str, variables: &BTreeMap<String, String>) -> String {
          [application]\nname = \"postern-dev\"\nversion = \"0.0.0\"\n\
          [variables]\n{declared}\
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"gateway\"\n\
-         [component.gateway]\nsource = {}\nfiles = [\"gateway.bin\"]\nallowed_outbound_hosts = [\"*://*:*\"]\n\
+         [component.gateway]\nsource = {}\nfiles = [{{ source = \"gateway.bin\", destination = \"/gateway.bin\" }}]\nallowed_outbound_hosts = [\"http://*:*\", \"https://*:*\"]\n\
          [component.gateway.variables]\n{handed}",
         toml(component),
     )

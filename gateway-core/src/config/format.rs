@@ -65,6 +65,7 @@ pub(super) const FORMATS: &[Format] = &[
 pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
     match (definition, value) {
         ("Duration", Value::Integer(number)) => Some(format!("a duration needs a unit: `{number}s` or `{number}ms`")),
+        ("Size", Value::Float(_)) => Some("write a whole number and a unit: `512`, `8KiB`, `10MB`".to_owned()),
         _ => None,
     }
 }
@@ -299,7 +300,9 @@ fn target_url(text: &str) -> Result<(), Wrong> {
         return after_authority(text, known.trim_start_matches('\0'));
     }
     let Some((scheme, rest)) = known.split_once("://") else {
-        return Err(wrong(format!("the address `{text}` has no scheme")).help(format!("write `https://{text}`")));
+        let local = known.starts_with(|c: char| c.is_ascii_digit() || c == '[') || known.starts_with("localhost");
+        let scheme = if local { "http" } else { "https" };
+        return Err(wrong(format!("the address `{text}` has no scheme")).help(format!("write `{scheme}://{text}`")));
     };
     match scheme {
         "http" | "https" => {}

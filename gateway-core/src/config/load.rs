@@ -97,9 +97,11 @@ struct Load<'a, F> {
 impl<F: Files> Load<'_, F> {
     fn file(&mut self, path: &Path, asked_at: Option<Span>) {
         if self.way.iter().any(|before| before == path) {
-            let chain: Vec<String> = self.way.iter().map(|file| format!("`{}`", file.display())).collect();
+            let from = self.way.iter().position(|before| before == path).unwrap_or(0);
+            let chain = self.way.iter().skip(from).map(PathBuf::as_path).chain([path]);
+            let chain: Vec<String> = chain.map(|file| format!("`{}`", file.display())).collect();
             let at = asked_at.unwrap_or(Span { file: 0, start: 0, end: 0 });
-            let message = format!("`{}` includes itself, by way of {}", path.display(), chain.join(" and "));
+            let message = format!("this includes itself: {}", chain.join(" → "));
             self.problems.push(Problem::error("include-cycle", at, message).help("remove one of the includes"));
             return;
         }

@@ -19,6 +19,8 @@ mod compile;
 #[cfg(feature = "compile")]
 mod format;
 #[cfg(feature = "compile")]
+mod lint;
+#[cfg(feature = "compile")]
 mod load;
 #[cfg(feature = "compile")]
 mod node;

@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, path::Path};
 
-use crate::route::rank;
+use crate::route::rank::{self, Frozen};
 
 use super::{
     artefact::Artefact,
     compile::{self, Running},
+    lint,
     load::{self, Loaded},
     node::Paths,
     problem::{Problem, Severity, Span},
@@ -24,34 +25,40 @@ pub fn compile_with(entry: &Path, files: &impl Files, options: &Options) -> Comp
     let mut problems = Vec::new();
     let loaded = load::load(entry, files, &mut sources, &mut problems);
     let running = compile::compile(&loaded, &sources, &mut problems);
+    let frozen = freeze(&running, &mut problems);
+    lint::lint(&loaded, &running, frozen.as_ref(), options, &mut problems);
     problems.retain(|problem| !is_allowed(problem, &loaded, options));
-    let artefact = if problems.iter().any(Problem::is_error) { None } else { pack(&running, &mut problems) };
+    let sound = !problems.iter().any(Problem::is_error);
+    let artefact = frozen.filter(|_| sound).and_then(|frozen| pack(&running, frozen, &mut problems));
     name_paths(&mut problems, &loaded);
     problems.sort_by_key(|problem| (problem.at, problem.severity, problem.code));
     problems.dedup();
     Compiled { artefact, problems, sources }
 }
 
-fn pack(running: &Running, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
     let routes: Vec<_> = running.routes.iter().map(|route| route.ranked.clone()).collect();
-    let globals = serde_json::to_vec(&running.globals).map_err(|error| error.to_string());
-    match (rank::freeze(&routes), globals) {
-        (Ok(frozen), Ok(globals)) => {
-            let artefact =
-                Artefact { globals: globals.into(), index: frozen.index.into(), records: frozen.records.into() };
-            Some(artefact.write())
+    let frozen = rank::freeze(&routes).ok();
+    if frozen.is_none() {
+        problems.push(Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled"));
+    }
+    frozen
+}
+
+fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
+    match serde_json::to_vec(&running.globals) {
+        Ok(globals) => {
+            let (index, records) = (frozen.index.into(), frozen.records.into());
+            Some(Artefact { globals: globals.into(), index, records }.write())
         }
-        (Err(_), _) => {
-            let message = "the configuration is larger than 4 GiB when compiled";
-            problems.push(Problem::error("too-large", Span { file: 0, start: 0, end: 0 }, message));
-            None
-        }
-        (Ok(_), Err(why)) => {
-            problems.push(Problem::error("invalid", Span { file: 0, start: 0, end: 0 }, why));
+        Err(error) => {
+            problems.push(Problem::error("invalid", START, error.to_string()));
             None
         }
     }
 }
+
+const START: Span = Span { file: 0, start: 0, end: 0 };
 
 /// Says of each problem which part of its file's tree it is about.
 fn name_paths(problems: &mut [Problem], loaded: &Loaded) {

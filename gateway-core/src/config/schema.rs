@@ -40,8 +40,16 @@ fn shared() -> &'static Json {
 /// Leaving a field out is the way to say nothing, not `null`; and the widths of Rust's numbers are nobody's concern.
 fn simplify(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
-    if object.get("format").and_then(Json::as_str).is_some_and(|format| format.contains("int")) {
+    let bounds = match object.get("format").and_then(Json::as_str) {
+        Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        Some("uint32") => Some((0, i64::from(u32::MAX))),
+        Some("uint16") => Some((0, i64::from(u16::MAX))),
+        Some(_) | None => None,
+    };
+    if let Some((least, most)) = bounds {
         object.remove("format");
+        object.entry("minimum").or_insert(least.into());
+        object.entry("maximum").or_insert(most.into());
     }
     if let Some(Json::Array(types)) = object.get_mut("type") {
         types.retain(|name| name != "null");
@@ -160,8 +168,18 @@ impl Walk<'_> {
         if known.contains(&text) {
             return Some(node.clone());
         }
-        let message = format!("`{text}` is not {}", expected(all));
+        let message = if known.len() > MOST_NAMES {
+            format!("`{text}` is not known here")
+        } else {
+            format!("{} must be {}, and is `{text}`", place(path), expected(all))
+        };
         let mut help = closest(text, known.iter().copied()).map(|known| format!("did you mean `{known}`?"));
+        if help.is_none() && known.len() > MOST_NAMES {
+            help = Some(format!(
+                "there are {}",
+                known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            ));
+        }
         // A comparison with a fixed value is what one tries first.
         if help.is_none() && all.iter().any(|form| form.properties().is_some_and(|fields| fields.contains_key("exact")))
         {
@@ -232,7 +250,13 @@ impl Walk<'_> {
         }
         let mut complete = true;
         for name in form.required() {
-            if !entries.iter().any(|entry| entry.name == name) {
+            // A misspelt one has been reported, with the right spelling.
+            let misspelt = || {
+                let unknown =
+                    entries.iter().filter(|entry| form.properties().is_some_and(|all| !all.contains_key(&entry.name)));
+                unknown.into_iter().any(|entry| closest(&entry.name, form.names()) == Some(name))
+            };
+            if !entries.iter().any(|entry| entry.name == name) && !misspelt() {
                 let about =
                     form.properties().and_then(|fields| fields.get(name)).and_then(|field| self.first_sentence(field));
                 let message = format!(
@@ -296,14 +320,13 @@ impl Walk<'_> {
     }
 
     fn unknown_field(&mut self, entry: &Entry, form: &Form, path: &str) {
-        let known: Vec<&str> = form.properties().into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let known: Vec<&str> = form.names().filter(|name| !name.starts_with('$')).collect();
         let help = match closest(&entry.name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if entry.name == "<<" => "merge keys are not part of YAML 1.2; `groups` have `defaults`".to_owned(),
+            None if known.len() > MOST_NAMES => "`postern schema` describes every field".to_owned(),
             None => {
-                let known: Vec<_> =
-                    known.iter().filter(|name| !name.starts_with('$')).map(|name| format!("`{name}`")).collect();
-                format!("there are {}", known.join(", "))
+                format!("what can stand here is {}", any_of(known.iter().map(|name| format!("`{name}`")).collect()))
             }
         };
         let message = format!("there is no field `{}` here", entry.name);
@@ -401,6 +424,10 @@ impl Form {
         self.schema.get("properties").and_then(Json::as_object)
     }
 
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.properties().into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
     fn required(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
     }
@@ -410,9 +437,13 @@ impl Form {
     }
 }
 
+/// So many names in one line are more than help.
+const MOST_NAMES: usize = 9;
+
 /// What may stand somewhere, in words.
 fn expected(forms: &[Form]) -> String {
     let mut words: Vec<String> = Vec::new();
+    let mut variants: Vec<String> = Vec::new();
     let mut add = |word: String| {
         if !words.contains(&word) {
             words.push(word);
@@ -435,17 +466,23 @@ fn expected(forms: &[Form]) -> String {
         } else if form.is("array") {
             add(if forms.len() > 1 { "a list of these" } else { "a list" }.to_owned());
         } else if form.is("object") {
-            let mut variant = form.required();
-            match (variant.next(), form.properties()) {
-                (Some(name), Some(fields)) if fields.len() == 1 => add(format!("a map with `{name}`")),
+            match (form.required().next(), form.properties()) {
+                (Some(name), Some(fields)) if fields.len() == 1 => variants.push(format!("`{name}`")),
                 _ => add("a map".to_owned()),
             }
         }
     }
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, before)) => format!("{} or {last}", before.join(", ")),
-        None => "something else".to_owned(),
+    if !variants.is_empty() {
+        words.push(format!("a map with {}", any_of(variants)));
+    }
+    any_of(words)
+}
+
+fn any_of(mut words: Vec<String>) -> String {
+    match (words.pop(), words.as_slice()) {
+        (Some(last), []) => last,
+        (Some(last), before) => format!("{} or {last}", before.join(", ")),
+        (None, _) => "nothing".to_owned(),
     }
 }
 

@@ -141,7 +141,7 @@ pub struct Timeouts {
 #[serde(deny_unknown_fields)]
 pub struct Group {
     /// What this group is called, for people.
-    pub name: Name,
+    pub name: String,
     /// What each route of the group has unless it says otherwise itself. `timeouts` and `limits` are taken value by
     /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route.
     pub defaults: Option<Defaults>,
@@ -479,6 +479,7 @@ impl<K: JsonSchema, T: JsonSchema> JsonSchema for Named<K, T> {
 macro_rules! texts {
     ($($(#[$attribute:meta])* $name:ident;)*) => {$(
         #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+        #[serde(transparent)]
         $(#[$attribute])*
         pub struct $name(pub String);
     )*};

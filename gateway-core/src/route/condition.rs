@@ -259,6 +259,7 @@ mod tests {
             (header(Test::Prefix("v2".into())), ("/", "x-a\0v2.1\n"), ("/", "x-a\0v1\n")),
             (query(any(&["x y"])), ("/?a+b=x%20y", ""), ("/?a%20b=xy&a", "")),
             (query(Test::Present), ("/?a%20b", ""), ("/?ab", "")),
+            (query(any(&["%+1%"])), ("/?a+b=%%2b1%", ""), ("/?a+b=%01%", "")),
             (cookie(any(&["1"])), ("/", "cookie\0b=2; c=\"1\"\n"), ("/", "cookie\0cc=1\n")),
         ] {
             assert_eq!(unmet(&conditions, "GET", good.0, good.1), None, "{conditions:?}");

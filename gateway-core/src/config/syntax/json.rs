@@ -8,7 +8,7 @@ use jsonc_parser::{
     parse_to_ast,
 };
 
-use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, map, syntax_error, too_deep};
+use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, cut, map, syntax_error, too_deep};
 
 pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     let options = ParseOptions {
@@ -24,10 +24,13 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
         allow_extended_string_escapes: false,
     };
     match parse_to_ast(text, &CollectOptions::default(), &options) {
-        Ok(parsed) => Some(match &parsed.value {
-            Some(value) => node(file, value, 0, problems),
-            None => Node::new(Span { file, start: 0, end: 0 }, Value::Null),
-        }),
+        Ok(parsed) => {
+            let root = match &parsed.value {
+                Some(value) => node(file, value, 0, problems),
+                None => Node::new(Span { file, start: 0, end: 0 }, Value::Null),
+            };
+            Some(root).filter(|_| !cut(problems))
+        }
         Err(error) => {
             let at = span(file, error.range());
             problems.push(match error.kind() {

@@ -40,6 +40,11 @@ fn too_deep(at: Span) -> Problem {
     Problem::error("too-deep", at, format!("this is nested more than {MAX_DEPTH} levels deep"))
 }
 
+/// Whether a tree was cut off for its depth, so that what is left of it says little.
+fn cut(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.code == "too-deep")
+}
+
 fn syntax_error(at: Span, message: impl Into<String>) -> Problem {
     Problem::error("syntax", at, message)
 }

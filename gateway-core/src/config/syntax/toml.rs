@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, duplicate_key, map, syntax_error, too_deep};
+use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, cut, duplicate_key, map, syntax_error, too_deep};
 
 pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -14,14 +14,15 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
         let at = Span { file, start: range.start.min(text.len()), end: range.end.clamp(range.start, text.len()) };
         problems.push(match error.message() {
             "duplicate key" => duplicate_key(text.get(at.start..at.end).unwrap_or_default(), at, None),
-            "recursion limit" => too_deep(at),
+            "recursion limit" | "cannot recurse further; max recursion depth met" => too_deep(at),
             message => syntax_error(at, message),
         });
     }
     // What the parser makes of a wrong text is a guess: its other problems would be guesses too.
     let sound = errors.iter().all(|error| error.message() == "duplicate key");
     let at = Span { file, start: 0, end: text.len() };
-    sound.then(|| table_node(file, at, table.get_ref(), 0, problems))
+    let root = sound.then(|| table_node(file, at, table.get_ref(), 0, problems));
+    root.filter(|_| !cut(problems))
 }
 
 fn node(file: usize, value: &Spanned<DeValue<'_>>, depth: usize, problems: &mut Vec<Problem>) -> Node {

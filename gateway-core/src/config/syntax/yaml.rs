@@ -20,7 +20,7 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
             Err(error) => {
                 let at = offsets.byte(error.marker().index());
                 let problem = syntax_error(around(file, text, at), sentence(error.info()));
-                builder.problems.push(problem.maybe_help(help(text, at)));
+                builder.problems.push(problem.maybe_help(help(text, at, error.info())));
                 return None;
             }
         };
@@ -216,13 +216,15 @@ fn sentence(info: &str) -> String {
     info.trim().trim_end_matches('.').to_owned()
 }
 
-fn help(text: &str, at: usize) -> Option<String> {
+fn help(text: &str, at: usize, info: &str) -> Option<String> {
     let line_start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(line_start..)?.lines().next().unwrap_or_default();
     let indentation = line.len() - line.trim_start().len();
     let value = line.split_once(": ").map_or(line, |(_, value)| value).trim_start().trim_start_matches("- ");
     if line.get(..indentation)?.contains('\t') {
         Some("YAML indents with spaces; this line starts with a tab".to_owned())
+    } else if info.contains("flow") {
+        Some("inside [ ] and { } a text with a bracket, a brace or a comma needs quotes".to_owned())
     } else if value.starts_with(['{', '[', '*', '&', '%', '@', '`', '!']) {
         Some("a text that starts with one of { [ * & % @ ` ! needs quotes".to_owned())
     } else {

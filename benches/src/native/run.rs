@@ -1,0 +1,80 @@
+//! The parts of a run, in order, and what they share.
+
+use crate::results::Results;
+use crate::{counting, lookup};
+use std::path::{Path, PathBuf};
+
+/// What is measured when nothing is named, in this order.
+pub const PARTS: [(&str, &str); 1] = [("lookup", "route lookup beside matchit")];
+
+/// How a run is made.
+#[derive(Debug)]
+pub struct Setup {
+    /// The repository.
+    pub root: PathBuf,
+    /// For what only this run needs.
+    pub scratch: PathBuf,
+    /// Shorter and fewer samples: to see that all works, not to quote.
+    pub quick: bool,
+    /// Whether instructions can be counted.
+    pub has_valgrind: bool,
+}
+
+impl Setup {
+    /// Makes the scratch folder.
+    pub fn new(root: &Path, quick: bool) -> Result<Self, String> {
+        let scratch = root.join("build/bench");
+        std::fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+        Ok(Self { root: root.to_owned(), scratch, quick, has_valgrind: false })
+    }
+
+    /// How long a sample of native code runs at least.
+    pub fn sample_milliseconds(&self) -> u64 {
+        if self.quick { 5 } else { 50 }
+    }
+}
+
+/// Measures the named parts, or all. With `write`, `docs/benchmarks.md` gets the results.
+pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String> {
+    let known = |part: &String| PARTS.iter().any(|(name, _)| name == part);
+    if let Some(unknown) = parts.iter().find(|part| !known(part)) {
+        let names: Vec<_> = PARTS.iter().map(|(name, what)| format!("  {name:10} {what}")).collect();
+        return Err(format!("there is no part `{unknown}`; there are\n{}", names.join("\n")));
+    }
+    let file = setup.scratch.join("results.json");
+    let mut results = Results::load(&file);
+    setup.has_valgrind = counting::is_available();
+    if !setup.has_valgrind {
+        lacks("valgrind", "instructions are not counted");
+    }
+    for (part, what) in PARTS {
+        if parts.is_empty() || parts.iter().any(|wanted| wanted == part) {
+            println!("\n== {part}: {what}");
+            match part {
+                "lookup" => lookup::measure(&setup, &mut results)?,
+                _ => {}
+            }
+            results.save(&file)?;
+        }
+    }
+    if write {
+        let page = setup.root.join("docs/benchmarks.md");
+        let show = |error: std::io::Error| format!("{}: {error}", page.display());
+        let text = std::fs::read_to_string(&page).map_err(show)?;
+        std::fs::write(&page, results.write_into(&text)).map_err(show)?;
+    }
+    Ok(())
+}
+
+/// Says what is missing, how to get it, and what is left out without it.
+pub fn lacks(program: &str, consequence: &str) {
+    println!("{program} is not installed (Debian: `apt install {program}`): {consequence}");
+}
+
+/// Does one thing so many times, for valgrind to count.
+pub fn count(setup: &Setup, arguments: &[&str]) -> Result<(), String> {
+    match arguments {
+        ["lookup", rest @ ..] => lookup::count(rest, setup),
+        _ => Err(format!("nothing is counted under the name {arguments:?}")),
+    }
+}

@@ -1,0 +1,56 @@
+//! `postern explain`; `examples/*/try.txt` show most of what it says.
+
+use serde_json::{Value, json};
+
+use crate::program::{Folder, repository, run};
+
+#[test]
+fn machines_read_the_same_answer() {
+    let folder = repository().join("examples/routing");
+    let ran = run(
+        &folder,
+        &["explain", "GET", "http://localhost/users/42?x=1", "--format", "json", "--client-address", "192.0.2.1"],
+    );
+    let answer: Value = serde_json::from_str(&ran.out).expect("JSON");
+    assert_eq!(
+        answer["match"],
+        json!({ "route": "user-by-number", "path": "/users/{id:int}", "parameters": { "id": "42" } })
+    );
+    assert_eq!(answer["upstream"]["url"], "http://127.0.0.1:9001/by-number/42?x=1");
+    assert_eq!(answer["request"]["client_address"], "192.0.2.1");
+    assert_eq!(answer["answer"], Value::Null);
+    let candidates: Vec<_> =
+        answer["candidates"].as_array().expect("a list").iter().map(|candidate| &candidate["route"]).collect();
+    assert_eq!(candidates[..3], ["maintenance", "user-by-number", "user-by-name"]);
+}
+
+#[test]
+fn a_refused_request_is_explained_as_well() {
+    let folder = repository().join("examples/quickstart");
+    let ran = run(&folder, &["explain", "GET", "http://localhost/%zz"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("400") && ran.out.contains("bad-target"), "{}", ran.out);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let folder = Folder::new();
+    folder.write(
+        "gateway.yaml",
+        "routes:\n  - name: a\n    respond: { headers: { x-key: '${secret:KEY}', x-name: '${env:NAME}' } }\n",
+    );
+    folder.write(".dev.vars", "KEY=do-not-show\nNAME=from the file\n");
+    let ran = run(folder.path(), &["explain", "GET", "http://localhost/"]);
+    assert!(ran.out.contains("x-key: secret-key") && ran.out.contains("x-name: from the file"), "{}", ran.out);
+    assert!(!ran.out.contains("do-not-show"), "{}", ran.out);
+}
+
+#[test]
+fn what_is_no_url_is_told() {
+    let folder = repository().join("examples/quickstart");
+    for url in ["localhost/a", "ftp://localhost/", "http:///a"] {
+        let ran = run(&folder, &["explain", "GET", url]);
+        assert_eq!(ran.code, 2, "{url}");
+        assert!(ran.err.contains("is not a URL"), "{}", ran.err);
+    }
+}

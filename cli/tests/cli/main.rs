@@ -1,0 +1,11 @@
+//! The `postern` program, run as its users run it.
+
+#![allow(clippy::disallowed_methods, clippy::panic, reason = "a test on a native machine has a clock, and may fail")]
+
+mod check;
+mod dev;
+mod examples;
+mod explain;
+mod init;
+mod program;
+mod schema;

@@ -1,0 +1,507 @@
+//! What is allowed but is hardly what was meant: routes that nothing reaches, ties, things that a platform cannot do.
+
+use std::collections::HashSet;
+
+use crate::{
+    client::Cidr,
+    route::{
+        Conditions, Host, Kind, Matcher, Named, Pattern, Test,
+        index::Index,
+        pattern::{Segment, Tail},
+        rank::{Frozen, Rank},
+    },
+    template::{Piece, Template, Variable},
+    upstream::HostHeader,
+};
+
+use super::{
+    compile::{Running, RunningRoute},
+    format,
+    load::{Defined, Loaded},
+    node::Node,
+    pass::{Options, Runtime},
+    problem::Problem,
+    written,
+};
+
+/// Every warning that needs the whole configuration to be seen.
+pub(super) fn lint(
+    loaded: &Loaded,
+    running: &Running,
+    frozen: Option<&Frozen>,
+    options: &Options,
+    problems: &mut Vec<Problem>,
+) {
+    let mut lint = Lint { loaded, running, options, problems };
+    lint.upstreams();
+    for route in &loaded.routes {
+        lint.spelling(route);
+        lint.platforms(route);
+    }
+    if let Some(frozen) = frozen {
+        lint.order(&frozen.index);
+    }
+}
+
+struct Lint<'a> {
+    loaded: &'a Loaded,
+    running: &'a Running,
+    options: &'a Options,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Lint<'_> {
+    fn upstreams(&mut self) {
+        // A route in a file that cannot be read may use any of them.
+        if !self.loaded.incomplete {
+            let used: HashSet<&str> = self.loaded.roots.iter().flatten().flat_map(used_upstreams).collect();
+            for upstream in self.loaded.upstreams.iter().filter(|upstream| !used.contains(upstream.name.as_str())) {
+                let message = format!("no route forwards to the upstream `{}`", upstream.name);
+                let problem = Problem::warning("unused-upstream", upstream.name_at, message);
+                self.problems.push(problem.help("remove it, or forward to it"));
+            }
+        }
+        for upstream in &self.loaded.upstreams {
+            let own = upstream.written.targets.iter().all(|target| {
+                let authority = target.url.0.split_once("://").map_or("", |(_, rest)| rest);
+                upstream.written.host.as_ref().is_some_and(|host| authority.split('/').next() == Some(host.0.as_str()))
+            });
+            if let (Some(host), false) = (upstream.node.get("host"), own) {
+                let problem = self.host_override(host);
+                self.problems.extend(problem);
+            }
+        }
+    }
+
+    fn spelling(&mut self, route: &Defined<written::Route>) {
+        let exclusions = route.node.get("not").map(Node::items).unwrap_or_default();
+        for conditions in std::iter::once(&route.node).chain(exclusions) {
+            for field in ["path", "path_prefix"] {
+                self.normal(route, conditions.get(field), "no request has this path once it is normalised");
+            }
+        }
+        self.normal(route, route.node.get("strip_prefix"), "no path begins so once it is normalised");
+        self.normal(route, route.node.get("add_prefix"), "upstreams see this path in its normalised spelling");
+    }
+
+    fn normal(&mut self, route: &Defined<written::Route>, paths: Option<&Node>, message: &str) {
+        for path in paths.map(Node::items).unwrap_or_default() {
+            if let Some(normal) = path.text().and_then(format::normal_path) {
+                let problem = Problem::warning("unnormalised-path", path.at, message);
+                self.warn(route, problem.help(format!("write `{normal}`")));
+            }
+        }
+    }
+
+    fn platforms(&mut self, route: &Defined<written::Route>) {
+        if let Some(host) = route.node.get("host_header")
+            && let Some(problem) = self.host_override(host)
+        {
+            self.warn(route, problem);
+        }
+        if !self.options.runtimes.contains(&Runtime::Spin) {
+            return;
+        }
+        let exclusions = route.node.get("not").map(Node::items).unwrap_or_default();
+        for conditions in std::iter::once(&route.node).chain(exclusions) {
+            for field in ["country", "data_centre"] {
+                if let Some(entry) = conditions.entry(field) {
+                    let message =
+                        format!("Spin does not tell the {}, so there this is never met", field.replace('_', " "));
+                    let problem = Problem::warning("location-unavailable", entry.name_at, message);
+                    self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+                }
+            }
+        }
+        for text in texts(&route.node) {
+            let uses_country = text.text().and_then(|text| Template::parse(text).ok()).is_some_and(|template| {
+                template.pieces().iter().any(|piece| *piece == Piece::Variable(Variable::Country))
+            });
+            if uses_country {
+                let message = "Spin does not tell the country, so there `{client.country}` is empty";
+                self.warn(route, Problem::warning("location-unavailable", text.at, message));
+            }
+        }
+        if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
+            let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
+            self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+        }
+    }
+
+    fn host_override(&self, host: &Node) -> Option<Problem> {
+        let wanted = match host.text()? {
+            "target" => return None,
+            "keep" => HostHeader::Keep,
+            name => HostHeader::Fixed(name.to_owned()),
+        };
+        let names: Vec<&str> = self
+            .options
+            .runtimes
+            .iter()
+            .map(|runtime| match runtime {
+                Runtime::Workers => "Workers",
+                Runtime::Spin => "Spin",
+            })
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let message = format!("on {} the `Host` is always the target's own", names.join(" and "));
+        let help = match wanted {
+            HostHeader::Keep => "`X-Forwarded-Host` tells the upstream the host that the client asked for",
+            HostHeader::Fixed(_) | HostHeader::Target => "use the name in the target's address",
+        };
+        Some(Problem::warning("host-override", host.at, message).help(help))
+    }
+
+    /// Routes that better-ranked ones hide, and routes that only their place in the file tells apart.
+    fn order(&mut self, index: &[u8]) {
+        let index = Index(index);
+        let mut reported: HashSet<(usize, usize)> = HashSet::new();
+        for (place, route) in self.running.routes.iter().enumerate() {
+            let mut hidden_by: Vec<usize> = Vec::new();
+            let mut hidden = true;
+            let mut tied: Option<usize> = None;
+            for (host, path) in candidates(route) {
+                let Some(rank) = Rank::of(&route.ranked, place, host, path) else { continue };
+                let mut near = Vec::new();
+                let (sample_host, sample_path) = sample(route, host, path);
+                index.find(&sample_host, &sample_path, &mut near);
+                let mut by = None;
+                for other in near.into_iter().take(MOST_NEIGHBOURS) {
+                    let Some((other_place, other_path)) = index.candidate(other) else { continue };
+                    let (other_place, other_path) = (other_place as usize, other_path as usize);
+                    let Some(other) = self.running.routes.get(other_place).filter(|_| other_place != place) else {
+                        continue;
+                    };
+                    for other_host in 0..other.ranked.hosts.len() {
+                        let Some(other_rank) = Rank::of(&other.ranked, other_place, other_host, other_path) else {
+                            continue;
+                        };
+                        if other_rank > rank {
+                            continue;
+                        }
+                        if covers(other, other_host, other_path, route, host, path) {
+                            by = by.or(Some(other_place));
+                        } else if tied.is_none()
+                            && other_rank.cmp_purpose(&rank).is_eq()
+                            && overlaps(other, other_host, other_path, route, host, path)
+                        {
+                            tied = Some(other_place);
+                        }
+                    }
+                    if by.is_some() {
+                        break;
+                    }
+                }
+                match by {
+                    Some(by) => hidden_by.push(by),
+                    None => hidden = false,
+                }
+            }
+            let defined = &self.loaded.routes[route.from];
+            if hidden && let Some(&by) = hidden_by.first() {
+                self.unreachable(defined, by);
+            } else if let Some(tied) = tied
+                && reported.insert((tied, place))
+            {
+                self.tied(defined, tied);
+            }
+        }
+    }
+
+    fn unreachable(&mut self, route: &Defined<written::Route>, by: usize) {
+        let Some(other) = self.running.routes.get(by).map(|other| &self.loaded.routes[other.from]) else { return };
+        let message =
+            format!("the route `{}` is never reached: `{}` takes all of its requests", route.name, other.name);
+        let problem = Problem::warning("unreachable-route", route.name_at, message);
+        let problem = problem.related(other.name_at, "this one comes before it");
+        self.warn(route, problem.help("remove it, ask for more in the other, or give it a higher `priority`"));
+    }
+
+    fn tied(&mut self, route: &Defined<written::Route>, other: usize) {
+        let Some(other) = self.running.routes.get(other).map(|other| &self.loaded.routes[other.from]) else { return };
+        let message = format!(
+            "`{}` and `{}` can match the same request, and only their place in the file says which does",
+            other.name, route.name
+        );
+        let problem = Problem::warning("tied-routes", route.name_at, message);
+        let problem = problem.related(other.name_at, "this one is tried first");
+        // Either of the two may say that it is meant.
+        if !allows(other, "tied-routes") {
+            self.warn(route, problem.help("give one of them a `priority`"));
+        }
+    }
+
+    fn warn(&mut self, route: &Defined<written::Route>, problem: Problem) {
+        if !allows(route, problem.code) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// How many candidates for one path are compared with each other. More are told apart by their conditions, which is
+/// what the author of so many had in mind.
+const MOST_NEIGHBOURS: usize = 500;
+
+fn allows(route: &Defined<written::Route>, code: &str) -> bool {
+    route.written.allow.iter().flat_map(|codes| codes.0.iter()).any(|allowed| allowed.0 == code)
+}
+
+fn used_upstreams(root: &Node) -> Vec<&str> {
+    let groups = root.get("groups").map(Node::items).unwrap_or_default();
+    let lists = std::iter::once(root).chain(groups).filter_map(|list| list.get("routes"));
+    let routes = lists.flat_map(Node::items);
+    let defaults = groups.iter().filter_map(|group| group.get("defaults"));
+    routes.chain(defaults).filter_map(|place| place.get("upstream")?.text()).collect()
+}
+
+fn texts(node: &Node) -> Vec<&Node> {
+    use super::node::Value;
+    match &node.value {
+        Value::Text(_) => vec![node],
+        Value::List(items) => items.iter().flat_map(texts).collect(),
+        Value::Map(entries) => entries.iter().flat_map(|entry| texts(&entry.value)).collect(),
+        Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) => Vec::new(),
+    }
+}
+
+fn candidates(route: &RunningRoute) -> impl Iterator<Item = (usize, usize)> {
+    let (hosts, paths) = (route.ranked.hosts.len(), route.ranked.route.paths.len());
+    (0..hosts).flat_map(move |host| (0..paths).map(move |path| (host, path)))
+}
+
+/// A host and a path that a candidate matches, kinds of parameters aside: whatever covers it is found by them too.
+fn sample(route: &RunningRoute, host: usize, path: usize) -> (String, String) {
+    let host = match route.ranked.hosts.get(host) {
+        Some(Host::Exact(name)) => name.clone(),
+        Some(Host::Wildcard(suffix)) => format!("x.{suffix}"),
+        Some(Host::Any) | None => "any.invalid".to_owned(),
+    };
+    let path = match route.ranked.route.paths.get(path) {
+        Some(Matcher::Path(pattern)) => {
+            let mut path = String::new();
+            for segment in &pattern.segments {
+                path.push('/');
+                path.push_str(match segment {
+                    Segment::Literal(literal) => literal,
+                    Segment::Parameter(_, _) => "~",
+                });
+            }
+            match pattern.tail {
+                Tail::Exact => {}
+                Tail::CatchAll(_) | Tail::Prefix => path.push_str("/~/~"),
+            }
+            path
+        }
+        Some(Matcher::Regex(_)) | None => "/~/~".to_owned(),
+    };
+    (host, path)
+}
+
+/// Whether one candidate takes every request that the other would.
+fn covers(a: &RunningRoute, a_host: usize, a_path: usize, b: &RunningRoute, b_host: usize, b_path: usize) -> bool {
+    let hosts = match (a.ranked.hosts.get(a_host), b.ranked.hosts.get(b_host)) {
+        (Some(a), Some(b)) => host_covers(a, b),
+        (None, _) | (_, None) => false,
+    };
+    let (a, b) = (&a.ranked.route, &b.ranked.route);
+    let paths = match (a.paths.get(a_path), b.paths.get(b_path)) {
+        (Some(Matcher::Path(a)), Some(Matcher::Path(b))) => pattern_covers(a, b),
+        (Some(Matcher::Path(a)), Some(Matcher::Regex(_))) => a.segments.is_empty() && a.tail == Tail::Prefix,
+        (Some(Matcher::Regex(a)), Some(Matcher::Regex(b))) => a == b,
+        (Some(Matcher::Regex(_)), Some(Matcher::Path(_))) | (None, _) | (_, None) => false,
+    };
+    hosts && paths && implied(&a.conditions, &b.conditions)
+}
+
+fn host_covers(a: &Host, b: &Host) -> bool {
+    match (a, b) {
+        (Host::Any, Host::Any | Host::Exact(_) | Host::Wildcard(_)) => true,
+        (Host::Exact(a), Host::Exact(b)) => a == b,
+        (Host::Wildcard(_), Host::Exact(b)) => a.matches(b),
+        (Host::Wildcard(suffix), Host::Wildcard(b)) => suffix == b || a.matches(b),
+        (Host::Exact(_) | Host::Wildcard(_), Host::Any) | (Host::Exact(_), Host::Wildcard(_)) => false,
+    }
+}
+
+fn pattern_covers(a: &Pattern, b: &Pattern) -> bool {
+    let mut others = b.segments.iter();
+    for segment in &a.segments {
+        let fits = match (segment, others.next()) {
+            (Segment::Literal(a), Some(Segment::Literal(b))) => a == b,
+            (Segment::Literal(_), Some(Segment::Parameter(_, _))) => false,
+            (Segment::Parameter(_, kind), Some(Segment::Literal(literal))) => kind.accepts(literal),
+            (Segment::Parameter(_, a), Some(Segment::Parameter(_, b))) => kind_covers(*a, *b),
+            (_, None) => false,
+        };
+        if !fits {
+            return false;
+        }
+    }
+    match (&a.tail, &b.tail) {
+        (Tail::Prefix, _) => true,
+        (Tail::Exact, Tail::Exact) => others.next().is_none(),
+        (Tail::Exact, Tail::CatchAll(_) | Tail::Prefix) => false,
+        (Tail::CatchAll(_), Tail::CatchAll(_)) => true,
+        // One more segment there must be, and it must not be an empty one at the end.
+        (Tail::CatchAll(_), Tail::Exact | Tail::Prefix) => match (others.next(), others.next()) {
+            (None, _) => false,
+            (Some(Segment::Literal(last)), None) => !last.is_empty(),
+            (Some(_), _) => true,
+        },
+    }
+}
+
+fn kind_covers(a: Kind, b: Kind) -> bool {
+    match a {
+        Kind::Any => true,
+        Kind::Alnum => matches!(b, Kind::Alnum | Kind::Alpha | Kind::Hex),
+        Kind::Slug => matches!(b, Kind::Slug | Kind::Date),
+        Kind::Int | Kind::Uuid | Kind::Hex | Kind::Alpha | Kind::Date => a == b,
+    }
+}
+
+/// Whether whatever meets `b` meets `a` too.
+fn implied(a: &Conditions, b: &Conditions) -> bool {
+    let methods = a.methods.is_empty()
+        || (!b.methods.is_empty()
+            && b.methods.iter().all(|method| {
+                a.methods.contains(method) || (method == "HEAD" && a.methods.iter().any(|m| m == "GET"))
+            }));
+    let listed = |a: &[String], b: &[String]| a.is_empty() || (!b.is_empty() && b.iter().all(|one| a.contains(one)));
+    let named = |a: &[Named], b: &[Named]| a.iter().all(|one| b.contains(one));
+    methods
+        && named(&a.headers, &b.headers)
+        && named(&a.query, &b.query)
+        && named(&a.cookies, &b.cookies)
+        && (a.scheme.is_none() || a.scheme == b.scheme)
+        && (a.addresses.is_empty()
+            || (!b.addresses.is_empty() && b.addresses.iter().all(|range| a.addresses.contains(range))))
+        && listed(&a.countries, &b.countries)
+        && listed(&a.data_centres, &b.data_centres)
+        && a.not.iter().all(|exclusion| b.not.contains(exclusion))
+}
+
+/// Whether some request could be for either of two candidates of the same rank.
+fn overlaps(a: &RunningRoute, a_host: usize, a_path: usize, b: &RunningRoute, b_host: usize, b_path: usize) -> bool {
+    let hosts = match (a.ranked.hosts.get(a_host), b.ranked.hosts.get(b_host)) {
+        (Some(a), Some(b)) => host_covers(a, b) || host_covers(b, a),
+        (None, _) | (_, None) => false,
+    };
+    let (a, b) = (&a.ranked.route, &b.ranked.route);
+    let paths = match (a.paths.get(a_path), b.paths.get(b_path)) {
+        (Some(Matcher::Path(a)), Some(Matcher::Path(b))) => patterns_overlap(a, b),
+        // What two expressions have in common nobody can say; authors of several keep them apart.
+        (Some(Matcher::Regex(a)), Some(Matcher::Regex(b))) => a == b,
+        (Some(_), Some(_)) | (None, _) | (_, None) => false,
+    };
+    hosts && paths && !exclusive(&a.conditions, &b.conditions)
+}
+
+/// Of the same rank, patterns have the same kinds of segments and the same end.
+fn patterns_overlap(a: &Pattern, b: &Pattern) -> bool {
+    a.segments.iter().zip(&b.segments).all(|pair| match pair {
+        (Segment::Literal(a), Segment::Literal(b)) => a == b,
+        (Segment::Literal(literal), Segment::Parameter(_, kind))
+        | (Segment::Parameter(_, kind), Segment::Literal(literal)) => kind.accepts(literal),
+        (Segment::Parameter(_, a), Segment::Parameter(_, b)) => {
+            SAMPLES.iter().any(|sample| a.accepts(sample) && b.accepts(sample))
+        }
+    })
+}
+
+/// For every two kinds that have a text in common, one such text.
+const SAMPLES: [&str; 7] = ["1", "a", "A", "z", "a-b", "2026-01-01", "00000000-0000-0000-0000-000000000000"];
+
+fn exclusive(a: &Conditions, b: &Conditions) -> bool {
+    let disjoint = |a: &[String], b: &[String]| !a.is_empty() && !b.is_empty() && !a.iter().any(|one| b.contains(one));
+    let tests = |a: &[Named], b: &[Named]| {
+        a.iter().any(|one| b.iter().any(|other| one.name == other.name && tests_exclusive(&one.test, &other.test)))
+    };
+    // GET takes HEAD too, but whoever names both in different routes means to part them.
+    disjoint(&a.methods, &b.methods)
+        || ranges_disjoint(&a.addresses, &b.addresses)
+        || disjoint(&a.countries, &b.countries)
+        || disjoint(&a.data_centres, &b.data_centres)
+        || (a.scheme.is_some() && b.scheme.is_some() && a.scheme != b.scheme)
+        || tests(&a.headers, &b.headers)
+        || tests(&a.query, &b.query)
+        || tests(&a.cookies, &b.cookies)
+}
+
+/// Of two ranges that meet, one begins in the other.
+fn ranges_disjoint(a: &[Cidr], b: &[Cidr]) -> bool {
+    let begins_in = |a: &Cidr, b: &Cidr| {
+        let text = b.network().to_string();
+        let first = text.split('/').next().and_then(|address| address.parse().ok());
+        first.is_some_and(|address| a.contains(address))
+    };
+    let meet = |a: &Cidr| b.iter().any(|b| begins_in(a, b) || begins_in(b, a));
+    !a.is_empty() && !b.is_empty() && !a.iter().any(meet)
+}
+
+/// A name may stand several times with different values, but hardly anybody means that to decide.
+fn tests_exclusive(a: &Test, b: &Test) -> bool {
+    match (a, b) {
+        (Test::Absent, Test::Absent) => false,
+        (Test::Absent, Test::Present | Test::Any(_) | Test::Prefix(_) | Test::Regex(_))
+        | (Test::Present | Test::Any(_) | Test::Prefix(_) | Test::Regex(_), Test::Absent) => true,
+        (Test::Any(a), Test::Any(b)) => !a.iter().any(|one| b.contains(one)),
+        (Test::Any(values), Test::Prefix(prefix)) | (Test::Prefix(prefix), Test::Any(values)) => {
+            !values.iter().any(|value| value.starts_with(prefix.as_str()))
+        }
+        (Test::Prefix(a), Test::Prefix(b)) => !(a.starts_with(b.as_str()) || b.starts_with(a.as_str())),
+        (Test::Any(values), Test::Regex(regex)) | (Test::Regex(regex), Test::Any(values)) => {
+            !values.iter().any(|value| regex.is_match(value))
+        }
+        (Test::Regex(_), Test::Regex(_) | Test::Prefix(_) | Test::Present)
+        | (Test::Prefix(_), Test::Regex(_) | Test::Present)
+        | (Test::Any(_), Test::Present)
+        | (Test::Present, Test::Present | Test::Any(_) | Test::Prefix(_) | Test::Regex(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_pattern_covers_another() {
+        for (a, b, expected) in [
+            ("/a", "/a", true),
+            ("/{x}", "/{y}", true),
+            ("/{x}", "/a", true),
+            ("/a", "/{x}", false),
+            ("/{x:alnum}", "/{y:hex}", true),
+            ("/{x:hex}", "/{y:alnum}", false),
+            ("/{x}", "/", false),
+            ("/{*rest}", "/a/b", true),
+            ("/{*rest}", "/{x}", true),
+            ("/{*rest}", "/", false),
+            ("/a/{*rest}", "/a", false),
+            ("/a/{*rest}", "/a//", true),
+            ("/a", "/a/{*rest}", false),
+        ] {
+            let parse = |text: &str| Pattern::parse(text).expect("a pattern");
+            assert_eq!(pattern_covers(&parse(a), &parse(b)), expected, "{a} over {b}");
+        }
+        let prefix = Pattern::parse_prefix("/a").expect("a prefix");
+        let exact = Pattern::parse("/a/{x}/b").expect("a pattern");
+        assert!(pattern_covers(&prefix, &exact) && !pattern_covers(&exact, &prefix));
+    }
+
+    #[test]
+    fn every_two_kinds_that_can_meet_have_a_sample() {
+        let kinds: Vec<Kind> = Kind::ALL.iter().map(|(_, kind)| *kind).collect();
+        let disjoint = |a: Kind, b: Kind| !SAMPLES.iter().any(|sample| a.accepts(sample) && b.accepts(sample));
+        for &a in &kinds {
+            assert!(!disjoint(a, a) && !disjoint(a, Kind::Any), "{a}");
+            for &b in &kinds {
+                assert!(!kind_covers(a, b) || !disjoint(a, b), "{a} {b}");
+            }
+        }
+        assert!(!disjoint(Kind::Uuid, Kind::Slug) && !disjoint(Kind::Date, Kind::Slug));
+        assert!(disjoint(Kind::Uuid, Kind::Int) && disjoint(Kind::Int, Kind::Alpha));
+    }
+}

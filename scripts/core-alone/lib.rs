@@ -1,0 +1,45 @@
+//! Everything that the core does for a request, on a platform that does nothing.
+
+use bytes::Bytes;
+use gateway_core::gateway::Gateway;
+use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::platform::{Call, Failure, FetchError, Platform, Timestamp};
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+/// What a host would call.
+#[unsafe(no_mangle)]
+pub extern "C" fn answer() -> u32 {
+    let Ok(gateway) = Gateway::load(black_box(Bytes::new()), |_| black_box(None)) else { return 0 };
+    let incoming = Incoming {
+        method: black_box(String::new()),
+        scheme: black_box(Scheme::Http),
+        authority: black_box(String::new()),
+        target: black_box(String::new()),
+        headers: Headers::from_block(black_box(Vec::new())),
+        body: black_box(Body::Empty),
+        peer: black_box(Peer::default()),
+    };
+    let handled = pin!(gateway.handle(&Nowhere, incoming));
+    u32::from(handled.poll(&mut Context::from_waker(Waker::noop())).is_ready())
+}
+
+struct Nowhere;
+
+impl Platform for Nowhere {
+    type Stream = ();
+
+    fn now(&self) -> Timestamp {
+        black_box(0)
+    }
+
+    fn random(&self) -> u64 {
+        black_box(0)
+    }
+
+    async fn fetch(&self, _: Call<()>) -> Result<Response<()>, Failure> {
+        Err(Failure { error: FetchError::Unreachable, detail: black_box(String::new()) })
+    }
+}

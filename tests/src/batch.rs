@@ -1,0 +1,210 @@
+//! Many scenarios behind one real gateway, each on hosts of its own.
+//!
+//! Starting a runtime takes seconds, so scenarios whose configurations say nothing about the gateway as a whole share
+//! one: the routes of each get the host that is its own. What that changes no scenario can see: those that could (routes
+//! for any host, `{route.name}`, limits, trusted proxies …) have a gateway to themselves. The test platform runs every
+//! configuration as it is written.
+
+use crate::Platform;
+use crate::in_process::place;
+use crate::origin::{Origin, lock};
+use crate::play::{self, Remote, Stage};
+use crate::running::Running;
+use crate::scenario::Scenario;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Scenarios that share a gateway.
+#[derive(Debug)]
+pub struct Batch {
+    platform: Platform,
+    scenarios: Vec<Scenario>,
+    started: OnceLock<Result<Started, String>>,
+    left: Mutex<usize>,
+}
+
+#[derive(Debug)]
+struct Started {
+    running: Mutex<Option<Running>>,
+    address: std::net::SocketAddr,
+    scenes: BTreeMap<String, Scene>,
+}
+
+/// One scenario, ready to be played.
+#[derive(Debug)]
+struct Scene {
+    scenario: Scenario,
+    stage: Arc<Stage>,
+    _origins: Vec<Origin>,
+}
+
+impl Batch {
+    /// Puts scenarios together that may share a gateway.
+    pub fn plan(platform: Platform, scenarios: Vec<Scenario>) -> Vec<Arc<Batch>> {
+        let mut groups: BTreeMap<String, Vec<Scenario>> = BTreeMap::new();
+        for scenario in scenarios {
+            let mut shared = scenario.gateway.clone();
+            if let Value::Object(members) = &mut shared {
+                ["routes", "groups", "upstreams", "allow"].iter().for_each(|own| drop(members.remove(*own)));
+            }
+            // The one that most share comes first.
+            let key = if scenario.alone || !scenario.settings.is_empty() {
+                format!("own {}", scenario.id)
+            } else if shared == json!({}) {
+                "all".to_owned()
+            } else {
+                format!("global {shared}")
+            };
+            groups.entry(key).or_default().push(scenario);
+        }
+        let batch = |scenarios: Vec<Scenario>| {
+            let left = Mutex::new(scenarios.len());
+            Arc::new(Batch { platform, scenarios, started: OnceLock::new(), left })
+        };
+        groups.into_values().map(batch).collect()
+    }
+
+    /// The scenarios in it.
+    pub fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+
+    /// Plays one of them. The first starts the gateway, the last stops it.
+    pub fn play(&self, id: &str) -> Result<(), String> {
+        let played = self.play_started(id);
+        let mut left = lock(&self.left);
+        *left -= 1;
+        if *left == 0
+            && let Some(Ok(started)) = self.started.get()
+            && let Some(running) = lock(&started.running).take()
+        {
+            drop(left);
+            let log = if played.is_err() { running.log() } else { String::new() };
+            let stopped = running.stop();
+            return played.map_err(|wrong| format!("{wrong}\n{log}")).and(stopped);
+        }
+        played
+    }
+
+    fn play_started(&self, id: &str) -> Result<(), String> {
+        let started = self.started.get_or_init(|| self.start()).as_ref().map_err(Clone::clone)?;
+        let scene = started.scenes.get(id).ok_or("no such scenario")?;
+        play::play(&scene.scenario, self.platform, &scene.stage, &Remote(started.address))
+    }
+
+    fn start(&self) -> Result<Started, String> {
+        let mut scenes = BTreeMap::new();
+        let mut whole = Map::new();
+        let mut settings = BTreeMap::new();
+        for scenario in &self.scenarios {
+            let scene = Scene::set(scenario)?;
+            let alone = self.scenarios.len() == 1;
+            let configuration = if alone { scene.scenario.gateway.clone() } else { on_own_hosts(&scene.scenario)? };
+            merge(&mut whole, configuration);
+            settings.extend(scene.scenario.settings.clone());
+            scenes.insert(scenario.id.clone(), scene);
+        }
+        let running = Running::start(self.platform, &whole.into(), &settings)?;
+        Ok(Started { address: running.address, running: Mutex::new(Some(running)), scenes })
+    }
+}
+
+impl Scene {
+    /// Starts the origins.
+    fn set(scenario: &Scenario) -> Result<Self, String> {
+        let io = |error: std::io::Error| error.to_string();
+        let stage = Arc::new(Stage::default());
+        let mut origins = Vec::new();
+        let mut places = BTreeMap::from([("closed".to_owned(), Origin::closed().map_err(io)?.to_string())]);
+        for name in scenario.origin_names() {
+            let (behind, called) = (stage.clone(), name.clone());
+            let origin = Origin::start(&name, stage.log.clone(), move |received, exchange| {
+                behind.script(&called).act(received, exchange)
+            });
+            let origin = origin.map_err(io)?;
+            places.insert(place(&name), origin.address.to_string());
+            origins.push(origin);
+        }
+        Ok(Self { scenario: scenario.bind(&places)?, stage, _origins: origins })
+    }
+}
+
+/// The configuration with names of its own, whose routes are for its own hosts only.
+fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
+    let own = scenario.host();
+    let prefix = scenario.id.replace('/', ".");
+    let rename = |value: &mut Value| {
+        if let Value::String(name) = value {
+            *name = format!("{prefix}.{name}");
+        }
+    };
+    let mut gateway = scenario.gateway.clone();
+    if let Some(Value::Object(upstreams)) = gateway.get_mut("upstreams") {
+        *upstreams = std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
+    }
+    let mut lists = Vec::new();
+    let mut defaults = Vec::new();
+    let Value::Object(members) = &mut gateway else { return Err("the configuration is no map".to_owned()) };
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("routes", Value::Array(routes)) => lists.push((routes, false)),
+            ("groups", Value::Array(groups)) => {
+                for group in groups {
+                    let has_host = group.pointer("/defaults/host").is_some();
+                    let Value::Object(group) = group else { continue };
+                    for (name, value) in group {
+                        match (name.as_str(), value) {
+                            ("routes", Value::Array(routes)) => lists.push((routes, has_host)),
+                            ("defaults", value) => defaults.push(value),
+                            ("name", value) => rename(value),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    for value in defaults {
+        value.get_mut("upstream").map(&rename);
+        is_own(value.get("host"), &own)?;
+    }
+    for (routes, has_host) in lists {
+        for route in routes {
+            route.get_mut("name").map(&rename);
+            route.get_mut("upstream").map(&rename);
+            is_own(route.get("host"), &own)?;
+            if let Value::Object(members) = route
+                && !has_host
+                && !members.contains_key("host")
+            {
+                members.insert("host".to_owned(), own.clone().into());
+            }
+        }
+    }
+    Ok(gateway)
+}
+
+fn is_own(host: Option<&Value>, own: &str) -> Result<(), String> {
+    let hosts = match host {
+        None => return Ok(()),
+        Some(Value::Array(several)) => several.clone(),
+        Some(one) => vec![one.clone()],
+    };
+    match hosts.iter().find(|host| !host.as_str().is_some_and(|host| host.ends_with(own))) {
+        None => Ok(()),
+        Some(host) => Err(format!("the host {host} is not below `<host>`: write `alone: true`, or another host")),
+    }
+}
+
+fn merge(whole: &mut Map<String, Value>, part: Value) {
+    let Value::Object(part) = part else { return };
+    for (name, value) in part {
+        match (whole.get_mut(&name), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (Some(Value::Object(map)), Value::Object(more)) if name == "upstreams" => map.extend(more),
+            (_, value) => drop(whole.insert(name, value)),
+        }
+    }
+}

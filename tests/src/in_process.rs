@@ -1,0 +1,146 @@
+//! The test platform: the core alone, with the origins' scripts played in this process and in virtual time.
+
+use crate::client::Seen;
+use crate::origin::Received;
+use crate::play::{Gateway, Stage};
+use crate::scenario::{Scenario, Step};
+use crate::wire::{Field, Framing, Head, Reader};
+use bytes::Bytes;
+use gateway_core::config::{self, Files};
+use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::testing::{TestPlatform, run};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A gateway in this process.
+pub struct InProcess<'a> {
+    gateway: gateway_core::Gateway,
+    /// From the authority of a target to the origin's name.
+    origins: BTreeMap<String, String>,
+    stage: &'a Stage,
+}
+
+/// Where origins would listen: nobody does.
+pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
+    let names = scenario.origin_names();
+    let origins = names.iter().enumerate().map(|(at, name)| (place(name), format!("127.0.0.1:{}", 9000 + at)));
+    origins.chain([("closed".to_owned(), "127.0.0.1:1".to_owned())]).collect()
+}
+
+/// How scenarios write an origin's address, without the brackets.
+pub fn place(origin: &str) -> String {
+    if origin == "origin" { origin.to_owned() } else { format!("origin:{origin}") }
+}
+
+impl<'a> InProcess<'a> {
+    /// Compiles the configuration and loads it. The scenario has its places filled in.
+    pub fn load(scenario: &Scenario, stage: &'a Stage) -> Result<Self, String> {
+        let compiled = config::compile(Path::new("gateway.json"), &OneFile(scenario.gateway.to_string()));
+        let problems: Vec<String> = compiled.problems.iter().map(|problem| format!("{problem:?}")).collect();
+        let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
+        let settings = &scenario.settings;
+        let gateway = gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
+        let names = scenario.origin_names().into_iter().enumerate();
+        let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
+        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage })
+    }
+
+    fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
+        let Some(origin) = self.origins.get(&call.authority) else {
+            return Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() });
+        };
+        let body = match call.body {
+            Body::Empty => Vec::new(),
+            Body::Bytes(bytes) => bytes.to_vec(),
+            Body::Stream(bytes) => bytes,
+        };
+        let host = call.host.unwrap_or(call.authority);
+        let mut fields = vec![Field::new("host", host)];
+        fields.extend(call.headers.iter().filter(|(name, _)| *name != "host").map(|(name, value)| Field::new(name, value)));
+        let too_large = call.body_limit.is_some_and(|limit| body.len() as u64 > limit);
+        let received = Received {
+            origin: origin.clone(),
+            method: call.method,
+            target: call.target.into_bytes(),
+            fields,
+            length: body.len() as u64,
+            sha256: Sha256::digest(&body).to_vec(),
+            body,
+            broken: too_large,
+            ..Received::default()
+        };
+        self.stage.log.record(received.clone());
+        if too_large {
+            return Err(Failure { error: FetchError::BodyTooLarge, detail: "more came than is taken".to_owned() });
+        }
+        self.stage.script(origin).answer(&received, call.timeout)
+    }
+}
+
+impl Gateway for InProcess<'_> {
+    fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
+        let platform = TestPlatform::new(|call| self.fetch(call));
+        let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
+        let Response { status, headers, body } = reply.response;
+        let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
+        let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
+        let body = match body {
+            // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
+            _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
+            Body::Empty => Vec::new(),
+            Body::Bytes(bytes) => bytes.to_vec(),
+            Body::Stream(bytes) => bytes,
+        };
+        Ok(Seen { status, head, body, ..Seen::default() })
+    }
+}
+
+/// What a server makes of the bytes of a request.
+fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
+    let mut reader = Reader::new(request);
+    let head = reader.head().map_err(|error| error.to_string())?.ok_or("the request is empty")?;
+    let mut parts = head.start.splitn(2, |&b| b == b' ');
+    let method = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let rest = parts.next().unwrap_or_default();
+    let target = rest.strip_suffix(b" HTTP/1.1").or_else(|| rest.strip_suffix(b" HTTP/1.0")).unwrap_or(rest);
+    let mut target = String::from_utf8_lossy(target).into_owned();
+    let mut authority = head.text("host").unwrap_or_default().to_owned();
+    // RFC 9112 §3.2.2: the authority of an absolute target replaces `Host`.
+    if let Some(rest) = target.strip_prefix("http://") {
+        let (absolute, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        authority = absolute.to_owned();
+        target = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    }
+    let mut body = Vec::new();
+    let framing = head.request_framing();
+    reader.body(framing, |bytes| body.extend(bytes)).map_err(|error| error.to_string())?;
+    let mut headers = Headers::new();
+    for field in &head.fields {
+        headers.receive(&String::from_utf8_lossy(&field.name), &field.value);
+    }
+    let from = step.from.clone().unwrap_or_default();
+    Ok(Incoming {
+        method,
+        scheme: if from.tls { Scheme::Https } else { Scheme::Http },
+        authority,
+        target,
+        headers,
+        body: if matches!(framing, Framing::Empty | Framing::Length(0)) { Body::Empty } else { Body::Stream(body) },
+        peer: Peer {
+            address: Some(from.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
+            country: from.country,
+            data_centre: from.data_centre,
+        },
+    })
+}
+
+/// A configuration that stands on no disk.
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}
