@@ -1,6 +1,7 @@
 //! All that the core asks of the world.
 
 use crate::http::{Body, Headers, Response, Scheme};
+use bytes::Bytes;
 use std::time::Duration;
 
 /// The port: what an adapter provides. Bare `async fn`: no platform has to be `Send`, and no call is boxed.
@@ -21,7 +22,30 @@ pub trait Platform {
     /// the recorded edits; give up after `call.timeout` with [`FetchError::Timeout`], ending the upstream exchange;
     /// end it as well when the client goes away. May leave out what the platform owns (`Host`, framing fields).
     async fn fetch(&self, call: Call<Self::Stream>) -> Result<Response<Self::Stream>, Failure>;
+
+    /// Reads a whole body into memory: the request's own, or a response's. Only for those who must see it.
+    ///
+    /// Must: stop with [`ReadError::TooLarge`] as soon as more than `limit` bytes have come, and keep no more than that.
+    async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
+
+    /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
+    ///
+    /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
+    async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
 }
+
+/// A body that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReadError {
+    /// It has more bytes than were wanted.
+    TooLarge,
+    /// It broke off, with the platform's words for the log.
+    Broken(String),
+}
+
+/// A store that does not answer, or that this deployment does not have, with the platform's words for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError(pub String);
 
 /// Milliseconds since the Unix epoch.
 pub type Timestamp = u64;

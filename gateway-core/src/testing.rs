@@ -1,8 +1,10 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
 use crate::http::Response;
-use crate::platform::{Call, Failure, Platform, Timestamp};
+use crate::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 pub struct TestPlatform<F> {
     /// Now; a test moves it.
     pub clock: Rc<Cell<Timestamp>>,
+    /// The key-value store; a test fills it.
+    pub store: RefCell<HashMap<String, Bytes>>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
@@ -27,7 +31,7 @@ where
 
     /// The same with a clock that the upstreams may move, too.
     pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
-        Self { clock, seed: Cell::new(1), upstream: RefCell::new(upstream) }
+        Self { clock, store: RefCell::default(), seed: Cell::new(1), upstream: RefCell::new(upstream) }
     }
 }
 
@@ -52,6 +56,14 @@ where
 
     async fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
         (self.upstream.borrow_mut())(call)
+    }
+
+    async fn read(&self, body: Vec<u8>, limit: usize) -> Result<Bytes, ReadError> {
+        if body.len() > limit { Err(ReadError::TooLarge) } else { Ok(body.into()) }
+    }
+
+    async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.store.borrow().get(key).cloned())
     }
 }
 
