@@ -1,6 +1,6 @@
 //! What is allowed but is hardly what was meant: routes that nothing reaches, ties, things that a platform cannot do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     client::Cidr,
@@ -157,19 +157,22 @@ impl Lint<'_> {
     /// Routes that better-ranked ones hide, and routes that only their place in the file tells apart.
     fn order(&mut self, index: &[u8]) {
         let index = Index(index);
-        let mut reported: HashSet<(usize, usize)> = HashSet::new();
+        let mut known: HashMap<(String, String), Vec<u32>> = HashMap::new();
         for (place, route) in self.running.routes.iter().enumerate() {
             let mut hidden_by: Vec<usize> = Vec::new();
             let mut hidden = true;
             let mut tied: Option<usize> = None;
             for (host, path) in candidates(route) {
                 let Some(rank) = Rank::of(&route.ranked, place, host, path) else { continue };
-                let mut near = Vec::new();
-                let (sample_host, sample_path) = sample(route, host, path);
-                index.find(&sample_host, &sample_path, &mut near);
+                let near = known.entry(sample(route, host, path)).or_insert_with_key(|(host, path)| {
+                    let mut near = Vec::new();
+                    index.find(host, path, &mut near);
+                    near.truncate(MOST_NEIGHBOURS);
+                    near
+                });
                 let mut by = None;
-                for other in near.into_iter().take(MOST_NEIGHBOURS) {
-                    let Some((other_place, other_path)) = index.candidate(other) else { continue };
+                for other in near {
+                    let Some((other_place, other_path)) = index.candidate(*other) else { continue };
                     let (other_place, other_path) = (other_place as usize, other_path as usize);
                     let Some(other) = self.running.routes.get(other_place).filter(|_| other_place != place) else {
                         continue;
@@ -202,9 +205,7 @@ impl Lint<'_> {
             let defined = &self.loaded.routes[route.from];
             if hidden && let Some(&by) = hidden_by.first() {
                 self.unreachable(defined, by);
-            } else if let Some(tied) = tied
-                && reported.insert((tied, place))
-            {
+            } else if let Some(tied) = tied {
                 self.tied(defined, tied);
             }
         }
