@@ -10,11 +10,12 @@ use crate::{
     answer::{Redirect, Respond},
     client::Cidr,
     config::artefact::Globals,
+    consumer::Consumer,
     forward::{Forward, ForwardedFields, PathChange},
     gateway::{Action, Plan},
     http::Scheme,
     path,
-    policy::{HeaderPolicy, Policy, headers::HeaderEdits},
+    policy::headers::HeaderEdits,
     request::Limits,
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
@@ -37,11 +38,16 @@ use super::{
     written,
 };
 
+mod consumers;
+mod policies;
+
 /// What runs, as far as it could be made.
 #[derive(Debug)]
 pub(super) struct Running {
     /// What all routes share.
     pub globals: Globals,
+    /// Who may call, in the order of the files.
+    pub consumers: Vec<Consumer>,
     /// The routes, in the order of the files.
     pub routes: Vec<RunningRoute>,
 }
@@ -93,6 +99,7 @@ impl<'a> Compile<'a> {
             self.upstreams.insert(&defined.name, (place, upstream.timeouts));
             upstreams.push(upstream);
         }
+        let consumers = self.consumers();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
@@ -122,7 +129,7 @@ impl<'a> Compile<'a> {
             references: std::mem::take(&mut self.references).into_iter().collect(),
             features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
         };
-        Running { globals, routes }
+        Running { globals, consumers, routes }
     }
 
     fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
@@ -585,28 +592,6 @@ impl RouteCompiler<'_, '_> {
         Some(Respond { status, headers, body })
     }
 
-    fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
-        let mut policies = Vec::new();
-        for (index, policy) in self.defined.written.policies.iter().flatten().enumerate() {
-            match policy {
-                written::Policy::Headers(headers) => {
-                    let steps = [Field("policies"), Item(index), Field("headers")];
-                    let Some(node) = self.defined.node.reach(steps) else { continue };
-                    let request = self.edits(headers.request.as_ref(), node.get("request"), Direction::Request, paths);
-                    let response =
-                        self.edits(headers.response.as_ref(), node.get("response"), Direction::Response, paths);
-                    let policy = HeaderPolicy { request, response };
-                    if policy == HeaderPolicy::default() && !node.damaged {
-                        let problem = Problem::error("empty-policy", node.head(), "this policy changes nothing");
-                        self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
-                    }
-                    policies.push(Policy::Headers(policy));
-                }
-            }
-        }
-        policies
-    }
-
     fn edits(
         &mut self,
         written: Option<&written::Edits>,
@@ -678,6 +663,11 @@ impl RouteCompiler<'_, '_> {
 
     /// A template for a header's value, which is one line.
     fn value(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.one_line(text, at);
+        self.text(text, at, paths)
+    }
+
+    fn one_line(&mut self, text: &str, at: Span) {
         if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
             let what = if matches!(c, '\n' | '\r') { "a line break" } else { "a control character" };
             let problem = Problem::error("bad-header-value", at, format!("{what} cannot be sent in a header"));
@@ -686,7 +676,6 @@ impl RouteCompiler<'_, '_> {
                 problem.maybe_help(block.then(|| "write `|-` or `>-`, which leave out the last line break".to_owned())),
             );
         }
-        self.text(text, at, paths)
     }
 
     /// A template, whose parameters every path of the route must have.
@@ -858,6 +847,7 @@ fn show_duration(milliseconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::config::{load, source::Files};
+    use crate::policy::Policy;
     use std::path::Path;
 
     #[test]
@@ -929,8 +919,9 @@ mod tests {
             .then
             .policies
             .iter()
-            .map(|policy| match policy {
-                Policy::Headers(headers) => headers.request.remove.join(","),
+            .filter_map(|policy| match policy {
+                Policy::Headers(headers) => Some(headers.request.remove.join(",")),
+                _ => None,
             })
             .collect();
         assert_eq!(removed, ["x-first", "x-second"]);
