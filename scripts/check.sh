@@ -11,18 +11,25 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 native=(--package gateway-core --package postern --package postern-tests --package postern-benches)
 
 format() {
-    cargo fmt --all --check &&
-        cargo fmt --manifest-path tests/spin-host/Cargo.toml --check &&
-        cargo fmt --manifest-path scripts/core-alone/Cargo.toml --check
+    local status=0
+    cargo fmt --all --check || status=1
+    # These are workspaces of their own.
+    cargo fmt --manifest-path tests/spin-host/Cargo.toml --check || status=1
+    cargo fmt --manifest-path scripts/core-alone/Cargo.toml --check || status=1
+    return $status
 }
 
 lints() {
-    cargo clippy --quiet "${native[@]}" --all-targets --all-features -- -D warnings &&
-        cargo clippy --quiet --package postern-cloudflare --all-targets --target wasm32-unknown-unknown -- -D warnings &&
-        cargo clippy --quiet --package postern-spin --target wasm32-wasip2 -- -D warnings &&
-        # What the core is without its features must stay whole.
-        cargo clippy --quiet --package gateway-core --no-default-features -- -D warnings
+    local status=0
+    clippy "${native[@]}" --all-targets --all-features || status=1
+    # What the core is without its features must stay whole.
+    clippy --package gateway-core --no-default-features || status=1
+    clippy --package postern-cloudflare --all-targets --target wasm32-unknown-unknown || status=1
+    clippy --package postern-spin --target wasm32-wasip2 || status=1
+    return $status
 }
+
+clippy() { cargo clippy --quiet "$@" -- -D warnings; }
 
 # Architecture, decision 13: the core knows no platform; decision 14: what a crate costs in Wasm.
 dependencies() {

@@ -11,6 +11,11 @@ mod native {
     pub mod run;
 
     pub mod lookup;
+    pub mod workers;
+
+    pub mod configurations;
+    pub mod rounds;
+    pub mod serving;
 
     pub mod counting;
     pub mod results;

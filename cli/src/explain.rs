@@ -10,13 +10,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
 use gateway_core::gateway::{Gateway, LoadError, Plan};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure as FetchFailure, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::request::Request;
 use gateway_core::route::{Considered, Matcher};
 use gateway_core::template::{Piece, Reference, Source};
@@ -260,8 +261,10 @@ struct Recorder {
 impl Platform for Recorder {
     type Stream = Nothing;
 
+    /// Credentials expire, so this is the time that it is.
     fn now(&self) -> Timestamp {
-        0
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
     }
 
     fn random(&self) -> u64 {
@@ -277,6 +280,15 @@ impl Platform for Recorder {
             method: call.method,
         });
         Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty })
+    }
+
+    /// No request or response here has a body.
+    async fn read(&self, _: Nothing, _: usize) -> Result<Bytes, ReadError> {
+        Ok(Bytes::new())
+    }
+
+    async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Err(StoreError("explain asks no store".to_owned()))
     }
 }
 

@@ -62,8 +62,19 @@ pub struct Password {
 pub struct Signer {
     /// Unique key identifier.
     pub id: String,
-    /// The shared secret, or a public key in PEM.
-    pub key: Template,
+    /// What signatures are checked with.
+    pub key: SigningKey,
+}
+
+/// What signatures are checked with. The two kinds are told apart by the configuration, never by what a request says: a
+/// public key must not be taken for a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigningKey {
+    /// A secret that both sides share.
+    Secret(Template),
+    /// A public key in PEM.
+    Public(Template),
 }
 
 /// The subject of tokens of one issuer.

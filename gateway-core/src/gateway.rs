@@ -8,7 +8,7 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Platform};
-use crate::policy::{cors, Flow, Memo, Policy, Visit};
+use crate::policy::{Flow, Memo, Policy, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -162,12 +162,12 @@ impl Gateway {
         }
     }
 
-    /// A CORS preflight is answered by the route that would take the request it asks for, before any other policy: the
-    /// browser sends no credentials with it (Fetch §4.8).
+    /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
+    /// other fields only the names. Of the routes that may take what it announces, the best with a policy for it answers.
     fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
         let method = cors::requested_method(&request.line, &request.headers)?;
-        let Found::Route(matched) = self.routes.find(&route::Head { method, ..request.head() }) else { return None };
-        let policy = matched.route.then.policies.iter().find_map(|policy| match policy {
+        let routes = self.routes.foresee(&route::Head { method, ..request.head() });
+        let policy = routes.iter().flat_map(|route| &route.then.policies).find_map(|policy| match policy {
             Policy::Cors(cors) => Some(cors),
             _ => None,
         });

@@ -83,7 +83,8 @@ fn place(sources: &Sources, at: Span, folder: &Path) -> String {
 }
 
 fn short(message: &str, folder: &Path) -> String {
-    message.replace(&format!("{}/", tidy(folder).display()), "")
+    let folder = tidy(folder).display().to_string();
+    message.replace(&format!("{folder}/"), "").replace(&folder, ".")
 }
 
 /// As the compiler spells the paths of files: without `..`.

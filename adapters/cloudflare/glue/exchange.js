@@ -5,6 +5,8 @@ const RESET = 1;
 const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
+// Ours alone: nobody hears of it.
+const ABANDONED = 99;
 
 export function answer(core, request) {
   const exchange = new Exchange(core, request);
@@ -90,41 +92,40 @@ class Exchange {
   }
 
   fetch([call, method, url, timeout, limit, body], lines, from, to) {
-    const controller = new AbortController();
-    const state = { controller, response: undefined, timer: setTimeout(() => controller.abort(TOO_LATE), +timeout) };
-    this.calls[call] = state;
+    const attempt = new Attempt(+timeout);
+    this.calls[call] = attempt;
     // Taken now: the core shows something else next time.
     const memory = body === "b" ? this.core.bodyOf(this.number, +call) : null;
-    this.send(method, url, limit, body, memory, controller.signal, lines, from, to).then(
+    this.send(attempt, method, url, limit, body === "s", memory, lines, from, to).then(
       (response) => {
-        clearTimeout(state.timer);
-        state.response = response;
+        attempt.arrive(response);
         this.come(+call, response.status, pack(response.headers));
       },
       (error) => {
-        clearTimeout(state.timer);
-        this.come(+call, classify(error), String(error));
+        attempt.arrive(undefined);
+        if (attempt.givenUp === undefined) this.come(+call, classify(error), String(error));
+        else this.come(+call, attempt.givenUp, "ended by the gateway");
       },
     );
   }
 
   // Async, so that whatever the runtime refuses is an outcome too.
-  async send(method, url, limit, body, memory, signal, lines, from, to) {
+  async send(attempt, method, url, limit, streams, memory, lines, from, to) {
     const { request } = this;
-    const content = body === "s" ? limited(request.body, limit) : memory;
+    const { signal } = attempt.controller;
     const headers = edit(new Headers(request.headers), lines, from, to);
-    if (body === "s" && (method === "GET" || method === "HEAD")) {
+    if (streams && (method === "GET" || method === "HEAD")) {
       // Only a copy of the request may carry a body here.
-      return fetch(new Request(url, request), { method, headers, signal, redirect: "manual" });
+      return fetch(new Request(url, request), { headers, signal, redirect: "manual" });
     }
-    return fetch(url, { method, headers, body: content, signal, redirect: "manual" });
+    const body = !streams ? memory : limit === "" ? request.body : limited(request.body, +limit, attempt);
+    return fetch(url, { method, headers, body, signal, redirect: "manual" });
   }
 
   abort(call) {
-    const { controller, response, timer } = this.calls[call];
-    clearTimeout(timer);
-    controller.abort();
-    response?.body?.cancel();
+    const attempt = this.calls[call];
+    attempt.giveUp(ABANDONED);
+    attempt.response?.body?.cancel();
   }
 
   reply([status, call], lines, from, to) {
@@ -142,9 +143,30 @@ class Exchange {
   }
 }
 
+// One fetch on its way.
+class Attempt {
+  controller = new AbortController();
+  response = undefined;
+  // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
+  givenUp = undefined;
+
+  constructor(timeout) {
+    this.timer = setTimeout(() => this.giveUp(TIMEOUT), timeout);
+  }
+
+  arrive(response) {
+    clearTimeout(this.timer);
+    this.response = response;
+  }
+
+  giveUp(why) {
+    clearTimeout(this.timer);
+    this.givenUp = why;
+    this.controller.abort();
+  }
+}
+
 const EDITS = ["=", "+", "-"];
-const TOO_LATE = new Error("no response in time");
-const TOO_LARGE = new Error("the request's body is over the limit");
 
 function pack(headers) {
   let text = "";
@@ -173,15 +195,16 @@ function edit(headers, lines, from, to) {
   return headers;
 }
 
-// Counts a body of unknown length as it passes.
-function limited(body, limit) {
-  if (limit === "") return body;
-  let left = +limit;
+// Counts a body of unknown length as it passes. One that is too long ends the attempt and then stands still: a stream
+// that ends in an error is sent as if it were complete.
+function limited(body, limit, attempt) {
+  let left = limit;
   const count = new TransformStream({
     transform(chunk, controller) {
       left -= chunk.byteLength;
-      if (left < 0) controller.error(TOO_LARGE);
-      else controller.enqueue(chunk);
+      if (left >= 0) return controller.enqueue(chunk);
+      attempt.giveUp(BODY_TOO_LARGE);
+      return new Promise(() => {});
     },
   });
   return body.pipeThrough(count);
@@ -190,8 +213,6 @@ function limited(body, limit) {
 // workerd says "Network connection lost." for a refused connection, one that was reset, and an answer that is not HTTP;
 // so nobody can say that nothing reached the upstream.
 function classify(error) {
-  if (error === TOO_LATE) return TIMEOUT;
-  if (error === TOO_LARGE) return BODY_TOO_LARGE;
   if (error instanceof TypeError) return FORBIDDEN;
   return RESET;
 }

@@ -115,3 +115,49 @@ const INDEX: u32 = (1 << INDEX_BITS) - 1;
 const FIRST_SWEEP: usize = 64;
 /// How late, in milliseconds, the glue may be with the news that a call's time is up.
 const GRACE: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn running(now: u64) -> Running {
+        let exchange = Rc::new(Exchange::default());
+        exchange.enter(now);
+        Running { exchange, future: Box::pin(std::future::pending()) }
+    }
+
+    fn table() -> Table {
+        Table { places: Vec::new(), free: Vec::new(), full: FIRST_SWEEP }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_old_number_finds_nobody() {
+        let mut table = table();
+        let first = table.keep(running(0));
+        assert!(table.take(first).is_some());
+        assert!(table.take(first).is_none());
+        let second = table.keep(running(0));
+        assert_ne!(first, second);
+        assert!(table.take(first).is_none());
+        assert!(table.take(second).is_some());
+        assert!(table.take(0).is_none());
+        assert_eq!(table.places.len(), 1);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn who_is_late_beyond_hope_makes_room() {
+        let mut table = table();
+        let late: Vec<u32> = (0..FIRST_SWEEP).map(|_| table.keep(running(0))).collect();
+        let there = table.keep(running(GRACE));
+        assert_eq!(table.places.len(), FIRST_SWEEP + 1, "nobody is late yet");
+        for _ in 0..FIRST_SWEEP * 100 {
+            table.keep(running(GRACE + 1));
+            if table.places.len() > FIRST_SWEEP * 2 + 1 {
+                break;
+            }
+        }
+        assert!(late.iter().all(|number| table.take(*number).is_none()));
+        assert!(table.take(there).is_some());
+    }
+}

@@ -150,3 +150,124 @@ fn write_line(out: &mut String, sign: char, name: &str, value: &[u8]) {
 fn dropped_by_runtime(name: &str) -> bool {
     matches!(name, "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "host")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    fn read(packed: &str) -> Incoming<Stream> {
+        read_request(packed.as_bytes(), false).expect("what the glue packs")
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_request_arrives_as_it_was_sent() {
+        let request = read("PURGE\nhttps://h:81/a/../b?x=%zz\n192.0.2.1:4711\nDE\nFRA\nhost\0h:81\nx-é\0\nx-a\0ä\n");
+        assert_eq!((request.method.as_str(), request.scheme), ("PURGE", Scheme::Https));
+        assert_eq!((request.authority.as_str(), request.target.as_str()), ("h:81", "/a/../b?x=%zz"));
+        let peer = Peer {
+            address: Some([192, 0, 2, 1].into()),
+            country: Some("DE".to_owned()),
+            data_centre: Some("FRA".to_owned()),
+        };
+        assert_eq!(request.peer, peer);
+        assert_eq!(request.headers.get("x-a"), Some("ä".as_bytes()));
+        assert!(matches!(request.body, Body::Empty));
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_end_of_the_host_is_not_taken_for_a_path() {
+        for (url, host, authority, target) in [
+            ("http://a/b/c", "a/b", "a/b", "/c"),
+            ("http://u:p@a/c", "u:p@a", "u:p@a", "/c"),
+            ("http://a?b/c", "a?b", "a?b", "/c"),
+            ("http://a, b/c", "a, b", "a, b", "/c"),
+            ("http://a*", "a", "a", "*"),
+            // The development server of wrangler writes the URL anew.
+            ("http://localhost:8787/c?d", "example.com", "localhost:8787", "/c?d"),
+        ] {
+            let request = read(&format!("GET\n{url}\n\n\n\nhost\0{host}\n"));
+            assert_eq!((request.authority.as_str(), request.target.as_str()), (authority, target), "{url}");
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn the_platforms_word_on_the_address_outranks_the_clients() {
+        let field = "cf-connecting-ip\x006.6.6.6\n";
+        for (told, address) in
+            [("127.0.0.1:1", Some("127.0.0.1")), ("[::1]:1", Some("::1")), ("::1", Some("::1")), ("", Some("6.6.6.6"))]
+        {
+            let request = read(&format!("GET\nhttp://h/\n{told}\n\n\n{field}"));
+            assert_eq!(request.peer.address.map(|address| address.to_string()).as_deref(), address, "{told}");
+        }
+        assert_eq!(read("GET\nhttp://h/\n\n\n\n").peer, Peer::default());
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_call_says_what_to_send_and_what_to_change() {
+        let mut headers = Headers::from_block(b"connection\0upgrade, x-a\nupgrade\0websocket\nx-a\x001\n".to_vec());
+        for name in ["connection", "upgrade", "x-a"] {
+            headers.remove(name);
+        }
+        headers.set("via", "1.1 postern");
+        headers.append("x-b", "ä");
+        let mut call = Call {
+            method: "POST".to_owned(),
+            scheme: Scheme::Http,
+            authority: "o:1".to_owned(),
+            target: "/p?q".to_owned(),
+            host: None,
+            headers,
+            body: Body::Stream(Stream::Request),
+            body_limit: Some(10),
+            timeout: Duration::from_secs(2),
+            upgrade: false,
+        };
+        let mut out = String::new();
+        write_call(&mut out, 3, &call);
+        assert_eq!(out, "F3\0POST\0http://o:1/p?q\x002000\x0010\0s\n-upgrade\n-x-a\n=via\x001.1 postern\n+x-b\0ä\n");
+
+        call.upgrade = true;
+        (call.body, call.body_limit) = (Body::Empty, None);
+        out.clear();
+        write_call(&mut out, 0, &call);
+        assert_eq!(out, "F0\0POST\0http://o:1/p?q\x002000\0\0-\n-x-a\n=via\x001.1 postern\n+x-b\0ä\n");
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn an_outcome_is_a_response_or_a_failure() {
+        let response = read_outcome(2, 204, b"x-a\x001\n").expect("a response");
+        assert_eq!((response.status, response.headers.text("x-a")), (204, Some("1")));
+        assert!(matches!(response.body, Body::Stream(Stream::Response(2))));
+        for (code, error) in [(1, FetchError::Reset), (2, FetchError::Timeout), (3, FetchError::BodyTooLarge)] {
+            let failure = read_outcome(0, code, b"why").expect_err("a failure");
+            assert_eq!(failure, Failure { error, detail: "why".to_owned() });
+        }
+        for status in [99, 100, 600, 999] {
+            assert_eq!(read_outcome(0, status, b"").expect_err("no such status").error, FetchError::Reset);
+        }
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_reply_names_the_response_that_it_edits() {
+        let mut headers = Headers::from_block(b"connection\0x-a\nx-a\x001\nset-cookie\0a\n".to_vec());
+        headers.remove("connection");
+        let mut out = String::new();
+        let reply = Response { status: 200, headers: headers.clone(), body: Body::Stream(Stream::Response(7)) };
+        write_reply(&mut out, reply);
+        assert_eq!(out, "R200\x007\n", "what the runtime leaves out by itself is no edit");
+
+        headers.append("set-cookie", "b");
+        out.clear();
+        write_reply(
+            &mut out,
+            Response { status: 200, headers: headers.clone(), body: Body::Stream(Stream::Response(7)) },
+        );
+        assert_eq!(out, "R200\x007\n+set-cookie\0b\n");
+
+        out.clear();
+        let bytes = write_reply(&mut out, Response { status: 403, headers, body: Body::Bytes("no".into()) });
+        assert_eq!((out.as_str(), &bytes[..]), ("R403\0\n+x-a\x001\n+set-cookie\0a\n+set-cookie\0b\n", &b"no"[..]));
+    }
+}

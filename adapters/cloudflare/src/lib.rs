@@ -24,6 +24,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// gets a 500, and the log says once what is missing.
 #[wasm_bindgen]
 pub fn load(artefact: Vec<u8>, env: JsValue) {
+    // The trap that follows says where, not why.
+    std::panic::set_hook(Box::new(|panic| log(&format!("postern: {panic}"))));
     let loaded = match config::load(artefact, &env) {
         Ok(gateway) => Loaded::Gateway(Box::leak(Box::new(gateway))),
         Err(problem) => {

@@ -31,3 +31,16 @@ extern "C" {
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(bytes: &mut [u8]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    // Only where there is a runtime to ask.
+    #[wasm_bindgen_test]
+    fn no_number_comes_twice() {
+        let numbers: std::collections::HashSet<u64> = (0..WORDS * 3).map(|_| next()).collect();
+        assert_eq!(numbers.len(), WORDS * 3);
+    }
+}

@@ -1,11 +1,16 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, lookup};
+use crate::{counting, lookup, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 1] = [("lookup", "route lookup beside matchit")];
+pub const PARTS: [(&str, &str); 4] = [
+    ("lookup", "route lookup beside matchit"),
+    ("bundle", "the size of the Workers bundle"),
+    ("cold", "CPU time of a cold start on Workers"),
+    ("workers", "requests on Workers beside JavaScript and hono"),
+];
 
 /// How a run is made.
 #[derive(Debug)]
@@ -32,6 +37,27 @@ impl Setup {
     pub fn sample_milliseconds(&self) -> u64 {
         if self.quick { 5 } else { 50 }
     }
+
+    /// How many rounds servers are compared in.
+    pub fn rounds(&self) -> usize {
+        if self.quick { 2 } else { 5 }
+    }
+
+    /// How long a server is loaded before and while it is measured.
+    pub fn seconds(&self) -> (u32, u32) {
+        if self.quick { (1, 1) } else { (3, 2) }
+    }
+
+    /// Whether a program is here; says what to do where it is not.
+    fn has(&self, program: &str) -> bool {
+        let places = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).chain(places).any(|folder| folder.join(program).exists());
+        if !found {
+            lacks(program, "this part is left out");
+        }
+        found
+    }
 }
 
 /// Measures the named parts, or all. With `write`, `docs/benchmarks.md` gets the results.
@@ -52,6 +78,17 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
             println!("\n== {part}: {what}");
             match part {
                 "lookup" => lookup::measure(&setup, &mut results)?,
+                "bundle" => workers::bundle(&setup, &mut results)?,
+                "cold" => {
+                    if setup.has("nginx") {
+                        workers::cold(&setup, &mut results)?
+                    }
+                }
+                "workers" => {
+                    if setup.has("nginx") && setup.has("wrk") {
+                        workers::measure(&setup, &mut results)?
+                    }
+                }
                 _ => {}
             }
             results.save(&file)?;

@@ -3,7 +3,10 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::compile::replace;
 use crate::outcome::Failure;
@@ -18,9 +21,10 @@ impl Folder {
     /// Makes one.
     pub fn create() -> Result<Self, Failure> {
         let base = std::env::temp_dir();
+        clear_leftovers(&base);
         // Somebody else's leftover has at most the same number, never the same owner: the next one is tried.
         for attempt in 0..1000 {
-            let path = base.join(format!("postern-dev-{}-{attempt}", std::process::id()));
+            let path = base.join(format!("{PREFIX}{}-{attempt}", std::process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -42,6 +46,21 @@ impl Folder {
         replace(&self.file(name), content)
     }
 }
+
+/// Removes what those of us left behind who were killed before they could: there are secrets in it.
+fn clear_leftovers(base: &Path) {
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
+        let Some(owner) = owner.and_then(Pid::from_raw) else { continue };
+        if test_kill_process(owner) == Err(Errno::SRCH) {
+            // Another user's stays, as it should.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+const PREFIX: &str = "postern-dev-";
 
 impl Drop for Folder {
     fn drop(&mut self) {

@@ -10,11 +10,12 @@ use crate::{
     answer::{Redirect, Respond},
     client::Cidr,
     config::artefact::Globals,
+    consumer::Consumer,
     forward::{Forward, ForwardedFields, PathChange},
     gateway::{Action, Plan},
     http::Scheme,
     path,
-    policy::{HeaderPolicy, Policy, headers::HeaderEdits},
+    policy::headers::HeaderEdits,
     request::Limits,
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
@@ -37,11 +38,16 @@ use super::{
     written,
 };
 
+mod consumers;
+mod policies;
+
 /// What runs, as far as it could be made.
 #[derive(Debug)]
 pub(super) struct Running {
     /// What all routes share.
     pub globals: Globals,
+    /// Who may call, in the order of the files.
+    pub consumers: Vec<Consumer>,
     /// The routes, in the order of the files.
     pub routes: Vec<RunningRoute>,
 }
@@ -93,6 +99,7 @@ impl<'a> Compile<'a> {
             self.upstreams.insert(&defined.name, (place, upstream.timeouts));
             upstreams.push(upstream);
         }
+        let consumers = self.consumers();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
@@ -122,7 +129,7 @@ impl<'a> Compile<'a> {
             references: std::mem::take(&mut self.references).into_iter().collect(),
             features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
         };
-        Running { globals, routes }
+        Running { globals, consumers, routes }
     }
 
     fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
@@ -585,28 +592,6 @@ impl RouteCompiler<'_, '_> {
         Some(Respond { status, headers, body })
     }
 
-    fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
-        let mut policies = Vec::new();
-        for (index, policy) in self.defined.written.policies.iter().flatten().enumerate() {
-            match policy {
-                written::Policy::Headers(headers) => {
-                    let steps = [Field("policies"), Item(index), Field("headers")];
-                    let Some(node) = self.defined.node.reach(steps) else { continue };
-                    let request = self.edits(headers.request.as_ref(), node.get("request"), Direction::Request, paths);
-                    let response =
-                        self.edits(headers.response.as_ref(), node.get("response"), Direction::Response, paths);
-                    let policy = HeaderPolicy { request, response };
-                    if policy == HeaderPolicy::default() && !node.damaged {
-                        let problem = Problem::error("empty-policy", node.head(), "this policy changes nothing");
-                        self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
-                    }
-                    policies.push(Policy::Headers(policy));
-                }
-            }
-        }
-        policies
-    }
-
     fn edits(
         &mut self,
         written: Option<&written::Edits>,
@@ -678,6 +663,11 @@ impl RouteCompiler<'_, '_> {
 
     /// A template for a header's value, which is one line.
     fn value(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.one_line(text, at);
+        self.text(text, at, paths)
+    }
+
+    fn one_line(&mut self, text: &str, at: Span) {
         if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
             let what = if matches!(c, '\n' | '\r') { "a line break" } else { "a control character" };
             let problem = Problem::error("bad-header-value", at, format!("{what} cannot be sent in a header"));
@@ -686,7 +676,6 @@ impl RouteCompiler<'_, '_> {
                 problem.maybe_help(block.then(|| "write `|-` or `>-`, which leave out the last line break".to_owned())),
             );
         }
-        self.text(text, at, paths)
     }
 
     /// A template, whose parameters every path of the route must have.
@@ -851,5 +840,158 @@ fn show_duration(milliseconds: u64) -> String {
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
         ms => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{load, source::Files};
+    use crate::policy::Policy;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_not_said_has_the_documented_value() {
+        let running = running("upstreams: { o: { targets: [{ url: http://a }] } }\nroutes: [{ name: a, upstream: o }]");
+        let globals = &running.globals;
+        assert_eq!(globals.limits, Limits::default());
+        assert_eq!((globals.via.as_str(), globals.misdirected), ("postern", false));
+        assert_eq!(globals.forwarded, ForwardedFields::XForwarded);
+        assert_eq!(globals.upstreams[0].timeouts, Timeouts { attempt: 30_000, total: 60_000 });
+        assert_eq!(globals.upstreams[0].host, HostHeader::Target);
+        let Ranked { priority, hosts, route } = &running.routes[0].ranked;
+        assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));
+        assert!(route.conditions.is_empty());
+        assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
+        let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
+        assert_eq!(route.then, Plan { policies: Vec::new(), body_limit: None, action: Action::Forward(forward) });
+    }
+
+    #[test]
+    fn timeouts_are_taken_value_by_value_from_route_group_upstream_and_default() {
+        let running = running(
+            "
+             upstreams: { o: { targets: [{ url: http://a }], timeouts: { total: 40s } } }
+             groups:
+               - name: g
+                 defaults: { upstream: o, timeouts: { attempt: 7s } }
+                 routes:
+                   - { name: a, path: /a }
+                   - { name: b, path: /b, timeouts: { total: 20s } }
+                   - { name: c, path: /c, timeouts: { attempt: 1s, total: 2s } }",
+        );
+        let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
+            Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        assert_eq!(timeouts(0), Some((7_000, 40_000)));
+        assert_eq!(timeouts(1), Some((7_000, 20_000)));
+        assert_eq!(timeouts(2), Some((1_000, 2_000)));
+    }
+
+    #[test]
+    fn the_defaults_of_a_group_yield_to_its_routes() {
+        let running = running(
+            "
+             upstreams: { o: { targets: [{ url: http://a }] } }
+             groups:
+               - name: g
+                 defaults:
+                   host: a.example
+                   upstream: o
+                   websocket: false
+                   priority: 3
+                   headers: { x-a: present, x-b: present }
+                   policies: [{ headers: { request: { remove: x-first } } }]
+                 routes:
+                   - name: a
+                     host: b.example
+                     headers: { X-B: absent }
+                     policies: [{ headers: { request: { remove: x-second } } }]
+                   - { name: b, respond: {} }",
+        );
+        let Ranked { priority, hosts, route } = &running.routes[0].ranked;
+        assert_eq!((*priority, hosts.as_slice()), (3, [Host::Exact("b.example".into())].as_slice()));
+        let test =
+            |name: &str| route.conditions.headers.iter().find(|named| named.name == name).map(|named| &named.test);
+        assert_eq!((test("x-a"), test("x-b")), (Some(&Test::Present), Some(&Test::Absent)));
+        let removed: Vec<_> = route
+            .then
+            .policies
+            .iter()
+            .filter_map(|policy| match policy {
+                Policy::Headers(headers) => Some(headers.request.remove.join(",")),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(removed, ["x-first", "x-second"]);
+        // An action of its own takes the place of the group's, with all that belongs to it.
+        let answer = Respond { status: 200, headers: Vec::new(), body: None };
+        assert_eq!(running.routes[1].ranked.route.then.action, Action::Respond(answer));
+    }
+
+    #[test]
+    fn header_names_are_lower_case_and_further_values_join_the_first() {
+        let running = running(
+            "routes:
+               - name: a
+                 headers: { X-A: { exact: b } }
+                 respond: { headers: { Set-Cookie: [a=1, b=2] } }
+                 policies: [{ headers: { response: { set: { Vary: [a, b] }, append: { Vary: c } } } }]",
+        );
+        let route = &running.routes[0].ranked.route;
+        assert_eq!(route.conditions.headers, [Named { name: "x-a".into(), test: Test::Any(vec!["b".into()]) }]);
+        let Action::Respond(respond) = &route.then.action else { panic!("it answers") };
+        let cookie = |value: &str| ("set-cookie".to_owned(), Template::literal(value));
+        assert_eq!(respond.headers, [cookie("a=1"), cookie("b=2")]);
+        let [Policy::Headers(policy)] = route.then.policies.as_slice() else { panic!("there is one policy") };
+        let vary = |value: &str| ("vary".to_owned(), Template::literal(value));
+        assert_eq!(policy.response.set, [vary("a")]);
+        assert_eq!(policy.response.append, [vary("b"), vary("c")]);
+    }
+
+    #[test]
+    fn references_and_features_are_listed_once() {
+        let running = running(
+            "
+             upstreams: { o: { targets: [{ url: '${env:ORIGIN}' }, { url: '${env:ORIGIN}/b' }] } }
+             routes:
+               - name: a
+                 path_regex: ^/a
+                 upstream: o
+                 policies: [{ headers: { request: { set: { authorization: 'Bearer ${secret:TOKEN}' } } } }]",
+        );
+        let references: Vec<_> = running.globals.references.iter().map(ToString::to_string).collect();
+        assert_eq!(references, ["${env:ORIGIN}", "${secret:TOKEN}"]);
+        assert_eq!(running.globals.features, ["regex"]);
+    }
+
+    #[test]
+    fn lists_mean_any_and_are_not_longer_than_needed() {
+        let running = running(
+            "routes:
+               - { name: a, host: [A.example, a.example], path: ['/{x}', '/{x}'], method: [GET, GET], respond: {},
+                   client_address: [10.1.0.0/8, 10.0.0.0/8], scheme: https, country: [DE, DE] }",
+        );
+        let Ranked { hosts, route, .. } = &running.routes[0].ranked;
+        assert_eq!((hosts.len(), route.paths.len(), route.conditions.methods.len()), (1, 1, 1));
+        assert_eq!((route.conditions.addresses.len(), route.conditions.countries.len()), (1, 1));
+        assert_eq!(route.conditions.scheme, Some(Scheme::Https));
+    }
+
+    fn running(text: &str) -> Running {
+        struct One<'a>(&'a str);
+        impl Files for One<'_> {
+            fn read(&self, _: &Path) -> Result<String, String> {
+                Ok(self.0.to_owned())
+            }
+        }
+        let mut sources = Sources::default();
+        let mut problems = Vec::new();
+        let loaded = load::load(Path::new("gateway.yaml"), &One(text), &mut sources, &mut problems);
+        let running = compile(&loaded, &sources, &mut problems);
+        problems.retain(Problem::is_error);
+        assert!(problems.is_empty(), "{problems:?}");
+        running
     }
 }

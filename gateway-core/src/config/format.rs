@@ -3,6 +3,7 @@
 use crate::{
     client::Cidr,
     path,
+    policy::authenticate::basic::PasswordHash,
     route::{Host, Pattern, Regex},
     template::Template,
 };
@@ -56,6 +57,24 @@ pub(super) const FORMATS: &[Format] = &[
         code: "bad-url",
         noun: "an address such as `http://127.0.0.1:9000`",
         check: target_url,
+    },
+    Format { name: "Origin", code: "bad-origin", noun: "an origin such as `https://app.example.com`", check: origin },
+    Format { name: "KeyHash", code: "bad-hash", noun: "a hash as `postern key new` prints it", check: key_hash },
+    Format { name: "KeyPrefix", code: "bad-prefix", noun: "the first characters of a key", check: key_prefix },
+    Format { name: "Username", code: "bad-username", noun: "a user name", check: username },
+    Format {
+        name: "PasswordHash",
+        code: "bad-hash",
+        noun: "a hash as `postern password hash` prints it",
+        check: password_hash,
+    },
+    Format { name: "Realm", code: "bad-realm", noun: "a few words", check: realm },
+    Format { name: "Scope", code: "bad-scope", noun: "a scope such as `orders:read`", check: scope },
+    Format {
+        name: "Moment",
+        code: "bad-moment",
+        noun: "a date such as `2027-01-31`",
+        check: |text| moment(text).map(drop),
     },
     Format { name: "Country", code: "bad-country", noun: "a country such as `DE`", check: country },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
@@ -347,6 +366,193 @@ fn legal_base(path: &str) -> Result<(), Wrong> {
     }
 }
 
+/// A date, or a date and a time with its offset (RFC 3339), in milliseconds since the Unix epoch.
+pub(super) fn moment(text: &str) -> Result<u64, Wrong> {
+    let help = "write `2027-01-31`, or with a time `2027-01-31T18:00:00Z`";
+    let told = || wrong(format!("`{text}` is not a date")).help(help);
+    let (date, time) = match text.split_once(['T', 't', ' ']) {
+        Some((date, time)) => (date, Some(time)),
+        None => (text, None),
+    };
+    let mut parts = date.split('-');
+    let (Some(year), Some(month), Some(day), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(told());
+    };
+    let (year, month, day) =
+        (digits(year, 4).ok_or_else(told)?, digits(month, 2).ok_or_else(told)?, digits(day, 2).ok_or_else(told)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => return Err(wrong(format!("there is no month {month}")).help(help)),
+    };
+    if !(1..=days).contains(&day) {
+        return Err(wrong(format!("the month {year}-{month:02} has {days} days")));
+    }
+    if year < 1970 {
+        return Err(wrong(format!("`{text}` is before the clock of any computer starts")));
+    }
+    let mut seconds = days_since_1970(year, month, day) * 86_400;
+    if let Some(time) = time {
+        let (clock, offset) = match time.strip_suffix(['Z', 'z']) {
+            Some(clock) => (clock, 0),
+            None => {
+                let at = time.rfind(['+', '-']).ok_or_else(|| {
+                    wrong(format!("the time `{time}` does not say where it is"))
+                        .help(format!("write `{text}Z` for UTC"))
+                })?;
+                let (clock, offset) = time.split_at(at);
+                let (hours, minutes) = offset[1..].split_once(':').ok_or_else(told)?;
+                let (hours, minutes) = (digits(hours, 2).ok_or_else(told)?, digits(minutes, 2).ok_or_else(told)?);
+                if hours > 23 || minutes > 59 {
+                    return Err(told());
+                }
+                let offset = hours * 3600 + minutes * 60;
+                (clock, if time[at..].starts_with('-') { -offset } else { offset })
+            }
+        };
+        // Fractions of a second make no difference to a deadline.
+        let clock = clock.split_once('.').map_or(clock, |(whole, _)| whole);
+        let mut parts = clock.split(':');
+        let (Some(hour), Some(minute), Some(second), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(told());
+        };
+        let (hour, minute, second) = (
+            digits(hour, 2).ok_or_else(told)?,
+            digits(minute, 2).ok_or_else(told)?,
+            digits(second, 2).ok_or_else(told)?,
+        );
+        if hour > 23 || minute > 59 || second > 60 {
+            return Err(told());
+        }
+        seconds += hour * 3600 + minute * 60 + second - offset;
+    }
+    u64::try_from(seconds).map(|seconds| seconds * 1000).map_err(|_| told())
+}
+
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let all = text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    if all { text.parse().ok() } else { None }
+}
+
+/// The proleptic Gregorian calendar; years are counted from March, so that the leap day is the last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468
+}
+
+fn origin(text: &str) -> Result<(), Wrong> {
+    if matches!(text, "*" | "null") {
+        return Ok(());
+    }
+    let Some((scheme, authority)) = text.split_once("://") else {
+        let local = text.starts_with("localhost") || text.starts_with("127.");
+        let help = format!("write `{}://{text}`", if local { "http" } else { "https" });
+        return Err(wrong(format!("the origin `{text}` has no scheme")).help(help));
+    };
+    if let Some(at) = authority.find(['/', '?', '#']) {
+        let help = format!("write `{scheme}://{}`", &authority[..at]);
+        let part = scheme.len() + 3 + at;
+        return Err(wrong("an origin has no path: browsers send none").help(help).part(part, text.len()));
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower != text {
+        return Err(wrong("browsers send origins in lower case").help(format!("write `{lower}`")));
+    }
+    if authority.contains('@') {
+        return Err(wrong("an origin has no user name"));
+    }
+    if authority == "*" {
+        return Err(wrong(format!("`{text}` is every origin with this scheme"))
+            .help("write `*` for every origin, or the hosts that are meant"));
+    }
+    let (bare, usual) = match scheme {
+        "https" => (authority.strip_suffix(":443"), "443"),
+        "http" => (authority.strip_suffix(":80"), "80"),
+        _ => (None, ""),
+    };
+    if let Some(bare) = bare {
+        let help = format!("write `{scheme}://{bare}`");
+        return Err(wrong(format!("browsers leave out the port {usual}, which is the usual one")).help(help));
+    }
+    let stars = authority.matches('*').count();
+    let plain = match (authority.strip_prefix("*."), authority.strip_suffix(":*")) {
+        (Some(rest), None) => rest.to_owned(),
+        (None, Some(host)) => format!("{host}:1"),
+        (None, None) | (Some(_), Some(_)) => authority.to_owned(),
+    };
+    if stars > 1 || plain.contains('*') {
+        return Err(wrong(format!("the `*` in `{text}` does not stand for whole labels"))
+            .help("write `https://*.example.com`, `http://localhost:*`, or `{ regex: … }` for anything else"));
+    }
+    let known = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    if !known || crate::route::pattern::authority(&plain).is_none() {
+        return Err(
+            wrong(format!("`{text}` is not an origin")).help("write it as browsers do: `https://app.example.com`")
+        );
+    }
+    Ok(())
+}
+
+fn key_hash(text: &str) -> Result<(), Wrong> {
+    let lower = text.to_ascii_lowercase();
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        // It may well be the key itself, which must not be shown again.
+        return Err(
+            wrong("this is not the SHA-256 of a key").help("`postern key hash` computes it: 64 hexadecimal digits")
+        );
+    }
+    if lower != text {
+        return Err(wrong("the hash of a key is written in lower case").help(format!("write `{lower}`")));
+    }
+    Ok(())
+}
+
+fn key_prefix(text: &str) -> Result<(), Wrong> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    if (1..=16).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(wrong("this is not the prefix of a key")
+        .help("write its first characters: letters, digits, `-` and `_`, at most 16"))
+}
+
+fn username(text: &str) -> Result<(), Wrong> {
+    if text.contains(':') {
+        return Err(wrong("a user name has no colon: what follows it would be the password"));
+    }
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(wrong("a user name has one character at least, and no control characters"));
+    }
+    Ok(())
+}
+
+fn password_hash(text: &str) -> Result<(), Wrong> {
+    // What is not a hash may be the password itself, so it is not repeated.
+    text.parse::<PasswordHash>().map(drop).map_err(|why| {
+        wrong(format!("this is not the hash of a password: {why}")).help("`postern password hash` prints one")
+    })
+}
+
+fn realm(text: &str) -> Result<(), Wrong> {
+    if !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\\')) {
+        return Ok(());
+    }
+    Err(wrong(format!("`{text}` is not a realm")).help("write a few words in ASCII, without quotes"))
+}
+
+fn scope(text: &str) -> Result<(), Wrong> {
+    if !text.is_empty() && text.bytes().all(|b| (b'!'..=b'~').contains(&b) && !matches!(b, b'"' | b'\\')) {
+        return Ok(());
+    }
+    let help = if text.contains(' ') { "write several as a list" } else { "write printable ASCII, without quotes" };
+    Err(wrong(format!("`{text}` is not a scope")).help(help))
+}
+
 fn country(text: &str) -> Result<(), Wrong> {
     if text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase()) {
         return Ok(());
@@ -439,6 +645,86 @@ mod tests {
         assert_eq!(size("8kb").map_err(|wrong| wrong.help), Err(Some("write `8KB`".to_owned())));
         assert_eq!(size("8M").map_err(|wrong| wrong.help), Err(Some("write `8MB`".to_owned())));
         assert!(size("99999999999GiB").is_err());
+    }
+
+    #[test]
+    fn dates_and_times() {
+        for (text, seconds) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 951_782_400),
+            ("2027-01-31", 1_801_353_600),
+            ("2027-01-31T00:00:00Z", 1_801_353_600),
+            ("2027-01-31T01:30:00+01:30", 1_801_353_600),
+            ("2027-01-30T19:00:00.5-05:00", 1_801_353_600),
+            ("2027-01-31 00:00:01z", 1_801_353_601),
+        ] {
+            assert_eq!(moment(text), Ok(seconds * 1000), "{text}");
+        }
+        for text in [
+            "",
+            "tomorrow",
+            "2027",
+            "2027-1-31",
+            "2027-13-01",
+            "2027-02-29",
+            "2027-01-00",
+            "1969-12-31",
+            "31.01.2027",
+            "2027-01-31T",
+            "2027-01-31T10:00:00",
+            "2027-01-31T24:00:00Z",
+            "2027-01-31T10:00Z",
+            "2027-01-31T10:00:00+1:00",
+            "2027-01-31T10:00:00+24:00",
+            "1970-01-01T00:00:00+01:00",
+            "2027-01-31-01",
+            "2027-01-31T10:00:00é",
+        ] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_what_browsers_send() {
+        for text in [
+            "*",
+            "null",
+            "https://app.example.com",
+            "http://localhost:3000",
+            "http://localhost:*",
+            "https://*.example.com",
+            "https://*.example.com:8443",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "capacitor://localhost",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        ] {
+            assert_eq!(origin(text), Ok(()), "{text}");
+        }
+        for (text, help) in [
+            ("app.example.com", "write `https://app.example.com`"),
+            ("localhost:3000", "write `http://localhost:3000`"),
+            ("https://app.example.com/", "write `https://app.example.com`"),
+            ("https://app.example.com/login?x", "write `https://app.example.com`"),
+            ("https://App.example.com", "write `https://app.example.com`"),
+            ("https://app.example.com:443", "write `https://app.example.com`"),
+            ("http://a:80", "write `http://a`"),
+            ("https://*", "write `*` for every origin, or the hosts that are meant"),
+        ] {
+            assert_eq!(origin(text).map_err(|wrong| wrong.help), Err(Some(help.to_owned())), "{text}");
+        }
+        for text in [
+            "",
+            "https://",
+            "https://a*.example.com",
+            "https://*.*.example.com",
+            "https://*.a:*",
+            "https://u@a",
+            "://a",
+            "https://a b",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is allowed but is hardly what was meant: routes that nothing reaches, ties, things that a platform cannot do.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     client::Cidr,
@@ -18,7 +18,10 @@ use super::{
     compile::{Running, RunningRoute},
     format,
     load::{Defined, Loaded},
-    node::Node,
+    node::{
+        Node,
+        Step::{Field, Item},
+    },
     pass::{Options, Runtime},
     problem::Problem,
     written,
@@ -37,6 +40,7 @@ pub(super) fn lint(
     for route in &loaded.routes {
         lint.spelling(route);
         lint.platforms(route);
+        lint.authorisation(route);
     }
     if let Some(frozen) = frozen {
         lint.order(&frozen.index);
@@ -113,6 +117,16 @@ impl Lint<'_> {
                 }
             }
         }
+        let policies = route.node.get("policies").map(Node::items).unwrap_or_default();
+        for countries in policies.iter().filter_map(|policy| policy.get("authorize")?.entry("countries")) {
+            let message = if countries.value.get("allow").is_some() {
+                "Spin does not tell the country, so there this refuses everybody"
+            } else {
+                "Spin does not tell the country, so there this refuses nobody"
+            };
+            let problem = Problem::warning("location-unavailable", countries.name_at, message);
+            self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+        }
         for text in texts(&route.node) {
             let uses_country = text.text().and_then(|text| Template::parse(text).ok()).is_some_and(|template| {
                 template.pieces().iter().any(|piece| *piece == Piece::Variable(Variable::Country))
@@ -125,6 +139,34 @@ impl Lint<'_> {
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+        }
+    }
+
+    /// Rules on who calls, where nothing says who that is.
+    fn authorisation(&mut self, route: &Defined<written::Route>) {
+        let policies = route.written.policies.iter().flatten();
+        for (index, policy) in policies.enumerate() {
+            match policy {
+                written::Policy::Authenticate(_) => return,
+                written::Policy::Authorize(rules) => {
+                    let named = [
+                        ("consumers", rules.consumers.is_some()),
+                        ("groups", rules.groups.is_some()),
+                        ("scopes", rules.scopes.is_some()),
+                        ("claims", rules.claims.is_some()),
+                    ];
+                    let Some((field, _)) = named.into_iter().find(|(_, given)| *given) else { continue };
+                    let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field(field)]);
+                    let message = format!("nobody is known to be calling yet, so rules on `{field}` refuse everybody");
+                    let problem = Problem::warning("authorize-without-authenticate", at, message);
+                    self.warn(route, problem.help("put an `authenticate` before it"));
+                    return;
+                }
+                written::Policy::Cors(_)
+                | written::Policy::Csrf(_)
+                | written::Policy::Headers(_)
+                | written::Policy::SecurityHeaders(_) => {}
+            }
         }
     }
 
@@ -157,19 +199,22 @@ impl Lint<'_> {
     /// Routes that better-ranked ones hide, and routes that only their place in the file tells apart.
     fn order(&mut self, index: &[u8]) {
         let index = Index(index);
-        let mut reported: HashSet<(usize, usize)> = HashSet::new();
+        let mut known: HashMap<(String, String), Vec<u32>> = HashMap::new();
         for (place, route) in self.running.routes.iter().enumerate() {
             let mut hidden_by: Vec<usize> = Vec::new();
             let mut hidden = true;
             let mut tied: Option<usize> = None;
             for (host, path) in candidates(route) {
                 let Some(rank) = Rank::of(&route.ranked, place, host, path) else { continue };
-                let mut near = Vec::new();
-                let (sample_host, sample_path) = sample(route, host, path);
-                index.find(&sample_host, &sample_path, &mut near);
+                let near = known.entry(sample(route, host, path)).or_insert_with_key(|(host, path)| {
+                    let mut near = Vec::new();
+                    index.find(host, path, &mut near);
+                    near.truncate(MOST_NEIGHBOURS);
+                    near
+                });
                 let mut by = None;
-                for other in near.into_iter().take(MOST_NEIGHBOURS) {
-                    let Some((other_place, other_path)) = index.candidate(other) else { continue };
+                for other in near {
+                    let Some((other_place, other_path)) = index.candidate(*other) else { continue };
                     let (other_place, other_path) = (other_place as usize, other_path as usize);
                     let Some(other) = self.running.routes.get(other_place).filter(|_| other_place != place) else {
                         continue;
@@ -202,9 +247,7 @@ impl Lint<'_> {
             let defined = &self.loaded.routes[route.from];
             if hidden && let Some(&by) = hidden_by.first() {
                 self.unreachable(defined, by);
-            } else if let Some(tied) = tied
-                && reported.insert((tied, place))
-            {
+            } else if let Some(tied) = tied {
                 self.tied(defined, tied);
             }
         }

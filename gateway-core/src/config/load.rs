@@ -22,6 +22,8 @@ pub(super) struct Loaded {
     pub settings: Defined<written::File>,
     /// In the order of the files.
     pub upstreams: Vec<Defined<written::Upstream>>,
+    /// In the order of the files.
+    pub consumers: Vec<Defined<written::Consumer>>,
     /// In the order of the files, with the defaults of their groups.
     pub routes: Vec<Defined<written::Route>>,
     /// The tree of each file as it was written.
@@ -37,6 +39,24 @@ impl Loaded {
     pub fn declared_upstreams(&self) -> Vec<&str> {
         let maps = self.roots.iter().flatten().filter_map(|root| root.get("upstreams"));
         maps.flat_map(|upstreams| upstreams.entries()).map(|upstream| upstream.name.as_str()).collect()
+    }
+
+    /// The names of all consumers, those with problems included.
+    pub fn declared_consumers(&self) -> Vec<&str> {
+        self.written_consumers().filter_map(|consumer| consumer.get("name")?.text()).collect()
+    }
+
+    /// The groups that consumers belong to, those of consumers with problems included; each once.
+    pub fn declared_groups(&self) -> Vec<&str> {
+        let groups = self.written_consumers().filter_map(|consumer| consumer.get("groups")).flat_map(Node::items);
+        let mut known: Vec<&str> = groups.filter_map(Node::text).collect();
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
+
+    fn written_consumers(&self) -> impl Iterator<Item = &Node> {
+        self.roots.iter().flatten().filter_map(|root| root.get("consumers")).flat_map(Node::items)
     }
 }
 
@@ -66,6 +86,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
                 written: written::File::default(),
             },
             upstreams: Vec::new(),
+            consumers: Vec::new(),
             routes: Vec::new(),
             roots: Vec::new(),
             allowed: Vec::new(),
@@ -149,6 +170,15 @@ impl<F: Files> Load<'_, F> {
                         }
                     }
                 }
+                "consumers" => {
+                    for node in entry.value.items() {
+                        if let Some(written) = self.decode::<written::Consumer>(node) {
+                            let name_at = node.get("name").map_or(node.at, |name| name.at);
+                            let (name, node) = (written.name.0.clone(), node.clone());
+                            self.loaded.consumers.push(Defined { name, name_at, node, written });
+                        }
+                    }
+                }
                 "routes" => self.routes(&entry.value, None),
                 "groups" => {
                     for group in entry.value.items() {
@@ -207,13 +237,15 @@ impl<F: Files> Load<'_, F> {
         let routes = self.loaded.routes.iter().map(|route| ("route", route.name.as_str(), route.name_at));
         let upstreams =
             self.loaded.upstreams.iter().map(|upstream| ("upstream", upstream.name.as_str(), upstream.name_at));
+        let consumers =
+            self.loaded.consumers.iter().map(|consumer| ("consumer", consumer.name.as_str(), consumer.name_at));
         let mut first = HashMap::new();
-        for (kind, name, at) in upstreams.chain(routes) {
+        for (kind, name, at) in upstreams.chain(consumers).chain(routes) {
             if let Some(before) = first.insert((kind, name), at) {
                 // The first stays the first, also for a third.
                 first.insert((kind, name), before);
                 let message =
-                    format!("there is already {} {kind} called `{name}`", if kind == "route" { "a" } else { "an" });
+                    format!("there is already {} {kind} called `{name}`", if kind == "upstream" { "an" } else { "a" });
                 let problem = Problem::error("same-name", at, message).related(before, "the first is here");
                 self.problems.push(problem.help("give each its own name"));
             }
@@ -244,7 +276,13 @@ fn with_defaults(route: &Node, defaults: &Node) -> Node {
                 }
             }
             ("policies" | "allow", Some(own)) => {
-                let all: Vec<Node> = default.value.items().iter().chain(own.value.items()).cloned().collect();
+                // Of what a route has only one, its own replaces the group's.
+                let replaced = |node: &Node| {
+                    let single = ["cors", "csrf", "security_headers"].iter().find(|name| node.get(name).is_some());
+                    single.is_some_and(|name| own.value.items().iter().any(|own| own.get(name).is_some()))
+                };
+                let shared = default.value.items().iter().filter(|node| !replaced(node));
+                let all: Vec<Node> = shared.chain(own.value.items()).cloned().collect();
                 own.value.value = Value::List(all);
             }
             (_, Some(_)) => {}

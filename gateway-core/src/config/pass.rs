@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, path::Path};
 
-use crate::route::rank::{self, Frozen};
+use crate::{
+    consumer,
+    route::rank::{self, Frozen},
+};
 
 use super::{
     artefact::Artefact,
@@ -40,23 +43,29 @@ fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
     let routes: Vec<_> = running.routes.iter().map(|route| route.ranked.clone()).collect();
     let frozen = rank::freeze(&routes).ok();
     if frozen.is_none() {
-        problems.push(Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled"));
+        problems.push(Problem::error("too-large", START, TOO_LARGE));
     }
     frozen
 }
 
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    match serde_json::to_vec(&running.globals) {
-        Ok(globals) => {
-            let (index, records) = (frozen.index.into(), frozen.records.into());
-            Some(Artefact { globals: globals.into(), index, records }.write())
-        }
+    let globals = match serde_json::to_vec(&running.globals) {
+        Ok(globals) => globals.into(),
         Err(error) => {
             problems.push(Problem::error("invalid", START, error.to_string()));
-            None
+            return None;
         }
-    }
+    };
+    let Ok((credentials, consumers)) = consumer::freeze(&running.consumers) else {
+        problems.push(Problem::error("too-large", START, TOO_LARGE));
+        return None;
+    };
+    let (index, records) = (frozen.index.into(), frozen.records.into());
+    let (credentials, consumers) = (credentials.into(), consumers.into());
+    Some(Artefact { globals, index, records, credentials, consumers }.write())
 }
+
+const TOO_LARGE: &str = "the configuration is larger than 4 GiB when compiled";
 
 const START: Span = Span { file: 0, start: 0, end: 0 };
 

@@ -124,5 +124,9 @@ pub const WARNINGS: &[Warning] = &[
         code: "location-unavailable",
         about: "a condition on the client's location where the platform does not know it",
     },
+    Warning {
+        code: "authorize-without-authenticate",
+        about: "rules on who calls, without anything before them that says who that is",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

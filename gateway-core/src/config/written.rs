@@ -9,6 +9,12 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod consumer;
+mod policy;
+
+pub use self::consumer::{ApiKey, Consumer, Password, Signer, Subject};
+pub use self::policy::*;
+
 /// A Postern configuration, or a part of one that another file includes.
 ///
 /// YAML, TOML and JSON have the same shape. The smallest one that does something:
@@ -53,6 +59,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
+    /// Who may call, and by which credentials they are known.
+    pub consumers: Option<Vec<Consumer>>,
     /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
     /// path, method, the number of conditions, and only then the position in the file.
     pub routes: Option<Vec<Route>>,
@@ -368,37 +376,6 @@ pub struct Respond {
     pub body: Option<Template>,
 }
 
-/// Something that is done to requests and responses on their way. Each entry is one policy.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Policy {
-    /// Changes header fields.
-    Headers(HeadersPolicy),
-}
-
-/// Changes header fields.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HeadersPolicy {
-    /// Of the request, before it is sent to the upstream.
-    pub request: Option<Edits>,
-    /// Of the response, before it is sent to the client.
-    pub response: Option<Edits>,
-}
-
-/// Changes to header fields: first `remove`, then `set`, then `append`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Edits {
-    /// Replaces all lines of this name by these.
-    #[schemars(extend("examples" = [{"x-client": "{client.address}"}]))]
-    pub set: Option<Named<HeaderName, OneOrMany<Template>>>,
-    /// Adds lines.
-    pub append: Option<Named<HeaderName, OneOrMany<Template>>>,
-    /// Takes all lines of these names away.
-    pub remove: Option<OneOrMany<HeaderName>>,
-}
-
 /// A value, or a list of them.
 #[derive(Debug, Clone)]
 pub struct OneOrMany<T>(pub Vec<T>);
@@ -521,7 +498,7 @@ texts! {
     Regex;
     /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
     /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{route.name}`,
-    /// `${env:NAME}` and `${secret:NAME}` for what the platform holds; `{{` and `}}` for the braces themselves.
+    /// `{consumer.name}`, `{consumer.groups}`, `{token.subject}`, `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and `${secret:NAME}` for what the platform holds; `{{` and `}}` for the braces themselves.
     #[schemars(extend("examples" = ["{client.address}"]))]
     Template;
     /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name
@@ -532,6 +509,29 @@ texts! {
     /// fixed name.
     #[schemars(extend("examples" = ["target", "keep", "internal.example.com"]))]
     HostHeader;
+    /// An origin as browsers write it: `https://app.example.com`, with the port where it is not the usual one. `*` in front
+    /// of a host stands for one or more labels, as a port for any port, and alone for every origin; `null` is what pages
+    /// without an origin send.
+    #[schemars(extend("examples" = ["https://app.example.com", "https://*.example.com", "http://localhost:*", "*"]))]
+    Origin;
+    /// The SHA-256 of a key: 64 hexadecimal digits in lower case.
+    #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
+    KeyHash;
+    /// The first characters of a key: letters, digits, `-` and `_`, at most 16.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9_-]{1,16}$", "examples" = ["pk_7fQ2"]))]
+    KeyPrefix;
+    /// A user name, without colons.
+    #[schemars(extend("pattern" = "^[^:]+$"))]
+    Username;
+    /// What a password is checked against, as `postern password hash` prints it: `pbkdf2-sha256$iterations$salt$hash`.
+    #[schemars(extend("pattern" = "^pbkdf2-sha256\\$[0-9]+\\$[A-Za-z0-9+/=]+\\$[A-Za-z0-9+/=]+$"))]
+    PasswordHash;
+    /// A few words, without quotes.
+    #[schemars(extend("pattern" = "^[ !#-\\[\\]-~]+$"))]
+    Realm;
+    /// What a token is good for (RFC 6749 §3.3).
+    #[schemars(extend("pattern" = "^[!#-\\[\\]-~]+$", "examples" = ["orders:read"]))]
+    Scope;
     /// A country's two letters (ISO 3166-1): `DE`.
     #[schemars(extend("pattern" = "^[A-Z]{2}$", "examples" = ["DE", "FR"]))]
     Country;
@@ -552,6 +552,22 @@ impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let milliseconds = format::duration(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
+        Ok(Self { milliseconds })
+    }
+}
+
+/// A moment: a date (`2027-01-31`, which is its first moment in UTC), or a date and a time (RFC 3339).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]{4}-[0-9]{2}-[0-9]{2}", "examples" = ["2027-01-31", "2027-01-31T18:00:00+01:00"]))]
+pub struct Moment {
+    /// Since the Unix epoch.
+    pub milliseconds: u64,
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let milliseconds = format::moment(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
         Ok(Self { milliseconds })
     }
 }

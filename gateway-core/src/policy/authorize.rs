@@ -1,5 +1,6 @@
 //! Decides what a caller may do.
 
+use super::Memo;
 use crate::caller::Caller;
 use crate::client::{Cidr, Client};
 use crate::error::Error;
@@ -10,6 +11,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Authorize {
+    /// Methods that these rules are for; empty: all. `GET` takes `HEAD` too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
     /// Consumers and groups.
     #[serde(skip_serializing_if = "Names::is_empty")]
     pub consumers: Names,
@@ -50,16 +54,29 @@ pub struct Names {
 pub struct ClaimRule {
     /// The claim's name; members of objects with dots between.
     pub name: String,
-    /// Values of which one is needed; empty: any. An array has what it holds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub any: Vec<Value>,
+    /// What is asked.
+    pub test: ClaimTest,
+}
+
+/// What is asked of the value of a claim. `null` is no value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimTest {
+    /// It is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It is one of these; a list must hold one of them.
+    Any(Vec<Value>),
 }
 
 impl Names {
-    fn is_empty(&self) -> bool {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
         self.allow.is_empty() && self.deny.is_empty()
     }
 
+    /// Denied names come first; where no name is, only an open list admits.
     fn admits<'a>(&self, names: impl IntoIterator<Item = &'a str> + Clone) -> bool {
         let among = |list: &[String]| names.clone().into_iter().any(|name| list.iter().any(|listed| listed == name));
         !among(&self.deny) && (self.allow.is_empty() || among(&self.allow))
@@ -78,39 +95,50 @@ impl ClaimRule {
         for member in rest.into_iter().flat_map(|rest| rest.split('.')) {
             value = value.and_then(|value| value.get(member));
         }
-        match value {
-            None | Some(Value::Null) => false,
-            Some(_) if self.any.is_empty() => true,
-            Some(Value::Array(items)) => items.iter().any(|item| self.any.contains(item)),
-            Some(value) => self.any.contains(value),
+        let value = value.filter(|value| !value.is_null());
+        match (&self.test, value) {
+            (ClaimTest::Present, value) => value.is_some(),
+            (ClaimTest::Absent, value) => value.is_none(),
+            (ClaimTest::Any(wanted), Some(Value::Array(items))) => items.iter().any(|item| wanted.contains(item)),
+            (ClaimTest::Any(wanted), Some(value)) => wanted.contains(value),
+            (ClaimTest::Any(_), None) => false,
         }
     }
 }
 
 impl Authorize {
     /// Whether this caller, from there, may go on. Rules on where come first: they need nobody to be known.
-    pub fn check(&self, caller: &Caller, client: &Client) -> Result<(), Error> {
+    pub fn check(&self, method: &str, caller: &Caller, client: &Client, memo: &Memo) -> Result<(), Error> {
+        if !self.is_for(method) {
+            return Ok(());
+        }
         let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned(), challenge: None });
         let within = |ranges: &[Cidr]| client.address.is_some_and(|ip| ranges.iter().any(|range| range.contains(ip)));
         // Who hides the address is not let through a list of denied ones.
         let hidden = client.address.is_none() && !self.deny_addresses.is_empty();
-        if hidden || within(&self.deny_addresses) || !(self.allow_addresses.is_empty() || within(&self.allow_addresses)) {
+        if hidden || within(&self.deny_addresses) || !(self.allow_addresses.is_empty() || within(&self.allow_addresses))
+        {
             return refuse("Calls from this address are not taken.");
         }
-        if !self.countries.is_empty() && !self.countries.admits(client.country.as_deref().or(Some("")).into_iter().collect::<Vec<_>>()) {
+        if !self.countries.admits(client.country.as_deref()) {
             return refuse("Calls from this country are not taken.");
         }
         if !caller.is_known() && self.asks_who() {
-            let challenges = vec!["Bearer".to_owned()];
-            return Err(Error::Unauthenticated { challenges, reason: "This needs a caller who is known." });
+            return match memo.challenges.as_slice() {
+                // RFC 9110 §15.5.2: a 401 says what would help. Where no way in is offered, nothing would.
+                [] => refuse("This needs a caller who is known, and this route knows nobody."),
+                challenges => Err(Error::Unauthenticated {
+                    challenges: challenges.to_vec(),
+                    reason: "This needs a caller who is known.",
+                }),
+            };
         }
-        let name: Vec<&str> = caller.name().into_iter().collect();
-        let groups: Vec<&str> = caller.groups().iter().map(String::as_str).collect();
-        if !self.consumers.admits(name) || !self.groups.admits(groups) {
+        if !self.consumers.admits(caller.name()) || !self.groups.admits(caller.groups().iter().map(String::as_str)) {
             return refuse("This caller may not do this.");
         }
         if self.scopes.iter().any(|scope| !caller.scopes.contains(scope)) {
             let scope = self.scopes.join(" ");
+            // RFC 6750 §3.1. Scopes come with tokens only, so a token is what would help.
             let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
             let reason = format!("This needs the scope {scope}.");
             return Err(Error::Forbidden { reason, challenge: Some(challenge) });
@@ -121,7 +149,159 @@ impl Authorize {
         }
     }
 
+    fn is_for(&self, method: &str) -> bool {
+        self.methods.is_empty()
+            || self.methods.iter().any(|known| known == method || (known == "GET" && method == "HEAD"))
+    }
+
     fn asks_who(&self) -> bool {
         !(self.consumers.is_empty() && self.groups.is_empty() && self.scopes.is_empty() && self.claims.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::Consumer;
+    use crate::http::{Headers, Peer, Scheme};
+    use serde_json::json;
+    use std::rc::Rc;
+
+    fn names(allow: &[&str], deny: &[&str]) -> Names {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Names { allow: owned(allow), deny: owned(deny) }
+    }
+
+    fn alice() -> Caller {
+        let consumer =
+            Consumer { name: "alice".into(), groups: vec!["partners".into(), "beta".into()], ..Consumer::default() };
+        let claims = json!({
+            "tenant": "acme", "roles": ["admin", "dev"], "level": 3, "email_verified": true, "nothing": null,
+            "realm": { "roles": ["owner"] }, "https://example.com/plan": "gold",
+        });
+        Caller {
+            consumer: Some(Rc::new(consumer)),
+            claims: Rc::new(claims.as_object().expect("an object").clone()),
+            scopes: vec!["read".into(), "write".into()],
+            proofs: vec!["jwt"],
+            ..Caller::default()
+        }
+    }
+
+    fn client(address: Option<&str>, country: Option<&str>) -> Client {
+        let address = address.map(|address| address.parse().expect("an address"));
+        let peer = Peer { address, country: country.map(str::to_owned), ..Peer::default() };
+        Client::resolve(peer, Scheme::Https, &Headers::new(), &[])
+    }
+
+    fn status(rules: &Authorize, caller: &Caller, client: &Client, memo: &Memo) -> u16 {
+        rules.check("GET", caller, client, memo).map_or_else(|error| error.kind().0, |()| 200)
+    }
+
+    #[test]
+    fn callers_are_let_in_by_name_group_and_scope() {
+        let known = Memo::default();
+        let somewhere = client(Some("192.0.2.1"), None);
+        for (rules, expected) in [
+            (Authorize::default(), 200),
+            (Authorize { consumers: names(&["alice"], &[]), ..Authorize::default() }, 200),
+            (Authorize { consumers: names(&["bob"], &[]), ..Authorize::default() }, 403),
+            (Authorize { consumers: names(&[], &["alice"]), ..Authorize::default() }, 403),
+            (Authorize { groups: names(&["partners"], &[]), ..Authorize::default() }, 200),
+            (Authorize { groups: names(&["staff"], &[]), ..Authorize::default() }, 403),
+            (Authorize { groups: names(&["partners"], &["beta"]), ..Authorize::default() }, 403),
+            (
+                Authorize { consumers: names(&["alice"], &[]), groups: names(&["staff"], &[]), ..Authorize::default() },
+                403,
+            ),
+            (Authorize { scopes: vec!["read".into(), "write".into()], ..Authorize::default() }, 200),
+            (Authorize { scopes: vec!["read".into(), "admin".into()], ..Authorize::default() }, 403),
+            (Authorize { methods: vec!["POST".into()], consumers: names(&["bob"], &[]), ..Authorize::default() }, 200),
+            (Authorize { methods: vec!["GET".into()], consumers: names(&["bob"], &[]), ..Authorize::default() }, 403),
+        ] {
+            assert_eq!(status(&rules, &alice(), &somewhere, &known), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn claims_are_found_by_name_and_in_objects_and_lists() {
+        let any = |values: Value| ClaimTest::Any(values.as_array().cloned().unwrap_or_default());
+        for (name, test, met) in [
+            ("tenant", any(json!(["acme"])), true),
+            ("tenant", any(json!(["other", "acme"])), true),
+            ("tenant", any(json!(["other"])), false),
+            ("roles", any(json!(["admin"])), true),
+            ("roles", any(json!(["owner"])), false),
+            ("realm.roles", any(json!(["owner"])), true),
+            ("realm.none", ClaimTest::Present, false),
+            ("https://example.com/plan", any(json!(["gold"])), true),
+            ("level", any(json!([3])), true),
+            ("level", any(json!(["3"])), false),
+            ("email_verified", any(json!([true])), true),
+            ("nothing", ClaimTest::Present, false),
+            ("nothing", ClaimTest::Absent, true),
+            ("tenant", ClaimTest::Present, true),
+            ("tenant", ClaimTest::Absent, false),
+        ] {
+            let rule = ClaimRule { name: name.into(), test };
+            assert_eq!(rule.is_met(&alice()), met, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn places_are_denied_before_they_are_allowed_and_hidden_ones_are_not_trusted() {
+        let range = |text: &str| vec![text.parse::<Cidr>().expect("a range")];
+        let inside = Authorize {
+            allow_addresses: range("10.0.0.0/8"),
+            deny_addresses: range("10.6.0.0/16"),
+            ..Authorize::default()
+        };
+        let outside = Authorize { deny_addresses: range("2001:db8::/32"), ..Authorize::default() };
+        let here = Authorize { countries: names(&["DE", "FR"], &[]), ..Authorize::default() };
+        let elsewhere = Authorize { countries: names(&[], &["DE"]), ..Authorize::default() };
+        for (rules, address, country, expected) in [
+            (&inside, Some("10.1.2.3"), None, 200),
+            (&inside, Some("::ffff:10.1.2.3"), None, 200),
+            (&inside, Some("10.6.2.3"), None, 403),
+            (&inside, Some("192.0.2.1"), None, 403),
+            (&inside, None, None, 403),
+            (&outside, Some("2001:db8::1"), None, 403),
+            (&outside, Some("192.0.2.1"), None, 200),
+            (&outside, None, None, 403),
+            (&here, None, Some("DE"), 200),
+            (&here, None, Some("US"), 403),
+            (&here, None, None, 403),
+            (&elsewhere, None, Some("DE"), 403),
+            (&elsewhere, None, Some("US"), 200),
+            (&elsewhere, None, None, 200),
+        ] {
+            let found = status(rules, &Caller::default(), &client(address, country), &Memo::default());
+            assert_eq!(found, expected, "{rules:?} {address:?} {country:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_what_the_route_offers() {
+        let rules = Authorize { groups: names(&["partners"], &[]), ..Authorize::default() };
+        let memo = Memo { challenges: vec!["ApiKey header=\"x-api-key\"".into()], ..Memo::default() };
+        let anywhere = client(None, None);
+        let refused = rules.check("GET", &Caller::default(), &anywhere, &memo);
+        let Err(Error::Unauthenticated { challenges, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(challenges, memo.challenges);
+        assert_eq!(status(&rules, &Caller::default(), &anywhere, &Memo::default()), 403);
+        let denied = Authorize { groups: names(&[], &["suspended"]), ..Authorize::default() };
+        assert_eq!(
+            status(&denied, &Caller::default(), &anywhere, &memo),
+            401,
+            "nobody is not let through a list of denied ones"
+        );
+    }
+
+    #[test]
+    fn missing_scope_is_named_in_the_challenge() {
+        let rules = Authorize { scopes: vec!["read".into(), "admin".into()], ..Authorize::default() };
+        let refused = rules.check("GET", &alice(), &client(None, None), &Memo::default());
+        let Err(Error::Forbidden { challenge: Some(challenge), .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(challenge, "Bearer error=\"insufficient_scope\", scope=\"read admin\"");
     }
 }

@@ -9,6 +9,7 @@ pub mod authorize;
 pub mod cors;
 pub mod csrf;
 pub mod headers;
+pub mod origin;
 pub mod security_headers;
 
 pub use authenticate::Authenticate;
@@ -89,6 +90,8 @@ pub struct Visit<'a, P: Platform> {
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
+    /// What would prove who is calling, where the caller has been let in without that.
+    pub challenges: Vec<String>,
 }
 
 impl<P: Platform> Visit<'_, P> {
@@ -110,7 +113,9 @@ impl Policy {
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
-            Policy::Authorize(policy) => policy.check(visit.caller, visit.client).map(|()| Flow::Continue),
+            Policy::Authorize(policy) => {
+                policy.check(&visit.line.method, visit.caller, visit.client, visit.memo).map(|()| Flow::Continue)
+            }
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)

@@ -3,13 +3,14 @@
 use crate::http::{Headers, Scheme};
 use serde::{Deserialize, Serialize};
 
-/// Header fields that make browsers careful. What the upstream sets itself stays, unless `override` is given.
+/// Header fields that make browsers careful. What the upstream sets itself stays, unless it is to be replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityHeaders {
     /// Name and value of each field.
     pub fields: Vec<(String, String)>,
     /// Whether fields of the upstream are replaced.
-    pub overrides: bool,
+    #[serde(default)]
+    pub replace: bool,
     /// Fields that tell too much, removed: `server`, `x-powered-by`.
     pub conceal: Vec<String>,
 }
@@ -35,7 +36,7 @@ impl SecurityHeaders {
         }
         for (name, value) in &self.fields {
             let in_clear = scheme == Scheme::Http && name == "strict-transport-security";
-            if !in_clear && (self.overrides || !headers.contains(name)) {
+            if !in_clear && (self.replace || !headers.contains(name)) {
                 headers.set(name, value);
             }
         }
@@ -47,13 +48,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_upstream_says_stays_unless_overridden() {
-        let fields = vec![("x-frame-options".into(), "DENY".into()), ("strict-transport-security".into(), "max-age=1".into())];
-        let policy = SecurityHeaders { fields, overrides: false, conceal: vec!["server".into()] };
+    fn what_the_upstream_says_stays_unless_it_is_to_be_replaced() {
+        let fields =
+            vec![("x-frame-options".into(), "DENY".into()), ("strict-transport-security".into(), "max-age=1".into())];
+        let policy = SecurityHeaders { fields, replace: false, conceal: vec!["server".into()] };
         let mut headers = Headers::from_block(b"server\0x\nx-frame-options\0SAMEORIGIN\n".to_vec());
         policy.on_response(&mut headers, Scheme::Http);
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("x-frame-options", &b"SAMEORIGIN"[..])]);
-        SecurityHeaders { overrides: true, ..policy }.on_response(&mut headers, Scheme::Https);
+        SecurityHeaders { replace: true, ..policy }.on_response(&mut headers, Scheme::Https);
         assert_eq!(headers.text("x-frame-options"), Some("DENY"));
         assert_eq!(headers.text("strict-transport-security"), Some("max-age=1"));
     }

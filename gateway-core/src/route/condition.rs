@@ -3,7 +3,7 @@
 use super::Head;
 use super::pattern::{Host, Pattern};
 use crate::client::Cidr;
-use crate::http::{Scheme, cookies, parameters};
+use crate::http::{Headers, Scheme, cookies, list, parameters};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -138,16 +138,55 @@ impl Conditions {
                 return Some(Unmet::Header(named.name.clone()));
             }
         }
-        for named in &self.query {
-            if !named.test.passes(&mut parameters(head.query.unwrap_or_default(), &named.name)) {
-                return Some(Unmet::Query(named.name.clone()));
-            }
+        if let Some(unmet) = self.unmet_query(head) {
+            return Some(unmet);
         }
         for named in &self.cookies {
             if !named.test.passes(&mut cookies(head.headers, &named.name).into_iter().map(Into::into)) {
                 return Some(Unmet::Cookie(named.name.clone()));
             }
         }
+        if let Some(unmet) = self.unmet_origin(head) {
+            return Some(unmet);
+        }
+        if let Some(at) = self.not.iter().position(|exclusion| exclusion.covers(head)) {
+            return Some(Unmet::Excluded(at));
+        }
+        if self.takes(head.method) { None } else { Some(Unmet::Method(self.methods.clone())) }
+    }
+
+    /// What can be said of a request when only its preflight (Fetch §3.2.2) is there. The head is the preflight's, with the
+    /// method that it announces. A browser announces the names of fields, never their values, and says nothing of cookies.
+    pub fn foresee(&self, head: &Head<'_>) -> Foreseen {
+        if self.unmet_query(head).is_some() || self.unmet_origin(head).is_some() || !self.takes(head.method) {
+            return Foreseen::Never;
+        }
+        let mut certain = self.cookies.is_empty();
+        for named in &self.headers {
+            match (announced(head.headers, &named.name), &named.test) {
+                (Announced::Yes, Test::Present) | (Announced::No, Test::Absent) => {}
+                (Announced::Yes, Test::Absent) => return Foreseen::Never,
+                (Announced::No, _) => return Foreseen::Never,
+                (Announced::Yes | Announced::Unsaid, _) => certain = false,
+            }
+        }
+        for exclusion in &self.not {
+            match exclusion.foresee(head) {
+                Foreseen::Never => {}
+                Foreseen::Perhaps => certain = false,
+                Foreseen::Certainly => return Foreseen::Never,
+            }
+        }
+        if certain { Foreseen::Certainly } else { Foreseen::Perhaps }
+    }
+
+    fn unmet_query(&self, head: &Head<'_>) -> Option<Unmet> {
+        let unmet = |named: &&Named| !named.test.passes(&mut parameters(head.query.unwrap_or_default(), &named.name));
+        self.query.iter().find(unmet).map(|named| Unmet::Query(named.name.clone()))
+    }
+
+    /// Where the request comes from, and how.
+    fn unmet_origin(&self, head: &Head<'_>) -> Option<Unmet> {
         if let Some(scheme) = self.scheme
             && scheme != head.client.scheme
         {
@@ -165,10 +204,7 @@ impl Conditions {
         if !listed(&self.data_centres, head.client.data_centre.as_deref()) {
             return Some(Unmet::DataCentre);
         }
-        if let Some(at) = self.not.iter().position(|exclusion| exclusion.covers(head)) {
-            return Some(Unmet::Excluded(at));
-        }
-        if self.takes(head.method) { None } else { Some(Unmet::Method(self.methods.clone())) }
+        None
     }
 
     /// How many conditions there are, for the order of routes.
@@ -194,11 +230,61 @@ impl Conditions {
     }
 }
 
+/// What a preflight lets one say of the request that it announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreseen {
+    /// It cannot meet the conditions.
+    Never,
+    /// It may, depending on what a preflight does not tell.
+    Perhaps,
+    /// It will.
+    Certainly,
+}
+
 impl Exclusion {
     fn covers(&self, head: &Head<'_>) -> bool {
+        self.is_about(head) && self.conditions.unmet(head).is_none()
+    }
+
+    fn foresee(&self, head: &Head<'_>) -> Foreseen {
+        if self.is_about(head) { self.conditions.foresee(head) } else { Foreseen::Never }
+    }
+
+    fn is_about(&self, head: &Head<'_>) -> bool {
         (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(head.host)))
             && (self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(head.path)))
-            && self.conditions.unmet(head).is_none()
+    }
+}
+
+/// What a preflight says of a field.
+enum Announced {
+    Yes,
+    No,
+    /// Browsers send it unannounced, or add it themselves.
+    Unsaid,
+}
+
+fn announced(preflight: &Headers, name: &str) -> Announced {
+    const UNSAID: [&str; 12] = [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "content-language",
+        "content-length",
+        "content-type",
+        "dnt",
+        "origin",
+        "range",
+        "referer",
+        "save-data",
+        "user-agent",
+    ];
+    if list(preflight, "access-control-request-headers").any(|announced| announced.eq_ignore_ascii_case(name)) {
+        Announced::Yes
+    } else if UNSAID.contains(&name) || name.starts_with("sec-") {
+        Announced::Unsaid
+    } else {
+        Announced::No
     }
 }
 
@@ -223,7 +309,7 @@ fn listed(wanted: &[String], found: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::client::Client;
-    use crate::http::{Headers, Peer};
+    use crate::http::Peer;
 
     fn unmet(conditions: &Conditions, method: &str, target: &str, block: &str) -> Option<Unmet> {
         let headers = Headers::from_block(block.as_bytes().to_vec());
@@ -240,6 +326,42 @@ mod tests {
             client: &client,
         };
         conditions.unmet(&head)
+    }
+
+    #[test]
+    fn a_preflight_tells_names_but_no_values() {
+        use Foreseen::{Certainly, Never, Perhaps};
+        let header = |name, test| Conditions { headers: named(name, test), ..Conditions::default() };
+        let exact = || Test::Any(vec!["1".into()]);
+        let excluding = |conditions| Conditions {
+            not: vec![Exclusion { conditions, ..Exclusion::default() }],
+            ..Conditions::default()
+        };
+        const ASKS: &str = "origin\0https://a\naccess-control-request-headers\0content-type, X-A\n";
+        for (conditions, block, foreseen) in [
+            (Conditions::default(), "", Certainly),
+            (Conditions { methods: vec!["PUT".into()], ..Conditions::default() }, "", Certainly),
+            (Conditions { methods: vec!["POST".into()], ..Conditions::default() }, "", Never),
+            (Conditions { query: named("q", Test::Present), ..Conditions::default() }, "", Never),
+            (Conditions { cookies: named("c", Test::Present), ..Conditions::default() }, "", Perhaps),
+            (header("x-a", Test::Present), ASKS, Certainly),
+            (header("x-a", Test::Absent), ASKS, Never),
+            (header("x-a", exact()), ASKS, Perhaps),
+            (header("x-b", Test::Present), ASKS, Never),
+            (header("x-b", Test::Absent), ASKS, Certainly),
+            (header("x-b", exact()), ASKS, Never),
+            (header("accept", exact()), ASKS, Perhaps),
+            (header("sec-fetch-site", exact()), ASKS, Perhaps),
+            (header("authorization", Test::Present), ASKS, Never),
+            (excluding(header("x-a", Test::Present)), ASKS, Never),
+            (excluding(header("x-a", exact())), ASKS, Perhaps),
+            (excluding(header("x-b", Test::Present)), ASKS, Certainly),
+        ] {
+            let headers = Headers::from_block(block.as_bytes().to_vec());
+            let client = Client::resolve(Peer::default(), Scheme::Https, &headers, &[]);
+            let head = Head { method: "PUT", host: "a", path: "/", query: None, headers: &headers, client: &client };
+            assert_eq!(conditions.foresee(&head), foreseen, "{conditions:?} {block}");
+        }
     }
 
     fn named(name: &str, test: Test) -> Vec<Named> {

@@ -10,7 +10,7 @@ pub mod index;
 pub mod pattern;
 pub mod rank;
 
-pub use condition::{Conditions, Exclusion, Named, Test, Unmet};
+pub use condition::{Conditions, Exclusion, Foreseen, Named, Test, Unmet};
 pub use pattern::{Host, Kind, Pattern};
 
 use crate::client::Client;
@@ -153,6 +153,27 @@ impl<T: DeserializeOwned> Routes<T> {
     /// goes by, told in full.
     pub fn consider(&self, head: &Head<'_>) -> Vec<Considered<T>> {
         self.reach(head).1.collect()
+    }
+
+    /// The routes that may take the request which a preflight announces, best first: up to the first that certainly will.
+    /// The head is the preflight's, with the method that it announces.
+    pub fn foresee(&self, head: &Head<'_>) -> Vec<Rc<Route<T>>> {
+        let mut routes = Vec::new();
+        for considered in self.reach(head).1 {
+            if matches!(considered.unmet, Some(Unmet::Parameter(..) | Unmet::PathRegex(_))) {
+                continue;
+            }
+            let route = considered.candidate.route;
+            match route.conditions.foresee(head) {
+                Foreseen::Never => {}
+                Foreseen::Perhaps => routes.push(route),
+                Foreseen::Certainly => {
+                    routes.push(route);
+                    break;
+                }
+            }
+        }
+        routes
     }
 
     /// How many candidates there are in all: a route counts once for each pair of a host and a path.

@@ -227,6 +227,8 @@ fn help(text: &str, at: usize, info: &str) -> Option<String> {
         Some("inside [ ] and { } a text with a bracket, a brace or a comma needs quotes".to_owned())
     } else if value.starts_with(['{', '[', '*', '&', '%', '@', '`', '!']) {
         Some("a text that starts with one of { [ * & % @ ` ! needs quotes".to_owned())
+    } else if info.contains("did not find expected key") {
+        Some("the names of one map begin in the same column: look at the indentation, here and above".to_owned())
     } else {
         None
     }

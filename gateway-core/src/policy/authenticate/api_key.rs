@@ -46,7 +46,7 @@ impl ApiKeyMethod {
         }
         let Some(key) = found else { return Verdict::Missing };
         // Looked up by its hash: what differs in time depends on the hash, which says nothing of the key.
-        let hash = hex(&Sha256::digest(key.as_bytes()));
+        let hash = hash(&key);
         let Some(consumer) = consumers.find(By::Key(&hash)) else { return Verdict::Wrong(UNKNOWN) };
         let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == hash) else {
             return Verdict::Wrong(UNKNOWN);
@@ -55,7 +55,12 @@ impl ApiKeyMethod {
             return Verdict::Wrong("The API key has expired.");
         }
         let credential = Some(stored.prefix.clone());
-        Verdict::Proven(Caller { consumer: Some(Rc::clone(&consumer)), credential, proofs: vec!["api_key"], ..Caller::default() })
+        Verdict::Proven(Caller {
+            consumer: Some(Rc::clone(&consumer)),
+            credential,
+            proofs: vec!["api_key"],
+            ..Caller::default()
+        })
     }
 
     /// Takes the key out of what goes on.
@@ -124,6 +129,11 @@ pub(super) fn strip_cookie(headers: &mut Headers, name: &str) {
     let pairs = lines.iter().flat_map(|line| line.split(';')).map(str::trim);
     let others: Vec<_> = pairs.filter(|pair| pair.split('=').next() != Some(name)).collect();
     if others.is_empty() { headers.remove("cookie") } else { headers.set("cookie", others.join("; ")) }
+}
+
+/// What of a key is stored: its SHA-256, in lower-case hexadecimal.
+pub fn hash(key: &str) -> String {
+    hex(&Sha256::digest(key.as_bytes()))
 }
 
 /// Lower-case hexadecimal.

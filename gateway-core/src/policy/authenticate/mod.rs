@@ -66,6 +66,10 @@ impl Authenticate {
         let mut proven = false;
         for method in &self.methods {
             match method.judge(visit).await {
+                // Two credentials of two consumers: nobody can say who calls.
+                Verdict::Proven(caller) if contradicts(visit.caller, &caller) => {
+                    wrong = wrong.or(Some("The credentials belong to different consumers."));
+                }
                 Verdict::Proven(caller) => {
                     visit.caller.join(caller);
                     proven = true;
@@ -81,13 +85,23 @@ impl Authenticate {
             Need::Any => proven,
             Need::All => proven && !missing && wrong.is_none(),
         };
-        if enough || (self.anonymous && wrong.is_none() && !proven) {
-            self.methods.iter().for_each(|method| method.strip(visit));
-            return Ok(Flow::Continue);
+        let challenges = || self.methods.iter().map(|method| method.challenge(wrong)).collect();
+        if !enough && self.anonymous && wrong.is_none() && !proven {
+            visit.memo.challenges = challenges();
+        } else if !enough {
+            return Err(Error::Unauthenticated {
+                challenges: challenges(),
+                reason: wrong.unwrap_or("This needs a credential."),
+            });
         }
-        let challenges = self.methods.iter().map(|method| method.challenge(wrong)).collect();
-        Err(Error::Unauthenticated { challenges, reason: wrong.unwrap_or("This needs a credential.") })
+        self.methods.iter().for_each(|method| method.strip(visit));
+        Ok(Flow::Continue)
     }
+}
+
+/// Whether two proofs name different consumers.
+fn contradicts(one: &Caller, other: &Caller) -> bool {
+    matches!((one.name(), other.name()), (Some(one), Some(other)) if one != other)
 }
 
 impl Method {

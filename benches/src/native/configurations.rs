@@ -1,0 +1,77 @@
+//! The configurations that are measured, written as users write them and compiled by the same compiler.
+
+use crate::tables::{self, Row, Shape};
+use gateway_core::config::{Files, Severity, compile};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// One route that takes everything and hands it on; nothing else is said.
+pub fn pass(origin: &str) -> Value {
+    json!({
+        "upstreams": { "origin": { "targets": [{ "url": origin }] } },
+        "routes": [{ "name": "all", "path_prefix": "/", "upstream": "origin" }],
+    })
+}
+
+/// So many routes; each takes GET only, rewrites its path, and makes four edits of the request's fields and three of
+/// the response's.
+pub fn full(origin: &str, routes: usize) -> Value {
+    let route = |(place, row): (usize, Row)| {
+        json!({
+            "name": route_name(place),
+            "path": row.pattern,
+            "rewrite": format!("/internal{}", row.pattern.replace("{*rest}", "{rest}")),
+        })
+    };
+    let routes: Vec<_> = tables::rows(Shape::Plain, routes).into_iter().enumerate().map(route).collect();
+    let edits = json!([{ "headers": {
+        "request": { "set": { "x-route": "{route.name}", "x-tenant": "bench" }, "append": { "x-tag": "edge" }, "remove": ["x-debug"] },
+        "response": { "set": { "x-content-type-options": "nosniff", "x-matched-route": "{route.name}" }, "remove": ["x-origin-secret"] },
+    } }]);
+    json!({
+        "upstreams": { "origin": { "targets": [{ "url": origin }] } },
+        "groups": [{
+            "name": "services",
+            "defaults": { "upstream": "origin", "method": "GET", "policies": edits },
+            "routes": routes,
+        }],
+    })
+}
+
+/// So many routes that answer by themselves, with [`ANSWER`].
+pub fn respond(routes: usize) -> Value {
+    let body = ANSWER.replace('{', "{{").replace('}', "}}");
+    let route = |(place, row): (usize, Row)| {
+        let headers = json!({ "content-type": "application/json", "x-matched-route": "{route.name}" });
+        let answer = json!({ "status": 200, "headers": headers, "body": body });
+        json!({ "name": route_name(place), "path": row.pattern, "respond": answer })
+    };
+    let routes: Vec<_> = tables::rows(Shape::Plain, routes).into_iter().enumerate().map(route).collect();
+    json!({ "routes": routes })
+}
+
+/// What the route at this place is called.
+pub fn route_name(place: usize) -> String {
+    format!("route-{place:06}")
+}
+
+/// The answer of everything that answers.
+pub const ANSWER: &str = r#"{"id":"0190b5a1-7c5e-7000-8000-000000000000","name":"postern","state":"open!!!"}"#;
+
+/// Compiles a configuration as `postern compile` does.
+pub fn artefact(configuration: &Value) -> Result<Vec<u8>, String> {
+    let compiled = compile(Path::new("gateway.json"), &Memory(configuration.to_string()));
+    compiled.artefact.ok_or_else(|| {
+        let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let messages: Vec<_> = errors.take(3).map(|problem| problem.message.clone()).collect();
+        format!("the configuration does not compile: {}", messages.join("; "))
+    })
+}
+
+struct Memory(String);
+
+impl Files for Memory {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}

@@ -1,0 +1,135 @@
+//! Compares servers: all of them in every round, each started anew, each against the baseline of the same round.
+
+use crate::results::{Table, number, ratio};
+use crate::run::Setup;
+use crate::serving::{self, Answer, Load, Server};
+use crate::timing::Samples;
+
+/// A server to compare.
+pub struct Variant<'a> {
+    /// What it is, in the table.
+    pub label: String,
+    /// Starts it.
+    pub start: Box<dyn Fn() -> Result<Server, String> + 'a>,
+    /// What it is sent.
+    pub load: Load,
+    /// Whether it must refuse.
+    pub refused: bool,
+    /// What must be right about the answer to the load's path at this place.
+    pub check: Box<dyn Fn(&str, &Answer) -> Result<(), String> + 'a>,
+}
+
+/// What came of all rounds.
+#[derive(Debug)]
+pub struct Compared {
+    lines: Vec<Line>,
+    /// How far the control was from its twin at most.
+    pub noise: f64,
+}
+
+#[derive(Debug)]
+struct Line {
+    label: String,
+    cpu: Samples,
+    ratios: Vec<Samples>,
+    busy: Samples,
+}
+
+/// How far the control may be from its twin before a run is called noisy.
+const QUIET: f64 = 0.06;
+
+/// Which of the variants is the baseline: the first. The second is the same once more, the control.
+pub const BASELINE: usize = 0;
+/// The control's place.
+pub const CONTROL: usize = 1;
+
+/// Runs the rounds. Ratios are taken to each of the variants at the places `against`; the first two variants are the
+/// same, and tell the noise.
+pub fn compare(setup: &Setup, variants: &[Variant<'_>], against: &[usize]) -> Result<Compared, String> {
+    let new = |variant: &Variant<'_>| Line {
+        label: variant.label.clone(),
+        cpu: Samples::default(),
+        ratios: vec![Samples::default(); against.len()],
+        busy: Samples::default(),
+    };
+    let mut lines: Vec<Line> = variants.iter().map(new).collect();
+    for round in 0..setup.rounds() {
+        // Another one begins each time, so that nobody is always measured after the same neighbour.
+        let mut costs = vec![0.0; variants.len()];
+        for step in 0..variants.len() {
+            let at = (step + round * 3) % variants.len();
+            let named = |problem: String| format!("{}: {problem}", variants[at].label);
+            let window = measure(setup, &variants[at], round == 0).map_err(named)?;
+            costs[at] = window.cpu;
+            lines[at].cpu.0.push(window.cpu);
+            lines[at].busy.0.push(window.busy);
+            eprint!(".");
+        }
+        for (line, cost) in lines.iter_mut().zip(&costs) {
+            for (ratios, base) in line.ratios.iter_mut().zip(against) {
+                ratios.0.push(cost / costs[*base]);
+            }
+        }
+    }
+    eprintln!();
+    let pairs = lines[BASELINE].cpu.0.iter().zip(&lines[CONTROL].cpu.0);
+    let noise = pairs.map(|(one, other)| (other / one - 1.0).abs()).fold(0.0, f64::max);
+    Ok(Compared { lines, noise })
+}
+
+fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<serving::Window, String> {
+    let server = (variant.start)()?;
+    let load = &variant.load;
+    let headers: Vec<_> = load.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for path in load.paths.iter().take(if thoroughly { load.paths.len().min(100) } else { 3 }) {
+        let answer = serving::ask(server.address, load.method, path, &headers)?;
+        (variant.check)(path, &answer).map_err(|wrong| format!("{path}: {wrong}: {answer:?}"))?;
+    }
+    let (warm, window) = setup.seconds();
+    serving::load(&server, load, variant.refused, warm, &setup.scratch)?;
+    serving::load(&server, load, variant.refused, window, &setup.scratch)
+}
+
+impl Compared {
+    /// Microseconds per request and ratios: `median (min–max)`.
+    pub fn table(&self, id: &str, first: &str, against: &[&str]) -> Table {
+        let titles: Vec<String> = against.iter().map(|base| format!("÷ {base}")).collect();
+        let mut columns = vec![first, "CPU µs, median", "min"];
+        columns.extend(titles.iter().map(String::as_str));
+        let mut table = Table::new(id, &columns);
+        for line in &self.lines {
+            let mut row = vec![line.label.clone(), number(line.cpu.median()), number(line.cpu.min())];
+            row.extend(line.ratios.iter().map(show));
+            table.push(row);
+        }
+        table.remarks.push(self.remark());
+        table
+    }
+
+    /// The median of a variant's ratios to the baseline at this place of `against`.
+    pub fn ratio(&self, variant: usize, base: usize) -> f64 {
+        self.lines[variant].ratios[base].median()
+    }
+
+    /// All of a variant's ratios, as a table shows them.
+    pub fn show(&self, variant: usize, base: usize) -> String {
+        show(&self.lines[variant].ratios[base])
+    }
+
+    /// What to think of the run.
+    pub fn remark(&self) -> String {
+        let rounds = self.lines[BASELINE].cpu.0.len();
+        let mark = if self.noise > QUIET { "**This run was noisy.** " } else { "" };
+        let busy = self.lines.iter().map(|line| line.busy.min()).fold(1.0, f64::min);
+        format!(
+            "{mark}{rounds} rounds; the control differs from its twin by at most {:.1} %; every server was busy for at \
+             least {:.0} % of its window.",
+            self.noise * 100.0,
+            busy * 100.0
+        )
+    }
+}
+
+fn show(ratios: &Samples) -> String {
+    format!("{} ({}–{})", ratio(ratios.median()), ratio(ratios.min()), ratio(ratios.max()))
+}

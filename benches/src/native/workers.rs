@@ -1,0 +1,338 @@
+//! On Workers: plain `workerd serve`, with what one would write without Postern beside it.
+
+use crate::configurations::{self, ANSWER, route_name};
+use crate::results::{Results, Table, number};
+use crate::rounds::{self, Variant};
+use crate::run::Setup;
+use crate::serving::{self, Answer, Load, SERVER_CORE, Server};
+use crate::tables::{self, Shape};
+use crate::timing::Samples;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// What is needed to start Workers.
+pub struct Workers {
+    workerd: PathBuf,
+    scratch: PathBuf,
+    sources: PathBuf,
+    bundle: PathBuf,
+    /// Keeps running as long as this.
+    origin: Server,
+}
+
+impl Workers {
+    /// Starts the origin. Fails where workerd is not installed.
+    pub fn new(setup: &Setup) -> Result<Self, String> {
+        let packages = setup.root.join("node_modules/@cloudflare");
+        let found = fs::read_dir(&packages).into_iter().flatten().flatten().find_map(|entry| {
+            let program = entry.path().join("bin/workerd");
+            (entry.file_name().to_string_lossy().starts_with("workerd-") && program.exists()).then_some(program)
+        });
+        Ok(Self {
+            workerd: found.ok_or("workerd is not installed; `make setup` brings it")?,
+            scratch: setup.scratch.clone(),
+            sources: setup.root.join("benches/workers"),
+            bundle: setup.root.join("build/worker"),
+            origin: serving::origin(&setup.scratch, ANSWER)?,
+        })
+    }
+
+    /// The origin's URL.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.origin.address)
+    }
+
+    /// Bundles a Worker of `benches/workers` and everything that it imports.
+    pub fn script(&self, name: &str) -> Result<Worker<'_>, String> {
+        let file = self.scratch.join(format!("{name}.js"));
+        let esbuild = self.sources.join("../../node_modules/.bin/esbuild");
+        let output = Command::new(esbuild)
+            .arg(self.sources.join(format!("{name}.js")))
+            .args(["--bundle", "--format=esm", "--target=es2024", "--log-level=warning"])
+            .arg(format!("--outfile={}", file.display()))
+            .output()
+            .map_err(|error| format!("esbuild: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("esbuild: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let module = Module { name: "index.js".to_owned(), kind: "esModule", file };
+        Ok(Worker { workers: self, name: name.to_owned(), modules: vec![module] })
+    }
+
+    /// Postern with this configuration.
+    pub fn postern(&self, name: &str, configuration: &serde_json::Value) -> Result<Worker<'_>, String> {
+        let artefact = self.scratch.join(format!("{name}.bin"));
+        let bytes = configurations::artefact(configuration)?;
+        fs::write(&artefact, bytes).map_err(|error| format!("{}: {error}", artefact.display()))?;
+        let of = |name: &str, kind, file| Module { name: name.to_owned(), kind, file };
+        Ok(Worker {
+            workers: self,
+            name: name.to_owned(),
+            modules: vec![
+                of("index.js", "esModule", self.bundle.join("index.js")),
+                of("postern_bg.wasm", "wasm", self.bundle.join("postern_bg.wasm")),
+                of("gateway.bin", "data", artefact),
+            ],
+        })
+    }
+
+    /// Whether Postern's bundle has been built.
+    pub fn has_bundle(&self) -> bool {
+        self.bundle.join("postern_bg.wasm").exists()
+    }
+}
+
+/// A Worker that can be started.
+pub struct Worker<'a> {
+    workers: &'a Workers,
+    name: String,
+    modules: Vec<Module>,
+}
+
+struct Module {
+    name: String,
+    kind: &'static str,
+    file: PathBuf,
+}
+
+impl Worker<'_> {
+    /// Starts it on the server's core.
+    pub fn start(&self) -> Result<Server, String> {
+        let address = serving::free_address()?;
+        let folder = self.workers.scratch.join(format!("worker-{}", self.name));
+        let show = |error: std::io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(&folder).map_err(show)?;
+        let mut modules = Vec::new();
+        for Module { name, kind, file } in &self.modules {
+            fs::copy(file, folder.join(name)).map_err(|error| format!("{}: {error}", file.display()))?;
+            modules.push(format!("(name = \"{name}\", {kind} = embed \"{name}\")"));
+        }
+        let configuration = format!(
+            "using Workerd = import \"/workerd/workerd.capnp\";
+const config :Workerd.Config = (
+  services = [
+    (name = \"main\", worker = .main),
+    (name = \"origin\", external = (address = \"{}\", http = ())),
+  ],
+  sockets = [(name = \"http\", address = \"{address}\", http = (), service = \"main\")],
+);
+const main :Workerd.Worker = (
+  modules = [{}],
+  compatibilityDate = \"2026-11-17\",
+  globalOutbound = \"origin\",
+);
+",
+            self.workers.origin.address,
+            modules.join(", ")
+        );
+        fs::write(folder.join("config.capnp"), configuration).map_err(show)?;
+        let arguments = ["serve".to_owned(), folder.join("config.capnp").display().to_string()];
+        Server::start(SERVER_CORE, &self.workers.workerd, &arguments, address)
+    }
+
+    fn variant<'a>(
+        &'a self,
+        label: &str,
+        load: Load,
+        check: impl Fn(&str, &Answer) -> Result<(), String> + 'a,
+    ) -> Variant<'a> {
+        Variant {
+            label: label.to_owned(),
+            start: Box::new(|| self.start()),
+            load,
+            refused: false,
+            check: Box::new(check),
+        }
+    }
+}
+
+/// How many routes a big table has.
+pub const MANY: usize = 10_000;
+
+/// Measures and writes the table `workers`, and targets W1, W2, W5, W7.
+pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let workers = Workers::new(setup)?;
+    if !workers.has_bundle() {
+        return Err("build/worker is not there: run `make workers`".to_owned());
+    }
+    let [hello, pass, rewrite, by_hand, hono, hono_routes] =
+        ["hello", "pass", "rewrite", "by-hand", "hono", "hono-routes"].map(|name| workers.script(name));
+    let (hello, pass, rewrite, by_hand, hono, hono_routes) = (hello?, pass?, rewrite?, by_hand?, hono?, hono_routes?);
+    let plain = workers.postern("postern-pass", &configurations::pass(&workers.origin()))?;
+    let full = workers.postern("postern-full", &configurations::full(&workers.origin(), MANY))?;
+
+    let (few, many) = (paths(1_000), paths(MANY));
+    let mut variants = vec![
+        pass.variant("JavaScript pass-through", Load::get(few.clone()), passed),
+        pass.variant("the same once more (control)", Load::get(few.clone()), passed),
+        hello.variant("JavaScript hello", Load::get(few.clone()), answered),
+        rewrite.variant("JavaScript rewrite, 5 header edits", Load::get(few.clone()), rewritten),
+        by_hand.variant("JavaScript by hand, all that Postern does for one route", Load::get(few.clone()), rewritten),
+        hono.variant("hono, `proxy()`", Load::get(few.clone()), passed),
+        hono_routes.variant("hono, 1,000 routes, rewrite, 7 header edits", Load::get(few.clone()), |path, answer| {
+            matched(1_000, path, answer)
+        }),
+        plain.variant("Postern, one route, no policy", Load::get(few), passed),
+        full.variant("Postern, 10,000 routes, rewrite, 7 header edits", Load::get(many.clone()), |path, answer| {
+            matched(MANY, path, answer)
+        }),
+        full.variant("Postern, 10,000 routes, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
+        full.variant(
+            "Postern, 10,000 routes, refuses: 405",
+            Load { method: "DELETE", ..Load::get(many) },
+            |_, answer| refused(405, answer),
+        ),
+    ];
+    variants[9].refused = true;
+    variants[10].refused = true;
+    let compared = rounds::compare(setup, &variants, &[0, 2, 3])?;
+    results.keep(compared.table("workers", "on Workers", &["pass-through", "hello", "rewrite"]));
+    let command = "benches/run.sh workers";
+    results.reach("W1", compared.ratio(7, 0), command);
+    results.reach("W2", compared.ratio(8, 0), command);
+    results.reach("W5", compared.ratio(8, 2), command);
+    results.reach("W7", compared.ratio(9, 1).max(compared.ratio(10, 1)), command);
+    Ok(())
+}
+
+/// Measures and writes the table `cold`, and target C1: CPU time from the start of workerd to the first answer, and what
+/// its other threads still do in the half second behind it.
+pub fn cold(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let workers = Workers::new(setup)?;
+    let hello = workers.script("hello")?;
+    let routed: Vec<_> = [10, 1_000, MANY]
+        .into_iter()
+        .map(|routes| {
+            let worker =
+                workers.postern(&format!("postern-cold-{routes}"), &configurations::full(&workers.origin(), routes))?;
+            Ok((routes, worker))
+        })
+        .collect::<Result<_, String>>()?;
+    let mut base = Samples::default();
+    let mut over = vec![[Samples::default(), Samples::default()]; routed.len()];
+    for _ in 0..setup.rounds() {
+        let [first, settled] = start_cold(&hello, "/", |_| Ok(()))?;
+        base.0.push(settled);
+        for ((routes, worker), over) in routed.iter().zip(&mut over) {
+            let path = paths(*routes)[5].clone();
+            let cold = start_cold(worker, &path, |answer| matched(*routes, &path, answer))?;
+            over[0].0.push(cold[0] - first);
+            over[1].0.push(cold[1] - settled);
+        }
+        eprint!(".");
+    }
+    eprintln!();
+    let mut table =
+        Table::new("cold", &["routes", "to the first answer, ms over hello (min)", "half a second later (min)"]);
+    for ((routes, _), over) in routed.iter().zip(&over) {
+        let show = |samples: &Samples| format!("{} ({})", number(samples.median()), number(samples.min()));
+        table.push(vec![crate::lookup::group(*routes), show(&over[0]), show(&over[1])]);
+    }
+    table.remarks.push(format!("{} starts each; hello itself takes {} ms.", setup.rounds(), number(base.median())));
+    results.keep(table);
+    if let Some(over) = over.last() {
+        results.reach("C1", over[1].median(), "benches/run.sh cold");
+    }
+    Ok(())
+}
+
+/// Milliseconds of CPU: when the first answer is there, and half a second later.
+fn start_cold(
+    worker: &Worker<'_>,
+    path: &str,
+    check: impl Fn(&Answer) -> Result<(), String>,
+) -> Result<[f64; 2], String> {
+    let server = worker.start()?;
+    let answer = serving::ask(server.address, "GET", path, &[])?;
+    let first = server.cpu();
+    if answer.status != 200 {
+        return Err(format!("{path}: {answer:?}"));
+    }
+    check(&answer)?;
+    std::thread::sleep(Duration::from_millis(500));
+    Ok([first, server.cpu()].map(|cpu| cpu as f64 / 1e6))
+}
+
+/// Measures and writes the table `bundle`, and target Z1.
+pub fn bundle(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let folder = setup.root.join("build/worker");
+    let mut table = Table::new("bundle", &["file", "KB", "KB gzipped"]);
+    let mut total = (0.0, 0.0);
+    for name in ["index.js", "postern_bg.wasm"] {
+        let (size, gzipped) = sizes(&folder.join(name))?;
+        total = (total.0 + size, total.1 + gzipped);
+        table.push(vec![format!("`{name}`"), number(size), number(gzipped)]);
+    }
+    table.push(vec!["together".to_owned(), number(total.0), number(total.1)]);
+    let artefact = setup.scratch.join("gateway-10000.bin");
+    let bytes = configurations::artefact(&configurations::full("http://127.0.0.1:9000", MANY))?;
+    fs::write(&artefact, bytes).map_err(|error| error.to_string())?;
+    let (size, gzipped) = sizes(&artefact)?;
+    table.push(vec!["a configuration of 10,000 routes".to_owned(), number(size), number(gzipped)]);
+    results.keep(table);
+    results.reach("Z1", total.1, "benches/run.sh bundle");
+    Ok(())
+}
+
+fn sizes(file: &Path) -> Result<(f64, f64), String> {
+    let size = fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?.len();
+    let output = Command::new("gzip").arg("-6c").arg(file).output().map_err(|error| format!("gzip: {error}"))?;
+    Ok((size as f64 / 1_000.0, output.stdout.len() as f64 / 1_000.0))
+}
+
+/// Paths that routes of a table of this size take.
+pub fn paths(routes: usize) -> Vec<String> {
+    tables::requests(Shape::Plain, routes, 1_000).into_iter().map(|request| request.path).collect()
+}
+
+fn missed() -> Vec<String> {
+    tables::misses(Shape::Plain, MANY, 1_000).into_iter().map(|request| request.path).collect()
+}
+
+/// The origin's answer, to the path that was asked for.
+pub fn passed(path: &str, answer: &Answer) -> Result<(), String> {
+    arrived(path, answer)?;
+    equal("x-origin-secret", answer.header("x-origin-secret"), Some("1"))
+}
+
+/// The answer of whoever needs no origin.
+pub fn answered(_: &str, answer: &Answer) -> Result<(), String> {
+    equal("status", answer.status, 200)?;
+    equal("content-type", answer.header("content-type"), Some("application/json"))?;
+    equal("body", answer.body.as_slice(), ANSWER.as_bytes())
+}
+
+/// The origin's answer, to the rewritten path, with the response's edits.
+pub fn rewritten(path: &str, answer: &Answer) -> Result<(), String> {
+    arrived(&format!("/internal{path}"), answer)?;
+    equal("x-content-type-options", answer.header("x-content-type-options"), Some("nosniff"))?;
+    equal("x-origin-secret", answer.header("x-origin-secret"), None)
+}
+
+/// The same, and the route of the path in a table of so many is the one that took it.
+pub fn matched(routes: usize, path: &str, answer: &Answer) -> Result<(), String> {
+    rewritten(path, answer)?;
+    let requests = tables::requests(Shape::Plain, routes, 1_000);
+    let request = requests.into_iter().find(|request| request.path == path);
+    let route = request.and_then(|request| request.route).map(route_name).ok_or("nobody knows this path")?;
+    equal("x-matched-route", answer.header("x-matched-route"), Some(route.as_str()))?;
+    equal("x-origin-saw", answer.header("x-origin-saw"), Some(format!("{route}|bench|edge|").as_str()))
+}
+
+fn refused(status: u16, answer: &Answer) -> Result<(), String> {
+    equal("status", answer.status, status)?;
+    equal("content-type", answer.header("content-type"), Some("application/problem+json"))?;
+    if status == 405 { equal("allow", answer.header("allow"), Some("GET, HEAD, OPTIONS")) } else { Ok(()) }
+}
+
+fn arrived(target: &str, answer: &Answer) -> Result<(), String> {
+    equal("status", answer.status, 200)?;
+    equal("x-origin-target", answer.header("x-origin-target"), Some(target))?;
+    equal("body", answer.body.strip_suffix(b"\n"), Some(ANSWER.as_bytes()))
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: T, wanted: T) -> Result<(), String> {
+    if found == wanted { Ok(()) } else { Err(format!("{what} is {found:?}, not {wanted:?}")) }
+}

@@ -1,0 +1,141 @@
+//! Consumers: each with a name and credentials that nobody else has.
+
+use std::collections::HashMap;
+
+use super::super::{
+    load::Defined,
+    node::Step::{self, Field, Item},
+    problem::{Problem, Span},
+    written,
+};
+use super::Compile;
+use crate::{
+    consumer::{ApiKey, Consumer, Password, Signer, SigningKey, Subject},
+    template::{Piece, Template},
+};
+
+impl<'a> Compile<'a> {
+    pub(super) fn consumers(&mut self) -> Vec<Consumer> {
+        let mut known = Credentials::default();
+        let loaded = self.loaded;
+        loaded.consumers.iter().map(|defined| self.consumer(defined, &mut known)).collect()
+    }
+
+    fn consumer(&mut self, defined: &'a Defined<written::Consumer>, known: &mut Credentials<'a>) -> Consumer {
+        let written = &defined.written;
+        let mut groups: Vec<String> = Vec::new();
+        for (index, group) in written.groups.iter().flat_map(|groups| &groups.0).enumerate() {
+            if groups.contains(&group.0) {
+                let at = defined.node.place([Field("groups"), Item(index)]);
+                self.problems.push(listed_twice(&group.0, at));
+            } else {
+                groups.push(group.0.clone());
+            }
+        }
+        let mut consumer = Consumer { name: defined.name.clone(), groups, ..Consumer::default() };
+        for (index, key) in written.keys.iter().flat_map(|keys| &keys.0).enumerate() {
+            let place = Place { defined, steps: [Field("keys"), Item(index), Field("hash")] };
+            self.unique(known, "key", &key.hash.0, place);
+            let expires = key.expires.map(|moment| moment.milliseconds);
+            consumer.keys.push(ApiKey { hash: key.hash.0.clone(), prefix: key.prefix.0.clone(), expires });
+        }
+        for (index, password) in written.passwords.iter().flat_map(|passwords| &passwords.0).enumerate() {
+            let place = Place { defined, steps: [Field("passwords"), Item(index), Field("username")] };
+            self.unique(known, "user name", &password.username.0, place);
+            let (username, hash) = (password.username.0.clone(), password.hash.0.clone());
+            consumer.passwords.push(Password { username, hash });
+        }
+        for (index, signer) in written.signers.iter().flat_map(|signers| &signers.0).enumerate() {
+            let place = Place { defined, steps: [Field("signers"), Item(index), Field("id")] };
+            self.unique(known, "signing key", &signer.id.0, place);
+            let key = self.signing_key(signer, defined, index);
+            consumer.signers.extend(key.map(|key| Signer { id: signer.id.0.clone(), key }));
+        }
+        for (index, subject) in written.subjects.iter().flat_map(|subjects| &subjects.0).enumerate() {
+            let place = Place { defined, steps: [Field("subjects"), Item(index), Field("subject")] };
+            let (issuer, subject) = (subject.issuer.clone(), subject.subject.clone());
+            self.unique(known, "subject", &format!("{issuer}\n{subject}"), place);
+            consumer.subjects.push(Subject { issuer, subject });
+        }
+        consumer
+    }
+
+    fn signing_key(
+        &mut self,
+        signer: &written::Signer,
+        defined: &Defined<written::Consumer>,
+        index: usize,
+    ) -> Option<SigningKey> {
+        let at = |field| defined.node.place([Field("signers"), Item(index), Field(field)]);
+        let entry = |field| defined.node.reach([Field("signers"), Item(index)]).and_then(|signer| signer.entry(field));
+        match (&signer.secret, &signer.public_key) {
+            (Some(secret), None) => {
+                let template = self.constant(&secret.0, at("secret"))?;
+                if template.references().next().is_none() {
+                    let problem =
+                        Problem::error("literal-secret", at("secret"), "a secret does not stand in the configuration");
+                    self.problems.push(problem.help("write `${secret:NAME}`, and give the platform its value"));
+                }
+                Some(SigningKey::Secret(template))
+            }
+            (None, Some(key)) => self.constant(&key.0, at("public_key")).map(SigningKey::Public),
+            (Some(_), Some(_)) => {
+                let (one, other) = (entry("secret")?, entry("public_key")?);
+                let (first, second) = if one.name_at < other.name_at { (one, other) } else { (other, one) };
+                let message = "`secret` and `public_key` exclude each other";
+                let problem = Problem::error("conflicting-fields", second.name_at, message);
+                self.problems.push(problem.related(first.name_at, "the other is here").help("keep one of them"));
+                None
+            }
+            (None, None) => {
+                let node = defined.node.reach([Field("signers"), Item(index)])?;
+                if !node.damaged {
+                    let problem =
+                        Problem::error("missing-field", node.head(), "a signer needs `secret` or `public_key`");
+                    self.problems.push(problem.help("add `secret: ${secret:NAME}`"));
+                }
+                None
+            }
+        }
+    }
+
+    /// A template that says the same for every request.
+    fn constant(&mut self, text: &str, at: Span) -> Option<Template> {
+        let template = self.template(text, at)?;
+        let varies = template.pieces().iter().any(|piece| matches!(piece, Piece::Parameter(_) | Piece::Variable(_)));
+        if varies {
+            let problem = Problem::error("bad-template", at, "this is the same for every request");
+            self.problems.push(problem.help("only `${env:NAME}` and `${secret:NAME}` may stand here"));
+            return None;
+        }
+        Some(template)
+    }
+
+    fn unique(&mut self, known: &mut Credentials<'a>, kind: &'static str, text: &str, place: Place<'a>) {
+        let Place { defined, steps } = place;
+        let at = defined.node.place(steps);
+        let Some((owner, first)) = known.0.get(&(kind, text.to_owned())).copied() else {
+            known.0.insert((kind, text.to_owned()), (&defined.name, at));
+            return;
+        };
+        let whose = if owner == defined.name { "this consumer".to_owned() } else { format!("`{owner}`") };
+        let problem = Problem::error("same-credential", at, format!("this {kind} already belongs to {whose}"));
+        let problem = problem.related(first, "it first stands here");
+        self.problems.push(problem.help("a credential says who calls, so it belongs to one consumer, once"));
+    }
+}
+
+/// Something that stands in a list and was in it before.
+pub(super) fn listed_twice(text: &str, at: Span) -> Problem {
+    Problem::error("listed-twice", at, format!("`{text}` is in this list a second time")).help("remove it")
+}
+
+/// Every credential by its kind, with its consumer and where it first stands.
+#[derive(Default)]
+struct Credentials<'a>(HashMap<(&'static str, String), (&'a str, Span)>);
+
+/// Where a credential stands.
+struct Place<'a> {
+    defined: &'a Defined<written::Consumer>,
+    steps: [Step<'static>; 3],
+}

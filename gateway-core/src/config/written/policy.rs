@@ -1,0 +1,278 @@
+//! What is done to requests and responses, as users write it: one type for each policy, in the order of their names.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Cidr, Country, Duration, HeaderName, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, Template, Token,
+};
+
+/// Something that is done to requests and responses on their way. Each entry is one policy.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// Proves who is calling.
+    Authenticate(AuthenticatePolicy),
+    /// Decides what they may do.
+    Authorize(AuthorizePolicy),
+    /// Lets pages of other origins call.
+    Cors(CorsPolicy),
+    /// Refuses what pages of other origins send on a user's behalf.
+    Csrf(CsrfPolicy),
+    /// Changes header fields.
+    Headers(HeadersPolicy),
+    /// Tells browsers to be careful.
+    SecurityHeaders(SecurityHeadersPolicy),
+}
+
+/// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
+///
+/// Whatever proves right makes the same known caller, for the policies after it, for `{consumer.name}` and for the log. The
+/// credential itself goes no further, unless `keep` says so. Who is not known is refused with 401 and a challenge for
+/// each way in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthenticatePolicy {
+    /// Ways of which one is needed. `anonymous` among them lets callers pass who bring no credential at all; a wrong one
+    /// is refused all the same.
+    #[schemars(extend("examples" = [[{"api_key": {"header": "x-api-key"}}, "anonymous"]]))]
+    pub any_of: Option<OneOrMany<AuthenticationMethod>>,
+    /// Ways that are all needed. They must lead to the same consumer. Excludes `any_of`.
+    pub all_of: Option<OneOrMany<AuthenticationMethod>>,
+}
+
+/// One way to prove who is calling.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthenticationMethod {
+    /// No credential at all.
+    Anonymous,
+    /// A key of a consumer.
+    ApiKey(ApiKeyMethod),
+    /// A user name and a password of a consumer (RFC 7617).
+    Basic(BasicMethod),
+}
+
+/// Where an API key may stand. Without any place: the header `x-api-key`.
+///
+/// A request with two different keys is refused: nobody can say which of them was meant.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKeyMethod {
+    /// Header fields. In `Authorization: Bearer KEY` and `Authorization: ApiKey KEY` the first word is not part of the key.
+    #[schemars(extend("examples" = ["x-api-key"]))]
+    pub header: Option<OneOrMany<HeaderName>>,
+    /// Parameters of the query. Addresses are logged in many places, so this is the last choice.
+    #[schemars(extend("examples" = ["api_key"]))]
+    pub query: Option<OneOrMany<String>>,
+    /// Cookies.
+    pub cookie: Option<OneOrMany<Token>>,
+    /// Whether the upstream gets to see the key. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub keep: Option<bool>,
+}
+
+/// A user name and a password. What they cost to check is bounded, and is spent on unknown names too.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicMethod {
+    /// What the password is for, as browsers show it. Default: `restricted`.
+    #[schemars(extend("default" = "restricted"))]
+    pub realm: Option<Realm>,
+    /// Whether the upstream gets to see the credential. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub keep: Option<bool>,
+}
+
+/// Decides what a caller may do. All rules must be met; who is refused gets 403, or 401 where nobody is known to be calling.
+///
+/// Rules on who calls need an `authenticate` before them. Several of these policies can stand on one route, each for
+/// other methods.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorizePolicy {
+    /// The methods that these rules are for; `GET` takes `HEAD` too. Default: all.
+    pub methods: Option<OneOrMany<Method>>,
+    /// Consumers by name.
+    pub consumers: Option<NameRules>,
+    /// Groups of consumers.
+    #[schemars(extend("examples" = [{"allow": ["partners"], "deny": ["suspended"]}]))]
+    pub groups: Option<NameRules>,
+    /// Scopes that the token must have, all of them.
+    #[schemars(extend("examples" = [["orders:read"]]))]
+    pub scopes: Option<OneOrMany<Scope>>,
+    /// Claims that the token must have, by name. The members of objects have dots between: `realm.roles`. Of several values
+    /// one is enough; where the claim is a list, it must hold one of them.
+    #[schemars(extend("examples" = [{"tenant": "acme", "roles": ["admin", "owner"], "email": {"present": true}}]))]
+    pub claims: Option<Named<String, ClaimRule>>,
+    /// The addresses that calls may come from.
+    #[schemars(extend("examples" = [{"allow": ["10.0.0.0/8"], "deny": ["10.6.6.0/24"]}]))]
+    pub addresses: Option<AddressRules>,
+    /// The countries that calls may come from, where the platform knows them.
+    pub countries: Option<CountryRules>,
+}
+
+/// Names that are let in, and names that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NameRules {
+    /// One of these is needed. Default: any will do.
+    pub allow: Option<OneOrMany<Name>>,
+    /// None of these may be there.
+    pub deny: Option<OneOrMany<Name>>,
+}
+
+/// Ranges of addresses that are let in, and ranges that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressRules {
+    /// The address must be in one of these. Default: any will do.
+    pub allow: Option<OneOrMany<Cidr>>,
+    /// The address must be in none of these.
+    pub deny: Option<OneOrMany<Cidr>>,
+}
+
+/// Countries that are let in, and countries that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountryRules {
+    /// The country must be one of these; calls from where the platform does not know it are refused. Default: any will do.
+    pub allow: Option<OneOrMany<Country>>,
+    /// The country must be none of these.
+    pub deny: Option<OneOrMany<Country>>,
+}
+
+/// What is asked of a claim.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClaimRule {
+    /// One of these values, or the only one.
+    Values(OneOrMany<ClaimValue>),
+    /// Whether it is there, whatever it is.
+    Presence(ClaimPresence),
+}
+
+/// The value of a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClaimValue {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+/// Whether a claim is there, whatever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimPresence {
+    /// Whether it must be there, or must not.
+    pub present: bool,
+}
+
+/// Lets pages of other origins call, by the CORS protocol of the Fetch standard.
+///
+/// A browser's preflight is answered before any other policy, because it brings no credentials. Every response of the route
+/// carries the headers, refusals and failures included; what the upstream says on the matter is replaced. So it does not
+/// matter where in the list this policy stands. A route has one; in a route, it replaces the one of its group.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorsPolicy {
+    /// The origins whose pages may call.
+    #[schemars(extend("examples" = [["https://app.example.com", "https://*.example.com", {"regex": "https://pr-[0-9]+\\.example\\.dev"}]]))]
+    pub origins: OneOrMany<OriginRule>,
+    /// The methods that they may use. Default: those that the route takes.
+    pub methods: Option<OneOrMany<Method>>,
+    /// The header fields that they may send. Default: those that they ask for.
+    pub headers: Option<OneOrMany<HeaderName>>,
+    /// The header fields of the response that their scripts may read, besides the few that all may; `*` for all of them.
+    pub expose: Option<OneOrMany<HeaderName>>,
+    /// Whether cookies and other credentials of the user may be sent along. Never together with the origin `*`. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub credentials: Option<bool>,
+    /// For how long a browser may remember the answer to a preflight. Default: the browser's own 5 seconds.
+    #[schemars(extend("examples" = ["10m"]))]
+    pub max_age: Option<Duration>,
+    /// Whether pages of public sites may call this gateway when it stands in a private network. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub private_network: Option<bool>,
+}
+
+/// An origin, or many.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OriginRule {
+    /// As browsers write it, perhaps with a `*`.
+    Origin(Origin),
+    /// Those that a regular expression describes from beginning to end.
+    Regex(OriginRegex),
+}
+
+/// Origins that a regular expression describes from beginning to end.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OriginRegex {
+    /// The expression. A dot stands for any character; write `\.` for the dot itself.
+    pub regex: Regex,
+}
+
+/// Refuses requests that change something and that pages of other origins send on a user's behalf.
+///
+/// Browsers say where a request comes from, in `Sec-Fetch-Site` and `Origin`. What is not a browser sends neither, and
+/// carries nobody's cookies by accident. So no token is needed. GET, HEAD, OPTIONS and QUERY pass: they change nothing.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsrfPolicy {
+    /// Other origins whose pages may send such requests. Default: none but the gateway's own.
+    #[schemars(extend("examples" = [["https://app.example.com"]]))]
+    pub trusted_origins: Option<OneOrMany<OriginRule>>,
+}
+
+/// Changes header fields.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersPolicy {
+    /// Of the request, before it is sent to the upstream.
+    pub request: Option<Edits>,
+    /// Of the response, before it is sent to the client.
+    pub response: Option<Edits>,
+}
+
+/// Changes to header fields: first `remove`, then `set`, then `append`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Edits {
+    /// Replaces all lines of this name by these.
+    #[schemars(extend("examples" = [{"x-client": "{client.address}"}]))]
+    pub set: Option<Named<HeaderName, OneOrMany<Template>>>,
+    /// Adds lines.
+    pub append: Option<Named<HeaderName, OneOrMany<Template>>>,
+    /// Takes all lines of these names away.
+    pub remove: Option<OneOrMany<HeaderName>>,
+}
+
+/// Tells browsers to be careful, and others nothing of what runs behind the gateway.
+///
+/// Without any field it sets what suits most: `Strict-Transport-Security: max-age=31536000; includeSubDomains` (over TLS
+/// only), `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`, `Referrer-Policy: strict-origin-when-cross-origin`,
+/// `Content-Security-Policy: frame-ancestors 'none'` and `Cross-Origin-Opener-Policy: same-origin`. Every response of the
+/// route carries them, refusals and failures included, wherever in the list this policy stands. A route has one; in a
+/// route, it replaces the one of its group.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecurityHeadersPolicy {
+    /// Other values for these fields, or other fields.
+    #[schemars(extend("examples" = [{"content-security-policy": "default-src 'self'", "permissions-policy": "camera=()"}]))]
+    pub set: Option<Named<HeaderName, String>>,
+    /// Fields of the usual ones that are not set.
+    #[schemars(extend("examples" = [["x-frame-options"]]))]
+    pub drop: Option<OneOrMany<HeaderName>>,
+    /// Whether fields that the upstream or another policy has set are replaced. Default: `false`, they stay.
+    #[schemars(extend("default" = false))]
+    pub replace: Option<bool>,
+    /// Fields that are taken out of responses, because they say what runs behind the gateway. Default: `server`,
+    /// `x-powered-by`, `x-aspnet-version` and `x-aspnetmvc-version`. Platforms may put a `server` of their own.
+    pub conceal: Option<Vec<HeaderName>>,
+}
