@@ -60,7 +60,11 @@ impl Key {
         };
         let point = |length: usize| {
             let (x, y) = (bytes("x")?, bytes("y")?);
-            if x.len() != length || y.len() != length { Err(BadKey::Malformed("x, y")) } else { Ok([&[4], x.as_slice(), &y].concat()) }
+            if x.len() != length || y.len() != length {
+                Err(BadKey::Malformed("x, y"))
+            } else {
+                Ok([&[4], x.as_slice(), &y].concat())
+            }
         };
         let parts = match (text(jwk, "kty")?, text(jwk, "crv")?) {
             (Some("oct"), None) => Parts::Secret(bytes("k")?),
@@ -90,12 +94,7 @@ impl Key {
         Self::new(id, Parts::Secret(secret.to_vec()), None, allowed)
     }
 
-    fn new(
-        id: Option<String>,
-        parts: Parts,
-        own: Option<Algorithm>,
-        allowed: &[Algorithm],
-    ) -> Result<Self, BadKey> {
+    fn new(id: Option<String>, parts: Parts, own: Option<Algorithm>, allowed: &[Algorithm]) -> Result<Self, BadKey> {
         let family = parts.family();
         let algorithms: Vec<Algorithm> = match own {
             Some(own) if own.family() != family => return Err(BadKey::Unsupported),

@@ -60,6 +60,12 @@ impl KeySet {
         let mut last = None;
         for member in &members {
             let Value::Object(jwk) = member else { return Err(BadSet::Malformed) };
+            // RFC 7517 §4.5: different keys have different identifiers. Where two share one, nobody can say which is meant,
+            // even if only one of them can be read.
+            let name = |jwk: &Value| ["kid", "kty", "use"].map(|member| jwk.get(member).cloned());
+            if jwk.contains_key("kid") && members.iter().filter(|other| name(other) == name(member)).count() > 1 {
+                continue;
+            }
             match Key::from_jwk(jwk, allowed) {
                 Ok(key) => keys.push(key),
                 Err(bad) => last = Some(bad),

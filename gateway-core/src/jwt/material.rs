@@ -4,8 +4,8 @@
 use super::algorithm::Algorithm;
 use super::der::PublicKey;
 use super::key::BadKey;
-use jwt_compact::alg::{Hs256, Hs256Key, Hs384, Hs384Key, Hs512, Hs512Key};
 use jwt_compact::AlgorithmSignature;
+use jwt_compact::alg::{Hs256, Hs256Key, Hs384, Hs384Key, Hs512, Hs512Key};
 
 /// What a key is made of.
 pub(super) enum Material {
@@ -73,12 +73,14 @@ impl Material {
             #[cfg(feature = "es256")]
             (Material::P256(key), Algorithm::Es256) => {
                 use p256::ecdsa::signature::Verifier;
-                p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(signed, &signature).is_ok())
+                p256::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(signed, &signature).is_ok())
             }
             #[cfg(feature = "es384")]
             (Material::P384(key), Algorithm::Es384) => {
                 use p384::ecdsa::signature::Verifier;
-                p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(signed, &signature).is_ok())
+                p384::ecdsa::Signature::from_slice(signature)
+                    .is_ok_and(|signature| key.verify(signed, &signature).is_ok())
             }
             #[cfg(feature = "eddsa")]
             (Material::Ed25519(key), Algorithm::EdDsa) => ed25519_dalek::Signature::from_slice(signature)
@@ -161,8 +163,8 @@ fn rsa_verify(key: &rsa::PublicKey, algorithm: Algorithm, signed: &[u8], signatu
 #[cfg(feature = "rsa")]
 fn is_roca(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
-        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
-        113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
     ];
     PRIMES.iter().all(|prime| {
         let rest = modulus.iter().fold(0, |rest, b| (rest << 8 | u32::from(*b)) % prime);

@@ -82,7 +82,8 @@ fn is_same(url: &str, asked: Asked<'_>) -> bool {
     let (authority, written) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let Ok(path) = path::normalise(if written.is_empty() { "/" } else { written }) else { return false };
     scheme.eq_ignore_ascii_case(asked.scheme)
-        && without_default_port(authority, asked.scheme).eq_ignore_ascii_case(without_default_port(asked.authority, asked.scheme))
+        && without_default_port(authority, asked.scheme)
+            .eq_ignore_ascii_case(without_default_port(asked.authority, asked.scheme))
         && path == asked.path
 }
 

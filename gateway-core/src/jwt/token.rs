@@ -96,7 +96,7 @@ impl Header {
         // known here, and an unencoded payload (RFC 7797) is one of them.
         let foreign: &[&str] = match purpose {
             Purpose::Token => &["jku", "x5u", "x5c", "jwk", "crit", "b64"],
-            Purpose::Proof => &["jku", "x5u", "x5c", "kid", "crit", "b64"],
+            Purpose::Proof => &["jku", "x5u", "x5c", "crit", "b64"],
         };
         let mut text = |name: &str| match members.remove(name) {
             None => Ok(None),
