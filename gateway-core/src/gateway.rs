@@ -8,7 +8,7 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Platform};
-use crate::policy::{Flow, Memo, Policy, Visit, cors};
+use crate::policy::{Flow, Memo, Policy, Tokens, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -26,6 +26,7 @@ pub struct Gateway {
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
     consumers: Consumers,
+    tokens: Tokens,
 }
 
 /// What a route does with its requests.
@@ -89,6 +90,8 @@ pub enum LoadError {
     Features(Vec<String>),
     /// A target's URL, with its references filled in, is not one.
     Target(String),
+    /// A key of an issuer, with its references filled in, is not one.
+    Keys(String),
 }
 
 impl fmt::Display for LoadError {
@@ -102,7 +105,7 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
         }
     }
 }
@@ -133,7 +136,8 @@ impl Gateway {
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers);
-        Ok(Self { globals, settings: known, routes, upstreams, consumers })
+        let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
+        Ok(Self { globals, settings: known, routes, upstreams, consumers, tokens })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -189,6 +193,7 @@ impl Gateway {
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
+            tokens: &self.tokens,
             settings: &self.settings,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -207,7 +212,10 @@ impl Gateway {
             match policy.on_request(&mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
-                Err(error) => early = Some(Reply::fail(platform, error, Some(visit.route), String::new())),
+                Err(error) => {
+                    let reason = error.reason();
+                    early = Some(Reply::fail(platform, error, Some(visit.route), reason));
+                }
             }
             if early.is_some() {
                 break;
@@ -235,6 +243,15 @@ impl Gateway {
         };
         for policy in plan.policies[..entered].iter().rev() {
             policy.on_response(&mut reply.response.headers, &scope, &memo);
+        }
+        for detail in &memo.remarks {
+            reply.notes.push(Note {
+                problem: "unverifiable",
+                status: reply.response.status,
+                request_id: request_id(platform),
+                route: Some(scope.route.to_owned()),
+                detail: detail.clone(),
+            });
         }
         reply
     }
@@ -332,7 +349,18 @@ struct Payload<S> {
     limit: Option<u64>,
 }
 
-const FEATURES: &[&str] = if cfg!(feature = "regex") { &["regex"] } else { &[] };
+/// The cargo features that a configuration may need, as far as this gateway was built with them.
+const FEATURES: [&str; 5] = [
+    if cfg!(feature = "regex") { "regex" } else { "" },
+    if cfg!(feature = "rsa") { "rsa" } else { "" },
+    if cfg!(feature = "es256") { "es256" } else { "" },
+    if cfg!(feature = "es384") { "es384" } else { "" },
+    if cfg!(feature = "eddsa") { "eddsa" } else { "" },
+];
+
+fn request_id<P: Platform>(platform: &P) -> String {
+    format!("{:016x}{:016x}", platform.random(), platform.random())
+}
 
 impl<S> Reply<S> {
     fn answer(response: Response<S>) -> Self {
@@ -346,7 +374,7 @@ impl<S> Reply<S> {
 
     /// A problem for the client, and a note for the log where the client is not to blame.
     pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
-        let request_id = format!("{:016x}{:016x}", platform.random(), platform.random());
+        let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
         let note = match blame {
             Blame::Client => None,

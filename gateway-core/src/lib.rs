@@ -16,6 +16,7 @@ pub mod jwt;
 pub mod request;
 pub mod forward;
 pub mod upstream;
+pub mod errand;
 
 pub mod frozen;
 

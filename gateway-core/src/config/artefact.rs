@@ -13,6 +13,7 @@
 
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
+use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
 use crate::template::Reference;
 use crate::upstream::Upstream;
@@ -35,6 +36,9 @@ pub struct Globals {
     pub limits: Limits,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
+    /// Every issuer of tokens; policies refer to them by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<Issuer>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
     /// The cargo features that the gateway needs to have been built with.
@@ -95,7 +99,9 @@ const HEADER: usize = MAGIC.len() + 4 + 5 * 8;
 impl Artefact {
     /// Packs the sections.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER + self.globals.len() + self.index.len() + self.records.len() + self.consumers.len());
+        let mut out = Vec::with_capacity(
+            HEADER + self.globals.len() + self.index.len() + self.records.len() + self.consumers.len(),
+        );
         out.extend(MAGIC);
         out.extend(VERSION.to_le_bytes());
         let mut start = HEADER;

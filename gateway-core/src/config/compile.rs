@@ -15,7 +15,10 @@ use crate::{
     gateway::{Action, Plan},
     http::Scheme,
     path,
-    policy::headers::HeaderEdits,
+    policy::{
+        authenticate::{Introspection, issuer::Issuer},
+        headers::HeaderEdits,
+    },
     request::Limits,
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
@@ -40,6 +43,7 @@ use super::{
 
 mod consumers;
 mod policies;
+mod tokens;
 
 /// What runs, as far as it could be made.
 #[derive(Debug)]
@@ -69,7 +73,9 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         problems,
         upstreams: HashMap::new(),
         references: BTreeSet::new(),
-        regexes: false,
+        features: BTreeSet::new(),
+        issuers: Vec::new(),
+        servers: Vec::new(),
         limits: Limits::default(),
     };
     compile.everything()
@@ -81,7 +87,12 @@ struct Compile<'a> {
     problems: &'a mut Vec<Problem>,
     upstreams: HashMap<&'a str, (u32, Timeouts)>,
     references: BTreeSet<Reference>,
-    regexes: bool,
+    /// The cargo features that a gateway needs.
+    features: BTreeSet<&'static str>,
+    /// Issuers of tokens, each once.
+    issuers: Vec<Issuer>,
+    /// Authorisation servers that are asked about tokens, each once.
+    servers: Vec<Introspection>,
     limits: Limits,
 }
 
@@ -127,7 +138,8 @@ impl<'a> Compile<'a> {
             limits: self.limits.clone(),
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
-            features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
+            issuers: std::mem::take(&mut self.issuers),
+            features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         Running { globals, consumers, routes }
     }
@@ -201,7 +213,7 @@ impl<'a> Compile<'a> {
     }
 
     fn regex(&mut self, text: &str, at: Span) -> Option<Regex> {
-        self.regexes = true;
+        self.features.insert("regex");
         match text.parse() {
             Ok(regex) => Some(regex),
             Err(message) => {

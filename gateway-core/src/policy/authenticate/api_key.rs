@@ -115,7 +115,7 @@ impl Place {
 }
 
 /// The query without the pairs of this name; the other bytes stay as they are.
-fn without_parameter(query: &str, name: &str) -> String {
+pub(super) fn without_parameter(query: &str, name: &str) -> String {
     let others = query.split('&').filter(|pair| crate::http::parameters(pair, name).next().is_none());
     others.collect::<Vec<_>>().join("&")
 }
@@ -188,6 +188,7 @@ mod tests {
                 Verdict::Proven(caller) => Ok(caller.credential.unwrap_or_default()),
                 Verdict::Wrong(reason) => Err(reason),
                 Verdict::Missing => Err("missing"),
+                Verdict::Unavailable(_) => Err("unavailable"),
             };
             assert_eq!(found.as_deref(), verdict.as_ref().copied(), "{query:?} {block}");
         }

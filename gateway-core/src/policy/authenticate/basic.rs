@@ -161,6 +161,7 @@ mod tests {
             Verdict::Proven(caller) => Ok(caller.credential),
             Verdict::Missing => Ok(None),
             Verdict::Wrong(reason) => Err(reason),
+            Verdict::Unavailable(_) => Err("nobody has to be asked"),
         }
     }
 
