@@ -62,6 +62,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: nobody can say just now whether a credential is right.
+    CredentialUncertain {
+        /// For the log only.
+        reason: String,
+    },
     /// 502: no connection to the upstream, or one that broke off.
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
@@ -101,6 +106,7 @@ impl Error {
             Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
             Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
+            Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
     }
@@ -129,7 +135,16 @@ impl Error {
             Error::ClientGone => "The request broke off.".into(),
             Error::Internal { .. } => "The gateway could not handle the request.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
+            Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+        }
+    }
+
+    /// What happened, in words for the log.
+    pub fn reason(&self) -> &str {
+        match self {
+            Error::Internal { reason } | Error::CredentialUncertain { reason } => reason,
+            _ => "",
         }
     }
 
@@ -153,6 +168,7 @@ impl Error {
             Error::Unauthenticated { challenges, .. } => {
                 challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
             }
+            Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -188,6 +204,7 @@ mod tests {
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
+            Error::CredentialUncertain { reason: String::new() },
             Error::UpstreamTimeout,
         ] {
             let (status, code, ..) = error.kind();

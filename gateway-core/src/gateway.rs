@@ -132,7 +132,7 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
-        let consumers = Consumers::new(artefact.credentials, artefact.consumers);
+        let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         Ok(Self { globals, settings: known, routes, upstreams, consumers })
     }
 
@@ -207,7 +207,10 @@ impl Gateway {
             match policy.on_request(&mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
-                Err(error) => early = Some(Reply::fail(platform, error, Some(visit.route), String::new())),
+                Err(error) => {
+                    let detail = error.reason().to_owned();
+                    early = Some(Reply::fail(platform, error, Some(visit.route), detail));
+                }
             }
             if early.is_some() {
                 break;

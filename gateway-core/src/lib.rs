@@ -11,8 +11,8 @@ pub mod route;
 
 pub mod policy;
 
-pub mod request;
 pub mod forward;
+pub mod request;
 pub mod upstream;
 
 pub mod frozen;
@@ -25,6 +25,7 @@ pub mod path;
 pub mod template;
 
 pub mod consumer;
+pub mod held;
 
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

@@ -13,6 +13,7 @@
 
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
+use crate::held::StoreRules;
 use crate::request::Limits;
 use crate::template::Reference;
 use crate::upstream::Upstream;
@@ -33,6 +34,9 @@ pub struct Globals {
     pub misdirected: bool,
     /// What is taken at most.
     pub limits: Limits,
+    /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer_store: Option<StoreRules>,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
     /// Every value of the platform's that the configuration refers to.
@@ -95,7 +99,9 @@ const HEADER: usize = MAGIC.len() + 4 + 5 * 8;
 impl Artefact {
     /// Packs the sections.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER + self.globals.len() + self.index.len() + self.records.len() + self.consumers.len());
+        let mut out = Vec::with_capacity(
+            HEADER + self.globals.len() + self.index.len() + self.records.len() + self.consumers.len(),
+        );
         out.extend(MAGIC);
         out.extend(VERSION.to_le_bytes());
         let mut start = HEADER;

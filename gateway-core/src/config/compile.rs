@@ -100,6 +100,7 @@ impl<'a> Compile<'a> {
             upstreams.push(upstream);
         }
         let consumers = self.consumers();
+        let consumer_store = self.consumer_store();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
@@ -125,6 +126,7 @@ impl<'a> Compile<'a> {
             via: settings.written.via.as_ref().map_or("postern", |via| &via.0).to_owned(),
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
+            consumer_store,
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
             features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },

@@ -56,12 +56,15 @@ pub enum Verdict {
     Missing,
     /// There is one, and it is wrong; the client is told no more than this.
     Wrong(&'static str),
+    /// There is one, and nobody can say just now whether it is right. The reason is for the log.
+    Unknowable(String),
 }
 
 impl Authenticate {
     /// Lets known callers pass.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         let mut wrong = None;
+        let mut unknowable = None;
         let mut missing = false;
         let mut proven = false;
         for method in &self.methods {
@@ -79,12 +82,16 @@ impl Authenticate {
                 }
                 Verdict::Missing => missing = true,
                 Verdict::Wrong(reason) => wrong = wrong.or(Some(reason)),
+                Verdict::Unknowable(reason) => unknowable = unknowable.or(Some(reason)),
             }
         }
         let enough = match self.need {
             Need::Any => proven,
-            Need::All => proven && !missing && wrong.is_none(),
+            Need::All => proven && !missing && wrong.is_none() && unknowable.is_none(),
         };
+        if let (false, None, Some(reason)) = (enough, wrong, unknowable) {
+            return Err(Error::CredentialUncertain { reason });
+        }
         let challenges = || self.methods.iter().map(|method| method.challenge(wrong)).collect();
         if !enough && self.anonymous && wrong.is_none() && !proven {
             visit.memo.challenges = challenges();
@@ -107,8 +114,8 @@ fn contradicts(one: &Caller, other: &Caller) -> bool {
 impl Method {
     async fn judge<P: Platform>(&self, visit: &Visit<'_, P>) -> Verdict {
         match self {
-            Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform.now()),
-            Method::Basic(method) => method.judge(visit.headers, visit.consumers),
+            Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
+            Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
         }
     }
 
