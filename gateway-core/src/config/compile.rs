@@ -647,6 +647,10 @@ impl RouteCompiler<'_, '_> {
             ("upgrade", Direction::Request) => "use `websocket`",
             ("via", Direction::Request) => "RFC 9110 asks every gateway for it; `via` sets its name",
             (
+                "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-prefix",
+                Direction::Request,
+            ) => "`forwarded` says which of these fields the gateway writes",
+            (
                 "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" | "http2-settings",
                 Direction::Request | Direction::Response,
             ) => "it is about one connection, and the platform writes it",

@@ -114,9 +114,10 @@ impl Lint<'_> {
             }
         }
         for text in texts(&route.node) {
-            let uses_country = text.text().and_then(|text| Template::parse(text).ok()).is_some_and(|template| {
-                template.pieces().iter().any(|piece| *piece == Piece::Variable(Variable::Country))
-            });
+            let uses_country = text
+                .text()
+                .and_then(|text| Template::parse(text).ok())
+                .is_some_and(|template| template.pieces().contains(&Piece::Variable(Variable::Country)));
             if uses_country {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
                 self.warn(route, Problem::warning("location-unavailable", text.at, message));
