@@ -10,6 +10,7 @@
 mod native {
     pub mod run;
 
+    pub mod handling;
     pub mod lookup;
     pub mod workers;
 

@@ -1,12 +1,13 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, lookup, workers};
+use crate::{counting, handling, lookup, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 4] = [
+pub const PARTS: [(&str, &str); 5] = [
     ("lookup", "route lookup beside matchit"),
+    ("handling", "what the core does for one request"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
@@ -78,6 +79,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
             println!("\n== {part}: {what}");
             match part {
                 "lookup" => lookup::measure(&setup, &mut results)?,
+                "handling" => handling::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,
                 "cold" => {
                     if setup.has("nginx") {
@@ -112,6 +114,7 @@ pub fn lacks(program: &str, consequence: &str) {
 pub fn count(setup: &Setup, arguments: &[&str]) -> Result<(), String> {
     match arguments {
         ["lookup", rest @ ..] => lookup::count(rest, setup),
+        ["handling", rest @ ..] => handling::count(rest, setup),
         _ => Err(format!("nothing is counted under the name {arguments:?}")),
     }
 }
