@@ -70,9 +70,15 @@ struct Arguments {
     stdin: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::runtime::Runtime::new().map_err(|error| Error::Engine(error.to_string())).and_then(|runtime| {
+        let outcome = runtime.block_on(run(arguments));
+        // Whoever waits for standard input cannot be woken, and must not keep the host.
+        runtime.shutdown_timeout(Duration::from_millis(200));
+        outcome
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("postern-spin-host: {error}");
@@ -103,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     println!("Serving http://{}", listener.local_addr().map_err(unable)?);
     let grace = Duration::try_from_secs_f32(arguments.grace).unwrap_or(Duration::MAX);
     server.run(listener, stop.notified(), grace).await;
+    instance::silence();
     Ok(())
 }
 
