@@ -421,8 +421,15 @@ fn exclusive(a: &Conditions, b: &Conditions) -> bool {
     let tests = |a: &[Named], b: &[Named]| {
         a.iter().any(|one| b.iter().any(|other| one.name == other.name && tests_exclusive(&one.test, &other.test)))
     };
-    // GET takes HEAD too, but whoever names both in different routes means to part them.
-    disjoint(&a.methods, &b.methods)
+    // GET takes HEAD too, so a route for the one and a route for the other do meet.
+    let takes = |methods: &[String], method: &String| {
+        methods.contains(method) || (method == "HEAD" && methods.iter().any(|known| known == "GET"))
+    };
+    let methods_meet = a.methods.is_empty()
+        || b.methods.is_empty()
+        || a.methods.iter().any(|method| takes(&b.methods, method))
+        || b.methods.iter().any(|method| takes(&a.methods, method));
+    !methods_meet
         || ranges_disjoint(&a.addresses, &b.addresses)
         || disjoint(&a.countries, &b.countries)
         || disjoint(&a.data_centres, &b.data_centres)
