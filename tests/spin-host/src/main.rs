@@ -152,7 +152,7 @@ async fn listen_to_stdin(server: Server, origin: Origin, engine: Engine, stop: A
     stop.notify_one();
 }
 
-/// Says `Reloaded` when new requests see what is new; otherwise what there was goes on.
+/// Says `Reloaded` when new requests see what is new; otherwise why not, and what there was goes on.
 fn reload(server: &Server, origin: &Origin, engine: &Engine) {
     // Compiling blocks this thread for a moment; the others go on with their requests.
     match tokio::task::block_in_place(|| Application::load(origin, engine)) {
@@ -160,7 +160,7 @@ fn reload(server: &Server, origin: &Origin, engine: &Engine) {
             server.replace(application);
             println!("Reloaded");
         }
-        Err(error) => eprintln!("postern-spin-host: not reloaded: {error}"),
+        Err(error) => println!("failed to reload: {error}"),
     }
 }
 
