@@ -193,6 +193,25 @@ impl<'a> Compile<'a> {
         ranges
     }
 
+    /// Every way in which a path may match. Patterns that are none have been reported with their shape.
+    fn matchers(
+        &mut self,
+        paths: Option<&written::OneOrMany<written::PathPattern>>,
+        prefixes: Option<&written::OneOrMany<written::PathPrefix>>,
+        regexes: Option<&written::OneOrMany<written::Regex>>,
+        regexes_node: Option<&Node>,
+    ) -> Vec<Matcher> {
+        let paths = paths.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse(&path.0).ok());
+        let prefixes =
+            prefixes.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse_prefix(&path.0).ok());
+        let mut matchers: Vec<Matcher> = paths.chain(prefixes).map(Matcher::Path).collect();
+        for (index, regex) in regexes.iter().flat_map(|regexes| regexes.0.iter()).enumerate() {
+            let Some(node) = regexes_node else { continue };
+            matchers.extend(self.regex(&regex.0, node.place([Item(index)])).map(Matcher::Regex));
+        }
+        matchers
+    }
+
     fn regex(&mut self, text: &str, at: Span) -> Option<Regex> {
         self.regexes = true;
         match text.parse() {
@@ -242,14 +261,12 @@ impl RouteCompiler<'_, '_> {
         self.exclude("path", &["path_prefix", "path_regex"]);
         self.exclude("path_prefix", &["path_regex"]);
         let written = &self.defined.written;
-        let mut paths = Vec::new();
-        for pattern in patterns(written.path.as_ref(), written.path_prefix.as_ref()) {
-            paths.push(Matcher::Path(pattern));
-        }
-        for (index, regex) in written.path_regex.iter().flat_map(|regexes| regexes.0.iter()).enumerate() {
-            let at = self.at([Field("path_regex"), Item(index)]);
-            paths.extend(self.all.regex(&regex.0, at).map(Matcher::Regex));
-        }
+        let mut paths = self.all.matchers(
+            written.path.as_ref(),
+            written.path_prefix.as_ref(),
+            written.path_regex.as_ref(),
+            self.defined.node.get("path_regex"),
+        );
         if paths.is_empty() {
             paths.push(Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix }));
         }
@@ -287,8 +304,10 @@ impl RouteCompiler<'_, '_> {
                     self.all.problems.push(problem.help("name at least one condition, or remove it"));
                 }
             }
-            if let (Some(path), Some(prefix)) = (node.entry("path"), node.entry("path_prefix")) {
-                self.both(path.name_at, "path", prefix.name_at, "path_prefix");
+            for (one, other) in [("path", "path_prefix"), ("path", "path_regex"), ("path_prefix", "path_regex")] {
+                if let (Some(first), Some(second)) = (node.entry(one), node.entry(other)) {
+                    self.both(first.name_at, one, second.name_at, other);
+                }
             }
             let excluded = self.conditions_of(
                 &Asked {
@@ -305,7 +324,12 @@ impl RouteCompiler<'_, '_> {
             );
             conditions.not.push(Exclusion {
                 hosts: hosts(not.host.as_ref()),
-                paths: patterns(not.path.as_ref(), not.path_prefix.as_ref()),
+                paths: self.all.matchers(
+                    not.path.as_ref(),
+                    not.path_prefix.as_ref(),
+                    not.path_regex.as_ref(),
+                    node.get("path_regex"),
+                ),
                 conditions: excluded,
             });
         }
@@ -794,16 +818,6 @@ fn hosts(written: Option<&written::OneOrMany<written::HostPattern>>) -> Vec<Host
         }
     }
     hosts
-}
-
-fn patterns(
-    paths: Option<&written::OneOrMany<written::PathPattern>>,
-    prefixes: Option<&written::OneOrMany<written::PathPrefix>>,
-) -> Vec<Pattern> {
-    let paths = paths.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse(&path.0).ok());
-    let prefixes =
-        prefixes.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse_prefix(&path.0).ok());
-    paths.chain(prefixes).collect()
 }
 
 fn parameters(path: &Matcher) -> Vec<&str> {
