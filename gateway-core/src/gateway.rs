@@ -5,8 +5,8 @@ use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
-use crate::platform::{Call, FetchError, Platform};
-use crate::policy::Policy;
+use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::policy::{PolicyList, PolicyLists};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -23,14 +23,15 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    policies: PolicyLists,
 }
 
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In written order.
-    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<Policy>,
+    /// In written order: the number of a list in [`PolicyLists`], since many routes do the same.
+    #[serde(rename = "p", default, skip_serializing_if = "PolicyList::is_first")]
+    pub policies: PolicyList,
     /// How many bytes a request's body may have; `None`: no limit.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
@@ -129,7 +130,8 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
-        Ok(Self { globals, settings: known, routes, upstreams })
+        let policies = PolicyLists::new(artefact.policies);
+        Ok(Self { globals, settings: known, routes, upstreams, policies })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -165,6 +167,15 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let Some(policies) = self.policies.get(plan.policies) else {
+            let reason = format!("the policies of the route `{}` cannot be decoded", matched.route.name);
+            return Reply::fail(
+                platform,
+                Error::Internal { reason: reason.clone() },
+                Some(&matched.route.name),
+                reason,
+            );
+        };
         let scope = Scope {
             line: &line,
             client: &client,
@@ -172,21 +183,23 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
         };
-        for policy in &plan.policies {
+        for policy in policies.iter() {
             policy.on_request(&mut headers, &scope);
         }
         let mut reply = match &plan.action {
             Action::Redirect(redirect) => Reply::answer(redirect.answer(&scope)),
             Action::Respond(respond) => Reply::answer(respond.answer(&scope)),
             Action::Forward(forward) => {
-                let payload = Payload { headers, body, upgrade, content_length, limit: plan.body_limit };
+                let reads = policies.iter().any(|policy| policy.reads_response());
+                let interest = if reads { Interest::Everything } else { Interest::HopByHop };
+                let payload = Payload { headers, body, upgrade, content_length, limit: plan.body_limit, interest };
                 match self.forward(platform, forward, payload, &scope).await {
                     Ok(response) => Reply::answer(response),
                     Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
                 }
             }
         };
-        for policy in plan.policies.iter().rev() {
+        for policy in policies.iter().rev() {
             policy.on_response(&mut reply.response.headers, &scope);
         }
         reply
@@ -200,7 +213,7 @@ impl Gateway {
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
-        let Payload { mut headers, body, upgrade, content_length, limit } = payload;
+        let Payload { mut headers, body, upgrade, content_length, limit, interest } = payload;
         if let (Some(limit), Some(length)) = (limit, content_length)
             && length > limit
         {
@@ -238,6 +251,7 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            interest,
             upgrade,
         };
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
@@ -254,7 +268,9 @@ impl Gateway {
         })?;
         if response.status != 101 {
             strip_hop_by_hop(&mut response.headers);
-            response.headers.remove("upgrade");
+            if response.headers.contains("upgrade") {
+                response.headers.remove("upgrade");
+            }
         }
         Ok(response)
     }
@@ -282,6 +298,7 @@ struct Payload<S> {
     upgrade: Option<String>,
     content_length: Option<u64>,
     limit: Option<u64>,
+    interest: Interest,
 }
 
 const FEATURES: &[&str] = if cfg!(feature = "regex") { &["regex"] } else { &[] };

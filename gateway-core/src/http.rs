@@ -104,6 +104,8 @@ pub struct Headers {
     edits: Vec<Recorded>,
     /// A bit for the tag of every name that was ever here: most names that are asked for are not there, and this tells.
     seen: u64,
+    /// Whether there are more lines than these, which only the platform knows.
+    partial: bool,
 }
 
 /// One change to a header block, in the order in which it was made.
@@ -158,6 +160,12 @@ impl Headers {
         Self { text, ..headers }
     }
 
+    /// Reads a block that holds only the lines somebody will ask for; the platform has the others. Edits are recorded as
+    /// ever; since nobody knows what is not there, every removal is one.
+    pub fn partial(text: Vec<u8>) -> Self {
+        Self { partial: true, ..Self::from_block(text) }
+    }
+
     /// Adds a field as received, without recording an edit: for adapters that read fields one by one.
     pub fn receive(&mut self, name: &str, value: &[u8]) {
         let field = self.write(name, value);
@@ -205,9 +213,9 @@ impl Headers {
         self.edits.push(Recorded::Append(field));
     }
 
-    /// Removes every line of this name. Removing what is not there is no edit.
+    /// Removes every line of this name. Removing what is known not to be there is no edit.
     pub fn remove(&mut self, name: &str) {
-        if self.clear(name) {
+        if self.clear(name) || self.partial {
             let field = self.write(name, b"");
             self.edits.push(Recorded::Remove(field));
         }
@@ -353,6 +361,14 @@ mod tests {
             headers.edits().collect::<Vec<_>>(),
             [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
         );
+    }
+
+    #[test]
+    fn what_only_the_platform_knows_is_removed_blindly() {
+        let mut headers = Headers::partial(b"a\x001\n".to_vec());
+        headers.remove("a");
+        headers.remove("b");
+        assert_eq!(headers.edits().collect::<Vec<_>>(), [Edit::Remove("a"), Edit::Remove("b")]);
     }
 
     #[test]

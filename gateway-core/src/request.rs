@@ -117,11 +117,14 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
         }
     }
     for name in HOP_BY_HOP {
-        headers.remove(name);
+        if headers.contains(name) {
+            headers.remove(name);
+        }
     }
 }
 
-const HOP_BY_HOP: [&str; 8] = [
+/// Fields for one connection only, besides `upgrade` and those that `connection` names.
+pub const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
     "proxy-connection",

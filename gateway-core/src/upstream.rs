@@ -175,6 +175,7 @@ fn is_idempotent(method: &str) -> bool {
 mod tests {
     use super::*;
     use crate::http::{Body, Headers};
+    use crate::platform::Interest;
     use crate::testing::{TestPlatform, run};
     use std::cell::RefCell;
     use std::rc::Rc;
@@ -258,6 +259,7 @@ mod tests {
             body,
             body_limit: None,
             timeout: Duration::ZERO,
+            interest: Interest::HopByHop,
             upgrade: false,
         };
         let pool = pool();

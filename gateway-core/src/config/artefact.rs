@@ -1,10 +1,11 @@
 //! The compiled configuration: one block of bytes that travels beside the Wasm and is read in place.
 //!
 //! ```text
-//! "POSTERN" 0x00 · format version · then three sections, each as offset and length:
+//! "POSTERN" 0x00 · format version · then four sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
 //!   records   one JSON text per route (route/mod.rs), decoded when the route is first considered
+//!   policies  one JSON text per list of policies (policy/mod.rs), decoded when a route with it is first taken
 //! ```
 //!
 //! Numbers are little-endian `u32`. Nothing else is promised: the tool that writes the block and the Wasm that reads it
@@ -49,6 +50,8 @@ pub struct Artefact {
     pub index: Bytes,
     /// For [`crate::route::Routes`].
     pub records: Bytes,
+    /// For [`crate::policy::PolicyLists`].
+    pub policies: Bytes,
 }
 
 /// Why a block of bytes is not a compiled configuration.
@@ -85,7 +88,7 @@ impl fmt::Display for Unreadable {
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
 const VERSION: u32 = 1;
-const HEADER: usize = MAGIC.len() + 4 + 3 * 8;
+const HEADER: usize = MAGIC.len() + 4 + 4 * 8;
 
 impl Artefact {
     /// Packs the sections.
@@ -94,14 +97,14 @@ impl Artefact {
         out.extend(MAGIC);
         out.extend(VERSION.to_le_bytes());
         let mut start = HEADER;
-        for section in [&self.globals, &self.index, &self.records] {
+        for section in [&self.globals, &self.index, &self.records, &self.policies] {
             start = start.next_multiple_of(4);
             for number in [start, section.len()] {
                 out.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
             }
             start += section.len();
         }
-        for section in [&self.globals, &self.index, &self.records] {
+        for section in [&self.globals, &self.index, &self.records, &self.policies] {
             out.resize(out.len().next_multiple_of(4), 0);
             out.extend_from_slice(section);
         }
@@ -122,7 +125,7 @@ impl Artefact {
             let end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(Unreadable::Truncated)?;
             Ok(bytes.slice(start..end))
         };
-        Ok(Self { globals: section(1)?, index: section(3)?, records: section(5)? })
+        Ok(Self { globals: section(1)?, index: section(3)?, records: section(5)?, policies: section(7)? })
     }
 
     /// Decodes the shared part.

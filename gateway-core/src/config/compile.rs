@@ -14,7 +14,7 @@ use crate::{
     gateway::{Action, Plan},
     http::Scheme,
     path,
-    policy::{HeaderPolicy, Policy, headers::HeaderEdits},
+    policy::{HeaderPolicy, Policy, PolicyList, headers::HeaderEdits},
     request::Limits,
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
@@ -44,6 +44,8 @@ pub(super) struct Running {
     pub globals: Globals,
     /// The routes, in the order of the files.
     pub routes: Vec<RunningRoute>,
+    /// The lists of policies that routes refer to; the first is empty.
+    pub policies: Vec<Vec<Policy>>,
 }
 
 /// A route that runs, and what it was made from.
@@ -65,6 +67,8 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         references: BTreeSet::new(),
         regexes: false,
         limits: Limits::default(),
+        policies: vec![Vec::new()],
+        lists: HashMap::new(),
     };
     compile.everything()
 }
@@ -77,6 +81,8 @@ struct Compile<'a> {
     references: BTreeSet<Reference>,
     regexes: bool,
     limits: Limits,
+    policies: Vec<Vec<Policy>>,
+    lists: HashMap<String, PolicyList>,
 }
 
 impl<'a> Compile<'a> {
@@ -122,7 +128,7 @@ impl<'a> Compile<'a> {
             references: std::mem::take(&mut self.references).into_iter().collect(),
             features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
         };
-        Running { globals, routes }
+        Running { globals, routes, policies: std::mem::take(&mut self.policies) }
     }
 
     fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
@@ -193,6 +199,20 @@ impl<'a> Compile<'a> {
         ranges
     }
 
+    /// Routes with the same policies share one list of them.
+    fn intern(&mut self, policies: Vec<Policy>) -> PolicyList {
+        if policies.is_empty() {
+            return PolicyList::default();
+        }
+        let next = PolicyList(u32::try_from(self.policies.len()).unwrap_or(u32::MAX));
+        // Two lists are the same when they are written the same; comparing with each would take long with many.
+        let list = *self.lists.entry(format!("{policies:?}")).or_insert(next);
+        if list == next {
+            self.policies.push(policies);
+        }
+        list
+    }
+
     /// Every way in which a path may match. Patterns that are none have been reported with their shape.
     fn matchers(
         &mut self,
@@ -245,6 +265,7 @@ impl RouteCompiler<'_, '_> {
         let conditions = self.conditions();
         let action = self.action(&paths);
         let policies = self.policies(&paths);
+        let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
             None => self.all.limits.body,
@@ -892,7 +913,7 @@ mod tests {
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
         let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
-        assert_eq!(route.then, Plan { policies: Vec::new(), body_limit: None, action: Action::Forward(forward) });
+        assert_eq!(route.then, Plan { policies: PolicyList(0), body_limit: None, action: Action::Forward(forward) });
     }
 
     #[test]
@@ -943,9 +964,7 @@ mod tests {
         let test =
             |name: &str| route.conditions.headers.iter().find(|named| named.name == name).map(|named| &named.test);
         assert_eq!((test("x-a"), test("x-b")), (Some(&Test::Present), Some(&Test::Absent)));
-        let removed: Vec<_> = route
-            .then
-            .policies
+        let removed: Vec<_> = running.policies[route.then.policies.0 as usize]
             .iter()
             .map(|policy| match policy {
                 Policy::Headers(headers) => headers.request.remove.join(","),
@@ -971,10 +990,28 @@ mod tests {
         let Action::Respond(respond) = &route.then.action else { panic!("it answers") };
         let cookie = |value: &str| ("set-cookie".to_owned(), Template::literal(value));
         assert_eq!(respond.headers, [cookie("a=1"), cookie("b=2")]);
-        let [Policy::Headers(policy)] = route.then.policies.as_slice() else { panic!("there is one policy") };
+        let [Policy::Headers(policy)] = running.policies[route.then.policies.0 as usize].as_slice() else {
+            panic!("there is one policy")
+        };
         let vary = |value: &str| ("vary".to_owned(), Template::literal(value));
         assert_eq!(policy.response.set, [vary("a")]);
         assert_eq!(policy.response.append, [vary("b"), vary("c")]);
+    }
+
+    #[test]
+    fn routes_with_the_same_policies_share_one_list() {
+        let running = running(
+            "groups:
+               - name: g
+                 defaults: { policies: [{ headers: { request: { remove: x } } }] }
+                 routes:
+                   - { name: a, path: /a, respond: {} }
+                   - { name: b, path: /b, respond: {} }
+                   - { name: c, path: /c, respond: {}, policies: [{ headers: { request: { remove: y } } }] }",
+        );
+        let lists: Vec<_> = running.routes.iter().map(|route| route.ranked.route.then.policies.0).collect();
+        assert_eq!(lists, [1, 1, 2]);
+        assert_eq!(running.policies.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, path::Path};
 
-use crate::route::rank::{self, Frozen};
+use crate::route::{
+    Records,
+    rank::{self, Frozen},
+};
 
 use super::{
     artefact::Artefact,
@@ -40,16 +43,25 @@ fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
     let routes: Vec<_> = running.routes.iter().map(|route| route.ranked.clone()).collect();
     let frozen = rank::freeze(&routes).ok();
     if frozen.is_none() {
-        problems.push(Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled"));
+        problems.push(too_large());
     }
     frozen
 }
 
+fn too_large() -> Problem {
+    Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled")
+}
+
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    match serde_json::to_vec(&running.globals) {
-        Ok(globals) => {
+    let lists = running.policies.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+    match lists.and_then(|lists| Ok((lists, serde_json::to_vec(&running.globals)?))) {
+        Ok((lists, globals)) => {
+            let Ok(policies) = Records::freeze(&lists) else {
+                problems.push(too_large());
+                return None;
+            };
             let (index, records) = (frozen.index.into(), frozen.records.into());
-            Some(Artefact { globals: globals.into(), index, records }.write())
+            Some(Artefact { globals: globals.into(), index, records, policies: policies.into() }.write())
         }
         Err(error) => {
             problems.push(Problem::error("invalid", START, error.to_string()));
