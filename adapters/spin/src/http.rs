@@ -73,7 +73,10 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> 
         (Body::Empty, _) => (None, no_trailers()),
     };
     let (request, _) = Request::new(fields, reader, trailers, platform::options(call.timeout));
-    request.set_method(&method(call.method)).map_err(refused("the method"))?;
+    // A new request is a GET, and every call of the host costs.
+    if call.method != "GET" {
+        request.set_method(&method(call.method)).map_err(refused("the method"))?;
+    }
     let scheme = match call.scheme {
         core::Scheme::Http => Scheme::Http,
         core::Scheme::Https => Scheme::Https,
@@ -124,7 +127,11 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         None => fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?,
     };
     let (response, _) = Response::new(fields, reader, trailers);
-    response.set_status_code(status).map_err(|()| ErrorCode::InternalError(Some(format!("the status {status}"))))?;
+    // A new response is a 200.
+    if status != 200 {
+        let refused = |()| ErrorCode::InternalError(Some(format!("the host refuses the status {status}")));
+        response.set_status_code(status).map_err(refused)?;
+    }
     Ok(response)
 }
 
