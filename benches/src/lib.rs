@@ -12,6 +12,7 @@ mod native {
 
     pub mod handling;
     pub mod lookup;
+    pub mod spin;
     pub mod workers;
 
     pub mod configurations;
