@@ -11,6 +11,7 @@ mod native {
     pub mod run;
 
     pub mod handling;
+    pub mod loaded;
     pub mod lookup;
     pub mod spin;
     pub mod workers;
@@ -27,4 +28,5 @@ mod native {
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
+pub mod loading;
 pub mod tables;

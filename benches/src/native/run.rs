@@ -1,13 +1,14 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, handling, lookup, spin, workers};
+use crate::{counting, handling, loaded, lookup, spin, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 6] = [
+pub const PARTS: [(&str, &str); 7] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
+    ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
@@ -79,6 +80,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
             match part {
                 "lookup" => lookup::measure(&setup, &mut results)?,
                 "handling" => handling::measure(&setup, &mut results)?,
+                "loading" => loaded::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
