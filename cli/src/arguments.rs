@@ -50,7 +50,7 @@ Examples:
 Exit codes:
   0  all is well
   1  the answer is bad news: problems in the configuration, no route for the request
-  2  the command could not be carried out: wrong arguments, unreadable or unwritable files
+  2  the command could not be carried out: wrong arguments, no configuration, unwritable files
 
 Where no --config is given, gateway.yaml, gateway.yml, gateway.toml or gateway.json is read from
 the current folder.";
