@@ -11,8 +11,8 @@ pub mod route;
 
 pub mod policy;
 
-pub mod request;
 pub mod forward;
+pub mod request;
 pub mod upstream;
 
 pub mod frozen;
