@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use gateway_core::config::WARNINGS;
+use gateway_core::config::{WARNINGS, formats};
+use gateway_core::policy::authenticate::basic;
 
 use crate::outcome::{Failure, Outcome};
 use crate::terminal::Colour;
@@ -97,6 +98,14 @@ pub enum Command {
     /// Write a commented configuration to start from.
     Init(Init),
 
+    /// Make API keys for consumers, and the entries by which the gateway knows them.
+    #[command(subcommand)]
+    Key(Key),
+
+    /// Hash passwords, as the configuration keeps them.
+    #[command(subcommand)]
+    Password(Password),
+
     /// Run the gateway here, on the real runtime, and reload it when its configuration changes.
     ///
     /// Compiles the configuration, builds the gateway if that has not been done, starts the runtime and prints `ready`
@@ -115,6 +124,106 @@ Examples:
         /// The shell.
         shell: Shell,
     },
+}
+
+/// What to do with API keys.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key, show it once, and print the entry to store.
+    ///
+    /// The key has more than 192 random bits behind its prefix. Only its hash is stored; the prefix says in logs which key it was.
+    New(KeyNew),
+
+    /// Print the entry for a key that exists already, read from standard input.
+    Hash(KeyHash),
+}
+
+/// Options of `key new`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern key new --consumer alice
+  postern key new --consumer alice --expires 2027-01-31
+  postern key new --consumer alice --format json | jq -r .key
+
+To change a key without an interruption, store the new one beside the old one, and remove the old one when it is no longer
+used.")]
+pub struct KeyNew {
+    /// The consumer it is for, by the name that the configuration has for it.
+    #[arg(long, value_name = "NAME", value_parser = consumer)]
+    pub consumer: String,
+
+    /// From when on it is refused: a date (its first moment in UTC), or a date and a time (RFC 3339).
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub expires: Option<String>,
+
+    /// What keys begin with, for those who find one: letters and digits, at most 8.
+    #[arg(long, value_name = "TEXT", default_value = "pk", value_parser = key_kind)]
+    pub prefix: String,
+
+    /// How to print the entry.
+    #[arg(long, value_name = "FORMAT", default_value = "yaml")]
+    pub format: EntryFormat,
+}
+
+/// Options of `key hash`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern key hash --consumer alice < key.txt
+  pass show alice/key | postern key hash --consumer alice --prefix acme_")]
+pub struct KeyHash {
+    /// The consumer it belongs to.
+    #[arg(long, value_name = "NAME", value_parser = consumer)]
+    pub consumer: String,
+
+    /// From when on it is refused: a date (its first moment in UTC), or a date and a time (RFC 3339).
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub expires: Option<String>,
+
+    /// The first characters of the key, which logs show; by default four.
+    #[arg(long, value_name = "TEXT", value_parser = key_prefix)]
+    pub prefix: Option<String>,
+
+    /// How to print the entry.
+    #[arg(long, value_name = "FORMAT", default_value = "yaml")]
+    pub format: EntryFormat,
+}
+
+/// What to do with passwords.
+#[derive(Debug, Subcommand)]
+pub enum Password {
+    /// Print the hash of a password, read from standard input.
+    Hash(PasswordHash),
+}
+
+/// Options of `password hash`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern password hash                 asks for it, and does not show it
+  pass show alice | postern password hash
+
+Every request with a password costs the gateway this many iterations of HMAC-SHA-256, about a microsecond each in Wasm. A
+password that people choose can be found by trying once the hash is known; let them use long ones, or give them API keys.")]
+pub struct PasswordHash {
+    /// What a guess costs, and every request too.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = basic::USUAL_ITERATIONS,
+        value_parser = clap::value_parser!(u32).range(1000..=i64::from(basic::MOST_ITERATIONS))
+    )]
+    pub iterations: u32,
+}
+
+/// How `key` prints an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EntryFormat {
+    /// For a configuration.
+    Yaml,
+    /// One JSON document.
+    Json,
 }
 
 /// Options of `check`.
@@ -343,6 +452,25 @@ fn header(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{name}` is no header name"));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+fn consumer(text: &str) -> Result<String, String> {
+    formats::check("Name", text).map(|()| text.to_owned())
+}
+
+fn moment(text: &str) -> Result<String, String> {
+    formats::check("Moment", text).map(|()| text.to_owned())
+}
+
+fn key_prefix(text: &str) -> Result<String, String> {
+    formats::check("KeyPrefix", text).map(|()| text.to_owned())
+}
+
+fn key_kind(text: &str) -> Result<String, String> {
+    if (1..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Ok(text.to_owned());
+    }
+    Err("letters and digits, at most 8".to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Key, Password};
 use crate::outcome::{Failure, Outcome};
 
 mod arguments;
@@ -16,11 +16,14 @@ mod compile;
 mod dev;
 mod explain;
 mod init;
+mod key;
+mod password;
 mod reference;
 
 mod configuration;
 mod outcome;
 mod report;
+mod secrets;
 mod terminal;
 
 fn main() -> ExitCode {
@@ -46,6 +49,9 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Schema => reference::schema(),
         Command::Reference => reference::markdown(),
         Command::Init(options) => init::run(&options),
+        Command::Key(Key::New(options)) => key::new(&options),
+        Command::Key(Key::Hash(options)) => key::hash(&options),
+        Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }

@@ -1,5 +1,6 @@
 //! Shows problems: as a compiler would, as JSON, and as annotations of a pull request.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
 use std::ops::Range;
@@ -35,9 +36,10 @@ impl Count {
 pub fn human(problems: &[Problem], sources: &Sources, coloured: bool) -> String {
     let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii);
+    let texts = texts(problems, sources);
     let mut text = String::new();
     for problem in problems {
-        let group = excerpt(problem, sources);
+        let group = excerpt(problem, sources, &texts);
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
     }
@@ -118,12 +120,28 @@ pub fn failure(why: &str, colour: Colour) {
     eprintln!("{} {why}", paint.red("error:"));
 }
 
-fn excerpt<'a>(problem: &'a Problem, sources: &'a Sources) -> Group<'a> {
+/// What may be shown of each file: all but the secrets that were found in it, for whoever reads the log of a build.
+fn texts<'a>(problems: &[Problem], sources: &'a Sources) -> Vec<Cow<'a, str>> {
+    let mut texts: Vec<Cow<'a, str>> = sources.iter().map(|source| Cow::Borrowed(source.text.as_str())).collect();
+    for problem in problems.iter().filter(|problem| problem.code == "literal-secret") {
+        let Some(text) = texts.get_mut(problem.at.file) else { continue };
+        // Byte for byte, line for line, so that every other place stays where it is.
+        let range = problem.at.start..problem.at.end;
+        if let Some(secret) = text.get(range.clone()) {
+            let stars: String = secret.bytes().map(|b| if b == b'\n' { '\n' } else { '*' }).collect();
+            text.to_mut().replace_range(range, &stars);
+        }
+    }
+    texts
+}
+
+fn excerpt<'a>(problem: &'a Problem, sources: &'a Sources, texts: &'a [Cow<'a, str>]) -> Group<'a> {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(problem.message.as_str()).id(problem.code).elements(snippets(problem, sources));
+    let mut group =
+        level.primary_title(problem.message.as_str()).id(problem.code).elements(snippets(problem, sources, texts));
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -134,7 +152,11 @@ fn excerpt<'a>(problem: &'a Problem, sources: &'a Sources) -> Group<'a> {
 }
 
 /// One excerpt for each file that the problem touches, its own file first.
-fn snippets<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
+fn snippets<'a>(
+    problem: &'a Problem,
+    sources: &'a Sources,
+    texts: &'a [Cow<'a, str>],
+) -> Vec<Snippet<'a, Annotation<'a>>> {
     let mut files = vec![problem.at.file];
     for (at, _) in &problem.related {
         if !files.contains(&at.file) {
@@ -146,7 +168,8 @@ fn snippets<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Snippet<'a, A
         .filter_map(|file| sources.get(file).map(|source| (file, source)))
         .filter(|(_, source)| !source.text.is_empty())
         .map(|(file, source)| {
-            let snippet = Snippet::source(source.text.as_str()).path(source.path.to_string_lossy());
+            let text = texts.get(file).map_or(source.text.as_str(), AsRef::as_ref);
+            let snippet = Snippet::source(text).path(source.path.to_string_lossy());
             let own = (problem.at.file == file).then(|| AnnotationKind::Primary.span(visible(problem.at, source)));
             let others = problem
                 .related

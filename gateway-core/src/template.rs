@@ -157,7 +157,8 @@ impl Template {
         Self(vec![Piece::Text(text.into())])
     }
 
-    /// Reads `{…}`, `${…}` and `{{` (a literal brace; `}}` likewise).
+    /// Reads `{…}`, `${…}` and `{{` (a literal brace; `}}` likewise). `${test:…}` is the text in it, marked as a value that
+    /// opens nothing.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -181,10 +182,17 @@ impl Template {
             let Some(close) = rest.find('}') else {
                 return Err(error(at, rest.len(), "`{` is never closed; write `{{` for a brace in the text"));
             };
+            let name = &rest[open..close];
+            if open == 2
+                && let Some(value) = name.strip_prefix("test:")
+            {
+                literal.push_str(value);
+                at += close + 1;
+                continue;
+            }
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
-            let name = &rest[open..close];
             let piece = if open == 2 { reference(name) } else { parameter(name) };
             pieces.push(piece.map_err(|message| error(at, close + 1, message))?);
             at += close + 1;
@@ -324,6 +332,7 @@ mod tests {
                 Piece::Text("{x}".into()),
             ]
         );
+        assert_eq!(Template::parse("a ${test:b c}d").expect("a template").as_literal(), Some("a b cd"));
         assert_eq!(Template::parse("").expect("a template").as_literal(), Some(""));
         assert_eq!(Template::parse("$5 é").expect("a template").as_literal(), Some("$5 é"));
     }

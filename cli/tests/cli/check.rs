@@ -51,6 +51,29 @@ fn what_one_platform_cannot_do_is_no_concern_of_the_other() {
 }
 
 #[test]
+fn no_report_repeats_a_secret_and_those_that_open_nothing_are_allowed() {
+    const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+    let folder = Folder::new();
+    let route =
+        |value: &str| format!("routes:\n  - {{ name: a, priority: {SECRET}, respond: {{ body: \"{value}\" }} }}\n");
+    folder.write("bad.yaml", &route(SECRET));
+    for format in ["human", "json", "github"] {
+        let ran = run(folder.path(), &["check", "--config", "bad.yaml", "--format", format]);
+        assert_eq!(ran.code, 1);
+        assert!(ran.out.contains("literal-secret") && ran.out.contains("wrong-type"), "{}", ran.out);
+        assert!(!ran.out.contains(SECRET), "{}", ran.out);
+    }
+    let respond =
+        |body: &str| format!("{body}: [literal-secret]\nroutes:\n  - {{ name: a, respond: {{ body: {SECRET} }} }}\n");
+    folder.write("allowed.yaml", &respond("allow"));
+    folder.write("marked.yaml", &format!("routes:\n  - {{ name: a, respond: {{ body: \"${{test:{SECRET}}}\" }} }}\n"));
+    for good in ["allowed.yaml", "marked.yaml"] {
+        let ran = run(folder.path(), &["check", "--config", good, "--deny-warnings"]);
+        assert_eq!(ran.code, 0, "{good}: {}", ran.out);
+    }
+}
+
+#[test]
 fn only_terminals_and_those_who_ask_get_colours() {
     let run = |arguments: &[&str], no_color: &str| {
         let output = postern()

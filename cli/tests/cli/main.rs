@@ -7,5 +7,6 @@ mod dev;
 mod examples;
 mod explain;
 mod init;
+mod key;
 mod program;
 mod schema;

@@ -8,6 +8,7 @@
 //!      ─▶ schema.rs: every wrong shape, from the schema that editors use
 //!      ─▶ written.rs: what the user wrote, as types
 //!      ─▶ compile.rs: what runs; the only file that sees both
+//!      ─▶ secrets.rs: what should not stand in a file at all
 //!      ─▶ lint.rs: what is allowed but is hardly what was meant
 //!      ─▶ artefact
 //! ```
@@ -31,6 +32,8 @@ mod problem;
 #[cfg(feature = "compile")]
 mod schema;
 #[cfg(feature = "compile")]
+mod secrets;
+#[cfg(feature = "compile")]
 mod source;
 #[cfg(feature = "compile")]
 mod suggest;
@@ -46,3 +49,21 @@ pub use self::{
     schema::schema,
     source::{Disk, Files, Location, Source, Sources},
 };
+
+/// The rules for texts of the configuration, for tools that write some.
+#[cfg(feature = "compile")]
+pub mod formats {
+    use super::format::FORMATS;
+
+    /// Whether a text is one of its kind (a definition of the schema, such as `Moment`), or why it is not and what to write.
+    ///
+    /// # Errors
+    /// When it is not, or there is no such kind.
+    pub fn check(kind: &str, text: &str) -> Result<(), String> {
+        let format = FORMATS.iter().find(|format| format.name == kind).ok_or(format!("there is no kind `{kind}`"))?;
+        (format.check)(text).map_err(|wrong| match wrong.help {
+            Some(help) => format!("{}; {help}", wrong.message),
+            None => wrong.message,
+        })
+    }
+}

@@ -17,6 +17,7 @@ use super::{
     load::{self, Loaded},
     node::Paths,
     problem::{Problem, Severity, Span},
+    secrets,
     source::{Files, Sources},
 };
 
@@ -33,6 +34,7 @@ pub fn compile_with(entry: &Path, files: &impl Files, options: &Options) -> Comp
     let running = compile::compile(&loaded, &sources, &mut problems);
     let frozen = freeze(&running, &mut problems);
     lint::lint(&loaded, &running, frozen.as_ref(), options, &mut problems);
+    secrets::find(&loaded, &sources, &mut problems);
     problems.retain(|problem| !is_allowed(problem, &loaded, options));
     let sound = !problems.iter().any(Problem::is_error);
     let artefact = frozen.filter(|_| sound).and_then(|frozen| pack(&running, frozen, &mut problems));
@@ -93,10 +95,12 @@ fn name_paths(problems: &mut [Problem], loaded: &Loaded) {
     }
 }
 
-/// Warnings are allowed by the caller or by their file; what a route allows, the route's own warnings heed.
+/// Warnings, and secrets that open nothing, are allowed by the caller or by their file; what a route allows, its own
+/// warnings heed.
 fn is_allowed(problem: &Problem, loaded: &Loaded, options: &Options) -> bool {
     let file = loaded.allowed.get(problem.at.file).map(Vec::as_slice).unwrap_or_default();
-    problem.severity == Severity::Warning && options.allow.iter().chain(file).any(|code| code == problem.code)
+    let allowable = problem.severity == Severity::Warning || problem.code == secrets::CODE;
+    allowable && options.allow.iter().chain(file).any(|code| code == problem.code)
 }
 
 /// What came out: an artefact unless there was an error, all problems, and the texts they point into.

@@ -118,6 +118,10 @@ pub const WARNINGS: &[Warning] = &[
     Warning { code: "unnormalised-path", about: "a path in a form that no request has after normalisation" },
     Warning { code: "cidr-host-bits", about: "a range of addresses with bits set that the range ignores" },
     Warning { code: "short-total", about: "a timeout for one attempt that is longer than the one for all" },
+    Warning {
+        code: "literal-secret",
+        about: "what looks like a key or a password; an error unless it is allowed, or marked as `${test:…}`",
+    },
     Warning { code: "no-routes", about: "a configuration without any route" },
     Warning { code: "host-override", about: "a `Host` for the upstream that the platform cannot send" },
     Warning {

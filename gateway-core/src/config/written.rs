@@ -501,7 +501,9 @@ texts! {
     Regex;
     /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
     /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{route.name}`,
-    /// `{consumer.name}`, `{consumer.groups}`, `{token.subject}`, `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and `${secret:NAME}` for what the platform holds; `{{` and `}}` for the braces themselves.
+    /// `{consumer.name}`, `{consumer.groups}`, `{token.subject}`, `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and
+    /// `${secret:NAME}` for what the platform holds; `${test:VALUE}` for a value that looks like a secret and opens nothing;
+    /// `{{` and `}}` for the braces themselves.
     #[schemars(extend("examples" = ["{client.address}"]))]
     Template;
     /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name
