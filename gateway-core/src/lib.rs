@@ -11,6 +11,8 @@ pub mod route;
 
 pub mod policy;
 
+pub mod jwt;
+
 pub mod forward;
 pub mod request;
 pub mod upstream;

@@ -80,9 +80,7 @@ impl Batch {
             && let Some(running) = lock(&started.running).take()
         {
             drop(left);
-            let log = if played.is_err() { running.log() } else { String::new() };
-            let stopped = running.stop();
-            return played.map_err(|wrong| format!("{wrong}\n{log}")).and(stopped);
+            return played.and(running.stop());
         }
         played
     }

@@ -38,7 +38,8 @@ impl<'a> InProcess<'a> {
     /// Compiles the configuration and loads it. The scenario has its places filled in.
     pub fn load(scenario: &Scenario, stage: &'a Stage) -> Result<Self, String> {
         let compiled = config::compile(Path::new("gateway.json"), &OneFile(scenario.gateway.to_string()));
-        let problems: Vec<String> = compiled.problems.iter().map(|problem| format!("{problem:?}")).collect();
+        let tell = |problem: &config::Problem| format!("{} {}: {}", problem.path, problem.code, problem.message);
+        let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
         let settings = &scenario.settings;
         let gateway = gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());

@@ -73,8 +73,16 @@ impl Running {
     pub fn stop(mut self) -> Result<(), String> {
         let family = process::family(self.child.id());
         self.end();
-        let left: Vec<_> = family.into_iter().filter(|pid| PathBuf::from(format!("/proc/{pid}")).exists()).collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("these processes are left: {left:?}")) }
+        // What was killed takes a moment to go.
+        for _ in 0..200 {
+            if !family.iter().any(|pid| process::is_alive(*pid)) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let left = family.into_iter().filter(|pid| process::is_alive(*pid));
+        let left: Vec<_> = left.map(|pid| format!("{} ({pid})", process::name(pid))).collect();
+        Err(format!("these processes are left: {}", left.join(", ")))
     }
 
     fn end(&mut self) {

@@ -73,7 +73,10 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> 
         (Body::Empty, _) => (None, no_trailers()),
     };
     let (request, _) = Request::new(fields, reader, trailers, platform::options(call.timeout));
-    request.set_method(&method(call.method)).map_err(refused("the method"))?;
+    // A new request is a GET, and every call of the host costs.
+    if call.method != "GET" {
+        request.set_method(&method(call.method)).map_err(refused("the method"))?;
+    }
     let scheme = match call.scheme {
         core::Scheme::Http => Scheme::Http,
         core::Scheme::Https => Scheme::Https,
@@ -124,7 +127,11 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         None => fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?,
     };
     let (response, _) = Response::new(fields, reader, trailers);
-    response.set_status_code(status).map_err(|()| ErrorCode::InternalError(Some(format!("the status {status}"))))?;
+    // A new response is a 200.
+    if status != 200 {
+        let refused = |()| ErrorCode::InternalError(Some(format!("the host refuses the status {status}")));
+        response.set_status_code(status).map_err(refused)?;
+    }
     Ok(response)
 }
 
@@ -199,25 +206,19 @@ fn count(stream: Stream, limit: u64, counted: Counted) -> (StreamReader<u8>, Fut
         let mut buffer = Vec::with_capacity(CHUNK);
         loop {
             let (result, chunk) = reader.read(buffer).await;
-            let length = chunk.len() as u64;
-            if length > left {
+            if result == StreamResult::Dropped {
+                break;
+            }
+            let Some(rest) = left.checked_sub(chunk.len() as u64) else {
                 counted.0.set(true);
                 // Dropping the future of the trailers tells the host that the body is no whole one.
                 return;
-            }
-            left -= length;
-            if !chunk.is_empty() {
-                let mut unwritten = writer.write_all(chunk).await;
-                if !unwritten.is_empty() {
-                    return;
-                }
-                unwritten.clear();
-                buffer = unwritten;
-            } else {
-                buffer = chunk;
-            }
-            if result == StreamResult::Dropped {
-                break;
+            };
+            left = rest;
+            // Gives the buffer back, with what nobody took any more.
+            buffer = writer.write_all(chunk).await;
+            if !buffer.is_empty() {
+                return;
             }
         }
         drop(writer);
@@ -265,5 +266,42 @@ fn method(name: String) -> Method {
         "TRACE" => Method::Trace,
         "PATCH" => Method::Patch,
         _ => Method::Other(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_address_is_spins_own() {
+        let lines = |values: &[&str]| -> Vec<(String, Vec<u8>)> {
+            values.iter().map(|value| ("spin-client-addr".to_owned(), value.as_bytes().to_vec())).collect()
+        };
+        for (values, address) in [
+            (&["6.6.6.6:1", "192.0.2.1:4711"][..], Some("192.0.2.1")),
+            (&["[2001:db8::1]:80"], Some("2001:db8::1")),
+            (&["2001:db8::1"], Some("2001:db8::1")),
+            (&["192.0.2.1:80", "nonsense"], None),
+            (&[], None),
+        ] {
+            assert_eq!(client(&lines(values)), address.map(|text| text.parse().expect("an address")), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_spin_and_to_the_connection_stays_behind() {
+        for (name, ours) in
+            [("spin-full-url", true), ("host", true), ("upgrade", true), ("te", false), ("x-spin", false)]
+        {
+            assert_eq!(is_ours(name), ours, "{name}");
+        }
+    }
+
+    #[test]
+    fn methods_keep_their_names() {
+        for name in ["GET", "PATCH", "QUERY", "get"] {
+            assert_eq!(method_name(method(name.to_owned())), name);
+        }
     }
 }

@@ -38,6 +38,9 @@ struct Line {
 /// How far the control may be from its twin before a run is called noisy.
 const QUIET: f64 = 0.06;
 
+/// How many requests a server has answered at least before it is measured, unless it is five times too slow.
+const WARM: u64 = 10_000;
+
 /// Which of the variants is the baseline: the first. The second is the same once more, the control.
 pub const BASELINE: usize = 0;
 /// The control's place.
@@ -86,7 +89,14 @@ fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<ser
         (variant.check)(path, &answer).map_err(|wrong| format!("{path}: {wrong}: {answer:?}"))?;
     }
     let (warm, window) = setup.seconds();
-    serving::load(&server, load, variant.refused, warm, &setup.scratch)?;
+    // Time alone does not warm a compiler that is kept from the processor.
+    let mut warmed = 0;
+    for _ in 0..5 {
+        warmed += serving::load(&server, load, variant.refused, warm, &setup.scratch)?.requests;
+        if warmed >= WARM {
+            break;
+        }
+    }
     serving::load(&server, load, variant.refused, window, &setup.scratch)
 }
 

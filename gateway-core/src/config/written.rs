@@ -116,7 +116,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The servers. Requests take them in turn.
+    /// The servers. Requests take them in turn; one that reached nobody, or whose method is idempotent and whose connection
+    /// broke off, goes on to the next.
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
     /// How long an answer may take.
@@ -285,6 +286,8 @@ pub struct Conditions {
     pub path: Option<OneOrMany<PathPattern>>,
     /// As in a route.
     pub path_prefix: Option<OneOrMany<PathPrefix>>,
+    /// As in a route.
+    pub path_regex: Option<OneOrMany<Regex>>,
     /// As in a route.
     pub method: Option<OneOrMany<Method>>,
     /// As in a route.
