@@ -93,7 +93,9 @@ fn place(sources: &Sources, at: Span, folder: &Path) -> String {
 }
 
 fn short(message: &str, folder: &Path) -> String {
-    message.replace(&format!("{}/", tidy(folder).display()), "")
+    let folder = tidy(folder);
+    let inside = message.replace(&format!("{}/", folder.display()), "");
+    inside.replace(&format!("`{}`", folder.display()), "`.`")
 }
 
 /// As the compiler spells the paths of files: without `..`.
