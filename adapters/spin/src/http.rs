@@ -3,7 +3,7 @@
 use crate::platform;
 use bytes::Bytes;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
-use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::platform::{Call, Failure, FetchError, ReadError};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
@@ -226,6 +226,31 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
         writer.write_all(bytes.into()).await;
     });
     (Some(reader), no_trailers())
+}
+
+/// Reads a whole body, unless it is longer than the limit.
+pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError> {
+    let Stream { mut reader, trailers, .. } = stream;
+    let mut body = Vec::new();
+    let mut buffer = Vec::with_capacity(CHUNK);
+    loop {
+        let (result, chunk) = reader.read(buffer).await;
+        if chunk.len() > limit - body.len() {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+        if result == StreamResult::Dropped {
+            break;
+        }
+        buffer = chunk;
+        buffer.clear();
+    }
+    drop(reader);
+    // A body that broke off ends like one that is whole; only the trailers tell.
+    match trailers.await {
+        Ok(_) => Ok(body.into()),
+        Err(code) => Err(ReadError::Broken(code.to_string())),
+    }
 }
 
 /// Moves the body through the component, to count it. One that grows over the limit breaks off the call.

@@ -1,8 +1,10 @@
 //! What the core asks of the world, on Spin.
 
 use crate::http::{self, Stream};
+use bytes::Bytes;
 use gateway_core::http::Response;
-use gateway_core::platform::{Call, Failure, FetchError, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
@@ -32,6 +34,16 @@ impl Platform for Spin {
             Err(code) if counted.is_exceeded() => Err(failure(FetchError::BodyTooLarge, &code)),
             Err(code) => Err(failure(meaning(&code), &code)),
         }
+    }
+
+    async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
+        http::read_body(body, limit).await
+    }
+
+    async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let failed = |error: key_value::Error| StoreError(error.to_string());
+        let store = Store::open_default().await.map_err(failed)?;
+        Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
     }
 }
 
