@@ -12,7 +12,7 @@ export POSTERN_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/postern
 # The newer Node of node_modules, and a cargo that rustup has put outside PATH.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-CONFIG ?= examples/quickstart/gateway.yaml
+CONFIG ?= $(or $(POSTERN_CONFIG),examples/quickstart/gateway.yaml)
 PORT ?= 8080
 POSTERN := cargo run --quiet --profile tool --package postern --
 

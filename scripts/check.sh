@@ -36,8 +36,8 @@ dependencies() {
     local status=0
     # The platforms, async runtimes and IO belong to the adapters and the tools.
     forbid gateway-core "$(tree gateway-core --all-features)" \
-        worker worker-sys wasm-bindgen js-sys web-sys spin-sdk wasip2 wasip3 wit-bindgen wasmtime tokio async-std smol futures-executor \
-        hyper reqwest mio socket2 || status=1
+        worker worker-sys wasm-bindgen js-sys web-sys spin-sdk wasip2 wasip3 wit-bindgen wasmtime \
+        tokio async-std smol futures-executor hyper reqwest mio socket2 || status=1
     # The clock and the dice come through the port. chrono comes with jwt-compact, as types without a clock: the clock would
     # bring iana-time-zone.
     forbid gateway-core "$(tree gateway-core --all-features)" \

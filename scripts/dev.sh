@@ -12,7 +12,7 @@ pids=()
 
 main() {
     cargo build --quiet --profile tool --package postern
-    trap 'stop; exit 130' INT
+    trap 'stop; exit 0' INT # Ctrl-C is how it ends
     trap 'stop; exit 143' TERM HUP
     trap stop EXIT
 

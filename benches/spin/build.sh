@@ -3,10 +3,11 @@
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
-# `-zstack-size`: as in adapters/spin/build.sh.
-RUSTFLAGS="-Clink-arg=-zstack-size=65536" CARGO_TARGET_DIR="$root/target" \
+target="${CARGO_TARGET_DIR:-$root/target}"
+# The stack: as in adapters/spin/build.rs.
+RUSTFLAGS="-Clink-arg=-zstack-size=65536" CARGO_TARGET_DIR="$target" \
     cargo build --quiet --release --locked --target wasm32-wasip2 --examples
 mkdir -p "$root/build/spin"
 for name in hello proxy; do
-    cp "$root/target/wasm32-wasip2/release/examples/$name.wasm" "$root/build/spin/$name.wasm"
+    cp "$target/wasm32-wasip2/release/examples/$name.wasm" "$root/build/spin/$name.wasm"
 done

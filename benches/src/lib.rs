@@ -10,7 +10,11 @@
 mod native {
     pub mod run;
 
+    pub mod curves;
+    pub mod handling;
+    pub mod loaded;
     pub mod lookup;
+    pub mod spin;
     pub mod workers;
 
     pub mod configurations;
@@ -25,4 +29,5 @@ mod native {
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
+pub mod loading;
 pub mod tables;

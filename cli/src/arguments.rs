@@ -51,7 +51,7 @@ Examples:
 Exit codes:
   0  all is well
   1  the answer is bad news: problems in the configuration, no route for the request
-  2  the command could not be carried out: wrong arguments, unreadable or unwritable files
+  2  the command could not be carried out: wrong arguments, no configuration, unwritable files
 
 Where no --config is given, gateway.yaml, gateway.yml, gateway.toml or gateway.json is read from
 the current folder.";
@@ -67,20 +67,21 @@ const STYLES: Styles = Styles::styled()
 pub enum Command {
     /// Find every problem in a configuration.
     ///
-    /// Reads the configuration and the files it includes and shows every problem in one pass: where it is, what is wrong, what to
-    /// write instead. Warnings do not fail the check unless --deny-warnings is given.
+    /// Reads the configuration and the files it includes and shows every problem in one pass: where it is, what is
+    /// wrong, what to write instead. Warnings do not fail the check unless --deny-warnings is given.
     Check(Check),
 
     /// Compile a configuration into the file that the gateway loads.
     ///
-    /// The file travels beside the Wasm, as a module of its own on Workers and as a file on Spin, so that a change of the
-    /// configuration never recompiles anything. It is written only when there is no error, and replaced in one step.
+    /// The file travels beside the Wasm, as a module of its own on Workers and as a file on Spin, so that a change of
+    /// the configuration never recompiles anything. It is written only when there is no error, and replaced in one
+    /// step.
     Compile(Compile),
 
     /// Show which route answers a request, and why the others do not.
     ///
-    /// Asks the very engine that runs in the gateway: the routes that were candidates, in the order they were tried, the condition that
-    /// each failed, the one that matched, its parameters, and what would be sent to which upstream.
+    /// Asks the very engine that runs in the gateway: the routes that were candidates, in the order they were tried,
+    /// the condition that each failed, the one that matched, its parameters, and what would be sent to which upstream.
     Explain(Explain),
 
     /// Print the JSON Schema of the configuration.
@@ -107,9 +108,10 @@ pub enum Command {
 
     /// Run the gateway here, on the real runtime, and reload it when its configuration changes.
     ///
-    /// Compiles the configuration, builds the gateway if that has not been done, starts the runtime and prints `ready` with the
-    /// address when it answers. A configuration with problems is reported, and the last good one goes on serving. Values for
-    /// ${env:…} and ${secret:…} come from the environment and from a file .dev.vars (NAME=value) beside the configuration.
+    /// Compiles the configuration, builds the gateway if that has not been done, starts the runtime and prints `ready`
+    /// with the address when it answers. A configuration with problems is reported, and the last good one goes on
+    /// serving. Values for ${env:…} and ${secret:…} come from the environment and from a file .dev.vars (NAME=value)
+    /// beside the configuration.
     Dev(Dev),
 
     /// Print the completions for a shell.
@@ -370,7 +372,8 @@ pub struct Configuration {
 #[derive(Debug, Args)]
 pub struct Lenience {
     /// Do not mention warnings of this kind; may be repeated.
-    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = warning_codes(), hide_possible_values = true)]
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = warning_codes())]
+    #[arg(hide_possible_values = true)]
     pub allow: Vec<String>,
 
     /// Mention only what this platform cannot do; by default, what any platform cannot.

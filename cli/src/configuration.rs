@@ -17,7 +17,8 @@ pub fn find(configuration: &Configuration) -> Result<PathBuf, Failure> {
     match here[..] {
         [only] => Ok(only.into()),
         [] => Err(Failure::told(
-            "there is no gateway.yaml, gateway.toml or gateway.json in this folder; name one with --config, or write one with `postern init`",
+            "there is no gateway.yaml, gateway.toml or gateway.json in this folder; name one with --config, or write one \
+             with `postern init`",
         )),
         [first, second, ..] => {
             Err(Failure::told(format!("both {first} and {second} are in this folder; say which with --config")))

@@ -1,7 +1,7 @@
 //! `postern explain`: shows which route answers a request, and why the others do not.
 //!
-//! It asks the engine itself: the gateway is loaded and handles the request, on a platform that writes down what it is asked to
-//! fetch instead of fetching it.
+//! It asks the engine itself: the gateway is loaded and handles the request, on a platform that writes down what it is
+//! asked to fetch instead of fetching it.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -140,7 +140,8 @@ fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure
     Ok((gateway.map_err(told)?, stand_ins))
 }
 
-/// A name that stands for a value that is unknown, or a secret. Where it is a part of a target's URL, it must be one that can stand there.
+/// A name that stands for a value that is unknown, or a secret. Where it is a part of a target's URL, it must be one
+/// that can stand there.
 fn stand_in(reference: &Reference, globals: &Globals) -> String {
     let source = match reference.source {
         Source::Env => "env",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use gateway_core::policy::authenticate::api_key;
+use gateway_core::consumer;
 use serde_json::json;
 
 use crate::arguments::{EntryFormat, KeyHash, KeyNew};
@@ -12,7 +12,7 @@ use crate::secrets;
 /// Makes a key, shows it once, and prints the entry to store.
 pub fn new(options: &KeyNew) -> Result<Outcome, Failure> {
     let key = Key::draw(&options.prefix)?;
-    let entry = Entry { prefix: key.prefix.clone(), hash: api_key::hash(&key.text), expires: options.expires.clone() };
+    let entry = Entry { prefix: key.prefix.clone(), hash: consumer::hash(&key.text), expires: options.expires.clone() };
     let mut out = io::stdout().lock();
     match options.format {
         EntryFormat::Yaml => {
@@ -52,7 +52,7 @@ pub fn hash(options: &KeyHash) -> Result<Outcome, Failure> {
     if !key.starts_with(&prefix) {
         return Err(Failure::told(format!("the key does not begin with `{prefix}`")));
     }
-    let entry = Entry { prefix, hash: api_key::hash(&key), expires: options.expires.clone() };
+    let entry = Entry { prefix, hash: consumer::hash(&key), expires: options.expires.clone() };
     let mut out = io::stdout().lock();
     match options.format {
         EntryFormat::Yaml => write!(out, "{}", entry.yaml(&options.consumer))?,

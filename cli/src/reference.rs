@@ -102,7 +102,8 @@ fn write_texts(out: &mut String, texts: &[(&str, &Value)]) -> std::fmt::Result {
 fn write_warnings(out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
-        "\n## Warnings\n\nWhat is allowed but is hardly what was meant. `allow` in the configuration, in a group's defaults or in a route says that it is.\n"
+        "\n## Warnings\n\nWhat is allowed but is hardly what was meant. `allow` in the configuration, in a group's defaults or \
+         in a route says that it is.\n"
     )?;
     writeln!(out, "| Code | Warns of |\n| --- | --- |")?;
     for warning in WARNINGS {

@@ -181,8 +181,8 @@ fn snippets<'a>(
         .collect()
 }
 
-/// The part of a span that is worth underlining: its first line when it has several, because a whole route in an excerpt hides what
-/// is said about it.
+/// The part of a span that is worth underlining: its first line when it has several, because a whole route in an
+/// excerpt hides what is said about it.
 fn visible(span: Span, source: &Source) -> Range<usize> {
     let text = &source.text;
     let start = span.start.min(text.len());

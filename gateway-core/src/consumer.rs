@@ -4,11 +4,13 @@
 //! decoded when it is first found. Ten or a hundred thousand of them cost nothing at the start.
 
 use crate::frozen::{Block, Key, TooLarge, Writer};
-use crate::platform::Timestamp;
+use crate::held::{Halves, Held, Standing, StoreRules};
+use crate::platform::{Platform, StoreError, Timestamp};
 use crate::route::Records;
 use crate::template::Template;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -102,6 +104,18 @@ pub enum By<'a> {
 }
 
 impl<'a> By<'a> {
+    /// The key under which the store keeps a consumer's record. What a client chooses is hashed, so that it is short and
+    /// cannot be taken for another key. Names are not credentials: nobody is looked up by one.
+    pub fn stored(self) -> Option<String> {
+        match self {
+            By::Key(hash) => Some(format!("consumer/key/{hash}")),
+            By::Username(text) => Some(format!("consumer/username/{}", hash(text))),
+            By::Signer(text) => Some(format!("consumer/signer/{}", hash(text))),
+            By::Subject(text) => Some(format!("consumer/subject/{}", hash(text))),
+            By::Name(_) => None,
+        }
+    }
+
     fn key(self) -> Key<'a> {
         match self {
             By::Key(text) => Key("k:", text),
@@ -113,18 +127,79 @@ impl<'a> By<'a> {
     }
 }
 
-/// Every consumer of the configuration.
+/// What of a key is stored: its SHA-256, in lower-case hexadecimal.
+pub fn hash(key: &str) -> String {
+    hex(&Sha256::digest(key.as_bytes()))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}
+
+/// Every consumer of the configuration, and those of the store that have called lately.
 #[derive(Debug, Default)]
 pub struct Consumers {
     table: Bytes,
     records: Option<Records>,
     awake: RefCell<HashMap<u32, Rc<Consumer>>>,
+    store: Option<StoreRules>,
+    held: RefCell<Held>,
+    /// Passwords that were right, by a hash of theirs and of what they were checked against.
+    pub(crate) proven: RefCell<Halves<()>>,
 }
 
 impl Consumers {
     /// Takes what [`freeze`] made: the table and the records.
     pub fn new(table: Bytes, records: Bytes) -> Self {
-        Self { table, records: Some(Records(records)), awake: RefCell::default() }
+        Self { table, records: Some(Records(records)), ..Self::default() }
+    }
+
+    /// The same, with a store behind them.
+    #[must_use]
+    pub fn with_store(self, store: Option<StoreRules>) -> Self {
+        Self { store, ..self }
+    }
+
+    /// The consumer whose credential this is: of the configuration, or of the store where there is one. What the store has
+    /// said counts for a while. `Err`: nobody can say just now.
+    pub async fn look_up<P: Platform>(&self, platform: &P, by: By<'_>) -> Result<Option<Rc<Consumer>>, StoreError> {
+        if let Some(consumer) = self.find(by) {
+            return Ok(Some(consumer));
+        }
+        let (Some(rules), Some(key)) = (self.store, by.stored()) else { return Ok(None) };
+        let standing = self.held.borrow_mut().look(&key, platform.now());
+        if let Standing::Fresh(consumer) = standing {
+            return Ok(consumer);
+        }
+        let found = platform.lookup(&key).await.and_then(|found| match found {
+            Some(record) => self.read(&record).map(Some),
+            None => Ok(None),
+        });
+        let now = platform.now();
+        match found {
+            Ok(consumer) => {
+                self.held.borrow_mut().learn(rules, &key, consumer.clone(), now);
+                Ok(consumer)
+            }
+            Err(error) => match self.held.borrow_mut().fall_back(rules, &key, now) {
+                Some(consumer) => Ok(Some(consumer)),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// A record of the store. A consumer that the configuration knows has its groups too.
+    fn read(&self, record: &[u8]) -> Result<Rc<Consumer>, StoreError> {
+        let mut consumer: Consumer = serde_json::from_slice(record)
+            .map_err(|error| StoreError(format!("the record of a consumer in the store cannot be read: {error}")))?;
+        if let Some(configured) = self.find(By::Name(&consumer.name)) {
+            let missing = configured.groups.iter().filter(|group| !consumer.groups.contains(group));
+            let missing: Vec<_> = missing.cloned().collect();
+            consumer.groups.extend(missing);
+        }
+        Ok(Rc::new(consumer))
     }
 
     /// The consumer that is found so.

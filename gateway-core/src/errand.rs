@@ -3,7 +3,7 @@
 
 use crate::http::{Body, Headers, Scheme};
 use crate::path;
-use crate::platform::{Call, Platform, ReadError};
+use crate::platform::{Call, Interest, Platform, ReadError};
 use crate::route::pattern;
 use bytes::Bytes;
 use std::time::Duration;
@@ -96,6 +96,7 @@ pub async fn run<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Bytes,
         body,
         body_limit: None,
         timeout: TIMEOUT,
+        interest: Interest::HopByHop,
         upgrade: false,
     };
     let shown = format!("{}://{}", address.scheme, address.authority);

@@ -62,8 +62,8 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
-    /// 503: there is a credential, and whoever could say what it is worth cannot be reached. Nobody passes meanwhile.
-    Unverifiable {
+    /// 503: nobody can say just now whether a credential is right.
+    CredentialUncertain {
         /// For the log only.
         reason: String,
     },
@@ -106,16 +106,8 @@ impl Error {
             Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
             Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
-            Error::Unverifiable { .. } => (503, "unverifiable", "Credential cannot be verified", Upstream),
+            Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
-        }
-    }
-
-    /// What happened, in words that are for the log only.
-    pub fn reason(&self) -> String {
-        match self {
-            Error::Internal { reason } | Error::Unverifiable { reason } => reason.clone(),
-            _ => String::new(),
         }
     }
 
@@ -142,9 +134,17 @@ impl Error {
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
             Error::ClientGone => "The request broke off.".into(),
             Error::Internal { .. } => "The gateway could not handle the request.".into(),
-            Error::Unverifiable { .. } => "The credential cannot be verified now; try again later.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
+            Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+        }
+    }
+
+    /// What happened, in words for the log.
+    pub fn reason(&self) -> &str {
+        match self {
+            Error::Internal { reason } | Error::CredentialUncertain { reason } => reason,
+            _ => "",
         }
     }
 
@@ -168,7 +168,7 @@ impl Error {
             Error::Unauthenticated { challenges, .. } => {
                 challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
             }
-            Error::Unverifiable { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -203,8 +203,8 @@ mod tests {
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },
-            Error::Unverifiable { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
+            Error::CredentialUncertain { reason: String::new() },
             Error::UpstreamTimeout,
         ] {
             let (status, code, ..) = error.kind();

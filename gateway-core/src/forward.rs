@@ -143,12 +143,6 @@ pub fn announce(
             headers.remove(name);
         }
     }
-    // Others of the family that origins are known to believe.
-    if !client.through_trusted {
-        for name in ["x-forwarded-port", "x-forwarded-server", "x-real-ip", "x-forwarded-scheme", "x-forwarded-ssl"] {
-            headers.remove(name);
-        }
-    }
     if forwarded {
         let node = match client.peer {
             Some(std::net::IpAddr::V4(v4)) => v4.to_string(),

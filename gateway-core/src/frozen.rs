@@ -39,7 +39,8 @@ impl Block<'_> {
         }
         let hash = key.hash();
         for probe in 0..slots {
-            let slot = (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
+            let slot =
+                (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
             let value = self.word(slot.saturating_add(12));
             if value == 0 {
                 return 0;

@@ -7,8 +7,8 @@ use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
-use crate::platform::{Call, FetchError, Platform};
-use crate::policy::{Flow, Memo, Policy, Tokens, Visit, cors};
+use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::policy::{Flow, Memo, Policy, PolicyList, PolicyLists, Tokens, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -26,15 +26,16 @@ pub struct Gateway {
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
     consumers: Consumers,
+    policies: PolicyLists,
     tokens: Tokens,
 }
 
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In written order.
-    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
-    pub policies: Vec<Policy>,
+    /// In written order: the number of a list in [`PolicyLists`], since many routes do the same.
+    #[serde(rename = "p", default, skip_serializing_if = "PolicyList::is_first")]
+    pub policies: PolicyList,
     /// How many bytes a request's body may have; `None`: no limit.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
@@ -135,9 +136,10 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
-        let consumers = Consumers::new(artefact.credentials, artefact.consumers);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
-        Ok(Self { globals, settings: known, routes, upstreams, consumers, tokens })
+        let policies = PolicyLists::new(artefact.policies);
+        let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
+        Ok(Self { globals, settings: known, routes, upstreams, policies, consumers, tokens })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -171,11 +173,12 @@ impl Gateway {
     fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
         let method = cors::requested_method(&request.line, &request.headers)?;
         let routes = self.routes.foresee(&route::Head { method, ..request.head() });
-        let policy = routes.iter().flat_map(|route| &route.then.policies).find_map(|policy| match policy {
-            Policy::Cors(cors) => Some(cors),
-            _ => None,
-        });
-        policy.map(|cors| cors.preflight(&request.headers, method))
+        routes.iter().filter_map(|route| self.policies.get(route.then.policies)).find_map(|policies| {
+            policies.iter().find_map(|policy| match policy {
+                Policy::Cors(cors) => Some(cors.preflight(&request.headers, method)),
+                _ => None,
+            })
+        })
     }
 
     /// Policies in written order, the action, the same policies in reverse.
@@ -188,6 +191,15 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let Some(policies) = self.policies.get(plan.policies) else {
+            let reason = format!("the policies of the route `{}` cannot be decoded", matched.route.name);
+            return Reply::fail(
+                platform,
+                Error::Internal { reason: reason.clone() },
+                Some(&matched.route.name),
+                reason,
+            );
+        };
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (Caller::default(), Memo::default());
         let mut visit = Visit {
@@ -207,14 +219,14 @@ impl Gateway {
         };
         let mut entered = 0;
         let mut early = None;
-        for policy in &plan.policies {
+        for policy in policies.iter() {
             entered += 1;
             match policy.on_request(&mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
                 Err(error) => {
-                    let reason = error.reason();
-                    early = Some(Reply::fail(platform, error, Some(visit.route), reason));
+                    let detail = error.reason().to_owned();
+                    early = Some(Reply::fail(platform, error, Some(visit.route), detail));
                 }
             }
             if early.is_some() {
@@ -234,19 +246,22 @@ impl Gateway {
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
             (None, Action::Forward(forward)) => {
-                let payload = Payload { headers, query, body, upgrade, content_length, limit: plan.body_limit };
+                let reads = policies.iter().any(|policy| policy.reads_response());
+                let interest = if reads { Interest::Everything } else { Interest::HopByHop };
+                let limit = plan.body_limit;
+                let payload = Payload { headers, query, body, upgrade, content_length, limit, interest };
                 match self.forward(platform, forward, payload, &scope).await {
                     Ok(response) => Reply::answer(response),
                     Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
                 }
             }
         };
-        for policy in plan.policies[..entered].iter().rev() {
+        for policy in policies[..entered].iter().rev() {
             policy.on_response(&mut reply.response.headers, &scope, &memo);
         }
         for detail in &memo.remarks {
             reply.notes.push(Note {
-                problem: "unverifiable",
+                problem: "credential-uncertain",
                 status: reply.response.status,
                 request_id: request_id(platform),
                 route: Some(scope.route.to_owned()),
@@ -264,7 +279,7 @@ impl Gateway {
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
-        let Payload { mut headers, query, body, upgrade, content_length, limit } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
         if let (Some(limit), Some(length)) = (limit, content_length)
             && length > limit
         {
@@ -302,6 +317,7 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            interest,
             upgrade,
         };
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
@@ -318,7 +334,9 @@ impl Gateway {
         })?;
         if response.status != 101 {
             strip_hop_by_hop(&mut response.headers);
-            response.headers.remove("upgrade");
+            if response.headers.contains("upgrade") {
+                response.headers.remove("upgrade");
+            }
         }
         Ok(response)
     }
@@ -347,6 +365,7 @@ struct Payload<S> {
     upgrade: Option<String>,
     content_length: Option<u64>,
     limit: Option<u64>,
+    interest: Interest,
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.

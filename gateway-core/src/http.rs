@@ -1,6 +1,7 @@
 //! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
 
 use bytes::Bytes;
+use memchr::memchr;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -117,6 +118,10 @@ pub struct Headers {
     text: Vec<u8>,
     fields: Vec<Field>,
     edits: Vec<Recorded>,
+    /// A bit for the tag of every name that was ever here: most names that are asked for are not there, and this tells.
+    seen: u64,
+    /// Whether there are more lines than these, which only the platform knows.
+    partial: bool,
 }
 
 /// One change to a header block, in the order in which it was made.
@@ -145,19 +150,42 @@ impl Headers {
     /// Reads a block of lines `name NUL value LF`, as an adapter packs them. Names are brought to lower case; a line
     /// without NUL, or whose name is not ASCII, is not a field and is skipped.
     pub fn from_block(mut text: Vec<u8>) -> Self {
-        let mut fields = Vec::with_capacity(16);
+        let mut headers = Self { received: true, fields: Vec::with_capacity(16), ..Self::default() };
         let mut start = 0;
-        while let Some(length) = text[start..].iter().position(|&b| b == b'\n') {
-            let end = start + length;
-            if let Some(name) = text[start..end].iter().position(|&b| b == 0)
-                && text[start..start + name].is_ascii()
-            {
-                text[start..start + name].make_ascii_lowercase();
-                fields.push(Field { name: (start, start + name), value: (start + name + 1, end), live: true });
+        'lines: while start < text.len() {
+            let mut middle = start;
+            let mut is_ascii = true;
+            loop {
+                match text.get_mut(middle) {
+                    None => break 'lines,
+                    Some(0) => break,
+                    Some(b'\n') => {
+                        start = middle + 1;
+                        continue 'lines;
+                    }
+                    Some(byte) => {
+                        is_ascii &= byte.is_ascii();
+                        byte.make_ascii_lowercase();
+                        middle += 1;
+                    }
+                }
+            }
+            let Some(length) = memchr(b'\n', &text[middle + 1..]) else { break };
+            let end = middle + 1 + length;
+            if is_ascii {
+                let tag = tag(&text[start..middle]);
+                headers.fields.push(Field { name: (start, middle), value: (middle + 1, end), tag, live: true });
+                headers.seen |= 1 << tag;
             }
             start = end + 1;
         }
-        Self { received: true, text, fields, edits: Vec::new() }
+        Self { text, ..headers }
+    }
+
+    /// Reads a block that holds only the lines somebody will ask for; the platform has the others. Edits are recorded as
+    /// ever; since nobody knows what is not there, every removal is one.
+    pub fn partial(text: Vec<u8>) -> Self {
+        Self { partial: true, ..Self::from_block(text) }
     }
 
     /// Adds a field as received, without recording an edit: for adapters that read fields one by one.
@@ -169,8 +197,8 @@ impl Headers {
 
     /// The first line of this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let found = self.fields.iter().find(|field| field.live && self.is_named(field, name))?;
-        Some(self.slice(found.value))
+        let field = self.named(name).next()?;
+        Some(self.slice(field.value))
     }
 
     /// The first line of this name, where it is readable text (ASCII or UTF-8).
@@ -180,10 +208,7 @@ impl Headers {
 
     /// Every line of this name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields
-            .iter()
-            .filter(move |field| field.live && self.is_named(field, name))
-            .map(|field| self.slice(field.value))
+        self.named(name).map(|field| self.slice(field.value))
     }
 
     /// Whether there is a line of this name.
@@ -211,9 +236,9 @@ impl Headers {
         self.edits.push(Recorded::Append(field));
     }
 
-    /// Removes every line of this name. Removing what is not there is no edit.
+    /// Removes every line of this name. Removing what is known not to be there is no edit.
     pub fn remove(&mut self, name: &str) {
-        if self.clear(name) {
+        if self.clear(name) || self.partial {
             let field = self.write(name, b"");
             self.edits.push(Recorded::Remove(field));
         }
@@ -230,17 +255,27 @@ impl Headers {
 
     /// How many lines there are and how many bytes they take as HTTP/1.1 writes them (`name: value CRLF`).
     pub fn size(&self) -> (usize, usize) {
-        self.iter().fold((0, 0), |(lines, bytes), (name, value)| (lines + 1, bytes + name.len() + value.len() + 4))
+        let live = self.fields.iter().filter(|field| field.live);
+        live.fold((0, 0), |(lines, bytes), Field { name, value, .. }| {
+            (lines + 1, bytes + (name.1 - name.0) + (value.1 - value.0) + 4)
+        })
     }
 
-    fn is_named(&self, field: &Field, name: &str) -> bool {
-        self.slice(field.name).eq_ignore_ascii_case(name.as_bytes())
+    fn named<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a Field> + use<'a, 'n> {
+        let tag = tag(name.as_bytes());
+        let fields = if self.seen >> tag & 1 == 1 { self.fields.as_slice() } else { &[] };
+        let fields = fields.iter().filter(move |field| field.tag == tag && field.live);
+        fields.filter(move |field| self.slice(field.name).eq_ignore_ascii_case(name.as_bytes()))
     }
 
     fn clear(&mut self, name: &str) -> bool {
+        let tag = tag(name.as_bytes());
+        if self.seen >> tag & 1 == 0 {
+            return false;
+        }
         let mut found = false;
-        for field in &mut self.fields {
-            if field.live && self.text[field.name.0..field.name.1].eq_ignore_ascii_case(name.as_bytes()) {
+        for field in self.fields.iter_mut().filter(|field| field.tag == tag && field.live) {
+            if self.text[field.name.0..field.name.1].eq_ignore_ascii_case(name.as_bytes()) {
                 field.live = false;
                 found = true;
             }
@@ -249,11 +284,17 @@ impl Headers {
     }
 
     fn write(&mut self, name: &str, value: &[u8]) -> Field {
+        let tag = tag(name.as_bytes());
+        self.seen |= 1 << tag;
         let start = self.text.len();
-        self.text.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+        self.text.extend_from_slice(name.as_bytes());
+        self.text[start..].make_ascii_lowercase();
         let middle = self.text.len();
-        self.text.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b }));
-        Field { name: (start, middle), value: (middle, self.text.len()), live: true }
+        self.text.extend_from_slice(value);
+        for byte in self.text[middle..].iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            *byte = b' ';
+        }
+        Field { name: (start, middle), value: (middle, self.text.len()), tag, live: true }
     }
 
     fn slice(&self, (start, end): (usize, usize)) -> &[u8] {
@@ -270,7 +311,16 @@ impl Headers {
 struct Field {
     name: (usize, usize),
     value: (usize, usize),
+    tag: u8,
     live: bool,
+}
+
+/// A number below 64, the same for every spelling of a name; names that are often asked for rarely share one.
+fn tag(name: &[u8]) -> u8 {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
+    // Setting bit 5 brings letters to lower case and leaves digits and hyphens as they are.
+    let mixed = usize::from(first | 0x20) + 34 * usize::from(last | 0x20) + name.len();
+    (mixed & 63) as u8
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -348,6 +398,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_shares_the_tag_of_another_is_told_from_it() {
+        // Far more names than tags.
+        let names: Vec<String> = (0..200).map(|number| format!("x-{number}")).collect();
+        let block: String = names.iter().map(|name| format!("{name}\0{name}\n")).collect();
+        let mut headers = Headers::from_block(block.into_bytes());
+        for name in &names {
+            assert_eq!(headers.all(&name.to_uppercase()).collect::<Vec<_>>(), [name.as_bytes()]);
+            headers.remove(name);
+            assert!(!headers.contains(name));
+        }
+        assert!(!headers.contains(""));
+    }
+
+    #[test]
     fn edits_are_seen_by_readers_and_recorded_for_the_platform() {
         let mut headers = Headers::from_block(b"a\x001\nb\x002\n".to_vec());
         headers.set("A", "3");
@@ -360,6 +424,14 @@ mod tests {
             headers.edits().collect::<Vec<_>>(),
             [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
         );
+    }
+
+    #[test]
+    fn what_only_the_platform_knows_is_removed_blindly() {
+        let mut headers = Headers::partial(b"a\x001\n".to_vec());
+        headers.remove("a");
+        headers.remove("b");
+        assert_eq!(headers.edits().collect::<Vec<_>>(), [Edit::Remove("a"), Edit::Remove("b")]);
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub mod policy;
 
 pub mod jwt;
 
-pub mod request;
 pub mod forward;
+pub mod request;
 pub mod upstream;
 pub mod errand;
 
@@ -28,6 +28,7 @@ pub mod path;
 pub mod template;
 
 pub mod consumer;
+pub mod held;
 
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

@@ -71,8 +71,21 @@ pub struct Call<S> {
     pub body_limit: Option<u64>,
     /// How long the response's head may take.
     pub timeout: Duration,
+    /// What of the response's head will be looked at.
+    pub interest: Interest,
     /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
     pub upgrade: bool,
+}
+
+/// What of a response's head will be looked at, so that a platform for which reading costs can leave the rest alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Only what a gateway must not hand on: `Connection`, the fields that it names, and those of
+    /// [`HOP_BY_HOP`](crate::request::HOP_BY_HOP) that the platform does not drop by itself. The platform may give just
+    /// these, as [`Headers::partial`].
+    HopByHop,
+    /// Every field.
+    Everything,
 }
 
 impl<S> Call<S> {
@@ -89,6 +102,7 @@ impl<S> Call<S> {
             body,
             body_limit: self.body_limit,
             timeout: self.timeout,
+            interest: self.interest,
             upgrade: self.upgrade,
         })
     }

@@ -86,6 +86,9 @@ impl Request {
         let client = Client::resolve(peer, scheme, &headers, trusted);
         let upgrade = wanted_upgrade(&headers);
         strip_hop_by_hop(&mut headers);
+        if !client.through_trusted {
+            HEARSAY.iter().for_each(|name| headers.remove(name));
+        }
         let line = Line { method, scheme, authority, host, path: target.path, query: target.query };
         Ok((Self { line, headers, client, upgrade, content_length }, body))
     }
@@ -114,11 +117,14 @@ pub fn strip_hop_by_hop(headers: &mut Headers) {
         }
     }
     for name in HOP_BY_HOP {
-        headers.remove(name);
+        if headers.contains(name) {
+            headers.remove(name);
+        }
     }
 }
 
-const HOP_BY_HOP: [&str; 8] = [
+/// Fields for one connection only, besides `upgrade` and those that `connection` names.
+pub const HOP_BY_HOP: [&str; 8] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -128,6 +134,11 @@ const HOP_BY_HOP: [&str; 8] = [
     "transfer-encoding",
     "http2-settings",
 ];
+
+/// Fields about the client that origins are known to believe, besides those that the gateway writes itself: taken from
+/// whoever is not trusted before any policy runs, so that a policy can write them anew.
+const HEARSAY: [&str; 5] =
+    ["x-real-ip", "x-forwarded-port", "x-forwarded-server", "x-forwarded-scheme", "x-forwarded-ssl"];
 
 fn host(authority: &str, headers: &Headers) -> Result<String, Error> {
     if headers.all("host").count() > 1 {

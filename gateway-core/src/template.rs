@@ -61,6 +61,9 @@ pub enum Variable {
     /// `{consumer.groups}`: with commas between.
     #[serde(rename = "consumer.groups")]
     Groups,
+    /// `{consumer.credential}`: what of the credential may be shown: a key's prefix, a user name.
+    #[serde(rename = "consumer.credential")]
+    Credential,
     /// `{token.subject}`: the `sub` of a verified token.
     #[serde(rename = "token.subject")]
     Subject,
@@ -74,7 +77,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 13] = [
+    pub const ALL: [(&'static str, Variable); 14] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -85,6 +88,7 @@ impl Variable {
         ("route.name", Variable::Route),
         ("consumer.name", Variable::Consumer),
         ("consumer.groups", Variable::Groups),
+        ("consumer.credential", Variable::Credential),
         ("token.subject", Variable::Subject),
         ("token.issuer", Variable::Issuer),
         ("token.scopes", Variable::Scopes),
@@ -271,6 +275,7 @@ impl Scope<'_> {
             Variable::Route => out.push_str(self.route),
             Variable::Consumer => out.push_str(self.caller.name().unwrap_or_default()),
             Variable::Groups => out.push_str(&self.caller.groups().join(",")),
+            Variable::Credential => out.push_str(self.caller.credential.as_deref().unwrap_or_default()),
             Variable::Subject => out.push_str(self.caller.subject.as_deref().unwrap_or_default()),
             Variable::Issuer => out.push_str(self.caller.issuer.as_deref().unwrap_or_default()),
             Variable::Scopes => out.push_str(&self.caller.scopes.join(" ")),

@@ -16,6 +16,10 @@ pub struct TestPlatform<F> {
     pub clock: Rc<Cell<Timestamp>>,
     /// The key-value store; a test fills it.
     pub store: RefCell<HashMap<String, Bytes>>,
+    /// Whether the store fails; a test says so.
+    pub store_fails: Cell<bool>,
+    /// How often the store was asked.
+    pub lookups: Cell<usize>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
@@ -31,7 +35,8 @@ where
 
     /// The same with a clock that the upstreams may move, too.
     pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
-        Self { clock, store: RefCell::default(), seed: Cell::new(1), upstream: RefCell::new(upstream) }
+        let (store, store_fails, lookups) = (RefCell::default(), Cell::default(), Cell::default());
+        Self { clock, store, store_fails, lookups, seed: Cell::new(1), upstream: RefCell::new(upstream) }
     }
 }
 
@@ -63,6 +68,10 @@ where
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookups.set(self.lookups.get() + 1);
+        if self.store_fails.get() {
+            return Err(StoreError("the store does not answer".to_owned()));
+        }
         Ok(self.store.borrow().get(key).cloned())
     }
 }

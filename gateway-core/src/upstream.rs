@@ -124,8 +124,9 @@ impl Pool {
 
 /// Sends a call to one target after another until one is reached.
 ///
-/// `call` names no target yet; its `target` is path and query. Only a call that reached nobody is sent again, to the
-/// next target, and only with a body that can be sent twice: then any method may be repeated (RFC 9110 §9.2.2).
+/// `call` names no target yet; its `target` is path and query. It is sent again only with a body that can be sent twice,
+/// and only where that does no harm: when it reached nobody, whatever its method; when the connection broke off, if the
+/// method is idempotent (RFC 9110 §9.2.2).
 pub async fn send<P: Platform>(
     platform: &P,
     pool: &Pool,
@@ -153,18 +154,28 @@ pub async fn send<P: Platform>(
             Ok(response) => return Ok(response),
             Err(failure) => last = failure,
         }
-        match (last.error, again) {
-            (FetchError::Unreachable, Some(again)) => call = again,
-            _ => break,
+        let harmless = match last.error {
+            FetchError::Unreachable => true,
+            FetchError::Reset => again.as_ref().is_some_and(|call| is_idempotent(&call.method)),
+            FetchError::Timeout | FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden => false,
+        };
+        match again {
+            Some(again) if harmless => call = again,
+            Some(_) | None => break,
         }
     }
     Err(last)
+}
+
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "QUERY" | "PUT" | "DELETE")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http::{Body, Headers};
+    use crate::platform::Interest;
     use crate::testing::{TestPlatform, run};
     use std::cell::RefCell;
     use std::rc::Rc;
@@ -189,8 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn what_an_upstream_may_have_acted_on_is_not_sent_again() {
-        assert_eq!(attempts(FetchError::Reset, Body::Empty, 0).0.len(), 1);
+    fn what_an_upstream_may_have_acted_on_is_sent_again_only_if_that_changes_nothing() {
+        assert_eq!(attempts(FetchError::Reset, Body::Empty, 0).0.len(), 3);
+        assert_eq!(attempts_of("POST", FetchError::Reset, Body::Empty, 0).0.len(), 1);
         assert_eq!(attempts(FetchError::Timeout, Body::Empty, 0).0.len(), 1);
     }
 
@@ -221,6 +233,15 @@ mod tests {
 
     /// Where a call was tried when every attempt takes so many milliseconds and fails in this way, and what came out.
     fn attempts(error: FetchError, body: Body<Vec<u8>>, takes: u64) -> (Vec<String>, Result<u16, FetchError>) {
+        attempts_of("GET", error, body, takes)
+    }
+
+    fn attempts_of(
+        method: &str,
+        error: FetchError,
+        body: Body<Vec<u8>>,
+        takes: u64,
+    ) -> (Vec<String>, Result<u16, FetchError>) {
         let tried = RefCell::new(Vec::new());
         let clock = Rc::new(Cell::new(0));
         let platform = TestPlatform::with_clock(clock.clone(), |call: Call<Vec<u8>>| {
@@ -229,7 +250,7 @@ mod tests {
             Err(Failure { error, detail: String::new() })
         });
         let call = Call {
-            method: "GET".into(),
+            method: method.into(),
             scheme: Scheme::Http,
             authority: String::new(),
             target: "/x".into(),
@@ -238,6 +259,7 @@ mod tests {
             body,
             body_limit: None,
             timeout: Duration::ZERO,
+            interest: Interest::HopByHop,
             upgrade: false,
         };
         let pool = pool();

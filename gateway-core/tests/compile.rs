@@ -48,6 +48,16 @@ fn every_configuration_gives_the_problems_beside_it() {
     );
 }
 
+#[test]
+fn the_same_configuration_in_three_formats_compiles_to_the_same_bytes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/compile");
+    let compile = |name: &str| compile_with(&folder.join(name), &Disk, &Options::default()).artefact;
+    let yaml = compile("smallest.yaml");
+    assert!(yaml.is_some());
+    assert_eq!(compile("smallest-in-toml.toml"), yaml);
+    assert_eq!(compile("smallest-in-json.json"), yaml);
+}
+
 /// One line per problem, and under it what else is said.
 fn problems(entry: &Path) -> String {
     let compiled = compile_with(entry, &Disk, &Options::default());
@@ -83,8 +93,9 @@ fn place(sources: &Sources, at: Span, folder: &Path) -> String {
 }
 
 fn short(message: &str, folder: &Path) -> String {
-    let folder = tidy(folder).display().to_string();
-    message.replace(&format!("{folder}/"), "").replace(&folder, ".")
+    let folder = tidy(folder);
+    let inside = message.replace(&format!("{}/", folder.display()), "");
+    inside.replace(&format!("`{}`", folder.display()), "`.`")
 }
 
 /// As the compiler spells the paths of files: without `..`.

@@ -290,7 +290,7 @@ fn old_keys_count_while_the_issuer_is_down() {
     world.pass(24 * 3_600_000);
     let outcome = world.bearer(&long);
     assert_eq!((outcome.status, outcome.headers.text("retry-after")), (503, Some("5")));
-    assert_eq!(outcome.body["type"], "urn:postern:problem:unverifiable");
+    assert_eq!(outcome.body["type"], "urn:postern:problem:credential-uncertain");
     assert!(!outcome.body.to_string().contains("idp.test"), "{}", outcome.body);
     // It comes back.
     world.answer(KEYS, &json!({ "keys": [jwk("p256", "1")] }));

@@ -80,9 +80,7 @@ impl Batch {
             && let Some(running) = lock(&started.running).take()
         {
             drop(left);
-            let log = if played.is_err() { running.log() } else { String::new() };
-            let stopped = running.stop();
-            return played.map_err(|wrong| format!("{wrong}\n{log}")).and(stopped);
+            return played.and(running.stop());
         }
         played
     }
@@ -141,7 +139,8 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
     };
     let mut gateway = scenario.gateway.clone();
     if let Some(Value::Object(upstreams)) = gateway.get_mut("upstreams") {
-        *upstreams = std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
+        *upstreams =
+            std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
     }
     let mut lists = Vec::new();
     let mut defaults = Vec::new();

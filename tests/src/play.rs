@@ -1,7 +1,7 @@
 //! Plays a scenario on a platform, and says in words what was different from what it expects.
 
 use crate::Platform;
-use crate::client::{self, PATIENCE, Seen};
+use crate::client::{self, Seen};
 use crate::origin::{Log, Received, lock};
 use crate::scenario::{Content, Expect, Receives, Request, Scenario, Step, Text, Values};
 use crate::script::{Script, gzip};
@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What stands behind a gateway: the scripts of the origins by name, and what they received.
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ pub trait Gateway {
 
 /// Plays every step. The scenario has its places filled in.
 pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dyn Gateway) -> Result<(), String> {
+    let mut reports = Vec::new();
     for (at, step) in scenario.steps.iter().enumerate() {
         stage.set(scenario, step);
         let message = compose(scenario, step);
@@ -56,17 +58,21 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
                 Ok(seen) => compare_response(expect, seen, &mut wrong),
                 Err(error) => wrong.push(format!("there is no response: {error}")),
             }
-            if let Some(Receives(requests)) = receives {
-                stage.log.wait_for_received(requests.len(), PATIENCE);
+            if let Some(Receives::Requests(requests)) = receives {
+                stage.log.wait_for_received(requests.len(), SOON);
                 compare_requests(requests, &stage.log.take(), &mut wrong);
             }
             if !wrong.is_empty() {
-                return Err(report(at, time, step, &message, seen.ok().as_ref(), &wrong));
+                reports.push(report(at, time, step, &message, seen.ok().as_ref(), &wrong));
+                break;
             }
         }
     }
-    Ok(())
+    if reports.is_empty() { Ok(()) } else { Err(reports.join("\n")) }
 }
+
+/// How long an origin may take to have recorded what a client was answered to already.
+const SOON: Duration = Duration::from_secs(5);
 
 fn compose(scenario: &Scenario, step: &Step) -> Vec<u8> {
     if let Some(raw) = &step.raw {
@@ -249,7 +255,8 @@ fn report(at: usize, time: usize, step: &Step, message: &[u8], seen: Option<&See
         let _ = writeln!(out, "  - {wrong}");
     }
     let show = |bytes: &[u8]| {
-        let text: String = wire::text(bytes).chars().map(|c| if c.is_control() && c != '\n' { '·' } else { c }).collect();
+        let text: String =
+            wire::text(bytes).chars().map(|c| if c.is_control() && c != '\n' { '·' } else { c }).collect();
         format!("    {}", text.trim_end().replace('\n', "\n    "))
     };
     let _ = writeln!(out, "  request:\n{}", show(message));

@@ -25,7 +25,11 @@ pub struct Running {
 
 impl Running {
     /// Starts a gateway with this configuration and waits until it is ready.
-    pub fn start(platform: Platform, configuration: &Value, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn start(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -50,7 +54,8 @@ impl Running {
         let output = child.stdout.take();
         let mut running = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), child, folder };
         let mut lines = BufReader::new(output.ok_or("`postern dev` has no output")?).lines();
-        let ready = lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("ready http://")?.parse().ok());
+        let ready =
+            lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("ready http://")?.parse().ok());
         let said = || fs::read_to_string(&log).unwrap_or_default();
         running.address = ready.ok_or_else(|| format!("`postern dev` did not get ready:\n{}", said()))?;
         // Whoever does not read on would stop it one day.
@@ -73,8 +78,16 @@ impl Running {
     pub fn stop(mut self) -> Result<(), String> {
         let family = process::family(self.child.id());
         self.end();
-        let left: Vec<_> = family.into_iter().filter(|pid| PathBuf::from(format!("/proc/{pid}")).exists()).collect();
-        if left.is_empty() { Ok(()) } else { Err(format!("these processes are left: {left:?}")) }
+        // What was killed takes a moment to go.
+        for _ in 0..200 {
+            if !family.iter().any(|pid| process::is_alive(*pid)) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let left = family.into_iter().filter(|pid| process::is_alive(*pid));
+        let left: Vec<_> = left.map(|pid| format!("{} ({pid})", process::name(pid))).collect();
+        Err(format!("these processes are left: {}", left.join(", ")))
     }
 
     fn end(&mut self) {

@@ -3,8 +3,8 @@
 use crate::script::Script;
 use crate::wire::{self, Field};
 use crate::{Platform, yaml};
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -132,9 +132,14 @@ pub struct Expect {
     pub broken: bool,
 }
 
-/// What an origin gets.
+/// What the origins get: requests in order, or anything.
 #[derive(Debug, Clone)]
-pub struct Receives(pub Vec<Request>);
+pub enum Receives {
+    /// Nobody looks.
+    Anything,
+    /// These and no others.
+    Requests(Vec<Request>),
+}
 
 /// A request as an origin is to get it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -214,7 +219,14 @@ impl Scenario {
         let mut files = Vec::new();
         list(folder, &mut files).map_err(|error| format!("{}: {error}", folder.display()))?;
         files.sort();
-        files.iter().map(|file| Self::read(folder, file)).collect()
+        let (mut scenarios, mut wrong) = (Vec::new(), Vec::new());
+        for file in &files {
+            match Self::read(folder, file) {
+                Ok(scenario) => scenarios.push(scenario),
+                Err(error) => wrong.push(error),
+            }
+        }
+        if wrong.is_empty() { Ok(scenarios) } else { Err(wrong.join("\n")) }
     }
 
     fn read(folder: &Path, file: &Path) -> Result<Scenario, String> {
@@ -241,11 +253,11 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The scenario with `<host>`, `<origin>` and the like filled in.
+    /// The scenario with `<host>`, `<origin>`, `<17 bytes>` and the like filled in.
     pub fn bind(&self, places: &BTreeMap<String, String>) -> Result<Scenario, String> {
         let mut value = self.written.clone();
         fill(&mut value, &|text| {
-            let mut text = text.replace("<host>", &self.host());
+            let mut text = lengthen(text).replace("<host>", &self.host());
             for (name, place) in places {
                 text = text.replace(&format!("<{name}>"), place);
             }
@@ -299,6 +311,27 @@ impl Scenario {
     }
 }
 
+/// Writes `<17 bytes>` out.
+fn lengthen(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        out.push_str(before);
+        let count = after.split_once(" bytes>").and_then(|(digits, behind)| Some((digits.parse().ok()?, behind)));
+        rest = match count {
+            Some((count, behind)) => {
+                out.push_str(&"x".repeat(count));
+                behind
+            }
+            None => {
+                out.push('<');
+                after
+            }
+        };
+    }
+    out + rest
+}
+
 /// Changes every text in a value, the names of members too.
 fn fill(value: &mut Value, change: &impl Fn(&str) -> String) {
     match value {
@@ -348,7 +381,7 @@ impl<'de> Deserialize<'de> for Expect {
             broken: bool,
         }
         let value = match Value::deserialize(deserializer)? {
-            number @ Value::Number(_) => serde_json::json!({ "status": number }),
+            short @ (Value::Number(_) | Value::Array(_)) => serde_json::json!({ "status": short }),
             value => value,
         };
         let written: Written = serde_json::from_value(value).map_err(D::Error::custom)?;
@@ -375,11 +408,12 @@ impl<'de> Deserialize<'de> for Expect {
 impl<'de> Deserialize<'de> for Receives {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let requests = match Value::deserialize(deserializer)? {
+            Value::String(word) if word == "anything" => return Ok(Receives::Anything),
             Value::String(word) if word == "nothing" => Vec::new(),
             Value::Array(several) => several,
             one => vec![one],
         };
-        serde_json::from_value(requests.into()).map(Receives).map_err(D::Error::custom)
+        serde_json::from_value(requests.into()).map(Receives::Requests).map_err(D::Error::custom)
     }
 }
 

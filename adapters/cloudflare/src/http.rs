@@ -223,6 +223,7 @@ mod tests {
             body: Body::Stream(Stream::Request),
             body_limit: Some(10),
             timeout: Duration::from_secs(2),
+            interest: gateway_core::platform::Interest::Everything,
             upgrade: false,
         };
         let mut out = String::new();

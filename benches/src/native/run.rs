@@ -1,15 +1,19 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, lookup, workers};
+use crate::{counting, curves, handling, loaded, lookup, spin, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 4] = [
+pub const PARTS: [(&str, &str); 8] = [
     ("lookup", "route lookup beside matchit"),
+    ("handling", "what the core does for one request"),
+    ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
+    ("curves", "growth on Workers with routes, header fields and bodies"),
+    ("spin", "requests on Spin beside the least that a component can do"),
 ];
 
 /// How a run is made.
@@ -43,20 +47,23 @@ impl Setup {
         if self.quick { 2 } else { 5 }
     }
 
+    /// The same for the points of a curve, of which there are many.
+    pub fn curve_rounds(&self) -> usize {
+        if self.quick { 1 } else { 3 }
+    }
+
     /// How long a server is loaded before and while it is measured.
     pub fn seconds(&self) -> (u32, u32) {
         if self.quick { (1, 1) } else { (3, 2) }
     }
 
-    /// Whether a program is here; says what to do where it is not.
-    fn has(&self, program: &str) -> bool {
+    /// Whether all of these programs are here; says what to do where they are not.
+    fn has(&self, programs: &[&str]) -> bool {
         let places = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&path).chain(places).any(|folder| folder.join(program).exists());
-        if !found {
-            lacks(program, "this part is left out");
-        }
-        found
+        let folders: Vec<_> = std::env::split_paths(&path).chain(places).collect();
+        let missing = programs.iter().filter(|program| !folders.iter().any(|folder| folder.join(program).exists()));
+        missing.inspect(|program| lacks(program, "this part is left out")).count() == 0
     }
 }
 
@@ -78,17 +85,13 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
             println!("\n== {part}: {what}");
             match part {
                 "lookup" => lookup::measure(&setup, &mut results)?,
+                "handling" => handling::measure(&setup, &mut results)?,
+                "loading" => loaded::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,
-                "cold" => {
-                    if setup.has("nginx") {
-                        workers::cold(&setup, &mut results)?
-                    }
-                }
-                "workers" => {
-                    if setup.has("nginx") && setup.has("wrk") {
-                        workers::measure(&setup, &mut results)?
-                    }
-                }
+                "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
+                "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
+                "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
+                "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
                 _ => {}
             }
             results.save(&file)?;
@@ -112,6 +115,7 @@ pub fn lacks(program: &str, consequence: &str) {
 pub fn count(setup: &Setup, arguments: &[&str]) -> Result<(), String> {
     match arguments {
         ["lookup", rest @ ..] => lookup::count(rest, setup),
+        ["handling", rest @ ..] => handling::count(rest, setup),
         _ => Err(format!("nothing is counted under the name {arguments:?}")),
     }
 }

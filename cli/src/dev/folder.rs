@@ -1,4 +1,5 @@
-//! A folder of our own for as long as we run: the compiled configuration and the secrets in it are nobody else's business.
+//! A folder of our own for as long as we run: the compiled configuration and the secrets in it are nobody else's
+//! business.
 
 use std::fs::{self, DirBuilder};
 use std::io;

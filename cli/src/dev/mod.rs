@@ -51,10 +51,8 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
 
     let port = free_port(options.port)?;
     repository.build_if_missing(options.runtime, &stop)?;
-    if stop.asked() {
-        return Ok(Outcome::Fine);
-    }
-    let mut running = Running::start(options.runtime, port, &repository, &folder, &loaded.variables)?;
+    let running = Running::start(options.runtime, port, &repository, &folder, &loaded.variables, &stop)?;
+    let Some(mut running) = running else { return Ok(Outcome::Fine) };
     let address = format!("http://127.0.0.1:{port}");
     match running.wait_until_it_answers(START, &stop)? {
         Answers::Stopped => return Ok(Outcome::Fine),
@@ -78,6 +76,8 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
         if !loaded.watch.changed() {
             continue;
         }
+        // An editor that writes in place has emptied the file before it fills it.
+        thread::sleep(SETTLING);
         // What it read is watched even if it has problems: the file to mend may be one that only it includes.
         loaded = Loaded::compile(&entry, options, &console);
         let Some(artefact) = &loaded.artefact else {
@@ -96,6 +96,8 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
 
 /// How often files and processes are looked at.
 const PERIOD: Duration = Duration::from_millis(200);
+/// How long a change may take to be complete.
+const SETTLING: Duration = Duration::from_millis(50);
 /// How long a runtime may take to answer at first.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take with another configuration.

@@ -66,18 +66,19 @@ pub enum Answers {
 }
 
 impl Running {
-    /// Starts it; it does not answer yet.
+    /// Starts it; it does not answer yet. `None` if somebody wanted us to stop before that.
     pub fn start(
         runtime: arguments::Runtime,
         port: u16,
         repository: &Repository,
         folder: &Folder,
         variables: &Variables,
-    ) -> Result<Self, Failure> {
-        let kind = Kind::choose(runtime, repository)?;
+        stop: &Stop,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(kind) = Kind::choose(runtime, repository, stop)? else { return Ok(None) };
         kind.prepare(folder, variables)?;
         let (child, said) = kind.spawn(port, folder)?;
-        Ok(Self { child, said, kind, port })
+        Ok(Some(Self { child, said, kind, port }))
     }
 
     /// Whether it runs.
@@ -151,9 +152,12 @@ const GRACE: Duration = Duration::from_secs(3);
 const RELOAD: Duration = Duration::from_secs(5);
 
 impl Kind {
-    fn choose(runtime: arguments::Runtime, repository: &Repository) -> Result<Self, Failure> {
-        match runtime {
-            arguments::Runtime::Workers => Ok(Self::Workers {
+    fn choose(runtime: arguments::Runtime, repository: &Repository, stop: &Stop) -> Result<Option<Self>, Failure> {
+        if stop.asked() {
+            return Ok(None);
+        }
+        Ok(match runtime {
+            arguments::Runtime::Workers => Some(Self::Workers {
                 node: repository.path("node_modules/.bin/node"),
                 script: repository.path("adapters/cloudflare/dev/serve.js"),
                 bundle: repository.path("build/worker"),
@@ -161,11 +165,11 @@ impl Kind {
             arguments::Runtime::Spin => {
                 let component = repository.path("build/spin/gateway.wasm");
                 match installed_spin() {
-                    Some(program) => Ok(Self::Spin { program, component }),
-                    None => Ok(Self::SpinHost { host: repository.spin_host()?, component }),
+                    Some(program) => Some(Self::Spin { program, component }),
+                    None => repository.spin_host(stop)?.map(|host| Self::SpinHost { host, component }),
                 }
             }
-        }
+        })
     }
 
     fn takes_orders(&self) -> bool {
@@ -213,10 +217,11 @@ impl Kind {
                 command
             }
             Self::Spin { program, .. } => {
-                // Spin does not notice when we are gone, so a shell waits for that and then ends the process group that both are in.
+                // Spin does not notice when we are gone, so a shell waits for that and then ends the process group that
+                // both are in.
                 let mut command = Command::new("sh");
                 command
-                    .args(["-c", "(cat <&3 >/dev/null; kill -TERM 0) 3<&0 & exec \"$@\" </dev/null", "sh"])
+                    .args(["-c", "exec 3<&0 </dev/null; (cat <&3 >/dev/null; kill -TERM 0) & exec \"$@\" 3<&-", "sh"])
                     .arg(program)
                     .args(["up", "--from"])
                     .arg(folder.file("spin.toml"))
@@ -228,7 +233,8 @@ impl Kind {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C in a terminal reaches every process of our group: the runtime is in one of its own, so that we end it in order.
+            // Ctrl-C in a terminal reaches every process of our group: the runtime is in one of its own, so that we end
+            // it in order.
             .process_group(0);
         let mut child = command.spawn().map_err(|error| {
             Failure::told(format!(
@@ -261,7 +267,8 @@ impl Kind {
     }
 }
 
-/// The application that Spin runs, with the values as defaults: the folder is private, and they are read anew on each reload.
+/// The application that Spin runs, with the values as defaults: the folder is private, and they are read anew on each
+/// reload.
 fn manifest(component: &str, variables: &BTreeMap<String, String>) -> String {
     let mut declared = String::new();
     let mut handed = String::new();
@@ -275,7 +282,9 @@ fn manifest(component: &str, variables: &BTreeMap<String, String>) -> String {
          [application]\nname = \"postern-dev\"\nversion = \"0.0.0\"\n\
          [variables]\n{declared}\
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"gateway\"\n\
-         [component.gateway]\nsource = {}\nfiles = [{{ source = \"gateway.bin\", destination = \"/gateway.bin\" }}]\nallowed_outbound_hosts = [\"http://*:*\", \"https://*:*\"]\n\
+         [component.gateway]\nsource = {}\n\
+         files = [{{ source = \"gateway.bin\", destination = \"/gateway.bin\" }}]\n\
+         allowed_outbound_hosts = [\"http://*:*\", \"https://*:*\"]\n\
          [component.gateway.variables]\n{handed}",
         toml(component),
     )
@@ -321,8 +330,8 @@ fn is_new_enough(version: &str) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (4, 1)
 }
 
-/// The status of the answer to a request that no route ever sees: a path that is no path is refused by the gateway itself, so it has run, and
-/// nobody's upstream has heard of it.
+/// The status of the answer to a request that no route ever sees: a path that is no path is refused by the gateway
+/// itself, so it has run, and nobody's upstream has heard of it.
 fn answer(port: u16) -> Option<u16> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;

@@ -19,7 +19,8 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// Looks in the environment, and then in the file beside the configuration. Only what the configuration refers to is taken.
+    /// Looks in the environment, and then in the file beside the configuration. Only what the configuration refers to
+    /// is taken.
     pub fn read(references: &[Reference], entry: &Path, environment: impl Fn(&str) -> Option<String>) -> Self {
         let mut variables = Self::default();
         let file = file_beside(entry);

@@ -16,8 +16,8 @@ pub struct Watch {
     files: RefCell<Vec<(PathBuf, Option<Mark>)>>,
 }
 
-/// What changes when a file does: two writes within a tick of the clock seldom leave the same length, and a renamed file
-/// has another number.
+/// What changes when a file does: two writes within a tick of the clock seldom leave the same length, and a renamed
+/// file has another number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
     modified: Option<SystemTime>,

@@ -1,11 +1,14 @@
-//! `postern dev`, on the real runtimes. `make test` builds what they run; without that, these tests say that they were not run.
+//! `postern dev`, on the real runtimes. `make test` builds what they run; without that, these tests say that they were
+//! not run.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,6 +107,38 @@ fn nothing_is_left_even_of_one_that_was_killed() {
     }
 }
 
+/// An installed Spin takes no orders, so it is started anew for each configuration. A stand-in shows how it is treated: it calls
+/// the repository's host with what it was given.
+#[test]
+fn an_installed_spin_is_preferred() {
+    if !built("spin") {
+        return;
+    }
+    let folder = Folder::new();
+    let program = folder.write(
+        "bin/spin",
+        &format!(
+            "#!/bin/sh\nif [ $1 = --version ]; then echo 'spin 4.1.0 (stand-in)'; exit; fi\n\
+             echo \"started as: $*\" >&2\nshift\nexec {} \"$@\"\n",
+            host().display()
+        ),
+    );
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it becomes a program");
+    let path = format!("{}:{}", folder.path().join("bin").display(), std::env::var("PATH").expect("there is one"));
+
+    folder.write("gateway.yaml", "routes: [{ name: a, path: /a, respond: { body: one } }]");
+    let mut command = postern();
+    command.env("PATH", path);
+    let mut dev = Dev::start_as(command, folder.path(), "spin");
+    assert!(dev.said().iter().any(|line| line.starts_with("started as: up --from")), "the stand-in was not asked");
+    folder.write("gateway.yaml", "routes: [{ name: a, path: /a, respond: { body: two } }]");
+    dev.wait_for("reloaded");
+    assert_eq!(dev.get("/a").1, "two");
+    let family = dev.family();
+    assert_eq!(dev.stop(Signal::KILL), None);
+    assert_gone(&family, Duration::from_secs(5));
+}
+
 #[test]
 fn a_port_in_use_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
@@ -136,7 +171,11 @@ struct Dev {
 
 impl Dev {
     fn start(folder: &Path, runtime: &str) -> Self {
-        let mut child = postern()
+        Self::start_as(postern(), folder, runtime)
+    }
+
+    fn start_as(mut command: Command, folder: &Path, runtime: &str) -> Self {
+        let mut child = command
             .current_dir(folder)
             .args(["dev", "--port", "0", "--runtime", runtime])
             .stdin(Stdio::null())
@@ -265,7 +304,7 @@ fn assert_gone(family: &[u32], patience: Duration) {
     }
 }
 
-/// Whether this runtime can be started without building anything first.
+/// Whether this runtime can be started.
 fn built(runtime: &str) -> bool {
     let (needed, target) = match runtime {
         "workers" => (["build/worker/index.js", "node_modules/.bin/node"], "workers"),
@@ -276,6 +315,17 @@ fn built(runtime: &str) -> bool {
         // In `make test` they are there, or something is wrong.
         assert!(std::env::var_os("POSTERN_RUNTIMES").is_none(), "{needed:?} are not there");
         println!("not run: `make {target}` builds what is needed");
+    } else if runtime == "spin" {
+        host();
     }
     there
+}
+
+/// The repository's host for Spin components. Building it at first takes longer than any of these tests would wait.
+fn host() -> &'static Path {
+    static HOST: LazyLock<PathBuf> = LazyLock::new(|| {
+        let printed = Command::new(repository().join("tests/spin-host/build.sh")).output().expect("it runs");
+        String::from_utf8(printed.stdout).expect("a path").trim().into()
+    });
+    &HOST
 }

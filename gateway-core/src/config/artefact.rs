@@ -1,10 +1,11 @@
 //! The compiled configuration: one block of bytes that travels beside the Wasm and is read in place.
 //!
 //! ```text
-//! "POSTERN" 0x00 · format version · then five sections, each as offset and length:
+//! "POSTERN" 0x00 · format version · then six sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
 //!   records   one JSON text per route (route/mod.rs), decoded when the route is first considered
+//!   policies  one JSON text per list of policies (policy/mod.rs), decoded when a route with it is first taken
 //!   credentials, consumers   a frozen table and one JSON text per consumer (consumer.rs), decoded when it first calls
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
+use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
 use crate::template::Reference;
@@ -34,6 +36,9 @@ pub struct Globals {
     pub misdirected: bool,
     /// What is taken at most.
     pub limits: Limits,
+    /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer_store: Option<StoreRules>,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
     /// Every issuer of tokens; policies refer to them by place.
@@ -54,6 +59,8 @@ pub struct Artefact {
     pub index: Bytes,
     /// For [`crate::route::Routes`].
     pub records: Bytes,
+    /// For [`crate::policy::PolicyLists`].
+    pub policies: Bytes,
     /// For [`crate::consumer::Consumers`].
     pub credentials: Bytes,
     /// For [`crate::consumer::Consumers`].
@@ -94,29 +101,33 @@ impl fmt::Display for Unreadable {
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
 const VERSION: u32 = 1;
-const HEADER: usize = MAGIC.len() + 4 + 5 * 8;
+const HEADER: usize = MAGIC.len() + 4 + 6 * 8;
 
 impl Artefact {
     /// Packs the sections.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(
-            HEADER + self.globals.len() + self.index.len() + self.records.len() + self.consumers.len(),
-        );
+        let size: usize = self.sections().iter().map(|section| section.len().next_multiple_of(4)).sum();
+        let mut out = Vec::with_capacity(HEADER + size);
         out.extend(MAGIC);
         out.extend(VERSION.to_le_bytes());
         let mut start = HEADER;
-        for section in [&self.globals, &self.index, &self.records, &self.credentials, &self.consumers] {
+        for section in self.sections() {
             start = start.next_multiple_of(4);
             for number in [start, section.len()] {
                 out.extend(u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
             }
             start += section.len();
         }
-        for section in [&self.globals, &self.index, &self.records, &self.credentials, &self.consumers] {
+        for section in self.sections() {
             out.resize(out.len().next_multiple_of(4), 0);
             out.extend_from_slice(section);
         }
         out
+    }
+
+    fn sections(&self) -> [&Bytes; 6] {
+        let Self { globals, index, records, policies, credentials, consumers } = self;
+        [globals, index, records, policies, credentials, consumers]
     }
 
     /// Finds the sections; copies and decodes nothing.
@@ -137,8 +148,9 @@ impl Artefact {
             globals: section(1)?,
             index: section(3)?,
             records: section(5)?,
-            credentials: section(7)?,
-            consumers: section(9)?,
+            policies: section(7)?,
+            credentials: section(9)?,
+            consumers: section(11)?,
         })
     }
 

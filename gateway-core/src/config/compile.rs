@@ -16,6 +16,7 @@ use crate::{
     http::Scheme,
     path,
     policy::{
+        Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
         headers::HeaderEdits,
     },
@@ -54,6 +55,8 @@ pub(super) struct Running {
     pub consumers: Vec<Consumer>,
     /// The routes, in the order of the files.
     pub routes: Vec<RunningRoute>,
+    /// The lists of policies that routes refer to; the first is empty.
+    pub policies: Vec<Vec<Policy>>,
 }
 
 /// A route that runs, and what it was made from.
@@ -77,6 +80,8 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         issuers: Vec::new(),
         servers: Vec::new(),
         limits: Limits::default(),
+        policies: vec![Vec::new()],
+        lists: HashMap::new(),
     };
     compile.everything()
 }
@@ -94,6 +99,8 @@ struct Compile<'a> {
     /// Authorisation servers that are asked about tokens, each once.
     servers: Vec<Introspection>,
     limits: Limits,
+    policies: Vec<Vec<Policy>>,
+    lists: HashMap<String, PolicyList>,
 }
 
 impl<'a> Compile<'a> {
@@ -111,6 +118,7 @@ impl<'a> Compile<'a> {
             upstreams.push(upstream);
         }
         let consumers = self.consumers();
+        let consumer_store = self.consumer_store();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
@@ -136,12 +144,13 @@ impl<'a> Compile<'a> {
             via: settings.written.via.as_ref().map_or("postern", |via| &via.0).to_owned(),
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
+            consumer_store,
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
-        Running { globals, consumers, routes }
+        Running { globals, consumers, routes, policies: std::mem::take(&mut self.policies) }
     }
 
     fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
@@ -212,6 +221,39 @@ impl<'a> Compile<'a> {
         ranges
     }
 
+    /// Routes with the same policies share one list of them.
+    fn intern(&mut self, policies: Vec<Policy>) -> PolicyList {
+        if policies.is_empty() {
+            return PolicyList::default();
+        }
+        let next = PolicyList(u32::try_from(self.policies.len()).unwrap_or(u32::MAX));
+        // Two lists are the same when they are written the same; comparing with each would take long with many.
+        let list = *self.lists.entry(format!("{policies:?}")).or_insert(next);
+        if list == next {
+            self.policies.push(policies);
+        }
+        list
+    }
+
+    /// Every way in which a path may match. Patterns that are none have been reported with their shape.
+    fn matchers(
+        &mut self,
+        paths: Option<&written::OneOrMany<written::PathPattern>>,
+        prefixes: Option<&written::OneOrMany<written::PathPrefix>>,
+        regexes: Option<&written::OneOrMany<written::Regex>>,
+        regexes_node: Option<&Node>,
+    ) -> Vec<Matcher> {
+        let paths = paths.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse(&path.0).ok());
+        let prefixes =
+            prefixes.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse_prefix(&path.0).ok());
+        let mut matchers: Vec<Matcher> = paths.chain(prefixes).map(Matcher::Path).collect();
+        for (index, regex) in regexes.iter().flat_map(|regexes| regexes.0.iter()).enumerate() {
+            let Some(node) = regexes_node else { continue };
+            matchers.extend(self.regex(&regex.0, node.place([Item(index)])).map(Matcher::Regex));
+        }
+        matchers
+    }
+
     fn regex(&mut self, text: &str, at: Span) -> Option<Regex> {
         self.features.insert("regex");
         match text.parse() {
@@ -245,6 +287,7 @@ impl RouteCompiler<'_, '_> {
         let conditions = self.conditions();
         let action = self.action(&paths);
         let policies = self.policies(&paths);
+        let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
             None => self.all.limits.body,
@@ -261,14 +304,12 @@ impl RouteCompiler<'_, '_> {
         self.exclude("path", &["path_prefix", "path_regex"]);
         self.exclude("path_prefix", &["path_regex"]);
         let written = &self.defined.written;
-        let mut paths = Vec::new();
-        for pattern in patterns(written.path.as_ref(), written.path_prefix.as_ref()) {
-            paths.push(Matcher::Path(pattern));
-        }
-        for (index, regex) in written.path_regex.iter().flat_map(|regexes| regexes.0.iter()).enumerate() {
-            let at = self.at([Field("path_regex"), Item(index)]);
-            paths.extend(self.all.regex(&regex.0, at).map(Matcher::Regex));
-        }
+        let mut paths = self.all.matchers(
+            written.path.as_ref(),
+            written.path_prefix.as_ref(),
+            written.path_regex.as_ref(),
+            self.defined.node.get("path_regex"),
+        );
         if paths.is_empty() {
             paths.push(Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix }));
         }
@@ -306,8 +347,10 @@ impl RouteCompiler<'_, '_> {
                     self.all.problems.push(problem.help("name at least one condition, or remove it"));
                 }
             }
-            if let (Some(path), Some(prefix)) = (node.entry("path"), node.entry("path_prefix")) {
-                self.both(path.name_at, "path", prefix.name_at, "path_prefix");
+            for (one, other) in [("path", "path_prefix"), ("path", "path_regex"), ("path_prefix", "path_regex")] {
+                if let (Some(first), Some(second)) = (node.entry(one), node.entry(other)) {
+                    self.both(first.name_at, one, second.name_at, other);
+                }
             }
             let excluded = self.conditions_of(
                 &Asked {
@@ -324,7 +367,12 @@ impl RouteCompiler<'_, '_> {
             );
             conditions.not.push(Exclusion {
                 hosts: hosts(not.host.as_ref()),
-                paths: patterns(not.path.as_ref(), not.path_prefix.as_ref()),
+                paths: self.all.matchers(
+                    not.path.as_ref(),
+                    not.path_prefix.as_ref(),
+                    not.path_regex.as_ref(),
+                    node.get("path_regex"),
+                ),
                 conditions: excluded,
             });
         }
@@ -644,6 +692,10 @@ impl RouteCompiler<'_, '_> {
             ("upgrade", Direction::Request) => "use `websocket`",
             ("via", Direction::Request) => "RFC 9110 asks every gateway for it; `via` sets its name",
             (
+                "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-forwarded-prefix",
+                Direction::Request,
+            ) => "`forwarded` says which of these fields the gateway writes",
+            (
                 "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" | "http2-settings",
                 Direction::Request | Direction::Response,
             ) => "it is about one connection, and the platform writes it",
@@ -793,16 +845,6 @@ fn hosts(written: Option<&written::OneOrMany<written::HostPattern>>) -> Vec<Host
     hosts
 }
 
-fn patterns(
-    paths: Option<&written::OneOrMany<written::PathPattern>>,
-    prefixes: Option<&written::OneOrMany<written::PathPrefix>>,
-) -> Vec<Pattern> {
-    let paths = paths.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse(&path.0).ok());
-    let prefixes =
-        prefixes.iter().flat_map(|paths| paths.0.iter()).filter_map(|path| Pattern::parse_prefix(&path.0).ok());
-    paths.chain(prefixes).collect()
-}
-
 fn parameters(path: &Matcher) -> Vec<&str> {
     match path {
         Matcher::Path(pattern) => pattern.parameters().collect(),
@@ -876,7 +918,7 @@ mod tests {
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
         let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
-        assert_eq!(route.then, Plan { policies: Vec::new(), body_limit: None, action: Action::Forward(forward) });
+        assert_eq!(route.then, Plan { policies: PolicyList(0), body_limit: None, action: Action::Forward(forward) });
     }
 
     #[test]
@@ -927,9 +969,7 @@ mod tests {
         let test =
             |name: &str| route.conditions.headers.iter().find(|named| named.name == name).map(|named| &named.test);
         assert_eq!((test("x-a"), test("x-b")), (Some(&Test::Present), Some(&Test::Absent)));
-        let removed: Vec<_> = route
-            .then
-            .policies
+        let removed: Vec<_> = running.policies[route.then.policies.0 as usize]
             .iter()
             .filter_map(|policy| match policy {
                 Policy::Headers(headers) => Some(headers.request.remove.join(",")),
@@ -956,10 +996,28 @@ mod tests {
         let Action::Respond(respond) = &route.then.action else { panic!("it answers") };
         let cookie = |value: &str| ("set-cookie".to_owned(), Template::literal(value));
         assert_eq!(respond.headers, [cookie("a=1"), cookie("b=2")]);
-        let [Policy::Headers(policy)] = route.then.policies.as_slice() else { panic!("there is one policy") };
+        let [Policy::Headers(policy)] = running.policies[route.then.policies.0 as usize].as_slice() else {
+            panic!("there is one policy")
+        };
         let vary = |value: &str| ("vary".to_owned(), Template::literal(value));
         assert_eq!(policy.response.set, [vary("a")]);
         assert_eq!(policy.response.append, [vary("b"), vary("c")]);
+    }
+
+    #[test]
+    fn routes_with_the_same_policies_share_one_list() {
+        let running = running(
+            "groups:
+               - name: g
+                 defaults: { policies: [{ headers: { request: { remove: x } } }] }
+                 routes:
+                   - { name: a, path: /a, respond: {} }
+                   - { name: b, path: /b, respond: {} }
+                   - { name: c, path: /c, respond: {}, policies: [{ headers: { request: { remove: y } } }] }",
+        );
+        let lists: Vec<_> = running.routes.iter().map(|route| route.ranked.route.then.policies.0).collect();
+        assert_eq!(lists, [1, 1, 2]);
+        assert_eq!(running.policies.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]

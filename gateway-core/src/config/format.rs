@@ -130,6 +130,7 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
         _ => {
             let units = ["B", "KB", "MB", "GB", "KiB", "MiB", "GiB"];
             let meant = units.iter().find(|known| {
+                let unit = unit.trim();
                 known.eq_ignore_ascii_case(unit) || known.trim_end_matches('B').eq_ignore_ascii_case(unit)
             });
             let help = match meant {
@@ -145,8 +146,7 @@ pub(super) fn size(text: &str) -> Result<u64, Wrong> {
 
 fn split_number(text: &str) -> (&str, &str) {
     let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    (digits, unit.trim_start_matches(' '))
+    text.split_at(end)
 }
 
 fn name(text: &str) -> Result<(), Wrong> {
@@ -652,11 +652,12 @@ mod tests {
         for text in ["", "s", "10", "10 days", "1.5s", "0s", "25h", "99999999999999999999s", "-1s"] {
             assert!(duration(text).is_err(), "{text}");
         }
-        for (text, bytes) in [("512", 512), ("8KiB", 8192), ("10MB", 10_000_000), ("1 GB", 1_000_000_000), ("0", 0)] {
+        for (text, bytes) in [("512", 512), ("8KiB", 8192), ("10MB", 10_000_000), ("1GB", 1_000_000_000), ("0", 0)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         assert_eq!(size("8kb").map_err(|wrong| wrong.help), Err(Some("write `8KB`".to_owned())));
         assert_eq!(size("8M").map_err(|wrong| wrong.help), Err(Some("write `8MB`".to_owned())));
+        assert_eq!(size("8 KiB").map_err(|wrong| wrong.help), Err(Some("write `8KiB`".to_owned())));
         assert!(size("99999999999GiB").is_err());
     }
 

@@ -128,9 +128,10 @@ impl Lint<'_> {
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
         for text in texts(&route.node) {
-            let uses_country = text.text().and_then(|text| Template::parse(text).ok()).is_some_and(|template| {
-                template.pieces().iter().any(|piece| *piece == Piece::Variable(Variable::Country))
-            });
+            let uses_country = text
+                .text()
+                .and_then(|text| Template::parse(text).ok())
+                .is_some_and(|template| template.pieces().contains(&Piece::Variable(Variable::Country)));
             if uses_country {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
                 self.warn(route, Problem::warning("location-unavailable", text.at, message));
@@ -462,8 +463,15 @@ fn exclusive(a: &Conditions, b: &Conditions) -> bool {
     let tests = |a: &[Named], b: &[Named]| {
         a.iter().any(|one| b.iter().any(|other| one.name == other.name && tests_exclusive(&one.test, &other.test)))
     };
-    // GET takes HEAD too, but whoever names both in different routes means to part them.
-    disjoint(&a.methods, &b.methods)
+    // GET takes HEAD too, so a route for the one and a route for the other do meet.
+    let takes = |methods: &[String], method: &String| {
+        methods.contains(method) || (method == "HEAD" && methods.iter().any(|known| known == "GET"))
+    };
+    let methods_meet = a.methods.is_empty()
+        || b.methods.is_empty()
+        || a.methods.iter().any(|method| takes(&b.methods, method))
+        || b.methods.iter().any(|method| takes(&a.methods, method));
+    !methods_meet
         || ranges_disjoint(&a.addresses, &b.addresses)
         || disjoint(&a.countries, &b.countries)
         || disjoint(&a.data_centres, &b.data_centres)

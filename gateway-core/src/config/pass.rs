@@ -4,7 +4,10 @@ use std::{collections::HashMap, path::Path};
 
 use crate::{
     consumer,
-    route::rank::{self, Frozen},
+    route::{
+        Records,
+        rank::{self, Frozen},
+    },
 };
 
 use super::{
@@ -45,29 +48,39 @@ fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
     let routes: Vec<_> = running.routes.iter().map(|route| route.ranked.clone()).collect();
     let frozen = rank::freeze(&routes).ok();
     if frozen.is_none() {
-        problems.push(Problem::error("too-large", START, TOO_LARGE));
+        problems.push(too_large());
     }
     frozen
 }
 
+fn too_large() -> Problem {
+    Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled")
+}
+
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    let globals = match serde_json::to_vec(&running.globals) {
-        Ok(globals) => globals.into(),
+    let lists = running.policies.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+    let (lists, globals) = match lists.and_then(|lists| Ok((lists, serde_json::to_vec(&running.globals)?))) {
+        Ok(written) => written,
         Err(error) => {
             problems.push(Problem::error("invalid", START, error.to_string()));
             return None;
         }
     };
-    let Ok((credentials, consumers)) = consumer::freeze(&running.consumers) else {
-        problems.push(Problem::error("too-large", START, TOO_LARGE));
+    let (Ok(policies), Ok((credentials, consumers))) = (Records::freeze(&lists), consumer::freeze(&running.consumers))
+    else {
+        problems.push(too_large());
         return None;
     };
-    let (index, records) = (frozen.index.into(), frozen.records.into());
-    let (credentials, consumers) = (credentials.into(), consumers.into());
-    Some(Artefact { globals, index, records, credentials, consumers }.write())
+    let artefact = Artefact {
+        globals: globals.into(),
+        index: frozen.index.into(),
+        records: frozen.records.into(),
+        policies: policies.into(),
+        credentials: credentials.into(),
+        consumers: consumers.into(),
+    };
+    Some(artefact.write())
 }
-
-const TOO_LARGE: &str = "the configuration is larger than 4 GiB when compiled";
 
 const START: Span = Span { file: 0, start: 0, end: 0 };
 

@@ -13,7 +13,7 @@ mod consumer;
 mod policy;
 mod token;
 
-pub use self::consumer::{ApiKey, Consumer, Password, Signer, Subject};
+pub use self::consumer::*;
 pub use self::policy::*;
 pub use self::token::*;
 
@@ -63,6 +63,9 @@ pub struct File {
     pub upstreams: Option<Named<Name, Upstream>>,
     /// Who may call, and by which credentials they are known.
     pub consumers: Option<Vec<Consumer>>,
+    /// Where consumers are looked for that do not stand here. Default: nowhere.
+    #[schemars(extend("examples" = ["store", {"store": {"hold": "10s"}}]))]
+    pub consumers_from: Option<ConsumersFrom>,
     /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
     /// path, method, the number of conditions, and only then the position in the file.
     pub routes: Option<Vec<Route>>,
@@ -115,7 +118,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// The servers. Requests take them in turn.
+    /// The servers. Requests take them in turn; one that reached nobody, or whose method is idempotent and whose connection
+    /// broke off, goes on to the next.
     #[schemars(length(min = 1))]
     pub targets: Vec<Target>,
     /// How long an answer may take.
@@ -284,6 +288,8 @@ pub struct Conditions {
     pub path: Option<OneOrMany<PathPattern>>,
     /// As in a route.
     pub path_prefix: Option<OneOrMany<PathPrefix>>,
+    /// As in a route.
+    pub path_regex: Option<OneOrMany<Regex>>,
     /// As in a route.
     pub method: Option<OneOrMany<Method>>,
     /// As in a route.
@@ -500,9 +506,9 @@ texts! {
     Regex;
     /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
     /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{route.name}`,
-    /// `{consumer.name}`, `{consumer.groups}`, `{token.subject}`, `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and
-    /// `${secret:NAME}` for what the platform holds; `${test:VALUE}` for a value that looks like a secret and opens nothing;
-    /// `{{` and `}}` for the braces themselves.
+    /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
+    /// `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
+    /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves.
     #[schemars(extend("examples" = ["{client.address}"]))]
     Template;
     /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name

@@ -26,9 +26,48 @@ use crate::error::Error;
 use crate::http::{Body, Headers, Response};
 use crate::platform::Platform;
 use crate::request::Line;
-use crate::route::Parameters;
+use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The number of a list of policies. The first list is empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PolicyList(pub u32);
+
+impl PolicyList {
+    /// Whether this is the empty list.
+    pub fn is_first(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// Every list of policies that routes refer to; one is decoded when it is first needed, and kept.
+#[derive(Debug)]
+pub struct PolicyLists {
+    records: Records,
+    awake: RefCell<HashMap<PolicyList, Rc<Vec<Policy>>>>,
+}
+
+impl PolicyLists {
+    /// Takes the lists as [`Records::freeze`] packs them, each as JSON.
+    pub fn new(records: Bytes) -> Self {
+        Self { records: Records(records), awake: RefCell::default() }
+    }
+
+    /// One list.
+    pub fn get(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        if let Some(policies) = self.awake.borrow().get(&list) {
+            return Some(policies.clone());
+        }
+        let policies: Rc<Vec<Policy>> = Rc::new(serde_json::from_slice(self.records.get(list.0)?).ok()?);
+        self.awake.borrow_mut().insert(list, policies.clone());
+        Some(policies)
+    }
+}
 
 /// Every policy there is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,6 +170,14 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             Policy::SecurityHeaders(_) => Ok(Flow::Continue),
+        }
+    }
+
+    /// Whether the way back looks at fields of the response, rather than only setting and removing some.
+    pub fn reads_response(&self) -> bool {
+        match self {
+            Policy::Cors(_) | Policy::SecurityHeaders(_) => true,
+            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::Headers(_) => false,
         }
     }
 

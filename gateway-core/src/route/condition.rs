@@ -1,7 +1,7 @@
 //! What a route asks of a request besides host and path.
 
-use super::Head;
-use super::pattern::{Host, Pattern};
+use super::pattern::Host;
+use super::{Head, Matcher};
 use crate::client::Cidr;
 use crate::http::{Headers, Scheme, cookies, list, parameters};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct Exclusion {
     pub hosts: Vec<Host>,
     /// Paths; empty means any.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub paths: Vec<Pattern>,
+    pub paths: Vec<Matcher>,
     /// The rest.
     #[serde(flatten)]
     pub conditions: Conditions,
@@ -252,7 +252,7 @@ impl Exclusion {
 
     fn is_about(&self, head: &Head<'_>) -> bool {
         (self.hosts.is_empty() || self.hosts.iter().any(|host| host.matches(head.host)))
-            && (self.paths.is_empty() || self.paths.iter().any(|pattern| pattern.matches(head.path)))
+            && (self.paths.is_empty() || self.paths.iter().any(|matcher| matcher.matches(head.path)))
     }
 }
 
@@ -310,6 +310,7 @@ mod tests {
     use super::*;
     use crate::client::Client;
     use crate::http::Peer;
+    use crate::route::Pattern;
 
     fn unmet(conditions: &Conditions, method: &str, target: &str, block: &str) -> Option<Unmet> {
         let headers = Headers::from_block(block.as_bytes().to_vec());
@@ -406,7 +407,7 @@ mod tests {
     #[test]
     fn an_exclusion_excludes_what_meets_all_of_it() {
         let exclusion = Exclusion {
-            paths: vec![Pattern::parse_prefix("/internal").expect("a prefix")],
+            paths: vec![Matcher::Path(Pattern::parse_prefix("/internal").expect("a prefix"))],
             conditions: Conditions { methods: vec!["DELETE".into()], ..Conditions::default() },
             ..Exclusion::default()
         };

@@ -61,6 +61,17 @@ pub enum Matcher {
     Regex(Regex),
 }
 
+impl Matcher {
+    /// Whether a normalised path is one that this describes.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Matcher::Path(pattern) => pattern.matches(path),
+            #[cfg(feature = "regex")]
+            Matcher::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
 /// What routes look at.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {

@@ -6,6 +6,7 @@ use crate::outbound::Outbound;
 use crate::variables::NoValue;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wasmtime::component::{Accessor, GuestTaskId, HasData, ResourceTable};
@@ -98,12 +99,21 @@ impl WorkerState for Reuse {
     }
 
     fn drop(&self, store: Store<Instance>, outcome: Result<()>) {
-        if let Err(error) = outcome {
+        if let Err(error) = outcome
+            && !SILENT.load(Ordering::Relaxed)
+        {
             eprintln!("postern-spin-host: an instance failed: {error:?}");
         }
         drop(store);
     }
 }
+
+/// From here on instances end because the host does, which is no failure of theirs.
+pub fn silence() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
+static SILENT: AtomicBool = AtomicBool::new(false);
 
 /// Ends an instance that has been idle for too long.
 pub struct Idle(Pin<Box<tokio::time::Sleep>>);

@@ -70,9 +70,15 @@ struct Arguments {
     stdin: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::runtime::Runtime::new().map_err(|error| Error::Engine(error.to_string())).and_then(|runtime| {
+        let outcome = runtime.block_on(run(arguments));
+        // Whoever waits for standard input cannot be woken, and must not keep the host.
+        runtime.shutdown_timeout(Duration::from_millis(200));
+        outcome
+    });
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("postern-spin-host: {error}");
@@ -103,6 +109,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     println!("Serving http://{}", listener.local_addr().map_err(unable)?);
     let grace = Duration::try_from_secs_f32(arguments.grace).unwrap_or(Duration::MAX);
     server.run(listener, stop.notified(), grace).await;
+    instance::silence();
     Ok(())
 }
 
@@ -145,7 +152,7 @@ async fn listen_to_stdin(server: Server, origin: Origin, engine: Engine, stop: A
     stop.notify_one();
 }
 
-/// Says `Reloaded` when new requests see what is new; otherwise what there was goes on.
+/// Says `Reloaded` when new requests see what is new; otherwise why not, and what there was goes on.
 fn reload(server: &Server, origin: &Origin, engine: &Engine) {
     // Compiling blocks this thread for a moment; the others go on with their requests.
     match tokio::task::block_in_place(|| Application::load(origin, engine)) {
@@ -153,7 +160,7 @@ fn reload(server: &Server, origin: &Origin, engine: &Engine) {
             server.replace(application);
             println!("Reloaded");
         }
-        Err(error) => eprintln!("postern-spin-host: not reloaded: {error}"),
+        Err(error) => println!("failed to reload: {error}"),
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::{
 use super::Compile;
 use crate::{
     consumer::{ApiKey, Consumer, Password, Signer, SigningKey, Subject},
+    held::{OnFailure, StoreRules},
     template::{Piece, Template},
 };
 
@@ -19,6 +20,26 @@ impl<'a> Compile<'a> {
         let mut known = Credentials::default();
         let loaded = self.loaded;
         loaded.consumers.iter().map(|defined| self.consumer(defined, &mut known)).collect()
+    }
+
+    /// How the store is asked, where it is.
+    pub(super) fn consumer_store(&mut self) -> Option<StoreRules> {
+        let settings = &self.loaded.settings;
+        let options = match settings.written.consumers_from? {
+            written::ConsumersFrom::Plain(written::StoreName::Store) => written::StoreOptions::default(),
+            written::ConsumersFrom::With(written::ConsumerStore { store }) => store,
+        };
+        let hold = options.hold.map_or(30_000, |hold| hold.milliseconds);
+        if hold > 3_600_000 {
+            let at = settings.node.place([Field("consumers_from"), Field("store"), Field("hold")]);
+            let message = "a revoked key would go on working for longer than an hour";
+            self.problems.push(Problem::error("bad-hold", at, message).help("write `1h` or less; a minute is usual"));
+        }
+        let on_failure = match options.on_failure {
+            None | Some(written::OnFailure::Keep) => OnFailure::Keep,
+            Some(written::OnFailure::Refuse) => OnFailure::Refuse,
+        };
+        Some(StoreRules { hold, on_failure })
     }
 
     fn consumer(&mut self, defined: &'a Defined<written::Consumer>, known: &mut Credentials<'a>) -> Consumer {

@@ -191,7 +191,9 @@ impl RouteCompiler<'_, '_> {
             let mut list = Vec::new();
             for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
                 let at = node.place([Field(field), Item(index)]);
-                if !self.all.loaded.incomplete && !declared.contains(&name.0.as_str()) {
+                // With a store, names may come from there.
+                let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
+                if !elsewhere && !declared.contains(&name.0.as_str()) {
                     self.unknown_name(&name.0, kind, declared, at);
                 }
                 self.once(&mut list, name.0.clone(), &name.0, at);

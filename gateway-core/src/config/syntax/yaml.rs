@@ -35,7 +35,7 @@ pub(in crate::config) fn parse(file: usize, text: &str, problems: &mut Vec<Probl
             }
         }
         if let Err(problem) = builder.take(event, at) {
-            builder.problems.push(problem);
+            builder.problems.push(*problem);
             return None;
         }
     }
@@ -68,7 +68,7 @@ enum Content {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, at: Span) -> Result<(), Problem> {
+    fn take(&mut self, event: Event<'_>, at: Span) -> Result<(), Box<Problem>> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref(), at)?;
@@ -84,17 +84,20 @@ impl Builder<'_> {
             Event::SequenceEnd | Event::MappingEnd => self.close(at),
             Event::Alias(anchor) => {
                 let Some((node, size, depth)) = self.anchors.get(&anchor) else {
-                    return Err(Problem::error("recursive-alias", at, "this alias stands inside what it repeats"));
+                    return Err(
+                        Problem::error("recursive-alias", at, "this alias stands inside what it repeats").into()
+                    );
                 };
                 let (node, size, depth) = (node.clone(), *size, *depth);
                 self.repeated += size;
                 if self.repeated > MAX_REPEATED {
                     let message = format!("aliases repeat more than {MAX_REPEATED} values");
                     return Err(Problem::error("too-many-aliases", at, message)
-                        .help("use `groups` with `defaults` for what many routes share"));
+                        .help("use `groups` with `defaults` for what many routes share")
+                        .into());
                 }
                 if let Some(Open { content: Content::Map(_, None), .. }) = self.open.last() {
-                    return Err(not_a_name(at));
+                    return Err(not_a_name(at).into());
                 }
                 self.put(node, 0, size, depth)
             }
@@ -104,23 +107,23 @@ impl Builder<'_> {
         }
     }
 
-    fn open(&mut self, start: Span, anchor: usize, tag: Option<&Tag>, content: Content) -> Result<(), Problem> {
+    fn open(&mut self, start: Span, anchor: usize, tag: Option<&Tag>, content: Content) -> Result<(), Box<Problem>> {
         if let Some(tag) = tag
             && !(tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "map" | "seq"))
         {
-            return Err(unknown_tag(tag, start));
+            return Err(unknown_tag(tag, start).into());
         }
         if let Some(Open { content: Content::Map(_, None), .. }) = self.open.last() {
-            return Err(not_a_name(start));
+            return Err(not_a_name(start).into());
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(too_deep(start));
+            return Err(too_deep(start).into());
         }
         self.open.push(Open { start, anchor, content, size: 1, depth: 0 });
         Ok(())
     }
 
-    fn close(&mut self, at: Span) -> Result<(), Problem> {
+    fn close(&mut self, at: Span) -> Result<(), Box<Problem>> {
         let Some(Open { start, anchor, content, size, depth }) = self.open.pop() else { return Ok(()) };
         // The end of a block comes only with what follows it, so a block ends where its last value does.
         let flow = matches!(self.text.as_bytes().get(start.start), Some(b'[' | b'{'));
@@ -137,9 +140,9 @@ impl Builder<'_> {
         self.put(node, anchor, size, depth)
     }
 
-    fn put(&mut self, mut node: Node, anchor: usize, size: usize, depth: usize) -> Result<(), Problem> {
+    fn put(&mut self, mut node: Node, anchor: usize, size: usize, depth: usize) -> Result<(), Box<Problem>> {
         if self.open.len() + depth > MAX_DEPTH {
-            return Err(too_deep(node.at));
+            return Err(too_deep(node.at).into());
         }
         if let Some(parent) = self.open.last_mut() {
             parent.size += size;
@@ -170,13 +173,13 @@ impl Builder<'_> {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Span) -> Result<Value, Problem> {
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Span) -> Result<Value, Box<Problem>> {
     match tag {
         Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(Value::Text(text.to_owned())),
         Some(tag) if tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "null" | "bool" | "int" | "float") => {
             Ok(plain(text))
         }
-        Some(tag) => Err(unknown_tag(tag, at)),
+        Some(tag) => Err(unknown_tag(tag, at).into()),
         None if style == ScalarStyle::Plain => Ok(plain(text)),
         None => Ok(Value::Text(text.to_owned())),
     }

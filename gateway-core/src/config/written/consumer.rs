@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{KeyHash, KeyPrefix, Moment, Name, OneOrMany, PasswordHash, Template, Username};
+use super::{Duration, KeyHash, KeyPrefix, Moment, Name, OneOrMany, PasswordHash, Template, Username};
 
 /// Someone who calls, and the credentials by which the gateway knows them.
 ///
@@ -77,4 +77,53 @@ pub struct Subject {
     pub issuer: String,
     /// The `sub` of the tokens.
     pub subject: String,
+}
+
+/// Where consumers are looked for that do not stand in the configuration.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConsumersFrom {
+    /// In the platform's key-value store, with the usual rules.
+    Plain(StoreName),
+    /// In the platform's key-value store, with rules.
+    With(ConsumerStore),
+}
+
+/// The platform's key-value store.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreName {
+    /// The platform's key-value store.
+    Store,
+}
+
+/// The platform's key-value store: `postern key write` and `postern key revoke` keep keys there, without a deployment.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsumerStore {
+    /// How it is asked.
+    pub store: StoreOptions,
+}
+
+/// How the store is asked for consumers.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreOptions {
+    /// For how long each instance of the gateway counts on an answer, that a credential is nobody's included. A revoked key
+    /// works for so long, and for as long as the platform's own caches take. At most `1h`. Default: `30s`.
+    #[schemars(extend("default" = "30s"))]
+    pub hold: Option<Duration>,
+    /// What becomes of credentials that were known when the store fails. Default: `keep`.
+    #[schemars(extend("default" = "keep"))]
+    pub on_failure: Option<OnFailure>,
+}
+
+/// What becomes of credentials that were known when the store fails. Those that were not are refused with 503 in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// They go on counting, for an hour at most.
+    Keep,
+    /// They count no longer than they would have.
+    Refuse,
 }

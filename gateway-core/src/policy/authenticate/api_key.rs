@@ -2,12 +2,11 @@
 
 use super::Verdict;
 use crate::caller::Caller;
-use crate::consumer::{By, Consumers};
+use crate::consumer::{By, Consumer, Consumers, hash};
 use crate::http::Headers;
-use crate::platform::Timestamp;
+use crate::platform::{Platform, Timestamp};
 use crate::request::Line;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
 /// Where a key is looked for, and whether it goes on to the upstream.
@@ -33,34 +32,40 @@ pub enum Place {
 }
 
 impl ApiKeyMethod {
-    /// Looks for a key. Two keys at once are no key: nobody can say which was meant.
-    pub fn judge(&self, line: &Line, headers: &Headers, consumers: &Consumers, now: Timestamp) -> Verdict {
+    /// Looks for a key and asks whose it is.
+    pub async fn judge<P: Platform>(
+        &self,
+        line: &Line,
+        headers: &Headers,
+        consumers: &Consumers,
+        platform: &P,
+    ) -> Verdict {
+        let key = match self.key(line, headers) {
+            Ok(Some(key)) => key,
+            Ok(None) => return Verdict::Missing,
+            Err(reason) => return Verdict::Wrong(reason),
+        };
+        // Looked up by its hash: what differs in time depends on the hash, which says nothing of the key.
+        let hash = hash(&key);
+        match consumers.look_up(platform, By::Key(&hash)).await {
+            Ok(Some(consumer)) => judge(&consumer, &hash, platform.now()),
+            Ok(None) => Verdict::Wrong(UNKNOWN),
+            Err(error) => Verdict::Unknowable(error.0),
+        }
+    }
+
+    /// The key of a request. Two keys at once are no key: nobody can say which was meant.
+    fn key(&self, line: &Line, headers: &Headers) -> Result<Option<String>, &'static str> {
         let mut found: Option<String> = None;
         for place in &self.places {
             for key in place.keys(line, headers) {
                 if found.as_ref().is_some_and(|found| *found != key) {
-                    return Verdict::Wrong("The request holds several API keys.");
+                    return Err("The request holds several API keys.");
                 }
                 found = Some(key);
             }
         }
-        let Some(key) = found else { return Verdict::Missing };
-        // Looked up by its hash: what differs in time depends on the hash, which says nothing of the key.
-        let hash = hash(&key);
-        let Some(consumer) = consumers.find(By::Key(&hash)) else { return Verdict::Wrong(UNKNOWN) };
-        let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == hash) else {
-            return Verdict::Wrong(UNKNOWN);
-        };
-        if stored.expires.is_some_and(|expires| expires <= now) {
-            return Verdict::Wrong("The API key has expired.");
-        }
-        let credential = Some(stored.prefix.clone());
-        Verdict::Proven(Caller {
-            consumer: Some(Rc::clone(&consumer)),
-            credential,
-            proofs: vec!["api_key"],
-            ..Caller::default()
-        })
+        Ok(found)
     }
 
     /// Takes the key out of what goes on.
@@ -91,6 +96,21 @@ impl ApiKeyMethod {
 }
 
 const UNKNOWN: &str = "The API key is not known.";
+
+/// What a key of this consumer is good for now.
+fn judge(consumer: &Rc<Consumer>, hash: &str, now: Timestamp) -> Verdict {
+    let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == hash) else { return Verdict::Wrong(UNKNOWN) };
+    if stored.expires.is_some_and(|expires| expires <= now) {
+        return Verdict::Wrong("The API key has expired.");
+    }
+    let credential = Some(stored.prefix.clone());
+    Verdict::Proven(Caller {
+        consumer: Some(Rc::clone(consumer)),
+        credential,
+        proofs: vec!["api_key"],
+        ..Caller::default()
+    })
+}
 
 impl Place {
     fn keys(&self, line: &Line, headers: &Headers) -> Vec<String> {
@@ -131,22 +151,14 @@ pub(super) fn strip_cookie(headers: &mut Headers, name: &str) {
     if others.is_empty() { headers.remove("cookie") } else { headers.set("cookie", others.join("; ")) }
 }
 
-/// What of a key is stored: its SHA-256, in lower-case hexadecimal.
-pub fn hash(key: &str) -> String {
-    hex(&Sha256::digest(key.as_bytes()))
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consumer::{self, ApiKey, Consumer};
+    use crate::consumer::{self, ApiKey};
     use crate::http::Scheme;
+    use crate::platform::{Failure, FetchError};
+    use crate::testing::{TestPlatform, run};
+    use std::cell::Cell;
 
     fn line(query: Option<&str>) -> Line {
         Line {
@@ -160,11 +172,16 @@ mod tests {
     }
 
     fn consumers() -> Consumers {
-        let key = |text: &str, expires| ApiKey { hash: hex(&Sha256::digest(text)), prefix: text[..4].into(), expires };
+        let key = |text: &str, expires| ApiKey { hash: hash(text), prefix: text[..4].into(), expires };
         let keys = vec![key("pk_1secret", None), key("pk_2old", Some(1000))];
         let alice = Consumer { name: "alice".into(), keys, ..Consumer::default() };
         let (table, records) = consumer::freeze(&[alice]).expect("small");
         Consumers::new(table.into(), records.into())
+    }
+
+    fn platform(now: u64) -> impl Platform {
+        let refuse = |_| Err(Failure { error: FetchError::Unreachable, detail: String::new() });
+        TestPlatform::with_clock(Rc::new(Cell::new(now)), refuse)
     }
 
     fn method() -> ApiKeyMethod {
@@ -174,6 +191,12 @@ mod tests {
 
     #[test]
     fn a_key_is_found_wherever_it_may_stand() {
+        let consumers = consumers();
+        let platform = platform(1000);
+        let judged = |query, block: &str| {
+            let headers = Headers::from_block(block.as_bytes().to_vec());
+            run(method().judge(&line(query), &headers, &consumers, &platform))
+        };
         for (query, block, verdict) in [
             (None, "x-api-key\0pk_1secret\n", Ok("pk_1")),
             (None, "x-api-key\0Bearer pk_1secret\n", Ok("pk_1")),
@@ -183,16 +206,15 @@ mod tests {
             (None, "x-api-key\0pk_1secre\n", Err(UNKNOWN)),
             (Some("key=pk_1secret"), "x-api-key\0other\n", Err("The request holds several API keys.")),
         ] {
-            let headers = Headers::from_block(block.as_bytes().to_vec());
-            let found = match method().judge(&line(query), &headers, &consumers(), 1000) {
+            let found = match judged(query, block) {
                 Verdict::Proven(caller) => Ok(caller.credential.unwrap_or_default()),
                 Verdict::Wrong(reason) => Err(reason),
                 Verdict::Missing => Err("missing"),
-                Verdict::Unavailable(_) => Err("unavailable"),
+                Verdict::Unknowable(_) => Err("unknowable"),
             };
             assert_eq!(found.as_deref(), verdict.as_ref().copied(), "{query:?} {block}");
         }
-        assert_eq!(method().judge(&line(None), &Headers::new(), &consumers(), 0), Verdict::Missing);
+        assert_eq!(judged(None, ""), Verdict::Missing);
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 use super::Verdict;
 use crate::caller::Caller;
-use crate::consumer::{By, Consumers};
+use crate::consumer::{By, Consumers, hex};
+use crate::held::Halves;
 use crate::http::Headers;
+use crate::platform::Platform;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
 use subtle::ConstantTimeEq;
@@ -23,17 +26,20 @@ pub struct Basic {
 }
 
 impl Basic {
-    /// Looks for a name and a password. An unknown name takes as long as a wrong password.
-    pub fn judge(&self, headers: &Headers, consumers: &Consumers) -> Verdict {
+    /// Looks for a name and a password. An unknown name takes as long as a wrong password; a right one is remembered.
+    pub async fn judge<P: Platform>(&self, headers: &Headers, consumers: &Consumers, platform: &P) -> Verdict {
         let Some((username, password)) = credentials(headers) else {
             let present = headers.text("authorization").is_some_and(|value| scheme_is(value, "basic"));
             return if present { Verdict::Wrong("The Authorization field is malformed.") } else { Verdict::Missing };
         };
-        let consumer = consumers.find(By::Username(&username));
+        let consumer = match consumers.look_up(platform, By::Username(&username)).await {
+            Ok(consumer) => consumer,
+            Err(error) => return Verdict::Unknowable(error.0),
+        };
         let stored =
             consumer.as_deref().and_then(|consumer| consumer.passwords.iter().find(|p| p.username == username));
         let hash = stored.and_then(|stored| stored.hash.parse().ok()).unwrap_or_else(PasswordHash::nobody);
-        let right = hash.fits(&password);
+        let right = fits(&hash, &password, &consumers.proven);
         match (consumer, right) {
             (Some(consumer), true) => Verdict::Proven(Caller {
                 consumer: Some(consumer),
@@ -56,6 +62,20 @@ impl Basic {
     pub fn challenge(&self) -> String {
         format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.realm)
     }
+}
+
+/// Whether this is the password, which is costly to say for the first time only. What is remembered is a hash with the
+/// stored one in it, so that another password of the same user is another memory.
+fn fits(hash: &PasswordHash, password: &str, proven: &RefCell<Halves<()>>) -> bool {
+    let memory = hex(&Sha256::new().chain_update(hash.to_string()).chain_update([0]).chain_update(password).finalize());
+    if proven.borrow_mut().get(&memory).is_some() {
+        return true;
+    }
+    let right = hash.fits(password);
+    if right {
+        proven.borrow_mut().put(&memory, ());
+    }
+    right
 }
 
 /// How often the hash of a password is iterated unless the operator says otherwise. OWASP asks for 600 000, which no
@@ -139,6 +159,8 @@ fn credentials(headers: &Headers) -> Option<(String, String)> {
 mod tests {
     use super::*;
     use crate::consumer::{self, Consumer, Password};
+    use crate::platform::{Failure, FetchError};
+    use crate::testing::{TestPlatform, run};
 
     fn consumers() -> Consumers {
         let password = |username: &str, hash: String| Password { username: username.into(), hash };
@@ -157,12 +179,26 @@ mod tests {
 
     fn judged(authorization: &str) -> Result<Option<String>, &'static str> {
         let headers = Headers::from_block(format!("authorization\0{authorization}\n").into_bytes());
-        match (Basic { realm: "r".into(), keep: false }).judge(&headers, &consumers()) {
+        let platform = TestPlatform::new(|_| Err(Failure { error: FetchError::Unreachable, detail: String::new() }));
+        match run(Basic { realm: "r".into(), keep: false }.judge(&headers, &consumers(), &platform)) {
             Verdict::Proven(caller) => Ok(caller.credential),
             Verdict::Missing => Ok(None),
             Verdict::Wrong(reason) => Err(reason),
-            Verdict::Unavailable(_) => Err("nobody has to be asked"),
+            Verdict::Unknowable(_) => Err("unknowable"),
         }
+    }
+
+    #[test]
+    fn a_password_is_computed_once_and_a_wrong_one_never_remembered() {
+        let proven = RefCell::default();
+        let (hash, other) =
+            (PasswordHash::new("right", b"saltsalt", 10), PasswordHash::new("right", b"other salt", 10));
+        assert!(!fits(&hash, "wrong", &proven) && proven.borrow().is_empty());
+        assert!(fits(&hash, "right", &proven) && fits(&hash, "right", &proven));
+        assert_eq!(proven.borrow().len(), 1);
+        assert!(!fits(&hash, "wrong", &proven));
+        assert!(fits(&other, "right", &proven));
+        assert_eq!(proven.borrow().len(), 2, "another hash is another memory");
     }
 
     #[test]

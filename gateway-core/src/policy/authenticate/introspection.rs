@@ -80,7 +80,7 @@ impl Introspection {
                     visit.tokens.introspected.borrow_mut().insert(key, Rc::clone(&verified), until, weight);
                     verified
                 }
-                Err(why) => return Verdict::Unavailable(why),
+                Err(why) => return Verdict::Unknowable(why),
             },
         };
         let Some(verified) = verified.as_ref() else { return Verdict::Wrong(INACTIVE) };

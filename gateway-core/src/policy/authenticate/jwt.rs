@@ -37,7 +37,7 @@ impl Jwt {
         let verified = match self.verified(visit, &sent.token, remarks).await {
             Ok(Ok(verified)) => verified,
             Ok(Err(refusal)) => return Verdict::Wrong(refusal.reason()),
-            Err(NoKeys(why)) => return Verdict::Unavailable(why),
+            Err(NoKeys(why)) => return Verdict::Unknowable(why),
         };
         let (request, now) = ((visit.line, &*visit.headers, visit.client), visit.platform.now());
         match self.possession.check(&verified.claims, &sent, request, visit.tokens, now) {

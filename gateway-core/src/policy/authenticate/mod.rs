@@ -72,15 +72,15 @@ pub enum Verdict {
     Missing,
     /// There is one, and it is wrong; the client is told no more than this.
     Wrong(&'static str),
-    /// There is one, and whoever could say what it is worth cannot be reached; in words for the log.
-    Unavailable(String),
+    /// There is one, and nobody can say just now whether it is right. The reason is for the log.
+    Unknowable(String),
 }
 
 impl Authenticate {
     /// Lets known callers pass.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         let mut wrong: Vec<Option<&'static str>> = vec![None; self.methods.len()];
-        let mut unavailable = None;
+        let mut unknowable = None;
         let mut missing = false;
         let mut proven = Vec::new();
         for (at, method) in self.methods.iter().enumerate() {
@@ -101,7 +101,7 @@ impl Authenticate {
                 }
                 Verdict::Missing => missing = true,
                 Verdict::Wrong(reason) => wrong[at] = Some(reason),
-                Verdict::Unavailable(why) => unavailable = unavailable.or(Some(why)),
+                Verdict::Unknowable(why) => unknowable = unknowable.or(Some(why)),
             }
         }
         let reason = wrong.iter().flatten().next().copied();
@@ -112,8 +112,8 @@ impl Authenticate {
         let challenges = || self.methods.iter().zip(&wrong).map(|(method, wrong)| method.challenge(*wrong)).collect();
         if !enough {
             // With another credential wrong, nothing that could be learned would help.
-            if let Some(reason) = unavailable.filter(|_| self.need == Need::Any || reason.is_none()) {
-                return Err(Error::Unverifiable { reason });
+            if let Some(reason) = unknowable.filter(|_| self.need == Need::Any || reason.is_none()) {
+                return Err(Error::CredentialUncertain { reason });
             }
             if !self.anonymous || reason.is_some() || !proven.is_empty() {
                 let reason = reason.unwrap_or("This needs a credential.");
@@ -135,8 +135,8 @@ fn contradicts(one: &Caller, other: &Caller) -> bool {
 impl Method {
     async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<String>) -> Verdict {
         match self {
-            Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform.now()),
-            Method::Basic(method) => method.judge(visit.headers, visit.consumers),
+            Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
+            Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
             Method::Introspection(method) => method.judge(visit).await,
             Method::Jwt(method) => method.judge(visit, remarks).await,
         }
