@@ -266,10 +266,13 @@ fn reference(text: &str) -> Result<Piece, String> {
             return Err(format!("`${{{text}}}` refers to nothing; write `${{env:NAME}}` or `${{secret:NAME}}`"));
         }
     };
-    let starts_well = name.starts_with(|c: char| c.is_ascii_uppercase());
-    if !starts_well || !name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+    let is_capital = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    // Spin knows no names with underscores at the end or side by side.
+    let is_portable = !name.ends_with('_') && !name.contains("__");
+    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.bytes().all(is_capital) || !is_portable {
         return Err(format!(
-            "`{name}` is not a name that every platform can keep: capitals, digits and `_`, a letter first"
+            "`{name}` is not a name that every platform can keep: capitals, digits and single `_` between them, a letter \
+             first"
         ));
     }
     Ok(Piece::Reference(Reference { source, name: name.to_owned() }))
@@ -302,9 +305,17 @@ mod tests {
 
     #[test]
     fn what_is_no_template_says_where() {
-        for (text, at) in
-            [("a{", 1), ("a}b", 1), ("{}", 0), ("x{a b}", 1), ("{request.hots}", 0), ("${x}", 0), ("${env:lower}", 0)]
-        {
+        for (text, at) in [
+            ("a{", 1),
+            ("a}b", 1),
+            ("{}", 0),
+            ("x{a b}", 1),
+            ("{request.hots}", 0),
+            ("${x}", 0),
+            ("${env:lower}", 0),
+            ("${env:A__B}", 0),
+            ("${env:A_}", 0),
+        ] {
             assert_eq!(Template::parse(text).map_err(|e| e.at), Err(at), "{text}");
         }
     }
