@@ -61,8 +61,10 @@ impl Index<'_> {
             }
         }
         visit(self.word(8));
-        out.sort_unstable();
-        out.dedup();
+        if out.len() > 1 {
+            out.sort_unstable();
+            out.dedup();
+        }
         reach
     }
 
@@ -90,18 +92,18 @@ impl Index<'_> {
         if node == 0 {
             return;
         }
-        self.list(self.word(node.saturating_add(12)), out);
-        let Some(rest) = rest else { return self.list(self.word(node.saturating_add(4)), out) };
+        let [parameter, exact, any_rest, prefix, table] = self.words(node);
+        self.list(prefix, out);
+        let Some(rest) = rest else { return self.list(exact, out) };
         if !rest.is_empty() {
-            self.list(self.word(node.saturating_add(8)), out);
+            self.list(any_rest, out);
         }
         let (part, after) = split(rest);
-        let table = self.word(node.saturating_add(16));
         if table != 0 {
             self.walk(self.lookup(table, Part::Segment(part)), after, out);
         }
         if !part.is_empty() {
-            self.walk(self.word(node), after, out);
+            self.walk(parameter, after, out);
         }
     }
 
@@ -123,15 +125,14 @@ impl Index<'_> {
         }
         let hash = part.hash();
         for probe in 0..slots {
-            let slot =
-                (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
-            let value = self.word(slot.saturating_add(12));
+            let slot = hash.wrapping_add(probe) & (slots - 1);
+            let [stored, text, length, value] =
+                self.words(slot.saturating_mul(16).saturating_add(table.saturating_add(4)));
             if value == 0 {
                 return 0;
             }
-            if self.word(slot) == hash {
-                let (start, length) =
-                    (self.word(slot.saturating_add(4)) as usize, self.word(slot.saturating_add(8)) as usize);
+            if stored == hash {
+                let (start, length) = (text as usize, length as usize);
                 if start.checked_add(length).and_then(|end| self.0.get(start..end)).is_some_and(|text| part.is(text)) {
                     return value;
                 }
@@ -141,11 +142,15 @@ impl Index<'_> {
     }
 
     fn word(self, at: u32) -> u32 {
-        let at = at as usize;
-        match self.0.get(at..).and_then(|bytes| bytes.first_chunk::<4>()) {
-            Some(word) => u32::from_le_bytes(*word),
-            None => 0,
-        }
+        let [word] = self.words(at);
+        word
+    }
+
+    /// So many words in a row; zeros where the block does not hold them all.
+    fn words<const N: usize>(self, at: u32) -> [u32; N] {
+        let bytes = self.0.get(at as usize..).unwrap_or_default();
+        let (words, _) = bytes.as_chunks::<4>();
+        words.first_chunk::<N>().map_or([0; N], |words| words.map(u32::from_le_bytes))
     }
 }
 
@@ -172,11 +177,11 @@ impl Part<'_> {
 
     /// FNV-1a, with its high bits folded in. Tables are made by the operator, so nobody can choose what collides in them.
     fn hash(&self) -> u32 {
+        let mix = |hash: u32, bytes: &[u8]| {
+            bytes.iter().fold(hash, |hash, &b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193))
+        };
         let (front, text) = self.text();
-        let mut hash: u32 = 0x811C_9DC5;
-        for &b in front.iter().chain(text.as_bytes()) {
-            hash = (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
-        }
+        let hash = mix(mix(0x811C_9DC5, front), text.as_bytes());
         hash ^ (hash >> 15)
     }
 }

@@ -197,6 +197,10 @@ impl Pattern {
 
     /// The parameter that a matched path does not fit, where a kind is not met.
     pub fn misfit(&self, path: &str) -> Option<(&str, Kind)> {
+        let asks = |segment: &Segment| matches!(segment, Segment::Parameter(_, kind) if *kind != Kind::Any);
+        if !self.segments.iter().any(asks) {
+            return None;
+        }
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let (part, after) = split(rest?);
