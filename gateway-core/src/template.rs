@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
-/// A parsed template.
+/// A parsed template; kept as its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Template(Vec<Piece>);
 
 /// A part of a template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Stands as it is.
     Text(String),
@@ -28,31 +28,23 @@ pub enum Piece {
 }
 
 /// What a template can say of the request besides path parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
     /// `{request.method}`
-    #[serde(rename = "request.method")]
     Method,
     /// `{request.scheme}`: as the client used it.
-    #[serde(rename = "request.scheme")]
     Scheme,
     /// `{request.host}`: without port, lower case.
-    #[serde(rename = "request.host")]
     Host,
     /// `{request.path}`: normalised, as received from the client.
-    #[serde(rename = "request.path")]
     Path,
     /// `{request.query}`: without `?`, empty where there is none.
-    #[serde(rename = "request.query")]
     Query,
     /// `{client.address}`: empty where the platform does not tell.
-    #[serde(rename = "client.address")]
     Address,
     /// `{client.country}`: empty where the platform does not tell.
-    #[serde(rename = "client.country")]
     Country,
     /// `{route.name}`
-    #[serde(rename = "route.name")]
     Route,
 }
 
@@ -68,6 +60,11 @@ impl Variable {
         ("client.country", Variable::Country),
         ("route.name", Variable::Route),
     ];
+
+    /// The name by which templates call it.
+    pub fn name(self) -> &'static str {
+        Variable::ALL.iter().find(|(_, variable)| *variable == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// A value that the platform keeps: it never stands in the configuration.
@@ -146,7 +143,8 @@ impl Template {
                 at += 2;
                 continue;
             }
-            let open = if rest.starts_with("${") { 2 } else { 1 };
+            // `${{` is a dollar sign before a brace.
+            let open = if rest.starts_with("${") && !rest.starts_with("${{") { 2 } else { 1 };
             if c != '{' && open == 1 {
                 if c == '}' {
                     return Err(error(at, 1, "`}` closes nothing; write `}}` for a brace in the text"));
@@ -220,6 +218,34 @@ impl Template {
                 Piece::Parameter(_) | Piece::Variable(_) => "",
             })
             .collect()
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Piece::Parameter(name) => write!(f, "{{{name}}}")?,
+                Piece::Variable(variable) => write!(f, "{{{}}}", variable.name())?,
+                Piece::Reference(reference) => reference.fmt(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).map_err(|error| error.message)
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> String {
+        template.to_string()
     }
 }
 
@@ -299,7 +325,10 @@ mod tests {
                 Piece::Text("{x}".into()),
             ]
         );
+        assert_eq!(Template::parse(&template.to_string()), Ok(template));
         assert_eq!(Template::parse("").expect("a template").as_literal(), Some(""));
+        let literal = Template::literal("${x}{{$");
+        assert_eq!(Template::parse(&literal.to_string()), Ok(literal));
         assert_eq!(Template::parse("$5 é").expect("a template").as_literal(), Some("$5 é"));
     }
 
