@@ -122,7 +122,8 @@ impl Error {
         let kind = format!("{TYPE}{code}");
         let detail = self.detail();
         let problem = Problem { kind: &kind, title, status, detail: &detail, request_id };
-        let body = serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write");
+        let body =
+            serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write");
         let body = Bytes::from(body);
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
