@@ -20,10 +20,13 @@ main() {
         # The conversions of the Workers adapter, inside Wasm, in Node.
         run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
             cargo test --package postern-cloudflare --target wasm32-unknown-unknown
-        run cargo test --package postern-tests
+        run cargo test --package postern-spin
+        # The Makefile has built what runs in the runtimes, and the tool has just been built.
+        run env POSTERN_BUILT=1 cargo test --package postern-tests
         ;;
     conformance)
-        run cargo test --package postern-tests --test contract --test fidelity
+        run cargo build --package postern
+        run env POSTERN_BUILT=1 cargo test --package postern-tests --test contract --test fidelity
         ;;
     *)
         echo "test.sh knows no suite '$1': all, conformance" >&2

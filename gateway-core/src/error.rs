@@ -4,6 +4,7 @@ use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
 use bytes::Bytes;
+use serde::Serialize;
 
 /// Why a request got no answer from where it wanted to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,14 +152,12 @@ impl Error {
     /// The problem details, as `application/problem+json`.
     pub fn into_response<S>(self, request_id: &str) -> Response<S> {
         let (status, code, title, _) = self.kind();
-        let body = serde_json::json!({
-            "type": format!("{TYPE}{code}"),
-            "title": title,
-            "status": status,
-            "detail": self.detail(),
-            "request_id": request_id,
-        });
-        let body = Bytes::from(body.to_string());
+        let kind = format!("{TYPE}{code}");
+        let detail = self.detail();
+        let problem = Problem { kind: &kind, title, status, detail: &detail, request_id };
+        let body =
+            serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write");
+        let body = Bytes::from(body);
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
         headers.set("cache-control", "no-store");
@@ -174,6 +173,17 @@ impl Error {
         }
         Response { status, headers, body: Body::Bytes(body) }
     }
+}
+
+/// RFC 9457 §3.1.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
 }
 
 /// What every problem's `type` begins with; `docs/problems.md` lists them.

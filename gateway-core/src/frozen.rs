@@ -24,11 +24,15 @@ pub struct TooLarge;
 impl Block<'_> {
     /// The number at this offset, 0 outside the block.
     pub fn word(self, at: u32) -> u32 {
-        let at = at as usize;
-        match self.0.get(at..).and_then(|bytes| bytes.first_chunk::<4>()) {
-            Some(word) => u32::from_le_bytes(*word),
-            None => 0,
-        }
+        let [word] = self.words(at);
+        word
+    }
+
+    /// So many numbers in a row; zeros where the block does not hold them all.
+    pub fn words<const N: usize>(self, at: u32) -> [u32; N] {
+        let bytes = self.0.get(at as usize..).unwrap_or_default();
+        let (words, _) = bytes.as_chunks::<4>();
+        words.first_chunk::<N>().map_or([0; N], |words| words.map(u32::from_le_bytes))
     }
 
     /// What the table holds under this key, 0 where it holds nothing.
@@ -39,15 +43,14 @@ impl Block<'_> {
         }
         let hash = key.hash();
         for probe in 0..slots {
-            let slot =
-                (hash.wrapping_add(probe) & (slots - 1)).saturating_mul(16).saturating_add(table.saturating_add(4));
-            let value = self.word(slot.saturating_add(12));
+            let slot = hash.wrapping_add(probe) & (slots - 1);
+            let at = slot.saturating_mul(16).saturating_add(table.saturating_add(4));
+            let [stored, text, length, value] = self.words(at);
             if value == 0 {
                 return 0;
             }
-            if self.word(slot) == hash {
-                let start = self.word(slot.saturating_add(4)) as usize;
-                let length = self.word(slot.saturating_add(8)) as usize;
+            if stored == hash {
+                let (start, length) = (text as usize, length as usize);
                 if start.checked_add(length).and_then(|end| self.0.get(start..end)).is_some_and(|text| key.is(text)) {
                     return value;
                 }
@@ -64,10 +67,10 @@ impl Key<'_> {
 
     /// FNV-1a, with its high bits folded in. Tables are made by the operator, so nobody can choose what collides in them.
     fn hash(&self) -> u32 {
-        let mut hash: u32 = 0x811C_9DC5;
-        for &b in self.0.as_bytes().iter().chain(self.1.as_bytes()) {
-            hash = (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
-        }
+        let mix = |hash: u32, text: &str| {
+            text.bytes().fold(hash, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193))
+        };
+        let hash = mix(mix(0x811C_9DC5, self.0), self.1);
         hash ^ (hash >> 15)
     }
 }

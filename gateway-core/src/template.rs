@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
-/// A parsed template.
+/// A parsed template; kept as its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Template(Vec<Piece>);
 
 /// A part of a template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Stands as it is.
     Text(String),
@@ -29,49 +29,35 @@ pub enum Piece {
 }
 
 /// What a template can say of the request besides path parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variable {
     /// `{request.method}`
-    #[serde(rename = "request.method")]
     Method,
     /// `{request.scheme}`: as the client used it.
-    #[serde(rename = "request.scheme")]
     Scheme,
     /// `{request.host}`: without port, lower case.
-    #[serde(rename = "request.host")]
     Host,
     /// `{request.path}`: normalised, as received from the client.
-    #[serde(rename = "request.path")]
     Path,
     /// `{request.query}`: without `?`, empty where there is none.
-    #[serde(rename = "request.query")]
     Query,
     /// `{client.address}`: empty where the platform does not tell.
-    #[serde(rename = "client.address")]
     Address,
     /// `{client.country}`: empty where the platform does not tell.
-    #[serde(rename = "client.country")]
     Country,
     /// `{route.name}`
-    #[serde(rename = "route.name")]
     Route,
     /// `{consumer.name}`: empty where nobody has been recognised.
-    #[serde(rename = "consumer.name")]
     Consumer,
     /// `{consumer.groups}`: with commas between.
-    #[serde(rename = "consumer.groups")]
     Groups,
     /// `{consumer.credential}`: what of the credential may be shown: a key's prefix, a user name.
-    #[serde(rename = "consumer.credential")]
     Credential,
     /// `{token.subject}`: the `sub` of a verified token.
-    #[serde(rename = "token.subject")]
     Subject,
     /// `{token.issuer}`: the `iss` of a verified token.
-    #[serde(rename = "token.issuer")]
     Issuer,
     /// `{token.scopes}`: with spaces between.
-    #[serde(rename = "token.scopes")]
     Scopes,
 }
 
@@ -93,6 +79,11 @@ impl Variable {
         ("token.issuer", Variable::Issuer),
         ("token.scopes", Variable::Scopes),
     ];
+
+    /// The name by which templates call it.
+    pub fn name(self) -> &'static str {
+        Variable::ALL.iter().find(|(_, variable)| *variable == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// A value that the platform keeps: it never stands in the configuration.
@@ -174,7 +165,8 @@ impl Template {
                 at += 2;
                 continue;
             }
-            let open = if rest.starts_with("${") { 2 } else { 1 };
+            // `${{` is a dollar sign before a brace.
+            let open = if rest.starts_with("${") && !rest.starts_with("${{") { 2 } else { 1 };
             if c != '{' && open == 1 {
                 if c == '}' {
                     return Err(error(at, 1, "`}` closes nothing; write `}}` for a brace in the text"));
@@ -258,6 +250,34 @@ impl Template {
     }
 }
 
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Piece::Parameter(name) => write!(f, "{{{name}}}")?,
+                Piece::Variable(variable) => write!(f, "{{{}}}", variable.name())?,
+                Piece::Reference(reference) => reference.fmt(f)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).map_err(|error| error.message)
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> String {
+        template.to_string()
+    }
+}
+
 impl Scope<'_> {
     fn write(&self, variable: Variable, out: &mut String) {
         match variable {
@@ -307,10 +327,13 @@ fn reference(text: &str) -> Result<Piece, String> {
             return Err(format!("`${{{text}}}` refers to nothing; write `${{env:NAME}}` or `${{secret:NAME}}`"));
         }
     };
-    let starts_well = name.starts_with(|c: char| c.is_ascii_uppercase());
-    if !starts_well || !name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') {
+    let is_capital = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    // Spin knows no names with underscores at the end or side by side.
+    let is_portable = !name.ends_with('_') && !name.contains("__");
+    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.bytes().all(is_capital) || !is_portable {
         return Err(format!(
-            "`{name}` is not a name that every platform can keep: capitals, digits and `_`, a letter first"
+            "`{name}` is not a name that every platform can keep: capitals, digits and single `_` between them, a letter \
+             first"
         ));
     }
     Ok(Piece::Reference(Reference { source, name: name.to_owned() }))
@@ -337,16 +360,27 @@ mod tests {
                 Piece::Text("{x}".into()),
             ]
         );
+        assert_eq!(Template::parse(&template.to_string()), Ok(template));
         assert_eq!(Template::parse("a ${test:b c}d").expect("a template").as_literal(), Some("a b cd"));
         assert_eq!(Template::parse("").expect("a template").as_literal(), Some(""));
+        let literal = Template::literal("${x}{{$");
+        assert_eq!(Template::parse(&literal.to_string()), Ok(literal));
         assert_eq!(Template::parse("$5 é").expect("a template").as_literal(), Some("$5 é"));
     }
 
     #[test]
     fn what_is_no_template_says_where() {
-        for (text, at) in
-            [("a{", 1), ("a}b", 1), ("{}", 0), ("x{a b}", 1), ("{request.hots}", 0), ("${x}", 0), ("${env:lower}", 0)]
-        {
+        for (text, at) in [
+            ("a{", 1),
+            ("a}b", 1),
+            ("{}", 0),
+            ("x{a b}", 1),
+            ("{request.hots}", 0),
+            ("${x}", 0),
+            ("${env:lower}", 0),
+            ("${env:A__B}", 0),
+            ("${env:A_}", 0),
+        ] {
             assert_eq!(Template::parse(text).map_err(|e| e.at), Err(at), "{text}");
         }
     }

@@ -261,7 +261,7 @@ impl Exchange {
     fn make(address: SocketAddr, ask: &Ask, log: &Log) -> Self {
         log.take();
         let seen = exchange(address, &ask.message, &ask.method);
-        let seen = seen.unwrap_or_else(|error| panic!("{error}: {}", ask.message.escape_ascii()));
+        let seen = seen.map_err(|error| format!("{error}: {}", ask.message.escape_ascii())).expect("a response");
         let mut received = log.take();
         assert!(received.len() <= 1, "one request became {}", received.len());
         let reached = !received.is_empty();

@@ -52,6 +52,7 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
         let receives = exception.and_then(|exception| exception.receives.as_ref()).or(step.receives.as_ref());
         for time in 0..step.times {
             stage.log.take();
+            let ended = stage.log.aborted();
             let mut wrong = Vec::new();
             let seen = gateway.exchange(&message, &method, step);
             match &seen {
@@ -61,6 +62,14 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
             if let Some(Receives::Requests(requests)) = receives {
                 stage.log.wait_for_received(requests.len(), SOON);
                 compare_requests(requests, &stage.log.take(), &mut wrong);
+            }
+            if let Some(ends) = step.ends
+                && platform != Platform::Test
+            {
+                let saw = stage.log.wait_for_aborted(ended + ends, SOON) - ended;
+                if saw != ends {
+                    wrong.push(format!("the origin saw {saw} exchanges end early, not {ends}"));
+                }
             }
             if !wrong.is_empty() {
                 reports.push(report(at, time, step, &message, seen.ok().as_ref(), &wrong));

@@ -75,6 +75,8 @@ pub struct Step {
     pub expect: Expect,
     /// What the origin gets.
     pub receives: Option<Receives>,
+    /// How many exchanges the origin sees end before it has done its part; only where there are connections.
+    pub ends: Option<usize>,
     /// Where a platform does something else, and why that cannot be helped.
     #[serde(default)]
     pub on: BTreeMap<Platform, Exception>,

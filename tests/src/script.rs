@@ -96,6 +96,8 @@ pub enum Content {
         /// Fields after the last one.
         #[serde(default)]
         trailers: Lines,
+        /// How long the origin waits between them.
+        pause: Option<Millis>,
     },
     /// Ended by closing the connection.
     UntilClose {
@@ -209,9 +211,13 @@ impl Answer {
         let mut message = Head { start, fields: self.fields(received) }.to_bytes();
         if self.has_body(received) {
             match &self.body {
-                Content::Chunks { chunks, trailers } => {
+                Content::Chunks { chunks, trailers, pause } => {
                     for part in chunks {
                         message.extend(wire::chunk(&part.0));
+                        if let Some(Millis(pause)) = pause {
+                            exchange.write(&std::mem::take(&mut message))?;
+                            thread::sleep(*pause);
+                        }
                     }
                     message.extend(b"0\r\n");
                     // A head's bytes without its start line.

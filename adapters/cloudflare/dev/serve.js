@@ -132,6 +132,7 @@ const gateway :Workerd.Worker = (
     (name = "gateway.bin", data = embed "gateway.bin"),
   ],
   compatibilityDate = "2026-11-17",
+  compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
   bindings = [${bindings.join(", ")}],
 );
 `;

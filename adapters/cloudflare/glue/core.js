@@ -6,58 +6,88 @@
 import { __wbg_reset_state, initSync, load } from "postern-bindgen";
 
 export class Core {
-  // What there is to do, as lines; their grammar is in src/http.rs.
-  commands = "";
+  // The exchanges that wait, by the core's number.
+  waiting = new Map();
+  // Whether it was entered and has not come back: after an error, that it has crashed.
+  thinks = false;
+  // Counts instances, so that a request of an instance that has crashed is told from those of its successor.
+  life = 0;
 
   constructor(module, artefact, env) {
-    this.module = module;
     this.artefact = artefact;
     this.env = env;
-    // Counts instances, so that a request of an instance that has crashed is told from those of its successor.
-    this.life = 1;
     this.start(initSync({ module }));
-  }
-
-  start(exports) {
-    this.exports = exports;
-    load(new Uint8Array(this.artefact), this.env);
-    this.input = 0;
-    this.capacity = 0;
-    this.look();
-    this.makeRoom(FIRST_ROOM);
   }
 
   // A panic leaves the instance as it was in mid-thought: nothing in it can be relied on.
   restart() {
-    this.life++;
     __wbg_reset_state();
     this.start(initSync());
   }
 
+  start(exports) {
+    this.exports = exports;
+    this.thinks = false;
+    this.life++;
+    this.waiting.clear();
+    load(new Uint8Array(this.artefact), this.env);
+    this.makeRoom(FIRST_ROOM);
+  }
+
   // Takes a request: 0 when the commands hold the answer, else the number to come back with.
   begin(text, hasBody) {
-    return this.read(this.exports.begin(this.write(text), hasBody, Date.now()));
+    const length = this.write(text);
+    this.thinks = true;
+    return this.read(this.exports.begin(length, hasBody, Date.now()));
   }
 
   // Takes what a call brought: a response's status and fields, or the code of a failure and what is known of it.
   resume(number, call, status, text) {
-    return this.read(this.exports.resume(number, call, status, this.write(text), Date.now()));
+    this.waiting.delete(number);
+    const length = text === "" ? 0 : this.write(text);
+    this.thinks = true;
+    return this.read(this.exports.resume(number, call, status, length, Date.now()));
+  }
+
+  // Remembers who waits, so that it can be forgotten when nobody does: a client that goes away ends its request's code
+  // without a word.
+  //
+  // Most never do, and listening for it costs more than the core's whole decision. So the first few are given up when
+  // they are well past their time, and only the others listen.
+  wait(exchange) {
+    const { waiting } = this;
+    if (waiting.size >= FEW) {
+      exchange.listen();
+      this.sweep();
+      this.sweep();
+    }
+    waiting.set(exchange.number, exchange);
+  }
+
+  // Looks at whoever has not been looked at for longest.
+  sweep() {
+    for (const [number, exchange] of this.waiting) {
+      this.waiting.delete(number);
+      if (exchange.deadline < Date.now()) this.exports.forget(number);
+      else this.waiting.set(number, exchange);
+      return;
+    }
   }
 
   forget(number) {
-    this.exports.forget(number);
-  }
-
-  // The body in memory of the answer that the commands hold.
-  body() {
-    return this.bytes.slice(this.output[2], this.output[2] + this.output[3]);
+    if (this.waiting.delete(number)) this.exports.forget(number);
   }
 
   // The body in memory of a call.
   bodyOf(number, call) {
     this.exports.body(number, call);
-    if (this.output.length === 0) this.look();
     return this.body();
+  }
+
+  // The body in memory of the answer that the commands hold.
+  body() {
+    const start = this.output[4];
+    return this.bytes.slice(start, start + this.output[5]);
   }
 
   write(text) {
@@ -67,11 +97,31 @@ export class Core {
   }
 
   read(number) {
+    this.thinks = false;
     // Memory that has grown is another buffer, and this one is empty.
     if (this.output.length === 0) this.look();
-    const [start, length] = this.output;
-    this.commands = decoder.decode(this.bytes.subarray(start, start + length));
+    const { output, bytes } = this;
+    this.at = output[0] >>> 2;
+    this.end = this.at + output[1];
+    this.text = output[3] === 0 ? "" : decoder.decode(bytes.subarray(output[2], output[2] + output[3]));
+    this.cut = 0;
     return number;
+  }
+
+  // The next of the commands' numbers.
+  number() {
+    return this.numbers[this.at++];
+  }
+
+  peek() {
+    return this.numbers[this.at];
+  }
+
+  // The next of their texts: among the numbers stands its length.
+  string() {
+    const from = this.cut;
+    this.cut += this.numbers[this.at++];
+    return this.text.slice(from, this.cut);
   }
 
   makeRoom(size) {
@@ -83,11 +133,13 @@ export class Core {
   look() {
     const { buffer } = this.exports.memory;
     this.bytes = new Uint8Array(buffer);
-    this.output = new Uint32Array(buffer, this.exports.output(), 4);
+    this.numbers = new Uint32Array(buffer);
+    this.output = new Uint32Array(buffer, this.exports.output(), 6);
     this.room = new Uint8Array(buffer, this.input, this.capacity);
   }
 }
 
+const FEW = 500;
 const FIRST_ROOM = 16384;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -1,172 +1,236 @@
 // One request: packs it for the core, does what the core says, and comes back with what happened.
+//
+// Most requests need one fetch, and all of this is arranged so that they make few calls into the runtime and few promises.
 
-// The codes of src/http.rs.
+// The commands of src/http.rs.
+const FETCH = 1;
+const END = 2;
+const ANSWER = 3;
+// What a fetch is to send and to read.
+const STREAM = 1;
+const BYTES = 2;
+const LIMITED = 4;
+const EVERYTHING = 8;
+// Kinds of edits.
+const SET = 1;
+const APPEND = 2;
+// Why a call brought no response.
 const RESET = 1;
 const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
-// Ours alone: nobody hears of it.
-const ABANDONED = 99;
+// How late, in milliseconds, a timer may be.
+const GRACE = 30_000;
 
 export function answer(core, request) {
-  const exchange = new Exchange(core, request);
   const { cf } = request;
-  const head =
-    `${request.method}\n${request.url}\n` +
-    // Plain workerd tells the peer here; in production the edge puts it into CF-Connecting-IP, which clients cannot forge there.
-    `${cf?.clientIp ?? ""}\n${cf?.country ?? ""}\n${cf?.colo ?? ""}\n`;
-  const response = exchange.enter(() => core.begin(head + pack(request.headers), request.body !== null));
-  if (response !== undefined) return response;
+  let text = `${request.method}\n${request.url}\n`;
+  // Plain workerd tells the peer here; in production the edge puts it into CF-Connecting-IP, which clients cannot forge there.
+  text += cf ? `${cf.clientIp ?? ""}\n${cf.country ?? ""}\n${cf.colo ?? ""}\n` : "\n\n\n";
+  text += pack(request.headers);
+  try {
+    const number = core.begin(text, request.body !== null);
+    return number === 0 ? reply(core, request, undefined) : carryOn(new Exchange(core, request, number));
+  } catch (error) {
+    return crash(core, error);
+  }
+}
 
-  // When the client goes away, this code ends without a word, save for this event. The runtime ends the fetches.
-  request.signal.addEventListener("abort", () => exchange.vanish());
-  return new Promise((resolve) => {
-    exchange.resolve = resolve;
-  });
+// Goes on until the core has an answer.
+async function carryOn(exchange) {
+  const { core, life, request } = exchange;
+  try {
+    for (;;) {
+      exchange.perform();
+      if (exchange.number === 0) return reply(core, request, exchange.attempts);
+      core.wait(exchange);
+
+      const attempt = exchange.attempts.length === 1 ? exchange.attempts[0] : await exchange.next();
+      let status, text;
+      try {
+        const response = await attempt.promise;
+        attempt.response = response;
+        status = response.status;
+        text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
+      } catch (error) {
+        status = attempt.givenUp ?? classify(error);
+        text = attempt.givenUp === undefined ? String(error) : "ended by the gateway";
+      }
+      attempt.promise = undefined;
+      if (life !== core.life) throw new Error("the gateway was restarted meanwhile");
+      exchange.number = core.resume(exchange.number, attempt.call, status, text);
+    }
+  } catch (error) {
+    return crash(core, error);
+  }
 }
 
 class Exchange {
-  // The core's number for this request while it waits for us.
-  number = 0;
-  calls = [];
-  resolve = undefined;
+  // By the call's number.
+  attempts = [];
+  // When none of them can be under way any more.
+  deadline = 0;
+  listens = false;
 
-  constructor(core, request) {
+  constructor(core, request, number) {
     this.core = core;
     this.life = core.life;
     this.request = request;
+    // The core's number for this request while it waits for us.
+    this.number = number;
   }
 
-  // Lets the core think. Gives the response if there is one now.
-  enter(think) {
-    try {
-      if (this.life !== this.core.life) throw new Error("the gateway was restarted meanwhile");
-      this.number = think();
-    } catch (error) {
-      this.number = 0;
-      console.error(`postern: ${error?.stack ?? error}`);
-      if (this.life === this.core.life) this.core.restart();
-      return failure();
-    }
-    try {
-      return this.perform(this.core.commands.split("\n"));
-    } catch (error) {
-      // The runtime refuses to build the response that the core wants.
-      console.error(`postern: ${error?.stack ?? error}`);
-      this.vanish();
-      return failure();
-    }
+  // Has the core forget this request when its client goes away; the runtime ends the fetches.
+  listen() {
+    if (this.listens) return;
+    this.listens = true;
+    const { core, life, request } = this;
+    request.signal.addEventListener("abort", () => {
+      if (life === core.life) core.forget(this.number);
+    });
   }
 
-  come(call, status, text) {
-    // Answered already, or gone.
-    if (this.number === 0) return;
-    const response = this.enter(() => this.core.resume(this.number, call, status, text));
-    if (response !== undefined) this.resolve(response);
-  }
-
-  vanish() {
-    if (this.number !== 0 && this.life === this.core.life) this.core.forget(this.number);
-    this.number = 0;
-  }
-
-  // Does what the lines say; those of edits belong to the line before them.
-  perform(lines) {
-    for (let at = 0; at < lines.length; ) {
-      const line = lines[at++];
-      const from = at;
-      while (at < lines.length && EDITS.includes(lines[at][0])) at++;
-      switch (line[0]) {
-        case "F":
-          this.fetch(line.slice(1).split("\0"), lines, from, at);
+  // Does what the commands say, up to the answer.
+  perform() {
+    const { core } = this;
+    while (core.at < core.end) {
+      switch (core.number()) {
+        case FETCH:
+          this.fetch();
           break;
-        case "A":
-          this.abort(+line.slice(1));
+        case END:
+          this.attempts[core.number()].end();
           break;
-        case "R":
-          return this.reply(line.slice(1).split("\0"), lines, from, at);
-        case "!":
-          return failure();
+        default:
+          // The answer, for which `reply` looks.
+          core.at--;
+          return;
       }
     }
   }
 
-  fetch([call, method, url, timeout, limit, body], lines, from, to) {
-    const attempt = new Attempt(+timeout);
-    this.calls[call] = attempt;
-    // Taken now: the core shows something else next time.
-    const memory = body === "b" ? this.core.bodyOf(this.number, +call) : null;
-    this.send(attempt, method, url, limit, body === "s", memory, lines, from, to).then(
-      (response) => {
-        attempt.arrive(response);
-        this.come(+call, response.status, pack(response.headers));
-      },
-      (error) => {
-        attempt.arrive(undefined);
-        if (attempt.givenUp === undefined) this.come(+call, classify(error), String(error));
-        else this.come(+call, attempt.givenUp, "ended by the gateway");
-      },
-    );
-  }
-
-  // Async, so that whatever the runtime refuses is an outcome too.
-  async send(attempt, method, url, limit, streams, memory, lines, from, to) {
-    const { request } = this;
-    const { signal } = attempt.controller;
-    const headers = edit(new Headers(request.headers), lines, from, to);
-    if (streams && (method === "GET" || method === "HEAD")) {
-      // Only a copy of the request may carry a body here.
-      return fetch(new Request(url, request), { headers, signal, redirect: "manual" });
+  fetch() {
+    const { core, request } = this;
+    const call = core.number();
+    const timeout = core.number();
+    const attempt = new Attempt(call, timeout);
+    this.attempts[call] = attempt;
+    this.deadline = Math.max(this.deadline, Date.now() + timeout + GRACE);
+    const limit = core.number() * 2 ** 32 + core.number();
+    const flags = core.number();
+    attempt.readsAll = (flags & EVERYTHING) !== 0;
+    const method = core.string();
+    const url = core.string();
+    try {
+      const headers = edit(core, new Headers(request.headers));
+      const { signal } = attempt.controller;
+      if (flags & STREAM && (method === "GET" || method === "HEAD")) {
+        // Only a copy of the request may carry a body here.
+        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual" });
+        return;
+      }
+      let body = null;
+      if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
+      else if (flags & BYTES) body = core.bodyOf(this.number, call);
+      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual" });
+    } catch (error) {
+      // What the runtime refuses is an outcome too.
+      attempt.promise = Promise.reject(error);
     }
-    const body = !streams ? memory : limit === "" ? request.body : limited(request.body, +limit, attempt);
-    return fetch(url, { method, headers, body, signal, redirect: "manual" });
   }
 
-  abort(call) {
-    const attempt = this.calls[call];
-    attempt.giveUp(ABANDONED);
-    attempt.response?.body?.cancel();
-  }
-
-  reply([status, call], lines, from, to) {
-    if (call === "") {
-      const body = this.core.body();
-      const headers = edit(new Headers(), lines, from, to);
-      return new Response(body.length === 0 ? null : body, { status: +status, headers });
-    }
-    const { response } = this.calls[call];
-    // Untouched: the runtime's own response goes on as it is.
-    if (from === to && response.status === +status) return response;
-    const headers = edit(new Headers(response.headers), lines, from, to);
-    const { body, statusText, webSocket } = response;
-    return new Response(body, { status: +status, statusText, headers, webSocket });
+  // The attempt that has news first.
+  async next() {
+    const underWay = this.attempts.filter((attempt) => attempt.promise !== undefined);
+    if (underWay.length === 1) return underWay[0];
+    return Promise.race(underWay.map((attempt) => attempt.promise.then(() => attempt, () => attempt)));
   }
 }
 
 // One fetch on its way.
 class Attempt {
   controller = new AbortController();
+  // While it is under way.
+  promise = undefined;
   response = undefined;
+  readsAll = false;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
-  constructor(timeout) {
-    this.timer = setTimeout(() => this.giveUp(TIMEOUT), timeout);
-  }
-
-  arrive(response) {
-    clearTimeout(this.timer);
-    this.response = response;
+  constructor(call, timeout) {
+    this.call = call;
+    // Never cleared: that would cost as much again, and a timer ends with its request.
+    setTimeout(expire, timeout, this);
   }
 
   giveUp(why) {
-    clearTimeout(this.timer);
     this.givenUp = why;
     this.controller.abort();
   }
+
+  end() {
+    this.promise?.catch(() => {});
+    this.promise = undefined;
+    this.controller.abort();
+    this.response?.body?.cancel();
+  }
 }
 
-const EDITS = ["=", "+", "-"];
+function expire(attempt) {
+  if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
+}
+
+function reply(core, request, attempts) {
+  if (core.number() !== ANSWER) return failure();
+  const status = core.number();
+  const source = core.number();
+  if (source >= 3) {
+    const { response } = attempts[source - 3];
+    // Untouched: the runtime's own response goes on as it is.
+    if (core.peek() === 0 && response.status === status) return response;
+    const { body, statusText, webSocket } = response;
+    return new Response(body, { status, statusText, headers: edit(core, new Headers(response.headers)), webSocket });
+  }
+  const body = source === 2 ? request.body : source === 1 ? core.body() : null;
+  return new Response(body, { status, headers: fields(core) });
+}
+
+// Applies the edits that the commands name next.
+function edit(core, headers) {
+  let refusal;
+  for (let count = core.number(); count > 0; count--) {
+    const kind = core.number();
+    const name = core.string();
+    const value = core.string();
+    try {
+      if (kind === SET) headers.set(name, value);
+      else if (kind === APPEND) headers.append(name, value);
+      else headers.delete(name);
+    } catch (error) {
+      // Not before all are read: other commands may follow.
+      refusal = error;
+    }
+  }
+  if (refusal !== undefined) throw refusal;
+  return headers;
+}
+
+// Fields made from nothing. An object is what the runtime reads fastest, but it has no place for two lines of one name.
+function fields(core) {
+  const { at, cut } = core;
+  const object = { __proto__: null };
+  for (let count = core.number(); count > 0; count--) {
+    core.number();
+    const name = core.string();
+    if (name in object) {
+      core.at = at;
+      core.cut = cut;
+      return edit(core, new Headers());
+    }
+    object[name] = core.string();
+  }
+  return object;
+}
 
 function pack(headers) {
   let text = "";
@@ -176,23 +240,12 @@ function pack(headers) {
   return text;
 }
 
-function edit(headers, lines, from, to) {
-  for (let at = from; at < to; at++) {
-    const line = lines[at];
-    const end = line.indexOf("\0");
-    switch (line[0]) {
-      case "=":
-        headers.set(line.slice(1, end), line.slice(end + 1));
-        break;
-      case "+":
-        headers.append(line.slice(1, end), line.slice(end + 1));
-        break;
-      case "-":
-        headers.delete(line.slice(1));
-        break;
-    }
-  }
-  return headers;
+// Every field, if one of them is for this hop only; else none, since nobody reads the others. A sender has to name such
+// fields in `Connection`, save for two that proxies use.
+function hopByHop(status, headers) {
+  const connection = headers.get("connection");
+  const names = connection !== null && !/^(keep-alive|close)$/i.test(connection);
+  return names || status === 407 || headers.has("proxy-connection") ? pack(headers) : "";
 }
 
 // Counts a body of unknown length as it passes. One that is too long ends the attempt and then stands still: a stream
@@ -213,8 +266,14 @@ function limited(body, limit, attempt) {
 // workerd says "Network connection lost." for a refused connection, one that was reset, and an answer that is not HTTP;
 // so nobody can say that nothing reached the upstream.
 function classify(error) {
-  if (error instanceof TypeError) return FORBIDDEN;
-  return RESET;
+  return error instanceof TypeError ? FORBIDDEN : RESET;
+}
+
+// A panic, or a response that the runtime refuses to build.
+function crash(core, error) {
+  console.error(`postern: ${error?.stack ?? error}`);
+  if (core.thinks) core.restart();
+  return failure();
 }
 
 // For when there is no core to say it: the problem `internal` of gateway-core/src/error.rs.

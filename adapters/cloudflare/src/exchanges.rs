@@ -1,9 +1,7 @@
-//! The requests that wait for the glue, and the end of those it never comes back for.
+//! The requests that wait for the glue.
 //!
-//! A client that goes away ends its request's JavaScript: no `finally` runs, and no outcome ever comes. The glue hears of
-//! most of them and says so at once. For those that it does not hear of there is the clock: every call has a time limit
-//! that the glue keeps, so a request well past the longest of its calls is over. They are looked for when the table
-//! would grow, so that its size follows the requests that are really there.
+//! A client that goes away ends its request's JavaScript: no `finally` runs, and no outcome ever comes. The glue finds out
+//! about such requests (`glue/core.js`) and has them forgotten here.
 
 use crate::platform::{Exchange, Stream};
 use gateway_core::Reply;
@@ -30,6 +28,11 @@ impl Running {
     }
 }
 
+/// Puts a request where the glue finds it again, under a number that is never 0.
+pub fn keep(running: Running) -> u32 {
+    TABLE.with_borrow_mut(|table| table.keep(running))
+}
+
 /// Takes a request out to go on with it. A number whose request is over is nobody's.
 pub fn take(number: u32) -> Option<Running> {
     TABLE.with_borrow_mut(|table| table.take(number))
@@ -44,25 +47,19 @@ pub fn look<T>(number: u32, see: impl FnOnce(&Exchange) -> T) -> Option<T> {
     })
 }
 
-/// Puts a request where the glue finds it again, under a number that is never 0.
-pub fn keep(running: Running) -> u32 {
-    TABLE.with_borrow_mut(|table| table.keep(running))
-}
-
 /// How many requests wait.
 pub fn count() -> usize {
     TABLE.with_borrow(|table| table.places.len() - table.free.len())
 }
 
 thread_local! {
-    static TABLE: RefCell<Table> = const { RefCell::new(Table { places: Vec::new(), free: Vec::new(), full: FIRST_SWEEP }) };
+    static TABLE: RefCell<Table> = const { RefCell::new(Table { places: Vec::new(), free: Vec::new() }) };
 }
 
+#[derive(Default)]
 struct Table {
     places: Vec<Place>,
     free: Vec<u32>,
-    /// How many places there may be before the vanished are looked for.
-    full: usize,
 }
 
 #[derive(Default)]
@@ -73,21 +70,7 @@ struct Place {
 }
 
 impl Table {
-    fn take(&mut self, number: u32) -> Option<Running> {
-        let index = number & INDEX;
-        let place = self.places.get_mut(index as usize)?;
-        if place.guests != number >> INDEX_BITS {
-            return None;
-        }
-        let running = place.running.take()?;
-        self.free.push(index);
-        Some(running)
-    }
-
     fn keep(&mut self, running: Running) -> u32 {
-        if self.free.is_empty() && self.places.len() >= self.full {
-            self.sweep(running.exchange.now());
-        }
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
@@ -99,65 +82,38 @@ impl Table {
         place.guests << INDEX_BITS | index
     }
 
-    fn sweep(&mut self, now: u64) {
-        for (index, place) in self.places.iter_mut().enumerate() {
-            if place.running.as_ref().is_some_and(|running| running.exchange.deadline() + GRACE < now) {
-                place.running = None;
-                self.free.push(index as u32);
-            }
+    fn take(&mut self, number: u32) -> Option<Running> {
+        let index = number & INDEX;
+        let place = self.places.get_mut(index as usize)?;
+        if place.guests != number >> INDEX_BITS {
+            return None;
         }
-        self.full = FIRST_SWEEP.max((self.places.len() - self.free.len()) * 2);
+        let running = place.running.take()?;
+        self.free.push(index);
+        Some(running)
     }
 }
 
 const INDEX_BITS: u32 = 20;
 const INDEX: u32 = (1 << INDEX_BITS) - 1;
-const FIRST_SWEEP: usize = 64;
-/// How late, in milliseconds, the glue may be with the news that a call's time is up.
-const GRACE: u64 = 60_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use wasm_bindgen_test::wasm_bindgen_test;
 
-    fn running(now: u64) -> Running {
-        let exchange = Rc::new(Exchange::default());
-        exchange.enter(now);
-        Running { exchange, future: Box::pin(std::future::pending()) }
-    }
-
-    fn table() -> Table {
-        Table { places: Vec::new(), free: Vec::new(), full: FIRST_SWEEP }
-    }
-
     #[wasm_bindgen_test(unsupported = test)]
     fn an_old_number_finds_nobody() {
-        let mut table = table();
-        let first = table.keep(running(0));
+        let running = || Running { exchange: Rc::default(), future: Box::pin(std::future::pending()) };
+        let mut table = Table::default();
+        let first = table.keep(running());
         assert!(table.take(first).is_some());
         assert!(table.take(first).is_none());
-        let second = table.keep(running(0));
+        let second = table.keep(running());
         assert_ne!(first, second);
         assert!(table.take(first).is_none());
         assert!(table.take(second).is_some());
         assert!(table.take(0).is_none());
-        assert_eq!(table.places.len(), 1);
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn who_is_late_beyond_hope_makes_room() {
-        let mut table = table();
-        let late: Vec<u32> = (0..FIRST_SWEEP).map(|_| table.keep(running(0))).collect();
-        let there = table.keep(running(GRACE));
-        assert_eq!(table.places.len(), FIRST_SWEEP + 1, "nobody is late yet");
-        for _ in 0..FIRST_SWEEP * 100 {
-            table.keep(running(GRACE + 1));
-            if table.places.len() > FIRST_SWEEP * 2 + 1 {
-                break;
-            }
-        }
-        assert!(late.iter().all(|number| table.take(*number).is_none()));
-        assert!(table.take(there).is_some());
+        assert_eq!(table.places.len(), 1, "the place is used again");
     }
 }

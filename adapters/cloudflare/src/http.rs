@@ -1,15 +1,13 @@
 //! What crosses the boundary: requests and responses as the glue packs them, calls and replies as the glue reads them.
 //!
-//! In: lines of text, then the header fields as `name NUL value LF`. Out: lines that begin with a letter (what to do) or
-//! with `=`, `+`, `-` (an edit of the header fields of what was named last). workerd decodes header values as UTF-8 and
-//! encodes them the same way, so the bytes here are the wire's, save that what is not UTF-8 arrives as U+FFFD; the
+//! In: lines of text, then the header fields as `name NUL value LF`. Out: [`Commands`]. workerd decodes header values as
+//! UTF-8 and encodes them the same way, so the bytes here are the wire's, save that what is not UTF-8 arrives as U+FFFD; the
 //! runtime's own header object keeps those bytes, because only edits are applied to it.
 
 use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError};
-use std::fmt::Write;
+use gateway_core::platform::{Call, Failure, FetchError, Interest};
 use std::net::{IpAddr, SocketAddr};
 
 /// Reads a request: method, URL, client address (or nothing), country, data centre; then the header fields.
@@ -62,7 +60,9 @@ fn given(text: &str) -> Option<String> {
 }
 
 /// Reads what a call brought: a status and header fields, or the code of a failure (below 100) and words for the log.
-pub fn read_outcome(call: u32, status: u32, packed: &[u8]) -> Outcome {
+///
+/// No field at all, where the core wants to see only what must not be handed on, means that there is nothing such.
+pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -> Outcome {
     let error = match status {
         0 => FetchError::Unreachable,
         1 => FetchError::Reset,
@@ -71,11 +71,11 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8]) -> Outcome {
         4 => FetchError::ClientGone,
         5 => FetchError::Forbidden,
         101..=599 => {
-            return Ok(Response {
-                status: status as u16,
-                headers: Headers::from_block(packed.to_vec()),
-                body: Body::Stream(Stream::Response(call)),
-            });
+            let headers = match interest {
+                Interest::HopByHop if packed.is_empty() => Headers::partial(Vec::new()),
+                Interest::HopByHop | Interest::Everything => Headers::from_block(packed.to_vec()),
+            };
+            return Ok(Response { status: status as u16, headers, body: Body::Stream(Stream::Response(call)) });
         }
         // RFC 9110 §15: there is no such status, so this is no answer.
         _ => return Err(Failure { error: FetchError::Reset, detail: format!("it answered with the status {status}") }),
@@ -83,66 +83,133 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8]) -> Outcome {
     Err(Failure { error, detail: String::from_utf8_lossy(packed).into_owned() })
 }
 
-/// Writes a call: `F number NUL method NUL url NUL timeout NUL body-limit NUL body`, then the edits of the client's fields.
-pub fn write_call(out: &mut String, number: u32, call: &Call<Stream>) {
-    let timeout = call.timeout.as_millis();
-    let _ = write!(out, "F{number}\0{}\0{}://{}{}\0{timeout}\0", call.method, call.scheme, call.authority, call.target);
-    if let Some(limit) = call.body_limit {
-        let _ = write!(out, "{limit}");
+/// What the glue has to do: numbers, and every text that they speak of in one string, one after the other.
+///
+/// Decoding a string costs the glue more than cutting it, and a number in memory costs next to nothing. A text stands
+/// among the numbers as its length in UTF-16 units.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Commands {
+    /// `1 call timeout limit-high limit-low flags method url edits…`: fetch.
+    /// `2 call`: end that fetch.
+    /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
+    /// commands, 2: the body of the request.
+    /// `4`: answer that the gateway failed.
+    /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
+    pub numbers: Vec<u32>,
+    /// The texts.
+    pub text: String,
+}
+
+impl Commands {
+    fn number(&mut self, number: u32) {
+        self.numbers.push(number);
     }
-    out.push_str(match &call.body {
-        Body::Empty => "\0-\n",
-        Body::Bytes(_) => "\0b\n",
-        Body::Stream(_) => "\0s\n",
-    });
-    write_edits(out, &call.headers, if call.upgrade { &["upgrade"] } else { &[] });
+
+    fn text(&mut self, pieces: &[&str]) {
+        let mut units = 0;
+        for piece in pieces {
+            units += if piece.is_ascii() { piece.len() } else { piece.encode_utf16().count() };
+            self.text.push_str(piece);
+        }
+        self.number(units as u32);
+    }
+
+    /// Writes edits; gives how many there are a place and fills it in last.
+    fn edits(&mut self, write: impl FnOnce(&mut Self) -> u32) {
+        let place = self.numbers.len();
+        self.number(0);
+        self.numbers[place] = write(self);
+    }
+
+    fn edit(&mut self, kind: u32, name: &str, value: &[u8]) {
+        self.number(kind);
+        self.text(&[name]);
+        self.text(&[&String::from_utf8_lossy(value)]);
+    }
 }
 
-/// Writes that nobody waits for a call any more: `A number`.
-pub fn write_abort(out: &mut String, number: u32) {
-    let _ = writeln!(out, "A{number}");
+const FETCH: u32 = 1;
+const END: u32 = 2;
+const ANSWER: u32 = 3;
+const FAIL: u32 = 4;
+
+const SET: u32 = 1;
+const APPEND: u32 = 2;
+const REMOVE: u32 = 3;
+
+const SENDS_STREAM: u32 = 1;
+const SENDS_BYTES: u32 = 2;
+const LIMITED: u32 = 4;
+const READS_EVERYTHING: u32 = 8;
+
+/// Writes a call, with the edits of the client's fields.
+pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
+    let limit = call.body_limit.unwrap_or_default();
+    let flags = match &call.body {
+        Body::Empty => 0,
+        Body::Bytes(_) => SENDS_BYTES,
+        Body::Stream(_) => SENDS_STREAM,
+    };
+    let limited = if call.body_limit.is_some() { LIMITED } else { 0 };
+    let reads = match call.interest {
+        Interest::Everything => READS_EVERYTHING,
+        Interest::HopByHop => 0,
+    };
+    out.numbers.reserve(32);
+    let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
+    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads]);
+    out.text(&[&call.method]);
+    out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
+    write_edits(out, &call.headers, call.upgrade);
 }
 
-/// Writes the answer: `R status NUL call`, then the edits of that call's response fields; without a call, all fields. A
-/// body in memory is returned; the glue finds it beside the text.
-pub fn write_reply(out: &mut String, response: Response<Stream>) -> Bytes {
-    let _ = write!(out, "R{}\0", response.status);
-    match response.body {
+/// Writes that nobody waits for a call any more.
+pub fn write_end(out: &mut Commands, number: u32) {
+    out.numbers.extend([END, number]);
+}
+
+/// Writes the answer: with the edits of an upstream's response, or else with all its fields. A body in memory is returned.
+pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
+    out.number(ANSWER);
+    out.number(response.status.into());
+    let (source, bytes) = match response.body {
         Body::Stream(Stream::Response(call)) => {
-            let _ = writeln!(out, "{call}");
-            write_edits(out, &response.headers, &["upgrade"]);
-            Bytes::new()
+            out.number(call + 3);
+            write_edits(out, &response.headers, true);
+            return Bytes::new();
         }
-        body => {
-            out.push_str(if matches!(body, Body::Stream(Stream::Request)) { "r\n" } else { "\n" });
-            for (name, value) in response.headers.iter() {
-                write_line(out, '+', name, value);
+        Body::Stream(Stream::Request) => (2, Bytes::new()),
+        Body::Bytes(bytes) => (1, bytes),
+        Body::Empty => (0, Bytes::new()),
+    };
+    out.number(source);
+    out.edits(|out| {
+        // The runtime counts the bytes itself.
+        let fields = response.headers.iter().filter(|(name, _)| *name != "content-length");
+        fields.map(|(name, value)| out.edit(APPEND, name, value)).count() as u32
+    });
+    bytes
+}
+
+/// Writes that there is no reply because the adapter itself failed.
+pub fn write_failure(out: &mut Commands) {
+    out.number(FAIL);
+}
+
+fn write_edits(out: &mut Commands, headers: &Headers, keeps_upgrade: bool) {
+    out.edits(|out| {
+        let mut count = 0;
+        for edit in headers.edits() {
+            match edit {
+                Edit::Set(name, value) => out.edit(SET, name, value),
+                Edit::Append(name, value) => out.edit(APPEND, name, value),
+                Edit::Remove(name) if dropped_by_runtime(name) || keeps_upgrade && name == "upgrade" => continue,
+                Edit::Remove(name) => out.edit(REMOVE, name, b""),
             }
-            if let Body::Bytes(bytes) = body { bytes } else { Bytes::new() }
+            count += 1;
         }
-    }
-}
-
-/// Writes that there is no reply because the adapter itself failed; the glue answers.
-pub fn write_failure(out: &mut String) {
-    out.push_str("!\n");
-}
-
-fn write_edits(out: &mut String, headers: &Headers, kept: &[&str]) {
-    for edit in headers.edits() {
-        match edit {
-            Edit::Set(name, value) => write_line(out, '=', name, value),
-            Edit::Append(name, value) => write_line(out, '+', name, value),
-            Edit::Remove(name) if dropped_by_runtime(name) || kept.contains(&name) => {}
-            Edit::Remove(name) => {
-                let _ = writeln!(out, "-{name}");
-            }
-        }
-    }
-}
-
-fn write_line(out: &mut String, sign: char, name: &str, value: &[u8]) {
-    let _ = writeln!(out, "{sign}{name}\0{}", String::from_utf8_lossy(value));
+        count
+    });
 }
 
 /// Fields of one connection that workerd leaves out of every message by itself. Removing them would be an edit for
@@ -221,55 +288,83 @@ mod tests {
             host: None,
             headers,
             body: Body::Stream(Stream::Request),
-            body_limit: Some(10),
+            body_limit: Some((1 << 32) + 10),
             timeout: Duration::from_secs(2),
-            interest: gateway_core::platform::Interest::Everything,
+            interest: Interest::HopByHop,
             upgrade: false,
         };
-        let mut out = String::new();
+        let mut out = Commands::default();
         write_call(&mut out, 3, &call);
-        assert_eq!(out, "F3\0POST\0http://o:1/p?q\x002000\x0010\0s\n-upgrade\n-x-a\n=via\x001.1 postern\n+x-b\0ä\n");
+        assert_eq!(out.text, "POSThttp://o:1/p?qupgradex-avia1.1 posternx-bä");
+        let flags = SENDS_STREAM | LIMITED;
+        #[rustfmt::skip]
+        assert_eq!(out.numbers, [
+            FETCH, 3, 2000, 1, 10, flags, 4, 14,
+            4, REMOVE, 7, 0, REMOVE, 3, 0, SET, 3, 11, APPEND, 3, 1,
+        ]);
 
         call.upgrade = true;
-        (call.body, call.body_limit) = (Body::Empty, None);
-        out.clear();
+        (call.body, call.body_limit, call.interest) = (Body::Empty, None, Interest::Everything);
+        let mut out = Commands::default();
         write_call(&mut out, 0, &call);
-        assert_eq!(out, "F0\0POST\0http://o:1/p?q\x002000\0\0-\n-x-a\n=via\x001.1 postern\n+x-b\0ä\n");
+        assert_eq!(out.text, "POSThttp://o:1/p?qx-avia1.1 posternx-bä", "the upgrade is handed on");
+        assert_eq!(out.numbers[..9], [FETCH, 0, 2000, 0, 0, READS_EVERYTHING, 4, 14, 3]);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_length_is_told_as_the_glue_counts() {
+        let mut out = Commands::default();
+        out.text(&["aä€", "😀"]);
+        assert_eq!(out.numbers, [5]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]
     fn an_outcome_is_a_response_or_a_failure() {
-        let response = read_outcome(2, 204, b"x-a\x001\n").expect("a response");
+        let read = |status, packed: &str| read_outcome(2, status, packed.as_bytes(), Interest::Everything);
+        let response = read(204, "x-a\x001\n").expect("a response");
         assert_eq!((response.status, response.headers.text("x-a")), (204, Some("1")));
         assert!(matches!(response.body, Body::Stream(Stream::Response(2))));
         for (code, error) in [(1, FetchError::Reset), (2, FetchError::Timeout), (3, FetchError::BodyTooLarge)] {
-            let failure = read_outcome(0, code, b"why").expect_err("a failure");
+            let failure = read(code, "why").expect_err("a failure");
             assert_eq!(failure, Failure { error, detail: "why".to_owned() });
         }
         for status in [99, 100, 600, 999] {
-            assert_eq!(read_outcome(0, status, b"").expect_err("no such status").error, FetchError::Reset);
+            assert_eq!(read(status, "").expect_err("no such status").error, FetchError::Reset);
         }
     }
 
     #[wasm_bindgen_test(unsupported = test)]
+    fn fields_that_nobody_reads_are_not_known_to_be_absent() {
+        let mut response = read_outcome(0, 200, b"", Interest::HopByHop).expect("a response");
+        response.headers.remove("server");
+        assert_eq!(response.headers.edits().len(), 1);
+        let mut response = read_outcome(0, 200, b"", Interest::Everything).expect("a response");
+        response.headers.remove("server");
+        assert_eq!(response.headers.edits().len(), 0);
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
     fn a_reply_names_the_response_that_it_edits() {
-        let mut headers = Headers::from_block(b"connection\0x-a\nx-a\x001\nset-cookie\0a\n".to_vec());
+        let mut headers =
+            Headers::from_block(b"connection\0x-a\nx-a\x001\nset-cookie\0a\ncontent-length\x002\n".to_vec());
         headers.remove("connection");
-        let mut out = String::new();
-        let reply = Response { status: 200, headers: headers.clone(), body: Body::Stream(Stream::Response(7)) };
-        write_reply(&mut out, reply);
-        assert_eq!(out, "R200\x007\n", "what the runtime leaves out by itself is no edit");
+        let reply = |headers: &Headers| Response {
+            status: 200,
+            headers: headers.clone(),
+            body: Body::Stream(Stream::Response(7)),
+        };
+        let mut out = Commands::default();
+        write_reply(&mut out, reply(&headers));
+        assert_eq!(out.numbers, [ANSWER, 200, 10, 0], "what the runtime leaves out by itself is no edit");
 
         headers.append("set-cookie", "b");
-        out.clear();
-        write_reply(
-            &mut out,
-            Response { status: 200, headers: headers.clone(), body: Body::Stream(Stream::Response(7)) },
-        );
-        assert_eq!(out, "R200\x007\n+set-cookie\0b\n");
+        let mut out = Commands::default();
+        write_reply(&mut out, reply(&headers));
+        assert_eq!((out.text.as_str(), &out.numbers[..]), ("set-cookieb", &[ANSWER, 200, 10, 1, APPEND, 10, 1][..]));
 
-        out.clear();
+        let mut out = Commands::default();
         let bytes = write_reply(&mut out, Response { status: 403, headers, body: Body::Bytes("no".into()) });
-        assert_eq!((out.as_str(), &bytes[..]), ("R403\0\n+x-a\x001\n+set-cookie\0a\n+set-cookie\0b\n", &b"no"[..]));
+        assert_eq!((out.text.as_str(), &bytes[..]), ("x-a1set-cookieaset-cookieb", &b"no"[..]));
+        assert_eq!(out.numbers[..4], [ANSWER, 403, 1, 3]);
     }
 }

@@ -10,6 +10,7 @@ pub mod http;
 pub mod platform;
 pub mod random;
 
+use crate::http::Commands;
 use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::{Gateway, Reply};
@@ -47,7 +48,8 @@ pub fn input(size: usize) -> *mut u8 {
     })
 }
 
-/// Where the glue reads what there is to do: address and length of the commands' text, then of the body in memory.
+/// Where the glue reads what there is to do: address and length of the commands' numbers, of their text, and of the body in
+/// memory.
 #[wasm_bindgen]
 pub fn output() -> *const u32 {
     OUTPUT.as_ptr().cast()
@@ -68,22 +70,23 @@ pub fn begin(length: usize, has_body: bool, now: f64) -> u32 {
 }
 
 /// Takes what a call brought: a response's status with its packed header fields, or the code of a failure. Gives what
-/// [`begin`] gives; the number is a new one.
+/// [`begin`] gives, and a number that is another one.
 #[wasm_bindgen]
 pub fn resume(number: u32, call: u32, status: u32, length: usize, now: f64) -> u32 {
-    let outcome = INPUT.with_borrow(|input| http::read_outcome(call, status, &input[..length]));
     let Some(running) = exchanges::take(number) else {
         return answer(&Exchange::default(), None);
     };
     running.exchange.enter(now as u64);
-    running.exchange.settle(call, outcome);
+    INPUT.with_borrow(|input| running.exchange.settle(call, status, &input[..length]));
     proceed(running)
 }
 
-/// Shows, as the output's body, what a call is to send.
+/// Shows, beside the commands, the body in memory of a call that waits.
 #[wasm_bindgen]
 pub fn body(number: u32, call: u32) {
-    show(String::new(), exchanges::look(number, |exchange| exchange.body(call)).unwrap_or_default());
+    // The exchange keeps the bytes where they are.
+    let body = exchanges::look(number, |exchange| exchange.body(call)).unwrap_or_default();
+    place(4, body.as_ptr().addr(), body.len());
 }
 
 /// Gives up a request that the glue knows to be over.
@@ -104,12 +107,12 @@ enum Loaded {
     Failed,
 }
 
-static OUTPUT: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+static OUTPUT: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
 thread_local! {
     static GATEWAY: Cell<Loaded> = const { Cell::new(Loaded::Failed) };
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static SHOWN: RefCell<(String, Bytes)> = const { RefCell::new((String::new(), Bytes::new())) };
+    static SHOWN: Cell<Option<(Commands, Bytes)>> = const { Cell::new(None) };
 }
 
 /// Polls the gateway once. Nobody is woken: the glue comes back by itself when there is news.
@@ -142,14 +145,16 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
     0
 }
 
-fn show(text: String, body: Bytes) {
-    let place = |at: usize, part: &[u8]| {
-        OUTPUT[at].store(part.as_ptr().addr() as u32, Ordering::Relaxed);
-        OUTPUT[at + 1].store(part.len() as u32, Ordering::Relaxed);
-    };
-    place(0, text.as_bytes());
-    place(2, &body);
-    SHOWN.set((text, body));
+fn show(commands: Commands, body: Bytes) {
+    place(0, commands.numbers.as_ptr().addr(), commands.numbers.len());
+    place(2, commands.text.as_ptr().addr(), commands.text.len());
+    place(4, body.as_ptr().addr(), body.len());
+    SHOWN.set(Some((commands, body)));
+}
+
+fn place(at: usize, address: usize, length: usize) {
+    OUTPUT[at].store(address as u32, Ordering::Relaxed);
+    OUTPUT[at + 1].store(length as u32, Ordering::Relaxed);
 }
 
 #[wasm_bindgen]

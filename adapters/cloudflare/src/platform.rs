@@ -3,15 +3,14 @@
 //! Nothing here makes a promise. The adapter polls the gateway's future itself (`lib.rs`); a call that has no outcome yet
 //! leaves a command behind and returns pending, and the glue comes back with what happened.
 
-use crate::http;
+use crate::http::{self, Commands};
 use bytes::Bytes;
 use gateway_core::http::{Body, Response};
-use gateway_core::platform::{Call, Failure, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure, Interest, Platform, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// One body that the runtime moves by itself, named by whom it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +25,8 @@ pub enum Stream {
 #[derive(Debug, Default)]
 pub struct Exchange {
     now: Cell<Timestamp>,
-    patience: Cell<Duration>,
     calls: RefCell<Vec<State>>,
-    commands: RefCell<String>,
+    commands: RefCell<Commands>,
 }
 
 /// What became of a call.
@@ -36,8 +34,13 @@ pub type Outcome = Result<Response<Stream>, Failure>;
 
 #[derive(Debug)]
 enum State {
-    /// For the glue; with the body, if the call has one in memory.
-    Waiting(Bytes),
+    /// For the glue.
+    Waiting {
+        /// What of the response's head it may leave out.
+        interest: Interest,
+        /// What it is to send, if that is in memory.
+        body: Bytes,
+    },
     Done(Outcome),
     Over,
 }
@@ -53,34 +56,45 @@ impl Exchange {
         self.now.get()
     }
 
-    /// Notes what a call brought. An outcome that nobody waits for any more is let go.
-    pub fn settle(&self, call: u32, outcome: Outcome) {
-        if let Some(state @ State::Waiting(_)) = self.calls.borrow_mut().get_mut(call as usize) {
-            *state = State::Done(outcome);
+    /// Notes what a call brought, as the glue packs it. What nobody waits for any more is let go.
+    pub fn settle(&self, call: u32, status: u32, packed: &[u8]) {
+        if let Some(state) = self.calls.borrow_mut().get_mut(call as usize)
+            && let State::Waiting { interest, .. } = *state
+        {
+            *state = State::Done(http::read_outcome(call, status, packed, interest));
         }
     }
 
     /// The body in memory of a call that was not answered yet.
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
-            Some(State::Waiting(body)) => body.clone(),
+            Some(State::Waiting { body, .. }) => body.clone(),
             Some(State::Done(_) | State::Over) | None => Bytes::new(),
         }
     }
 
     /// Whether the glue still owes an answer.
     pub fn waits(&self) -> bool {
-        self.calls.borrow().iter().any(|state| matches!(state, State::Waiting(_)))
+        self.calls.borrow().iter().any(|state| matches!(state, State::Waiting { .. }))
     }
 
-    /// When this request must have heard from the glue, if it is still there.
-    pub fn deadline(&self) -> Timestamp {
-        let patience = u64::try_from(self.patience.get().as_millis()).unwrap_or(u64::MAX);
-        self.now.get().saturating_add(patience)
+    /// Writes a call down for the glue.
+    fn send(&self, call: Call<Stream>) -> Pending<'_> {
+        let mut calls = self.calls.borrow_mut();
+        let number = calls.len() as u32;
+        http::write_call(&mut self.commands.borrow_mut(), number, &call);
+        calls.push(State::Waiting {
+            interest: call.interest,
+            body: match call.body {
+                Body::Bytes(bytes) => bytes,
+                Body::Empty | Body::Stream(_) => Bytes::new(),
+            },
+        });
+        Pending { exchange: self, number }
     }
 
     /// Takes the commands recorded since the last time.
-    pub fn commands(&self) -> String {
+    pub fn commands(&self) -> Commands {
         self.commands.take()
     }
 }
@@ -110,16 +124,7 @@ impl Platform for Workers {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Outcome {
-        let mut calls = self.exchange.calls.borrow_mut();
-        let number = u32::try_from(calls.len()).unwrap_or(u32::MAX);
-        calls.push(State::Waiting(match &call.body {
-            Body::Bytes(bytes) => bytes.clone(),
-            Body::Empty | Body::Stream(_) => Bytes::new(),
-        }));
-        drop(calls);
-        self.exchange.patience.set(self.exchange.patience.get().max(call.timeout));
-        http::write_call(&mut self.exchange.commands.borrow_mut(), number, &call);
-        Pending { exchange: &self.exchange, number }.await
+        self.exchange.send(call).await
     }
 }
 
@@ -137,7 +142,7 @@ impl Future for Pending<'_> {
         let state = &mut calls[self.number as usize];
         match std::mem::replace(state, State::Over) {
             State::Done(outcome) => Poll::Ready(outcome),
-            waiting @ State::Waiting(_) => {
+            waiting @ State::Waiting { .. } => {
                 *state = waiting;
                 Poll::Pending
             }
@@ -150,8 +155,8 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut self.exchange.calls.borrow_mut()[self.number as usize], State::Over);
         match state {
-            State::Waiting(_) | State::Done(Ok(_)) => {
-                http::write_abort(&mut self.exchange.commands.borrow_mut(), self.number);
+            State::Waiting { .. } | State::Done(Ok(_)) => {
+                http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
             }
             State::Done(Err(_)) | State::Over => {}
         }

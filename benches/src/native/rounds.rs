@@ -10,14 +10,20 @@ pub struct Variant<'a> {
     /// What it is, in the table.
     pub label: String,
     /// Starts it.
-    pub start: Box<dyn Fn() -> Result<Server, String> + 'a>,
+    pub start: Start<'a>,
     /// What it is sent.
     pub load: Load,
     /// Whether it must refuse.
     pub refused: bool,
     /// What must be right about the answer to the load's path at this place.
-    pub check: Box<dyn Fn(&str, &Answer) -> Result<(), String> + 'a>,
+    pub check: Check<'a>,
 }
+
+/// Starts a server.
+pub type Start<'a> = Box<dyn Fn() -> Result<Server, String> + 'a>;
+
+/// Says what is wrong about the answer to a path.
+pub type Check<'a> = Box<dyn Fn(&str, &Answer) -> Result<(), String> + 'a>;
 
 /// What came of all rounds.
 #[derive(Debug)]

@@ -62,8 +62,10 @@ impl Index<'_> {
             }
         }
         visit(self.block().word(8));
-        out.sort_unstable();
-        out.dedup();
+        if out.len() > 1 {
+            out.sort_unstable();
+            out.dedup();
+        }
         reach
     }
 
@@ -95,18 +97,18 @@ impl Index<'_> {
         if node == 0 {
             return;
         }
-        self.list(self.block().word(node.saturating_add(12)), out);
-        let Some(rest) = rest else { return self.list(self.block().word(node.saturating_add(4)), out) };
+        let [parameter, exact, any_rest, prefix, table] = self.block().words(node);
+        self.list(prefix, out);
+        let Some(rest) = rest else { return self.list(exact, out) };
         if !rest.is_empty() {
-            self.list(self.block().word(node.saturating_add(8)), out);
+            self.list(any_rest, out);
         }
         let (part, after) = split(rest);
-        let table = self.block().word(node.saturating_add(16));
         if table != 0 {
             self.walk(self.block().lookup(table, Key("", part)), after, out);
         }
         if !part.is_empty() {
-            self.walk(self.block().word(node), after, out);
+            self.walk(parameter, after, out);
         }
     }
 

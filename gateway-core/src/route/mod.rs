@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 
 /// Every route, most of them still asleep: a route's record is decoded when it is first considered, and kept.
@@ -29,7 +30,7 @@ use std::rc::Rc;
 pub struct Routes<T> {
     index: Bytes,
     records: Records,
-    awake: RefCell<HashMap<u32, Rc<Route<T>>>>,
+    awake: RefCell<HashMap<u32, Rc<Route<T>>, BuildHasherDefault<Spread>>>,
 }
 
 /// A route, and what is to be done with its requests.
@@ -125,7 +126,7 @@ pub struct Considered<T> {
 impl<T: DeserializeOwned> Routes<T> {
     /// Takes the frozen index and the records as [`Records::freeze`] made them.
     pub fn new(index: Bytes, records: Bytes) -> Self {
-        Self { index, records: Records(records), awake: RefCell::new(HashMap::new()) }
+        Self { index, records: Records(records), awake: RefCell::default() }
     }
 
     /// The best route whose conditions all hold.
@@ -198,7 +199,7 @@ impl<T: DeserializeOwned> Routes<T> {
     }
 
     fn reach<'a>(&'a self, head: &'a Head<'a>) -> (Reach, impl Iterator<Item = Considered<T>> + 'a) {
-        let mut ranks = Vec::new();
+        let mut ranks = Vec::with_capacity(8);
         let reach = Index(&self.index).find(head.host, head.path, &mut ranks);
         let considered = ranks.into_iter().filter_map(move |rank| {
             let (record, by) = Index(&self.index).candidate(rank)?;
@@ -248,6 +249,26 @@ impl<T> Matched<T> {
     /// How the path matched.
     pub fn matcher(&self) -> Option<&Matcher> {
         self.route.paths.get(self.by)
+    }
+}
+
+/// Hashes the numbers of records, which nobody outside chooses.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write_u32(&mut self, number: u32) {
+        // The table looks at the highest bits and at the lowest.
+        let product = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u32(self.0 as u32 ^ u32::from(byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -5,38 +5,34 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// A path pattern: `/files`, `/users/{id:int}`, `/files/{*rest}`, or a prefix by whole segments.
+///
+/// Kept as the text that [`fmt::Display`] writes, where a prefix ends in `/…`: a table of many routes is mostly patterns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     /// The segments between slashes; `/a/` has two, the last of them empty.
-    #[serde(rename = "s")]
     pub segments: Vec<Segment>,
     /// What may follow them.
-    #[serde(rename = "t")]
     pub tail: Tail,
 }
 
 /// One segment of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
     /// These bytes, in the normalised spelling.
-    #[serde(rename = "l")]
     Literal(String),
     /// `{name}` or `{name:kind}`: one whole segment that is not empty.
-    #[serde(rename = "p")]
     Parameter(String, Kind),
 }
 
 /// What follows the segments of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing.
-    #[serde(rename = "e")]
     Exact,
     /// `{*name}`: the rest of the path, at least one character.
-    #[serde(rename = "c")]
     CatchAll(String),
     /// Nothing, or `/` and anything.
-    #[serde(rename = "p")]
     Prefix,
 }
 
@@ -197,6 +193,10 @@ impl Pattern {
 
     /// The parameter that a matched path does not fit, where a kind is not met.
     pub fn misfit(&self, path: &str) -> Option<(&str, Kind)> {
+        let asks = |segment: &Segment| matches!(segment, Segment::Parameter(_, kind) if *kind != Kind::Any);
+        if !self.segments.iter().any(asks) {
+            return None;
+        }
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let (part, after) = split(rest?);
@@ -280,6 +280,24 @@ impl fmt::Display for Pattern {
             Tail::CatchAll(name) => write!(f, "/{{*{name}}}"),
             Tail::Prefix => f.write_str("/…"),
         }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.strip_suffix("/…") {
+            Some("") => Ok(Self { segments: Vec::new(), tail: Tail::Prefix }),
+            Some(prefix) => Ok(Self { tail: Tail::Prefix, ..Self::parse(prefix)? }),
+            None => Self::parse(&text),
+        }
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> String {
+        pattern.to_string()
     }
 }
 
@@ -438,6 +456,7 @@ mod tests {
             let parsed = Pattern::parse(pattern).expect("a pattern");
             assert_eq!(parsed.matches(path), matched, "{pattern} {path}");
             assert_eq!(parsed.to_string(), pattern);
+            assert_eq!(Pattern::try_from(parsed.to_string()).as_ref(), Ok(&parsed), "{pattern}");
             if matched {
                 assert_eq!(parsed.parameter("x", path), parameter, "{pattern} {path}");
             }
@@ -455,7 +474,9 @@ mod tests {
             ("/", "/anything", true),
             ("/{tenant}/api", "/t/api/x", true),
         ] {
-            assert_eq!(Pattern::parse_prefix(prefix).expect("a prefix").matches(path), matched, "{prefix} {path}");
+            let parsed = Pattern::parse_prefix(prefix).expect("a prefix");
+            assert_eq!(parsed.matches(path), matched, "{prefix} {path}");
+            assert_eq!(Pattern::try_from(parsed.to_string()), Ok(parsed), "{prefix}");
         }
     }
 

@@ -72,12 +72,15 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = tokio::runtime::Runtime::new().map_err(|error| Error::Engine(error.to_string())).and_then(|runtime| {
-        let outcome = runtime.block_on(run(arguments));
-        // Whoever waits for standard input cannot be woken, and must not keep the host.
-        runtime.shutdown_timeout(Duration::from_millis(200));
-        outcome
-    });
+    let outcome = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(arguments));
+            // Whoever waits for standard input cannot be woken, and must not keep the host.
+            runtime.shutdown_timeout(Duration::from_millis(200));
+            outcome
+        }
+        Err(error) => Err(Error::Engine(error.to_string())),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
