@@ -12,10 +12,11 @@ use super::super::{
 use super::{Direction, RouteCompiler, consumers::listed_twice, list_some};
 use crate::{
     policy::{
-        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, SecurityHeaders,
+        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
         authorize::{ClaimRule, ClaimTest, Names},
         origin::OriginRule,
+        request_rules::{MediaRange, Rules, Text},
     },
     route::Matcher,
 };
@@ -33,6 +34,7 @@ impl RouteCompiler<'_, '_> {
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
+                written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
                 written::Policy::SecurityHeaders(policy) => {
                     Some(Policy::SecurityHeaders(self.security_headers(policy, node)))
                 }
@@ -43,7 +45,11 @@ impl RouteCompiler<'_, '_> {
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
             Policy::SecurityHeaders(_) => 1,
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::Headers(_) => 2,
+            Policy::Authenticate(_)
+            | Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::Headers(_)
+            | Policy::RequestRules(_) => 2,
         });
         policies
     }
@@ -322,6 +328,66 @@ impl RouteCompiler<'_, '_> {
             self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
         }
         policy
+    }
+
+    fn request_rules(&mut self, written: &written::RequestRulesPolicy, node: &Node) -> RequestRules {
+        let user_agents = written.user_agents.as_ref().zip(node.get("user_agents")).map(|(rules, node)| Rules {
+            allow: self.agents(rules.allow.as_ref(), node.get("allow")),
+            deny: self.agents(rules.deny.as_ref(), node.get("deny")),
+            required: rules.required.unwrap_or(false),
+        });
+        let referers = written.referers.as_ref().zip(node.get("referers")).map(|(rules, node)| Rules {
+            allow: rules.allow.as_ref().map(|rules| self.origins(rules, node.get("allow"))).unwrap_or_default(),
+            deny: rules.deny.as_ref().map(|rules| self.origins(rules, node.get("deny"))).unwrap_or_default(),
+            required: rules.required.unwrap_or(false),
+        });
+        let content_types = written.content_types.as_ref().zip(node.get("content_types")).map(|(rules, node)| Rules {
+            allow: self.media_ranges(rules.allow.as_ref(), node, "allow"),
+            deny: self.media_ranges(rules.deny.as_ref(), node, "deny"),
+            required: rules.required.unwrap_or(false),
+        });
+        let policy = RequestRules { user_agents, referers, content_types };
+        let says = |name| node.get(name).is_some_and(|rules| rules.damaged || !rules.entries().is_empty());
+        if !node.damaged && !["user_agents", "referers", "content_types"].into_iter().any(says) {
+            let problem = Problem::error("empty-policy", node.head(), "this policy asks for nothing");
+            self.all.problems.push(problem.help("say what is taken: `content_types: { allow: application/json }`"));
+        }
+        policy
+    }
+
+    fn agents(&mut self, written: Option<&written::OneOrMany<written::AgentRule>>, node: Option<&Node>) -> Vec<Text> {
+        let mut rules = Vec::new();
+        let items = node.map(Node::items).unwrap_or_default();
+        for (rule, item) in written.iter().flat_map(|rules| &rules.0).zip(items) {
+            match rule {
+                written::AgentRule::Text(text) if text.is_empty() => {
+                    let problem = Problem::error("empty-text", item.at, "every program's name holds the empty text");
+                    self.all.problems.push(problem.help("write a part of the name"));
+                }
+                written::AgentRule::Text(text) => {
+                    self.once(&mut rules, Text::Contains(text.to_ascii_lowercase()), text, item.at);
+                }
+                written::AgentRule::Regex(regex) => {
+                    let regex = self.all.regex(&regex.regex.0, item.place([Field("regex")]));
+                    rules.extend(regex.map(Text::Regex));
+                }
+            }
+        }
+        rules
+    }
+
+    fn media_ranges(
+        &mut self,
+        written: Option<&written::OneOrMany<written::MediaRange>>,
+        node: &Node,
+        field: &'static str,
+    ) -> Vec<MediaRange> {
+        let mut ranges = Vec::new();
+        for (index, range) in written.iter().flat_map(|ranges| &ranges.0).enumerate() {
+            let at = node.place([Field(field), Item(index)]);
+            self.once(&mut ranges, MediaRange(range.0.to_ascii_lowercase()), &range.0, at);
+        }
+        ranges
     }
 
     fn security_headers(&mut self, written: &written::SecurityHeadersPolicy, node: &Node) -> SecurityHeaders {

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, Template, Token,
+    Cidr, Country, Duration, HeaderName, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope,
+    Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -21,6 +22,8 @@ pub enum Policy {
     Csrf(CsrfPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses requests by what they say of themselves.
+    RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
 }
@@ -207,13 +210,13 @@ pub enum OriginRule {
     /// As browsers write it, perhaps with a `*`.
     Origin(Origin),
     /// Those that a regular expression describes from beginning to end.
-    Regex(OriginRegex),
+    Regex(RegexRule),
 }
 
-/// Origins that a regular expression describes from beginning to end.
+/// A regular expression. For origins, it must describe them from beginning to end; elsewhere it is looked for anywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OriginRegex {
+pub struct RegexRule {
     /// The expression. A dot stands for any character; write `\.` for the dot itself.
     pub regex: Regex,
 }
@@ -251,6 +254,74 @@ pub struct Edits {
     pub append: Option<Named<HeaderName, OneOrMany<Template>>>,
     /// Takes all lines of these names away.
     pub remove: Option<OneOrMany<HeaderName>>,
+}
+
+/// Refuses requests by what they say of themselves: the program that sends them, the page they come from, the kind of body.
+///
+/// All of this is anybody's claim: it keeps out what is honest and unwanted, and what comes by mistake. Refused are programs
+/// and pages with 403, bodies with 415 and, in `Accept`, what is taken instead.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRulesPolicy {
+    /// The programs, by what stands in `User-Agent`.
+    #[schemars(extend("examples" = [{"deny": ["badbot", {"regex": "^curl/[0-7]\\."}]}]))]
+    pub user_agents: Option<AgentRules>,
+    /// The pages, by the origin in `Referer`.
+    #[schemars(extend("examples" = [{"allow": ["https://*.example.com"]}]))]
+    pub referers: Option<RefererRules>,
+    /// The kinds of bodies, by `Content-Type`. Requests without a body pass.
+    #[schemars(extend("examples" = [{"allow": ["application/json", "application/*+json"]}]))]
+    pub content_types: Option<ContentTypeRules>,
+}
+
+/// Programs that are let in, and programs that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRules {
+    /// One of these must be found in it. Default: any will do.
+    pub allow: Option<OneOrMany<AgentRule>>,
+    /// None of these may be found in it.
+    pub deny: Option<OneOrMany<AgentRule>>,
+    /// Whether programs that do not say what they are called are refused, as `allow` does anyway. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
+}
+
+/// What is looked for in the name of a program.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AgentRule {
+    /// This text, in upper or lower case.
+    Text(String),
+    /// What a regular expression finds.
+    Regex(RegexRule),
+}
+
+/// Pages that are let in, and pages that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefererRules {
+    /// The page must be of one of these origins. Default: any will do.
+    pub allow: Option<OneOrMany<OriginRule>>,
+    /// The page must be of none of these origins.
+    pub deny: Option<OneOrMany<OriginRule>>,
+    /// Whether requests that do not say which page they come from are refused; many browsers keep it to themselves.
+    /// Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
+}
+
+/// Kinds of bodies that are let in, and kinds that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentTypeRules {
+    /// One of these is needed. Default: any will do.
+    pub allow: Option<OneOrMany<MediaRange>>,
+    /// None of these may be there.
+    pub deny: Option<OneOrMany<MediaRange>>,
+    /// Whether bodies that do not say what they are are refused, as `allow` does anyway. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
 }
 
 /// Tells browsers to be careful, and others nothing of what runs behind the gateway.
