@@ -33,6 +33,28 @@ pub enum Policy {
 /// Whatever proves right makes the same known caller, for the policies after it, for `{consumer.name}` and for the log. The
 /// credential itself goes no further, unless `keep` says so. Who is not known is refused with 401 and a challenge for
 /// each way in.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     groups: [partners]
+///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ api_key: { header: x-api-key } }, { basic: { realm: orders } }] }
+///       - headers: { request: { set: { x-consumer: "{consumer.name}" } } }
+/// ```
+///
+/// ```text
+/// GET /orders                              → 401
+/// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1  → 200
+/// GET /orders  x-api-key: something-else   → 401
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthenticatePolicy {
@@ -91,6 +113,30 @@ pub struct BasicMethod {
 ///
 /// Rules on who calls need an `authenticate` before them. Several of these policies can stand on one route, each for
 /// other methods.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     groups: [partners]
+///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
+///   - name: bob
+///     keys: [{ hash: 81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9, prefix: pk_bob }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ api_key: {} }, anonymous] }
+///       - authorize: { methods: [POST, DELETE], groups: { allow: partners } }
+/// ```
+///
+/// ```text
+/// GET /orders                              → 200
+/// POST /orders                             → 401
+/// POST /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizePolicy {
@@ -180,6 +226,24 @@ pub struct ClaimPresence {
 /// A browser's preflight is answered before any other policy, because it brings no credentials. Every response of the route
 /// carries the headers, refusals and failures included; what the upstream says on the matter is replaced. So it does not
 /// matter where in the list this policy stands. A route has one; in a route, it replaces the one of its group.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     method: [GET, PUT]
+///     upstream: origin
+///     policies:
+///       - cors: { origins: ["https://app.example.com", "https://*.partner.example"], credentials: true, max_age: 10m }
+/// ```
+///
+/// ```text
+/// OPTIONS /orders  origin: https://app.example.com  access-control-request-method: PUT  → 204  access-control-allow-origin: https://app.example.com
+/// GET /orders  origin: https://eu.partner.example  → 200  access-control-allow-origin: https://eu.partner.example
+/// GET /orders  origin: https://evil.example  → 200  access-control-allow-origin:
+/// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorsPolicy {
@@ -224,7 +288,26 @@ pub struct RegexRule {
 /// Refuses requests that change something and that pages of other origins send on a user's behalf.
 ///
 /// Browsers say where a request comes from, in `Sec-Fetch-Site` and `Origin`. What is not a browser sends neither, and
-/// carries nobody's cookies by accident. So no token is needed. GET, HEAD, OPTIONS and QUERY pass: they change nothing.
+/// carries nobody's cookies by accident. So no token is needed. GET, HEAD, OPTIONS and QUERY pass:
+/// they change nothing, unless they open a WebSocket.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: profile
+///     path: /profile
+///     upstream: origin
+///     policies:
+///       - csrf: { trusted_origins: "https://app.example.com" }
+/// ```
+///
+/// ```text
+/// POST /profile  sec-fetch-site: same-origin  → 200
+/// POST /profile  sec-fetch-site: cross-site  origin: https://app.example.com  → 200
+/// POST /profile  sec-fetch-site: cross-site  origin: https://evil.example  → 403
+/// GET /profile  sec-fetch-site: cross-site  origin: https://evil.example  → 200
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsrfPolicy {
@@ -234,6 +317,25 @@ pub struct CsrfPolicy {
 }
 
 /// Changes header fields.
+///
+/// Values may hold what is known of the request, of the route and of who calls.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path: /orders/{id}
+///     upstream: origin
+///     policies:
+///       - headers:
+///           request: { set: { x-order: "{id}" }, remove: [x-debug] }
+///           response: { set: { x-route: "{route.name}" } }
+/// ```
+///
+/// ```text
+/// GET /orders/7  x-debug: 1  → 200  x-route: orders
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadersPolicy {
@@ -260,6 +362,26 @@ pub struct Edits {
 ///
 /// All of this is anybody's claim: it keeps out what is honest and unwanted, and what comes by mistake. Refused are programs
 /// and pages with 403, bodies with 415 and, in `Accept`, what is taken instead.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path: /orders
+///     upstream: origin
+///     policies:
+///       - request_rules:
+///           user_agents: { deny: [badbot] }
+///           content_types: { allow: [application/json, "application/*+json"] }
+/// ```
+///
+/// ```text
+/// GET /orders  user-agent: Mozilla/5.0  → 200
+/// GET /orders  user-agent: BadBot/1.0  → 403
+/// POST /orders  content-type: application/json  → 200
+/// POST /orders  content-type: text/xml  → 415  accept: application/json, application/*+json
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRulesPolicy {
@@ -331,6 +453,24 @@ pub struct ContentTypeRules {
 /// `Content-Security-Policy: frame-ancestors 'none'` and `Cross-Origin-Opener-Policy: same-origin`. Every response of the
 /// route carries them, refusals and failures included, wherever in the list this policy stands. A route has one; in a
 /// route, it replaces the one of its group.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: site
+///     upstream: origin
+///     policies:
+///       - security_headers:
+///           set: { content-security-policy: "default-src 'self'", permissions-policy: camera=() }
+///           drop: [cross-origin-opener-policy]
+/// ```
+///
+/// ```text
+/// GET /  → 200  x-content-type-options: nosniff
+/// GET /  → 200  content-security-policy: default-src 'self'
+/// GET /  → 200  cross-origin-opener-policy:
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityHeadersPolicy {
