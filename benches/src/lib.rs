@@ -10,6 +10,7 @@
 mod native {
     pub mod run;
 
+    pub mod curves;
     pub mod handling;
     pub mod loaded;
     pub mod lookup;

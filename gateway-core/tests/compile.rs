@@ -93,8 +93,9 @@ fn place(sources: &Sources, at: Span, folder: &Path) -> String {
 }
 
 fn short(message: &str, folder: &Path) -> String {
-    let folder = tidy(folder).display().to_string();
-    message.replace(&format!("{folder}/"), "").replace(&folder, ".")
+    let folder = tidy(folder);
+    let inside = message.replace(&format!("{}/", folder.display()), "");
+    inside.replace(&format!("`{}`", folder.display()), "`.`")
 }
 
 /// As the compiler spells the paths of files: without `..`.

@@ -139,7 +139,8 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
     };
     let mut gateway = scenario.gateway.clone();
     if let Some(Value::Object(upstreams)) = gateway.get_mut("upstreams") {
-        *upstreams = std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
+        *upstreams =
+            std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
     }
     let mut lists = Vec::new();
     let mut defaults = Vec::new();

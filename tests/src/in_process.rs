@@ -42,7 +42,8 @@ impl<'a> InProcess<'a> {
         let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
         let settings = &scenario.settings;
-        let gateway = gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
+        let gateway =
+            gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
         Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage })
@@ -59,7 +60,9 @@ impl<'a> InProcess<'a> {
         };
         let host = call.host.unwrap_or(call.authority);
         let mut fields = vec![Field::new("host", host)];
-        fields.extend(call.headers.iter().filter(|(name, _)| *name != "host").map(|(name, value)| Field::new(name, value)));
+        fields.extend(
+            call.headers.iter().filter(|(name, _)| *name != "host").map(|(name, value)| Field::new(name, value)),
+        );
         let too_large = call.body_limit.is_some_and(|limit| body.len() as u64 > limit);
         let received = Received {
             origin: origin.clone(),

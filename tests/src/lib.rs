@@ -9,9 +9,9 @@
 pub mod scenario;
 pub mod script;
 
-pub mod play;
-pub mod in_process;
 pub mod batch;
+pub mod in_process;
+pub mod play;
 
 pub mod client;
 pub mod origin;

@@ -63,6 +63,8 @@ pub struct Log {
 #[derive(Debug, Default)]
 struct Seen {
     received: Vec<Received>,
+    begun: usize,
+    bytes: u64,
     aborted: usize,
     connections: usize,
 }
@@ -88,6 +90,16 @@ impl Log {
         self.wait(patience, |seen| seen.received.len() >= count).received.len()
     }
 
+    /// Waits until so many requests have begun, from the start, and says how many have.
+    pub fn wait_for_begun(&self, count: usize, patience: Duration) -> usize {
+        self.wait(patience, |seen| seen.begun >= count).begun
+    }
+
+    /// Waits until so many bytes of bodies have come, whole or not, and says how many did.
+    pub fn wait_for_bytes(&self, count: u64, patience: Duration) -> u64 {
+        self.wait(patience, |seen| seen.bytes >= count).bytes
+    }
+
     fn wait(&self, patience: Duration, enough: impl Fn(&Seen) -> bool) -> MutexGuard<'_, Seen> {
         let end = Instant::now() + patience;
         let mut seen = lock(&self.seen);
@@ -104,6 +116,16 @@ impl Log {
     /// Adds a request.
     pub fn record(&self, received: Received) {
         lock(&self.seen).received.push(received);
+        self.changed.notify_all();
+    }
+
+    fn record_begun(&self) {
+        lock(&self.seen).begun += 1;
+        self.changed.notify_all();
+    }
+
+    fn record_bytes(&self, count: usize) {
+        lock(&self.seen).bytes += count as u64;
         self.changed.notify_all();
     }
 
@@ -213,7 +235,7 @@ fn serve(stream: TcpStream, connection: usize, name: &str, log: &Log, handler: &
     let _ = stream.set_nodelay(true);
     let mut reader = Reader::new(stream);
     while let Ok(Some(head)) = reader.head() {
-        let received = receive(head, connection, name, &mut reader);
+        let received = receive(head, connection, name, log, &mut reader);
         let broken = received.broken;
         log.record(received.clone());
         if broken {
@@ -240,19 +262,21 @@ impl<H: Handler> HandlerObject for H {
     }
 }
 
-fn receive(head: Head, connection: usize, name: &str, reader: &mut Reader<TcpStream>) -> Received {
+fn receive(head: Head, connection: usize, name: &str, log: &Log, reader: &mut Reader<TcpStream>) -> Received {
     let mut parts = head.start.split(|&b| b == b' ');
     let method = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
     let target = parts.next().unwrap_or_default().to_vec();
     if head.all("expect").any(|value| value.eq_ignore_ascii_case(b"100-continue")) {
         let _ = reader.get_ref().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
     }
+    log.record_begun();
     let framing = head.request_framing();
     let (mut body, mut length, mut sha256) = (Vec::new(), 0, Sha256::new());
     let read = reader.body(framing, |bytes| {
         body.extend(&bytes[..bytes.len().min(KEPT.saturating_sub(body.len()))]);
         length += bytes.len() as u64;
         sha256.update(bytes);
+        log.record_bytes(bytes.len());
     });
     let broken = read.is_err();
     Received {

@@ -255,7 +255,8 @@ fn report(at: usize, time: usize, step: &Step, message: &[u8], seen: Option<&See
         let _ = writeln!(out, "  - {wrong}");
     }
     let show = |bytes: &[u8]| {
-        let text: String = wire::text(bytes).chars().map(|c| if c.is_control() && c != '\n' { '·' } else { c }).collect();
+        let text: String =
+            wire::text(bytes).chars().map(|c| if c.is_control() && c != '\n' { '·' } else { c }).collect();
         format!("    {}", text.trim_end().replace('\n', "\n    "))
     };
     let _ = writeln!(out, "  request:\n{}", show(message));

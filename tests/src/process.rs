@@ -12,12 +12,14 @@ pub fn root() -> &'static Path {
 }
 
 /// The `postern` tool. Builds it, the gateway for that platform and what runs it, once per test program: a build that
-/// has nothing to do takes a moment.
+/// has nothing to do takes a moment. `POSTERN_BUILT=1` says that all has been built just now, as `make test` does.
 pub fn postern(platform: Platform) -> Result<PathBuf, String> {
     static TOOL: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     static WORKERS: OnceLock<Result<(), String>> = OnceLock::new();
     static SPIN: OnceLock<Result<(), String>> = OnceLock::new();
+    let is_built = std::env::var_os("POSTERN_BUILT").is_some();
     match platform {
+        _ if is_built => {}
         Platform::Test => {}
         Platform::Workers => WORKERS.get_or_init(|| build("make", &["workers"])).clone()?,
         Platform::Spin => SPIN
@@ -25,7 +27,9 @@ pub fn postern(platform: Platform) -> Result<PathBuf, String> {
             .clone()?,
     }
     let tool = || {
-        build(env!("CARGO"), &["build", "--quiet", "--package", "postern"])?;
+        if !is_built {
+            build(env!("CARGO"), &["build", "--quiet", "--package", "postern"])?;
+        }
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
         Ok(root().join(target).join("debug/postern"))
     };
@@ -76,7 +80,10 @@ pub fn family(pid: u32) -> Vec<u32> {
 /// Whether a process is there and has not ended; one that nobody has buried yet has.
 pub fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z" && state != "X")
+    stat.rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().next())
+        .is_some_and(|state| state != "Z" && state != "X")
 }
 
 /// What a process is called.
@@ -92,6 +99,11 @@ pub fn memory(pid: u32) -> (u64, u64) {
         line.split_whitespace().nth(1)?.parse().ok()
     };
     (read("VmRSS:").unwrap_or_default(), read("VmHWM:").unwrap_or_default())
+}
+
+/// How many files and sockets a process has open.
+pub fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
 /// Has the peak of `memory` start anew.

@@ -25,7 +25,11 @@ pub struct Running {
 
 impl Running {
     /// Starts a gateway with this configuration and waits until it is ready.
-    pub fn start(platform: Platform, configuration: &Value, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+    pub fn start(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -50,7 +54,8 @@ impl Running {
         let output = child.stdout.take();
         let mut running = Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), child, folder };
         let mut lines = BufReader::new(output.ok_or("`postern dev` has no output")?).lines();
-        let ready = lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("ready http://")?.parse().ok());
+        let ready =
+            lines.by_ref().map_while(Result::ok).find_map(|line| line.strip_prefix("ready http://")?.parse().ok());
         let said = || fs::read_to_string(&log).unwrap_or_default();
         running.address = ready.ok_or_else(|| format!("`postern dev` did not get ready:\n{}", said()))?;
         // Whoever does not read on would stop it one day.

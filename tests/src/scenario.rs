@@ -3,8 +3,8 @@
 use crate::script::Script;
 use crate::wire::{self, Field};
 use crate::{Platform, yaml};
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

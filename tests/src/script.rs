@@ -2,8 +2,8 @@
 
 use crate::origin::{Exchange, Received, Then};
 use crate::scenario::{Lines, Millis, Text};
-use crate::wire::{self, Field, Head, Reader};
 use crate::websocket;
+use crate::wire::{self, Field, Head, Reader};
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::platform::{Failure, FetchError};
 use serde::Deserialize;

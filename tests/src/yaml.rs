@@ -35,11 +35,9 @@ pub fn parse(text: &str) -> Result<Value, String> {
                 None => continue,
             },
             Event::Alias(_) => return Err(format!("line {line}: aliases are not for scenarios")),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => continue,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                continue;
+            }
         };
         match open.last_mut() {
             None => root = value,

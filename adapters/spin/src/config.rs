@@ -9,16 +9,20 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
-/// The gateway, loaded by an instance's first request and kept for the others.
-pub async fn gateway() -> Result<&'static Gateway, Problem> {
-    if let Some(gateway) = GATEWAY.get() {
-        return Ok(gateway);
+/// The gateway, loaded by an instance's first request and kept for the others. So is a failure: an instance lives for some
+/// hundred requests at most, and the next one tries again.
+pub async fn gateway() -> Result<&'static Gateway, &'static Problem> {
+    if let Some(loaded) = LOADED.get() {
+        return loaded;
     }
-    // Requests that come while the first one asks for variables load as well; the last one stays. What failed is tried
-    // again by the next request: a provider of variables may be away for a moment.
-    let gateway = load().await?;
-    GATEWAY.set(Some(gateway));
-    Ok(gateway)
+    // Requests that come while the first one asks for variables load as well; the last one stays. What is loaded lives as
+    // long as the instance.
+    let loaded = match load().await {
+        Ok(gateway) => Ok(&*Box::leak(Box::new(gateway))),
+        Err(problem) => Err(&*Box::leak(Box::new(problem))),
+    };
+    LOADED.set(Some(loaded));
+    loaded
 }
 
 /// Why there is no gateway.
@@ -48,10 +52,10 @@ impl fmt::Display for Problem {
 const ARTEFACT: &str = "/gateway.bin";
 
 thread_local! {
-    static GATEWAY: Cell<Option<&'static Gateway>> = const { Cell::new(None) };
+    static LOADED: Cell<Option<Result<&'static Gateway, &'static Problem>>> = const { Cell::new(None) };
 }
 
-async fn load() -> Result<&'static Gateway, Problem> {
+async fn load() -> Result<Gateway, Problem> {
     let artefact = Bytes::from(std::fs::read(ARTEFACT).map_err(Problem::NoArtefact)?);
     let mut values = HashMap::new();
     for reference in Gateway::references(&artefact).map_err(Problem::Unusable)? {
@@ -59,9 +63,7 @@ async fn load() -> Result<&'static Gateway, Problem> {
             values.insert(reference, value);
         }
     }
-    let gateway = Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)?;
-    // It lives as long as the instance.
-    Ok(Box::leak(Box::new(gateway)))
+    Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)
 }
 
 /// A variable's value, if there is one. Spin's names are lower case; what the manifest leaves undefined the gateway

@@ -3,7 +3,7 @@
 use crate::platform;
 use bytes::Bytes;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
-use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::platform::{Call, Failure, FetchError, ReadError};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
@@ -36,25 +36,24 @@ impl Counted {
 /// A request as Spin gives it.
 pub fn read_request(request: Request) -> Incoming<Stream> {
     let fields = request.get_headers().copy_all();
-    let peer = Peer { address: client(&fields), ..Peer::default() };
     let mut headers = Headers::new();
     for (name, value) in &fields {
         if !name.starts_with(SPIN) {
             headers.receive(name, value);
         }
     }
+    // Spin tells scheme, authority and target in a field of its own, which spares three calls of the host: a tenth of what
+    // a request costs that needs no upstream.
+    let url = own(&fields, "spin-full-url").and_then(split).unwrap_or_else(|| Url::ask(&request));
     let method = method_name(request.get_method());
     Incoming {
-        scheme: match request.get_scheme() {
-            Some(Scheme::Https) => core::Scheme::Https,
-            Some(Scheme::Http | Scheme::Other(_)) | None => core::Scheme::Http,
-        },
-        authority: request.get_authority().unwrap_or_default(),
-        target: request.get_path_with_query().unwrap_or_default(),
+        scheme: url.scheme,
+        authority: url.authority,
+        target: url.target,
         body: request_body(request, &method, &headers),
         method,
         headers,
-        peer,
+        peer: Peer { address: own(&fields, "spin-client-addr").and_then(address), ..Peer::default() },
     }
 }
 
@@ -164,11 +163,44 @@ fn fields(headers: &Headers) -> Result<Fields, spin_sdk::wasip3::http::types::He
     Fields::from_list(&lines)
 }
 
-/// Spin appends the address of the connection's other end: only the last value is not the client's own.
-fn client(fields: &[(String, Vec<u8>)]) -> Option<IpAddr> {
-    let (_, value) = fields.iter().rev().find(|(name, _)| name == "spin-client-addr")?;
-    let text = std::str::from_utf8(value).ok()?;
+/// Spin appends its own fields to the client's, so only the last value is not somebody's claim.
+fn own<'a>(fields: &'a [(String, Vec<u8>)], name: &str) -> Option<&'a str> {
+    let (_, value) = fields.iter().rev().find(|(found, _)| found == name)?;
+    std::str::from_utf8(value).ok()
+}
+
+fn address(text: &str) -> Option<IpAddr> {
     text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse()).ok()
+}
+
+/// Where a request is for, as received.
+#[derive(Debug, PartialEq, Eq)]
+struct Url {
+    scheme: core::Scheme,
+    authority: String,
+    target: String,
+}
+
+impl Url {
+    fn ask(request: &Request) -> Self {
+        Self {
+            scheme: match request.get_scheme() {
+                Some(Scheme::Https) => core::Scheme::Https,
+                Some(Scheme::Http | Scheme::Other(_)) | None => core::Scheme::Http,
+            },
+            authority: request.get_authority().unwrap_or_default(),
+            target: request.get_path_with_query().unwrap_or_default(),
+        }
+    }
+}
+
+fn split(url: &str) -> Option<Url> {
+    let (scheme, rest) = match url.strip_prefix("http://") {
+        Some(rest) => (core::Scheme::Http, rest),
+        None => (core::Scheme::Https, url.strip_prefix("https://")?),
+    };
+    let (authority, target) = rest.split_at(rest.find('/')?);
+    Some(Url { scheme, authority: authority.to_owned(), target: target.to_owned() })
 }
 
 fn request_body(request: Request, method: &str, headers: &Headers) -> Body<Stream> {
@@ -194,6 +226,31 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
         writer.write_all(bytes.into()).await;
     });
     (Some(reader), no_trailers())
+}
+
+/// Reads a whole body, unless it is longer than the limit.
+pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError> {
+    let Stream { mut reader, trailers, .. } = stream;
+    let mut body = Vec::new();
+    let mut buffer = Vec::with_capacity(CHUNK);
+    loop {
+        let (result, chunk) = reader.read(buffer).await;
+        if chunk.len() > limit - body.len() {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+        if result == StreamResult::Dropped {
+            break;
+        }
+        buffer = chunk;
+        buffer.clear();
+    }
+    drop(reader);
+    // A body that broke off ends like one that is whole; only the trailers tell.
+    match trailers.await {
+        Ok(_) => Ok(body.into()),
+        Err(code) => Err(ReadError::Broken(code.to_string())),
+    }
 }
 
 /// Moves the body through the component, to count it. One that grows over the limit breaks off the call.
@@ -275,17 +332,34 @@ mod tests {
 
     #[test]
     fn only_the_last_address_is_spins_own() {
-        let lines = |values: &[&str]| -> Vec<(String, Vec<u8>)> {
-            values.iter().map(|value| ("spin-client-addr".to_owned(), value.as_bytes().to_vec())).collect()
-        };
-        for (values, address) in [
+        for (values, expected) in [
             (&["6.6.6.6:1", "192.0.2.1:4711"][..], Some("192.0.2.1")),
             (&["[2001:db8::1]:80"], Some("2001:db8::1")),
             (&["2001:db8::1"], Some("2001:db8::1")),
             (&["192.0.2.1:80", "nonsense"], None),
             (&[], None),
         ] {
-            assert_eq!(client(&lines(values)), address.map(|text| text.parse().expect("an address")), "{values:?}");
+            let lines = values.iter().map(|value| ("spin-client-addr".to_owned(), value.as_bytes().to_vec()));
+            let found = own(&lines.collect::<Vec<_>>(), "spin-client-addr").and_then(address);
+            assert_eq!(found, expected.map(|text| text.parse().expect("an address")), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_url_is_split_where_the_target_begins() {
+        for (url, parts) in [
+            ("http://a.example:80//b/../c?d=/", Some((core::Scheme::Http, "a.example:80", "//b/../c?d=/"))),
+            ("https://[::1]:443/", Some((core::Scheme::Https, "[::1]:443", "/"))),
+            ("http://u@a/?x", Some((core::Scheme::Http, "u@a", "/?x"))),
+            ("http://a", None),
+            ("ftp://a/", None),
+        ] {
+            let expected = parts.map(|(scheme, authority, target)| Url {
+                scheme,
+                authority: authority.into(),
+                target: target.into(),
+            });
+            assert_eq!(split(url), expected, "{url}");
         }
     }
 

@@ -31,7 +31,6 @@ pub struct Compared {
 struct Line {
     label: String,
     cpu: Samples,
-    ratios: Vec<Samples>,
     busy: Samples,
 }
 
@@ -46,38 +45,29 @@ pub const BASELINE: usize = 0;
 /// The control's place.
 pub const CONTROL: usize = 1;
 
-/// Runs the rounds. Ratios are taken to each of the variants at the places `against`; the first two variants are the
-/// same, and tell the noise.
-pub fn compare(setup: &Setup, variants: &[Variant<'_>], against: &[usize]) -> Result<Compared, String> {
+/// Runs the rounds. The first two variants are the same, and tell the noise.
+pub fn compare(setup: &Setup, variants: &[Variant<'_>], rounds: usize) -> Result<Compared, String> {
     let new = |variant: &Variant<'_>| Line {
         label: variant.label.clone(),
         cpu: Samples::default(),
-        ratios: vec![Samples::default(); against.len()],
         busy: Samples::default(),
     };
     let mut lines: Vec<Line> = variants.iter().map(new).collect();
-    for round in 0..setup.rounds() {
+    for round in 0..rounds {
         // Another one begins each time, so that nobody is always measured after the same neighbour.
-        let mut costs = vec![0.0; variants.len()];
         for step in 0..variants.len() {
             let at = (step + round * 3) % variants.len();
             let named = |problem: String| format!("{}: {problem}", variants[at].label);
             let window = measure(setup, &variants[at], round == 0).map_err(named)?;
-            costs[at] = window.cpu;
             lines[at].cpu.0.push(window.cpu);
             lines[at].busy.0.push(window.busy);
             eprint!(".");
         }
-        for (line, cost) in lines.iter_mut().zip(&costs) {
-            for (ratios, base) in line.ratios.iter_mut().zip(against) {
-                ratios.0.push(cost / costs[*base]);
-            }
-        }
     }
     eprintln!();
-    let pairs = lines[BASELINE].cpu.0.iter().zip(&lines[CONTROL].cpu.0);
-    let noise = pairs.map(|(one, other)| (other / one - 1.0).abs()).fold(0.0, f64::max);
-    Ok(Compared { lines, noise })
+    let mut compared = Compared { lines, noise: 0.0 };
+    compared.noise = compared.ratios(CONTROL, BASELINE).0.iter().map(|ratio| (ratio - 1.0).abs()).fold(0.0, f64::max);
+    Ok(compared)
 }
 
 fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<serving::Window, String> {
@@ -101,29 +91,41 @@ fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<ser
 }
 
 impl Compared {
-    /// Microseconds per request and ratios: `median (min–max)`.
-    pub fn table(&self, id: &str, first: &str, against: &[&str]) -> Table {
-        let titles: Vec<String> = against.iter().map(|base| format!("÷ {base}")).collect();
+    /// Microseconds per request, and ratios to the variants at these places: `median (min–max)`.
+    pub fn table(&self, id: &str, first: &str, against: &[(usize, &str)]) -> Table {
+        let titles: Vec<String> = against.iter().map(|(_, base)| format!("÷ {base}")).collect();
         let mut columns = vec![first, "CPU µs, median", "min"];
         columns.extend(titles.iter().map(String::as_str));
         let mut table = Table::new(id, &columns);
-        for line in &self.lines {
+        for (at, line) in self.lines.iter().enumerate() {
             let mut row = vec![line.label.clone(), number(line.cpu.median()), number(line.cpu.min())];
-            row.extend(line.ratios.iter().map(show));
+            row.extend(against.iter().map(|(base, _)| self.show(at, *base)));
             table.push(row);
         }
         table.remarks.push(self.remark());
         table
     }
 
-    /// The median of a variant's ratios to the baseline at this place of `against`.
+    /// The median ratio of one variant to another.
     pub fn ratio(&self, variant: usize, base: usize) -> f64 {
-        self.lines[variant].ratios[base].median()
+        self.ratios(variant, base).median()
     }
 
-    /// All of a variant's ratios, as a table shows them.
+    /// The ratios of one variant to another, as a table shows them.
     pub fn show(&self, variant: usize, base: usize) -> String {
-        show(&self.lines[variant].ratios[base])
+        let ratios = self.ratios(variant, base);
+        format!("{} ({}–{})", ratio(ratios.median()), ratio(ratios.min()), ratio(ratios.max()))
+    }
+
+    /// Microseconds of CPU time per request, as a table shows them.
+    pub fn cost(&self, variant: usize) -> String {
+        number(self.lines[variant].cpu.median())
+    }
+
+    /// Each within its round.
+    fn ratios(&self, variant: usize, base: usize) -> Samples {
+        let pairs = self.lines[variant].cpu.0.iter().zip(&self.lines[base].cpu.0);
+        Samples(pairs.map(|(cost, base)| cost / base).collect())
     }
 
     /// What to think of the run.
@@ -132,14 +134,10 @@ impl Compared {
         let mark = if self.noise > QUIET { "**This run was noisy.** " } else { "" };
         let busy = self.lines.iter().map(|line| line.busy.min()).fold(1.0, f64::min);
         format!(
-            "{mark}{rounds} rounds; the control differs from its twin by at most {:.1} %; every server was busy for at \
+            "{mark}Rounds: {rounds}; the control differs from its twin by at most {:.1} %; every server was busy for at \
              least {:.0} % of its window.",
             self.noise * 100.0,
             busy * 100.0
         )
     }
-}
-
-fn show(ratios: &Samples) -> String {
-    format!("{} ({}–{})", ratio(ratios.median()), ratio(ratios.min()), ratio(ratios.max()))
 }

@@ -1,17 +1,18 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, handling, loaded, lookup, spin, workers};
+use crate::{counting, curves, handling, loaded, lookup, spin, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 7] = [
+pub const PARTS: [(&str, &str); 8] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
+    ("curves", "growth on Workers with routes, header fields and bodies"),
     ("spin", "requests on Spin beside the least that a component can do"),
 ];
 
@@ -44,6 +45,11 @@ impl Setup {
     /// How many rounds servers are compared in.
     pub fn rounds(&self) -> usize {
         if self.quick { 2 } else { 5 }
+    }
+
+    /// The same for the points of a curve, of which there are many.
+    pub fn curve_rounds(&self) -> usize {
+        if self.quick { 1 } else { 3 }
     }
 
     /// How long a server is loaded before and while it is measured.
@@ -84,6 +90,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "bundle" => workers::bundle(&setup, &mut results)?,
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
+                "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
                 "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
                 _ => {}
             }

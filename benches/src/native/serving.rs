@@ -276,17 +276,17 @@ events {{ worker_connections 512; }}
 http {{
   access_log off; default_type application/json; sendfile on; tcp_nopush on;
   keepalive_requests 1000000000; keepalive_timeout 600; client_max_body_size 100m; client_body_buffer_size 4m;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; proxy_buffering off; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen {address};
     location /bytes/ {{ root {folder}; }}
-    location / {{
-      add_header x-origin-target $request_uri;
-      add_header x-origin-saw \"$http_x_route|$http_x_tenant|$http_x_tag|$http_x_debug\";
-      add_header x-origin-secret 1;
-      return 200 '{answer}\\n';
-    }}
+    add_header x-origin-target $request_uri;
+    add_header x-origin-saw \"$http_x_route|$http_x_tenant|$http_x_tag|$http_x_debug\";
+    add_header x-origin-secret 1;
+    location / {{ return 200 '{answer}\\n'; }}
+    # Else nginx would answer before it has read the body.
+    location = /upload {{ proxy_pass http://{address}/taken; proxy_set_body \"\"; proxy_hide_header x-origin-target; }}
   }}
 }}
 ",

@@ -25,8 +25,8 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         few.variant("Postern answers, 10 routes", paths(10), answered),
         many.variant("Postern answers, 10,000 routes", paths(MANY), answered),
     ];
-    let compared = rounds::compare(setup, &variants, &[0])?;
-    results.keep(compared.table("spin-answers", "on Spin, without an origin", &["hello"]));
+    let compared = rounds::compare(setup, &variants, setup.rounds())?;
+    results.keep(compared.table("spin-answers", "on Spin, without an origin", &[(0, "hello")]));
     results.reach("S1", compared.ratio(3, 0), command);
 
     let proxy = spin.bare("proxy");
@@ -40,8 +40,8 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
             matched(MANY, path, answer)
         }),
     ];
-    let compared = rounds::compare(setup, &variants, &[0])?;
-    results.keep(compared.table("spin-proxied", "on Spin, in front of an origin", &["bare proxy"]));
+    let compared = rounds::compare(setup, &variants, setup.rounds())?;
+    results.keep(compared.table("spin-proxied", "on Spin, in front of an origin", &[(0, "bare proxy")]));
     results.reach("S2", compared.ratio(2, 0), command);
     Ok(())
 }
