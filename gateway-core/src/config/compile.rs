@@ -73,6 +73,11 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         references: BTreeSet::new(),
         regexes: false,
         limits: Limits::default(),
+        known: Known {
+            consumers: loaded.declared_consumers(),
+            groups: loaded.declared_groups(),
+            password_cost: consumers::password_cost(loaded),
+        },
         policies: vec![Vec::new()],
         lists: HashMap::new(),
     };
@@ -87,8 +92,16 @@ struct Compile<'a> {
     references: BTreeSet<Reference>,
     regexes: bool,
     limits: Limits,
+    known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
+}
+
+/// What policies may need to know of all consumers, however many those are.
+struct Known<'a> {
+    consumers: BTreeSet<&'a str>,
+    groups: BTreeSet<&'a str>,
+    password_cost: u32,
 }
 
 impl<'a> Compile<'a> {

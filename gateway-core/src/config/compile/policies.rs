@@ -108,6 +108,7 @@ impl RouteCompiler<'_, '_> {
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
                     keep: method.keep.unwrap_or(false),
+                    cost: self.all.known.password_cost,
                 })),
             }
         }
@@ -148,10 +149,8 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn authorize(&mut self, written: &written::AuthorizePolicy, node: &Node) -> Authorize {
-        let loaded = self.all.loaded;
-        let consumers =
-            self.names(written.consumers.as_ref(), node.get("consumers"), "consumer", &loaded.declared_consumers());
-        let groups = self.names(written.groups.as_ref(), node.get("groups"), "group", &loaded.declared_groups());
+        let consumers = self.names(written.consumers.as_ref(), node.get("consumers"), NameOf::Consumer);
+        let groups = self.names(written.groups.as_ref(), node.get("groups"), NameOf::Group);
         let mut scopes = Vec::new();
         for (index, scope) in written.scopes.iter().flat_map(|scopes| &scopes.0).enumerate() {
             self.once(&mut scopes, scope.0.clone(), &scope.0, node.place([Field("scopes"), Item(index)]));
@@ -196,28 +195,27 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// Names that must lead somewhere: a misspelt one in `deny` would let in whom it should keep out.
-    fn names(
-        &mut self,
-        written: Option<&written::NameRules>,
-        node: Option<&Node>,
-        kind: &str,
-        declared: &[&str],
-    ) -> Names {
+    fn names(&mut self, written: Option<&written::NameRules>, node: Option<&Node>, of: NameOf) -> Names {
         let (Some(written), Some(node)) = (written, node) else { return Names::default() };
-        let mut of = |names: Option<&written::OneOrMany<written::Name>>, field: &'static str| {
+        let mut listed = |names: Option<&written::OneOrMany<written::Name>>, field: &'static str| {
             let mut list = Vec::new();
             for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
                 let at = node.place([Field(field), Item(index)]);
                 // With a store, names may come from there.
                 let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
-                if !elsewhere && !declared.contains(&name.0.as_str()) {
-                    self.unknown_name(&name.0, kind, declared, at);
+                let declared = match of {
+                    NameOf::Consumer => &self.all.known.consumers,
+                    NameOf::Group => &self.all.known.groups,
+                };
+                if !elsewhere && !declared.contains(name.0.as_str()) {
+                    self.unknown_name(&name.0, of, at);
                 }
                 self.once(&mut list, name.0.clone(), &name.0, at);
             }
             list
         };
-        let names = Names { allow: of(written.allow.as_ref(), "allow"), deny: of(written.deny.as_ref(), "deny") };
+        let names =
+            Names { allow: listed(written.allow.as_ref(), "allow"), deny: listed(written.deny.as_ref(), "deny") };
         for name in names.deny.iter().filter(|name| names.allow.contains(name)) {
             let message = format!("`{name}` is both allowed and denied");
             let problem = Problem::error("conflicting-fields", item_at(node, "deny", name), message);
@@ -226,19 +224,25 @@ impl RouteCompiler<'_, '_> {
         names
     }
 
-    fn unknown_name(&mut self, name: &str, kind: &str, declared: &[&str], at: Span) {
-        let (code, message, define) = match kind {
-            "group" => (
+    fn unknown_name(&mut self, name: &str, of: NameOf, at: Span) {
+        let (code, message, define, declared) = match of {
+            NameOf::Consumer => (
+                "unknown-consumer",
+                format!("there is no consumer called `{name}`"),
+                "define it in `consumers`",
+                &self.all.known.consumers,
+            ),
+            NameOf::Group => (
                 "unknown-group",
                 format!("no consumer belongs to a group called `{name}`"),
                 "name it in the `groups` of a consumer",
+                &self.all.known.groups,
             ),
-            _ => ("unknown-consumer", format!("there is no consumer called `{name}`"), "define it in `consumers`"),
         };
         let help = match closest(name, declared.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if declared.is_empty() => define.to_owned(),
-            None => format!("there are {}", list_some(declared)),
+            None => format!("there are {}", list_some(&declared.iter().copied().collect::<Vec<_>>())),
         };
         self.all.problems.push(Problem::error(code, at, message).help(help));
     }
@@ -470,6 +474,13 @@ impl RouteCompiler<'_, '_> {
             list.push(item);
         }
     }
+}
+
+/// What is called by a name.
+#[derive(Debug, Clone, Copy)]
+enum NameOf {
+    Consumer,
+    Group,
 }
 
 /// The first item of a list that says this, in upper or lower case.
