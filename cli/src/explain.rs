@@ -246,6 +246,7 @@ fn incoming(options: &Explain) -> Result<Incoming<Nothing>, Failure> {
             address: Some(options.client_address),
             country: options.country.as_deref().map(str::to_ascii_uppercase),
             data_centre: options.data_centre.as_deref().map(str::to_ascii_uppercase),
+            certificate: None,
         },
     })
 }

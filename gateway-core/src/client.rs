@@ -1,6 +1,6 @@
 //! Who the client is, seen through the proxies that are trusted, and nobody else's claims.
 
-use crate::http::{Headers, Peer, Scheme, list};
+use crate::http::{Certificate, Headers, Peer, Scheme, list};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -21,6 +21,8 @@ pub struct Client {
     pub country: Option<String>,
     /// The data centre, as the platform tells.
     pub data_centre: Option<String>,
+    /// The client's certificate, as the platform has verified it. A trusted proxy's own is not the client's.
+    pub certificate: Option<Certificate>,
 }
 
 impl Client {
@@ -36,6 +38,7 @@ impl Client {
             through_trusted,
             country: peer.country,
             data_centre: peer.data_centre,
+            certificate: peer.certificate.filter(|_| !through_trusted),
         };
         if !through_trusted {
             return client;

@@ -8,7 +8,7 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
-use crate::policy::{Flow, Memo, Policy, PolicyList, PolicyLists, Visit, cors};
+use crate::policy::{Flow, Memo, Policy, PolicyList, PolicyLists, Tokens, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -27,6 +27,7 @@ pub struct Gateway {
     upstreams: Vec<Pool>,
     consumers: Consumers,
     policies: PolicyLists,
+    tokens: Tokens,
 }
 
 /// What a route does with its requests.
@@ -90,6 +91,8 @@ pub enum LoadError {
     Features(Vec<String>),
     /// A target's URL, with its references filled in, is not one.
     Target(String),
+    /// A key of an issuer, with its references filled in, is not one.
+    Keys(String),
 }
 
 impl fmt::Display for LoadError {
@@ -103,7 +106,7 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
         }
     }
 }
@@ -133,9 +136,10 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
+        let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
-        Ok(Self { globals, settings: known, routes, upstreams, policies, consumers })
+        Ok(Self { globals, settings: known, routes, upstreams, policies, consumers, tokens })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -201,6 +205,7 @@ impl Gateway {
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
+            tokens: &self.tokens,
             settings: &self.settings,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -253,6 +258,15 @@ impl Gateway {
         };
         for policy in policies[..entered].iter().rev() {
             policy.on_response(&mut reply.response.headers, &scope, &memo);
+        }
+        for detail in &memo.remarks {
+            reply.notes.push(Note {
+                problem: "credential-uncertain",
+                status: reply.response.status,
+                request_id: request_id(platform),
+                route: Some(scope.route.to_owned()),
+                detail: detail.clone(),
+            });
         }
         reply
     }
@@ -354,7 +368,18 @@ struct Payload<S> {
     interest: Interest,
 }
 
-const FEATURES: &[&str] = if cfg!(feature = "regex") { &["regex"] } else { &[] };
+/// The cargo features that a configuration may need, as far as this gateway was built with them.
+const FEATURES: [&str; 5] = [
+    if cfg!(feature = "regex") { "regex" } else { "" },
+    if cfg!(feature = "rsa") { "rsa" } else { "" },
+    if cfg!(feature = "es256") { "es256" } else { "" },
+    if cfg!(feature = "es384") { "es384" } else { "" },
+    if cfg!(feature = "eddsa") { "eddsa" } else { "" },
+];
+
+fn request_id<P: Platform>(platform: &P) -> String {
+    format!("{:016x}{:016x}", platform.random(), platform.random())
+}
 
 impl<S> Reply<S> {
     fn answer(response: Response<S>) -> Self {
@@ -368,7 +393,7 @@ impl<S> Reply<S> {
 
     /// A problem for the client, and a note for the log where the client is not to blame.
     pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
-        let request_id = format!("{:016x}{:016x}", platform.random(), platform.random());
+        let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
         let note = match blame {
             Blame::Client => None,

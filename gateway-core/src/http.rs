@@ -33,6 +33,20 @@ pub struct Peer {
     pub country: Option<String>,
     /// The platform's name of the data centre that took the request (`FRA`), where it tells.
     pub data_centre: Option<String>,
+    /// The certificate that the other end has shown, where the platform has verified it. One that it has not verified is
+    /// nobody's, and does not stand here.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate that the platform has verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of the whole certificate in DER, in lower-case hexadecimal without separators.
+    pub fingerprint: String,
+    /// The subject's distinguished name, as the platform writes it.
+    pub subject: String,
+    /// The issuer's distinguished name, as the platform writes it.
+    pub issuer: String,
 }
 
 /// A response on its way to the client, or one that an upstream gave.
@@ -100,6 +114,7 @@ impl<S> Body<S> {
 /// applies [`Headers::edits`] to it, so that bytes, order and repeated lines of what nobody touched stay exact.
 #[derive(Debug, Clone, Default)]
 pub struct Headers {
+    received: bool,
     text: Vec<u8>,
     fields: Vec<Field>,
     edits: Vec<Recorded>,
@@ -126,10 +141,16 @@ impl Headers {
         Self::default()
     }
 
+    /// Whether nothing in it was received: it belongs to a request that the gateway makes for itself. Adapters that start
+    /// from the client's own header object must start from an empty one here.
+    pub fn is_our_own(&self) -> bool {
+        !self.received
+    }
+
     /// Reads a block of lines `name NUL value LF`, as an adapter packs them. Names are brought to lower case; a line
     /// without NUL, or whose name is not ASCII, is not a field and is skipped.
     pub fn from_block(mut text: Vec<u8>) -> Self {
-        let mut headers = Self { fields: Vec::with_capacity(16), ..Self::default() };
+        let mut headers = Self { received: true, fields: Vec::with_capacity(16), ..Self::default() };
         let mut start = 0;
         'lines: while start < text.len() {
             let mut middle = start;
@@ -171,6 +192,7 @@ impl Headers {
     pub fn receive(&mut self, name: &str, value: &[u8]) {
         let field = self.write(name, value);
         self.fields.push(field);
+        self.received = true;
     }
 
     /// The first line of this name.

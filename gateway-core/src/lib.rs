@@ -16,6 +16,7 @@ pub mod jwt;
 pub mod forward;
 pub mod request;
 pub mod upstream;
+pub mod errand;
 
 pub mod frozen;
 

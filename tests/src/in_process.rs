@@ -136,6 +136,7 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
             address: Some(from.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
             country: from.country,
             data_centre: from.data_centre,
+            certificate: None,
         },
     })
 }

@@ -31,7 +31,7 @@ pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
         scheme,
         authority: authority.to_owned(),
         target: target.to_owned(),
-        peer: Peer { address: read_address(address), country: given(country), data_centre: given(data_centre) },
+        peer: Peer { address: read_address(address), country: given(country), data_centre: given(data_centre), certificate: None },
         body: if has_body { Body::Stream(Stream::Request) } else { Body::Empty },
         headers,
     })
@@ -170,6 +170,7 @@ mod tests {
             address: Some([192, 0, 2, 1].into()),
             country: Some("DE".to_owned()),
             data_centre: Some("FRA".to_owned()),
+            certificate: None,
         };
         assert_eq!(request.peer, peer);
         assert_eq!(request.headers.get("x-a"), Some("ä".as_bytes()));

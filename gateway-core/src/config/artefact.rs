@@ -15,6 +15,7 @@
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
+use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
 use crate::template::Reference;
 use crate::upstream::Upstream;
@@ -40,6 +41,9 @@ pub struct Globals {
     pub consumer_store: Option<StoreRules>,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
+    /// Every issuer of tokens; policies refer to them by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<Issuer>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
     /// The cargo features that the gateway needs to have been built with.

@@ -15,7 +15,11 @@ use crate::{
     gateway::{Action, Plan},
     http::Scheme,
     path,
-    policy::{Policy, PolicyList, headers::HeaderEdits},
+    policy::{
+        Policy, PolicyList,
+        authenticate::{Introspection, issuer::Issuer},
+        headers::HeaderEdits,
+    },
     request::Limits,
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
@@ -40,6 +44,7 @@ use super::{
 
 mod consumers;
 mod policies;
+mod tokens;
 
 /// What runs, as far as it could be made.
 #[derive(Debug)]
@@ -71,7 +76,9 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         problems,
         upstreams: HashMap::new(),
         references: BTreeSet::new(),
-        regexes: false,
+        features: BTreeSet::new(),
+        issuers: Vec::new(),
+        servers: Vec::new(),
         limits: Limits::default(),
         known: Known {
             consumers: loaded.declared_consumers(),
@@ -90,7 +97,12 @@ struct Compile<'a> {
     problems: &'a mut Vec<Problem>,
     upstreams: HashMap<&'a str, (u32, Timeouts)>,
     references: BTreeSet<Reference>,
-    regexes: bool,
+    /// The cargo features that a gateway needs.
+    features: BTreeSet<&'static str>,
+    /// Issuers of tokens, each once.
+    issuers: Vec<Issuer>,
+    /// Authorisation servers that are asked about tokens, each once.
+    servers: Vec<Introspection>,
     limits: Limits,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
@@ -148,7 +160,8 @@ impl<'a> Compile<'a> {
             consumer_store,
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
-            features: if self.regexes { vec!["regex".to_owned()] } else { Vec::new() },
+            issuers: std::mem::take(&mut self.issuers),
+            features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         Running { globals, consumers, routes, policies: std::mem::take(&mut self.policies) }
     }
@@ -255,7 +268,7 @@ impl<'a> Compile<'a> {
     }
 
     fn regex(&mut self, text: &str, at: Span) -> Option<Regex> {
-        self.regexes = true;
+        self.features.insert("regex");
         match text.parse() {
             Ok(regex) => Some(regex),
             Err(message) => {

@@ -2,6 +2,7 @@
 
 use crate::{
     client::Cidr,
+    errand::Address,
     path,
     policy::authenticate::basic::PasswordHash,
     route::{Host, Pattern, Regex},
@@ -58,6 +59,7 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "an address such as `http://127.0.0.1:9000`",
         check: target_url,
     },
+    Format { name: "Address", code: "bad-url", noun: "an address such as `https://idp.example.com`", check: address },
     Format { name: "Origin", code: "bad-origin", noun: "an origin such as `https://app.example.com`", check: origin },
     Format {
         name: "MediaRange",
@@ -561,6 +563,17 @@ fn password_hash(text: &str) -> Result<(), Wrong> {
     text.parse::<PasswordHash>().map(drop).map_err(|why| {
         wrong(format!("this is not the hash of a password: {why}")).help("`postern password hash` prints one")
     })
+}
+
+/// What it says once the platform's values are known, the gateway checks itself.
+fn address(text: &str) -> Result<(), Wrong> {
+    match Template::parse(text) {
+        Ok(template) => match template.as_literal() {
+            Some(url) => Address::parse(url).map(drop).map_err(wrong),
+            None => Ok(()),
+        },
+        Err(error) => Err(told(error.message).part(error.at, error.at + error.length)),
+    }
 }
 
 fn realm(text: &str) -> Result<(), Wrong> {

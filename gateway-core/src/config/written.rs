@@ -11,9 +11,11 @@ use super::format;
 
 mod consumer;
 mod policy;
+mod token;
 
 pub use self::consumer::*;
 pub use self::policy::*;
+pub use self::token::*;
 
 /// A Postern configuration, or a part of one that another file includes.
 ///
@@ -543,6 +545,13 @@ texts! {
     /// What a token is good for (RFC 6749 §3.3).
     #[schemars(extend("pattern" = "^[!#-\\[\\]-~]+$", "examples" = ["orders:read"]))]
     Scope;
+    /// An address that the gateway itself asks: with `https`, a host, and perhaps a port, a path and a query. It may name
+    /// what the platform holds: `${env:ISSUER}/keys`.
+    #[schemars(extend("examples" = ["https://idp.example.com/jwks.json", "${env:ISSUER}/keys"]))]
+    Address;
+    /// How a token is signed (RFC 7518 §3.1, RFC 8037).
+    #[schemars(extend("enum" = ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]))]
+    AlgorithmName;
     /// A country's two letters (ISO 3166-1): `DE`.
     #[schemars(extend("pattern" = "^[A-Z]{2}$", "examples" = ["DE", "FR"]))]
     Country;

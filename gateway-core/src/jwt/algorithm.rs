@@ -137,6 +137,17 @@ impl Family {
         }
     }
 
+    /// Whether this gateway was built with what such keys need.
+    pub fn is_built_in(self) -> bool {
+        match self {
+            Family::Secret => true,
+            Family::Rsa => cfg!(feature = "rsa"),
+            Family::P256 => cfg!(feature = "es256"),
+            Family::P384 => cfg!(feature = "es384"),
+            Family::Ed25519 => cfg!(feature = "eddsa"),
+        }
+    }
+
     /// The cargo feature that a gateway needs for such keys; `None`: every gateway has them.
     pub fn feature(self) -> Option<&'static str> {
         match self {

@@ -14,6 +14,7 @@ pub mod refresh;
 pub mod remembered;
 
 pub mod proof;
+pub mod replay;
 
 pub mod algorithm;
 pub mod refusal;

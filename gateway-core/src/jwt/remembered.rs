@@ -10,9 +10,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-/// What a token is known by, and for whom: the same token may be right for one issuer's rules and wrong for another's.
+/// What a text is known by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint {
+    context: u32,
+    hash: [u8; 32],
+}
 
 /// A bounded table of what is known until some moment.
 pub struct Remembered<T> {
@@ -29,12 +32,14 @@ struct Entry<T> {
 }
 
 impl Fingerprint {
-    /// The fingerprint of a text, in one context.
-    pub fn new(context: u32, text: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(context.to_le_bytes());
-        hash.update(text.as_bytes());
-        Self(hash.finalize().into())
+    /// The fingerprint of a text.
+    pub fn new(text: &str) -> Self {
+        Self { context: 0, hash: Sha256::digest(text).into() }
+    }
+
+    /// The same in another context: a token may be right for one issuer's rules and wrong for another's.
+    pub fn within(self, context: u32) -> Self {
+        Self { context, ..self }
     }
 }
 
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_used_stays_and_the_table_stays_small() {
         let mut table = Remembered::new(64);
-        let key = |n: u32| Fingerprint::new(0, &n.to_string());
+        let key = |n: u32| Fingerprint::new(&n.to_string());
         table.insert(key(0), Rc::new(0), 1000, 1);
         for n in 1..10_000 {
             table.insert(key(n), Rc::new(n), 1000, 1);
@@ -129,10 +134,10 @@ mod tests {
     #[test]
     fn nothing_counts_longer_than_it_should() {
         let mut table = Remembered::new(64);
-        let key = Fingerprint::new(0, "a");
+        let key = Fingerprint::new("a");
         table.insert(key, Rc::new(()), 1000, 1);
         assert!(table.get(&key, 999).is_some() && table.get(&key, 1000).is_none());
-        assert!(table.get(&Fingerprint::new(1, "a"), 0).is_none(), "another context");
+        assert!(table.get(&key.within(1), 0).is_none(), "another context");
         table.remove(&key);
         assert!(table.get(&key, 0).is_none());
     }

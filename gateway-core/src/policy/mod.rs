@@ -13,7 +13,7 @@ pub mod origin;
 pub mod request_rules;
 pub mod security_headers;
 
-pub use authenticate::Authenticate;
+pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
@@ -106,6 +106,8 @@ pub struct Visit<'a, P: Platform> {
     pub platform: &'a P,
     /// Who may call.
     pub consumers: &'a Consumers,
+    /// Who makes tokens, and which have been seen.
+    pub tokens: &'a Tokens,
     /// The platform's values.
     pub settings: &'a Settings,
     /// The matched route's name.
@@ -135,6 +137,8 @@ pub struct Memo {
     pub origin: Option<String>,
     /// What would prove who is calling, where the caller has been let in without that.
     pub challenges: Vec<String>,
+    /// What the log should hear although the request goes on.
+    pub remarks: Vec<String>,
 }
 
 impl<P: Platform> Visit<'_, P> {

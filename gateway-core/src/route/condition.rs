@@ -314,8 +314,12 @@ mod tests {
 
     fn unmet(conditions: &Conditions, method: &str, target: &str, block: &str) -> Option<Unmet> {
         let headers = Headers::from_block(block.as_bytes().to_vec());
-        let peer =
-            Peer { address: Some([192, 0, 2, 7].into()), country: Some("DE".into()), data_centre: Some("FRA".into()) };
+        let peer = Peer {
+            address: Some([192, 0, 2, 7].into()),
+            country: Some("DE".into()),
+            data_centre: Some("FRA".into()),
+            certificate: None,
+        };
         let client = Client::resolve(peer, Scheme::Https, &headers, &[]);
         let target = crate::path::parse(target).expect("a target");
         let head = Head {

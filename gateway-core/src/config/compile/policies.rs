@@ -105,6 +105,14 @@ impl RouteCompiler<'_, '_> {
                     let method_node = way_node.get("api_key").unwrap_or(way_node);
                     policy.methods.push(Method::ApiKey(self.api_key(method, method_node)));
                 }
+                written::AuthenticationMethod::Introspection(method) => {
+                    let method_node = way_node.get("introspection").unwrap_or(way_node);
+                    policy.methods.extend(self.introspection(method, method_node).map(Method::Introspection));
+                }
+                written::AuthenticationMethod::Jwt(method) => {
+                    let method_node = way_node.get("jwt").unwrap_or(way_node);
+                    policy.methods.push(Method::Jwt(self.jwt(method, method_node)));
+                }
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
                     keep: method.keep.unwrap_or(false),
@@ -121,27 +129,8 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn api_key(&mut self, written: &written::ApiKeyMethod, node: &Node) -> ApiKeyMethod {
-        let mut places = Vec::new();
-        for (index, name) in written.header.iter().flat_map(|names| &names.0).enumerate() {
-            let name = name.0.to_ascii_lowercase();
-            let at = node.place([Field("header"), Item(index)]);
-            if name == "cookie" {
-                let problem =
-                    Problem::error("forbidden-header", at, "cookies are not looked for in the header `cookie`");
-                self.all.problems.push(problem.help("name the cookie in `cookie`"));
-            } else {
-                self.observable(&name, at);
-            }
-            self.once(&mut places, Place::Header(name.clone()), &name, at);
-        }
-        for (index, name) in written.query.iter().flat_map(|names| &names.0).enumerate() {
-            let at = node.place([Field("query"), Item(index)]);
-            self.once(&mut places, Place::Query(name.clone()), name, at);
-        }
-        for (index, name) in written.cookie.iter().flat_map(|names| &names.0).enumerate() {
-            let at = node.place([Field("cookie"), Item(index)]);
-            self.once(&mut places, Place::Cookie(name.0.clone()), &name.0, at);
-        }
+        let (header, query, cookie) = (written.header.as_ref(), written.query.as_ref(), written.cookie.as_ref());
+        let mut places = self.places(header, query, cookie, node);
         if places.is_empty() {
             places.push(Place::Header("x-api-key".to_owned()));
         }
@@ -467,7 +456,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// Adds to a list what is not in it yet; what is, somebody meant otherwise.
-    fn once<T: PartialEq>(&mut self, list: &mut Vec<T>, item: T, text: &str, at: Span) {
+    pub(super) fn once<T: PartialEq>(&mut self, list: &mut Vec<T>, item: T, text: &str, at: Span) {
         if list.contains(&item) {
             self.all.problems.push(listed_twice(text, at));
         } else {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope,
-    Template, Token,
+    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
+    Origin, Realm, Regex, Scope, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -76,6 +76,10 @@ pub enum AuthenticationMethod {
     ApiKey(ApiKeyMethod),
     /// A user name and a password of a consumer (RFC 7617).
     Basic(BasicMethod),
+    /// A token that its authorisation server is asked about (RFC 7662).
+    Introspection(IntrospectionMethod),
+    /// A JSON Web Token of an issuer (RFC 7519).
+    Jwt(JwtMethod),
 }
 
 /// Where an API key may stand. Without any place: the header `x-api-key`.

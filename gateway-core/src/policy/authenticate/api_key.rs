@@ -135,7 +135,7 @@ impl Place {
 }
 
 /// The query without the pairs of this name; the other bytes stay as they are.
-fn without_parameter(query: &str, name: &str) -> String {
+pub(super) fn without_parameter(query: &str, name: &str) -> String {
     let others = query.split('&').filter(|pair| crate::http::parameters(pair, name).next().is_none());
     others.collect::<Vec<_>>().join("&")
 }

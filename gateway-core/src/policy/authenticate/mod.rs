@@ -5,15 +5,27 @@
 
 pub mod api_key;
 pub mod basic;
+pub mod introspection;
+pub mod jwt;
+
+pub mod bearer;
+pub mod issuer;
+pub mod possession;
 
 pub use api_key::ApiKeyMethod;
 pub use basic::Basic;
+pub use introspection::Introspection;
+pub use issuer::Tokens;
+pub use jwt::Jwt;
 
 use super::{Flow, Visit};
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::http::Headers;
 use crate::platform::Platform;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::rc::Rc;
 
 /// Ways in, and how many of them are needed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +57,10 @@ pub enum Method {
     ApiKey(ApiKeyMethod),
     /// A user name and a password (RFC 7617).
     Basic(Basic),
+    /// A token that its authorisation server is asked about (RFC 7662).
+    Introspection(Introspection),
+    /// A JSON Web Token (RFC 7519).
+    Jwt(Jwt),
 }
 
 /// What a method says of a request.
@@ -63,45 +79,50 @@ pub enum Verdict {
 impl Authenticate {
     /// Lets known callers pass.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
-        let mut wrong = None;
+        let mut wrong: Vec<Option<&'static str>> = vec![None; self.methods.len()];
         let mut unknowable = None;
         let mut missing = false;
-        let mut proven = false;
-        for method in &self.methods {
-            match method.judge(visit).await {
+        let mut proven = Vec::new();
+        for (at, method) in self.methods.iter().enumerate() {
+            let mut remarks = Vec::new();
+            let verdict = method.judge(visit, &mut remarks).await;
+            visit.memo.remarks.append(&mut remarks);
+            match verdict {
                 // Two credentials of two consumers: nobody can say who calls.
                 Verdict::Proven(caller) if contradicts(visit.caller, &caller) => {
-                    wrong = wrong.or(Some("The credentials belong to different consumers."));
+                    wrong[at] = Some("The credentials belong to different consumers.");
                 }
                 Verdict::Proven(caller) => {
+                    proven.push((method, Rc::clone(&caller.claims)));
                     visit.caller.join(caller);
-                    proven = true;
                     if self.need == Need::Any {
                         break;
                     }
                 }
                 Verdict::Missing => missing = true,
-                Verdict::Wrong(reason) => wrong = wrong.or(Some(reason)),
-                Verdict::Unknowable(reason) => unknowable = unknowable.or(Some(reason)),
+                Verdict::Wrong(reason) => wrong[at] = Some(reason),
+                Verdict::Unknowable(why) => unknowable = unknowable.or(Some(why)),
             }
         }
+        let reason = wrong.iter().flatten().next().copied();
         let enough = match self.need {
-            Need::Any => proven,
-            Need::All => proven && !missing && wrong.is_none() && unknowable.is_none(),
+            Need::Any => !proven.is_empty(),
+            Need::All => proven.len() == self.methods.len() && !missing,
         };
-        if let (false, None, Some(reason)) = (enough, wrong, unknowable) {
-            return Err(Error::CredentialUncertain { reason });
-        }
-        let challenges = || self.methods.iter().map(|method| method.challenge(wrong)).collect();
-        if !enough && self.anonymous && wrong.is_none() && !proven {
+        let challenges = || self.methods.iter().zip(&wrong).map(|(method, wrong)| method.challenge(*wrong)).collect();
+        if !enough {
+            // With another credential wrong, nothing that could be learned would help.
+            if let Some(reason) = unknowable.filter(|_| self.need == Need::Any || reason.is_none()) {
+                return Err(Error::CredentialUncertain { reason });
+            }
+            if !self.anonymous || reason.is_some() || !proven.is_empty() {
+                let reason = reason.unwrap_or("This needs a credential.");
+                return Err(Error::Unauthenticated { challenges: challenges(), reason });
+            }
             visit.memo.challenges = challenges();
-        } else if !enough {
-            return Err(Error::Unauthenticated {
-                challenges: challenges(),
-                reason: wrong.unwrap_or("This needs a credential."),
-            });
         }
         self.methods.iter().for_each(|method| method.strip(visit));
+        proven.iter().for_each(|(method, claims)| method.hand_on(visit.headers, claims));
         Ok(Flow::Continue)
     }
 }
@@ -112,10 +133,12 @@ fn contradicts(one: &Caller, other: &Caller) -> bool {
 }
 
 impl Method {
-    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>) -> Verdict {
+    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<String>) -> Verdict {
         match self {
             Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
             Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
+            Method::Introspection(method) => method.judge(visit).await,
+            Method::Jwt(method) => method.judge(visit, remarks).await,
         }
     }
 
@@ -124,6 +147,17 @@ impl Method {
         match self {
             Method::ApiKey(method) => method.strip(visit.headers, visit.query),
             Method::Basic(method) => method.strip(visit.headers),
+            Method::Introspection(method) => method.bearer.strip(visit.headers, visit.query),
+            Method::Jwt(method) => method.bearer.strip(visit.headers, visit.query),
+        }
+    }
+
+    /// Tells the upstream what the credential says.
+    fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
+        match self {
+            Method::Introspection(method) => method.bearer.hand_on(headers, claims),
+            Method::Jwt(method) => method.bearer.hand_on(headers, claims),
+            Method::ApiKey(_) | Method::Basic(_) => {}
         }
     }
 
@@ -132,6 +166,8 @@ impl Method {
         match self {
             Method::ApiKey(method) => method.challenge(wrong),
             Method::Basic(method) => method.challenge(),
+            Method::Introspection(method) => method.challenge(wrong),
+            Method::Jwt(method) => method.challenge(wrong),
         }
     }
 }

@@ -1,0 +1,160 @@
+//! Requests that the gateway makes for itself: an issuer's keys, an answer on a token. Short ones, whose answers are read
+//! whole and held to a limit.
+
+use crate::http::{Body, Headers, Scheme};
+use crate::path;
+use crate::platform::{Call, Interest, Platform, ReadError};
+use crate::route::pattern;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// An address that the gateway asks itself: like a target's, but with a query if need be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    scheme: Scheme,
+    authority: String,
+    target: String,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Errand<'a> {
+    /// Where to.
+    pub address: &'a Address,
+    /// Names and values of header fields besides `accept`.
+    pub headers: Vec<(&'static str, String)>,
+    /// A form to post; `None`: a GET.
+    pub form: Option<String>,
+    /// How many bytes the answer may have.
+    pub limit: usize,
+}
+
+/// How long an answer's head may take.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Address {
+    /// Reads `https://host:port/path?query`. Credentials and fragments do not belong into it.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let wrong = |why: &str| Err(format!("`{url}` is not an address: {why}; write `https://host/path`"));
+        let Some((scheme, rest)) = url.split_once("://") else { return wrong("it has no `://`") };
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return wrong("the scheme is neither http nor https"),
+        };
+        if rest.contains('#') || rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return wrong("it has a fragment, a space or a control character");
+        }
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return wrong("credentials do not belong into an address");
+        }
+        if pattern::authority(authority).is_none() {
+            return wrong("the host or the port is malformed");
+        }
+        let (written, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let path = match path::normalise(if written.is_empty() { "/" } else { written }) {
+            Ok(path) => path,
+            Err(invalid) => return wrong(&invalid.to_string()),
+        };
+        let target = query.map_or_else(|| path.to_string(), |query| format!("{path}?{query}"));
+        Ok(Self { scheme, authority: authority.to_ascii_lowercase(), target })
+    }
+
+    /// Whether nobody on the way can change what is answered: TLS, or no way at all.
+    pub fn is_safe(&self) -> bool {
+        let host = pattern::authority(&self.authority).map_or("", |(host, _)| host);
+        let loopback =
+            matches!(host, "localhost" | "[::1]") || host.starts_with("127.") || host.ends_with(".localhost");
+        self.scheme == Scheme::Https || loopback
+    }
+}
+
+/// Asks, and reads the answer if it is a 200. What went wrong is told in words for the log.
+pub async fn run<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Bytes, String> {
+    let Errand { address, headers: fields, form, limit } = errand;
+    let mut headers = Headers::new();
+    headers.set("accept", "application/json");
+    for (name, value) in fields {
+        headers.set(name, value);
+    }
+    let body = match &form {
+        None => Body::Empty,
+        Some(form) => {
+            headers.set("content-type", "application/x-www-form-urlencoded");
+            headers.set("content-length", form.len().to_string());
+            Body::Bytes(Bytes::from(form.clone()))
+        }
+    };
+    let call = Call {
+        method: if form.is_some() { "POST" } else { "GET" }.to_owned(),
+        scheme: address.scheme,
+        authority: address.authority.clone(),
+        target: address.target.clone(),
+        host: None,
+        headers,
+        body,
+        body_limit: None,
+        timeout: TIMEOUT,
+        interest: Interest::HopByHop,
+        upgrade: false,
+    };
+    let shown = format!("{}://{}", address.scheme, address.authority);
+    let response = platform
+        .fetch(call)
+        .await
+        .map_err(|failure| format!("{shown} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
+    if response.status != 200 {
+        return Err(format!("{shown} answered with the status {}", response.status));
+    }
+    match response.body {
+        Body::Empty => Ok(Bytes::new()),
+        Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
+        Body::Bytes(_) => Err(format!("{shown} answered with more than {limit} bytes")),
+        Body::Stream(stream) => platform.read(stream, limit).await.map_err(|error| match error {
+            ReadError::TooLarge => format!("{shown} answered with more than {limit} bytes"),
+            ReadError::Broken(why) => format!("the answer of {shown} broke off ({why})"),
+        }),
+    }
+}
+
+/// Writes a form's value (WHATWG URL, `application/x-www-form-urlencoded`).
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(char::from(b)),
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let read = |url: &str| {
+            Address::parse(url).map(|address| (address.authority.clone(), address.target.clone(), address.is_safe()))
+        };
+        for (url, authority, target, safe) in [
+            ("https://IDP.example/keys?p=a/b", "idp.example", "/keys?p=a/b", true),
+            ("https://idp.example", "idp.example", "/", true),
+            ("http://127.0.0.1:9000/x", "127.0.0.1:9000", "/x", true),
+            ("http://localhost?x", "localhost", "/?x", true),
+            ("http://[::1]:1/", "[::1]:1", "/", true),
+            ("http://idp.example/", "idp.example", "/", false),
+        ] {
+            assert_eq!(read(url), Ok((authority.to_owned(), target.to_owned(), safe)), "{url}");
+        }
+        for wrong in
+            ["", "idp", "ftp://x", "https://u:p@x/", "https://x/#a", "https://x/a b", "https:///x", "https://x:y/"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(encode("a b&c=é"), "a+b%26c%3D%C3%A9");
+    }
+}
