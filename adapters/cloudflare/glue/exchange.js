@@ -270,9 +270,9 @@ function classify(error) {
 }
 
 // A panic, or a response that the runtime refuses to build.
-function crash(core, error) {
+export function crash(core, error) {
   console.error(`postern: ${error?.stack ?? error}`);
-  if (core.thinks) core.restart();
+  if (core?.thinks) core.restart();
   return failure();
 }
 
