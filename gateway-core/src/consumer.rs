@@ -209,7 +209,7 @@ impl Consumers {
         if let Some(consumer) = self.awake.borrow().get(&record) {
             return Some(consumer.clone());
         }
-        let consumer: Rc<Consumer> = Rc::new(serde_json::from_slice(self.records.as_ref()?.get(record)?).ok()?);
+        let consumer: Rc<Consumer> = Rc::new(serde_json::from_slice(&self.records.as_ref()?.get(record)?).ok()?);
         self.awake.borrow_mut().insert(record, consumer.clone());
         Some(consumer)
     }

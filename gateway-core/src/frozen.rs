@@ -67,9 +67,8 @@ impl Key<'_> {
 
     /// FNV-1a, with its high bits folded in. Tables are made by the operator, so nobody can choose what collides in them.
     fn hash(&self) -> u32 {
-        let mix = |hash: u32, text: &str| {
-            text.bytes().fold(hash, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193))
-        };
+        let mix =
+            |hash: u32, text: &str| text.bytes().fold(hash, |hash, b| (hash ^ u32::from(b)).wrapping_mul(0x0100_0193));
         let hash = mix(mix(0x811C_9DC5, self.0), self.1);
         hash ^ (hash >> 15)
     }

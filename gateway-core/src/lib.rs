@@ -13,10 +13,10 @@ pub mod policy;
 
 pub mod jwt;
 
+pub mod errand;
 pub mod forward;
 pub mod request;
 pub mod upstream;
-pub mod errand;
 
 pub mod frozen;
 

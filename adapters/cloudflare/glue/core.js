@@ -41,10 +41,11 @@ export class Core {
     return this.read(this.exports.begin(length, hasBody, Date.now()));
   }
 
-  // Takes what a call brought: a response's status and fields, or the code of a failure and what is known of it.
+  // Takes what a call brought: a response's status and fields, a status and bytes, or the code of a failure and what is
+  // known of it.
   resume(number, call, status, text) {
     this.waiting.delete(number);
-    const length = text === "" ? 0 : this.write(text);
+    const length = text === "" ? 0 : typeof text === "string" ? this.write(text) : this.writeBytes(text);
     this.thinks = true;
     return this.read(this.exports.resume(number, call, status, length, Date.now()));
   }
@@ -94,6 +95,12 @@ export class Core {
     // UTF-8 takes at most three bytes for each of a string's units.
     if (text.length * 3 > this.capacity) this.makeRoom(text.length * 3);
     return encoder.encodeInto(text, this.room).written;
+  }
+
+  writeBytes(bytes) {
+    if (bytes.length > this.capacity) this.makeRoom(bytes.length);
+    this.room.set(bytes);
+    return bytes.length;
   }
 
   read(number) {

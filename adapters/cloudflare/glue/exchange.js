@@ -6,11 +6,14 @@
 const FETCH = 1;
 const END = 2;
 const ANSWER = 3;
+const READ = 5;
+const LOOKUP = 6;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
+const FROM_NOTHING = 16;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -21,6 +24,8 @@ const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
 // How late, in milliseconds, a timer may be.
 const GRACE = 30_000;
+// How long reading a body or looking into the store may take before a request counts as gone.
+const PATIENCE = 300_000;
 
 export function answer(core, request) {
   const { cf } = request;
@@ -49,9 +54,13 @@ async function carryOn(exchange) {
       let status, text;
       try {
         const response = await attempt.promise;
-        attempt.response = response;
         status = response.status;
-        text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
+        if (attempt instanceof Fetching) {
+          attempt.response = response;
+          text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
+        } else {
+          text = response.bytes;
+        }
       } catch (error) {
         status = attempt.givenUp ?? classify(error);
         text = attempt.givenUp === undefined ? String(error) : "ended by the gateway";
@@ -98,6 +107,12 @@ class Exchange {
         case FETCH:
           this.fetch();
           break;
+        case READ:
+          this.read();
+          break;
+        case LOOKUP:
+          this.lookup();
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -113,7 +128,7 @@ class Exchange {
     const { core, request } = this;
     const call = core.number();
     const timeout = core.number();
-    const attempt = new Attempt(call, timeout);
+    const attempt = new Fetching(call, timeout);
     this.attempts[call] = attempt;
     this.deadline = Math.max(this.deadline, Date.now() + timeout + GRACE);
     const limit = core.number() * 2 ** 32 + core.number();
@@ -122,7 +137,7 @@ class Exchange {
     const method = core.string();
     const url = core.string();
     try {
-      const headers = edit(core, new Headers(request.headers));
+      const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
       const { signal } = attempt.controller;
       if (flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
@@ -139,6 +154,23 @@ class Exchange {
     }
   }
 
+  read() {
+    const { core, request, attempts } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const { body } = source === 0 ? request : attempts[source - 1].response;
+    this.take(call, whole(body, limit));
+  }
+
+  lookup() {
+    const { core } = this;
+    this.take(core.number(), value(core.env, core.string()));
+  }
+
+  take(call, promise) {
+    this.attempts[call] = { call, promise, end() {} };
+    this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
+  }
+
   // The attempt that has news first.
   async next() {
     const underWay = this.attempts.filter((attempt) => attempt.promise !== undefined);
@@ -148,7 +180,7 @@ class Exchange {
 }
 
 // One fetch on its way.
-class Attempt {
+class Fetching {
   controller = new AbortController();
   // While it is under way.
   promise = undefined;
@@ -174,6 +206,39 @@ class Attempt {
     this.controller.abort();
     this.response?.body?.cancel();
   }
+}
+
+// A whole body, unless it is longer than the limit.
+async function whole(body, limit) {
+  if (body === null) return { status: 200, bytes: "" };
+  const reader = body.getReader();
+  const chunks = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > limit) {
+      reader.cancel().catch(() => {});
+      return { status: BODY_TOO_LARGE, bytes: "" };
+    }
+    chunks.push(value);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return { status: 200, bytes };
+}
+
+// A value in the key-value store. The shortest that it can be held elsewhere, so that a key is soon revoked.
+async function value(env, key) {
+  const store = env.POSTERN_STORE;
+  if (store === undefined) throw new Error("no KV namespace is bound as POSTERN_STORE in wrangler.toml");
+  const found = await store.get(key, { type: "arrayBuffer", cacheTtl: 30 });
+  return found === null ? { status: 404, bytes: "" } : { status: 200, bytes: new Uint8Array(found) };
 }
 
 function expire(attempt) {
@@ -270,9 +335,9 @@ function classify(error) {
 }
 
 // A panic, or a response that the runtime refuses to build.
-function crash(core, error) {
+export function crash(core, error) {
   console.error(`postern: ${error?.stack ?? error}`);
-  if (core.thinks) core.restart();
+  if (core?.thinks) core.restart();
   return failure();
 }
 

@@ -7,7 +7,7 @@
 use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Interest};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use std::net::{IpAddr, SocketAddr};
 
 /// Reads a request: method, URL, client address (or nothing), country, data centre; then the header fields.
@@ -29,7 +29,12 @@ pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
         scheme,
         authority: authority.to_owned(),
         target: target.to_owned(),
-        peer: Peer { address: read_address(address), country: given(country), data_centre: given(data_centre), certificate: None },
+        peer: Peer {
+            address: read_address(address),
+            country: given(country),
+            data_centre: given(data_centre),
+            certificate: None,
+        },
         body: if has_body { Body::Stream(Stream::Request) } else { Body::Empty },
         headers,
     })
@@ -94,6 +99,8 @@ pub struct Commands {
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
     /// commands, 2: the body of the request.
     /// `4`: answer that the gateway failed.
+    /// `5 call source limit`: read a whole body, the request's (0) or that of the response of call `source - 1`.
+    /// `6 call key`: look a value up in the store.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -132,6 +139,8 @@ const FETCH: u32 = 1;
 const END: u32 = 2;
 const ANSWER: u32 = 3;
 const FAIL: u32 = 4;
+const READ: u32 = 5;
+const LOOKUP: u32 = 6;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -141,6 +150,7 @@ const SENDS_STREAM: u32 = 1;
 const SENDS_BYTES: u32 = 2;
 const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
+const FROM_NOTHING: u32 = 16;
 
 /// Writes a call, with the edits of the client's fields.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
@@ -155,12 +165,46 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
         Interest::Everything => READS_EVERYTHING,
         Interest::HopByHop => 0,
     };
+    let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
-    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads]);
+    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads | base]);
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
     write_edits(out, &call.headers, call.upgrade);
+}
+
+/// Writes that a body is to be read.
+pub fn write_read(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    let source = match body {
+        Stream::Request => 0,
+        Stream::Response(call) => call + 1,
+    };
+    out.numbers.extend([READ, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
+}
+
+/// Reads what reading a body brought: 200 with the bytes, or the code of a failure.
+pub fn read_body(status: u32, packed: &[u8]) -> Result<Bytes, ReadError> {
+    match status {
+        200 => Ok(Bytes::copy_from_slice(packed)),
+        3 => Err(ReadError::TooLarge),
+        _ => Err(ReadError::Broken(String::from_utf8_lossy(packed).into_owned())),
+    }
+}
+
+/// Writes that a value is to be looked up.
+pub fn write_lookup(out: &mut Commands, number: u32, key: &str) {
+    out.numbers.extend([LOOKUP, number]);
+    out.text(&[key]);
+}
+
+/// Reads what looking up brought: 200 with the value, 404, or the code of a failure.
+pub fn read_value(status: u32, packed: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    match status {
+        200 => Ok(Some(Bytes::copy_from_slice(packed))),
+        404 => Ok(None),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
 }
 
 /// Writes that nobody waits for a call any more.

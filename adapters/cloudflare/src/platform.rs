@@ -6,7 +6,7 @@
 use crate::http::{self, Commands};
 use bytes::Bytes;
 use gateway_core::http::{Body, Response};
-use gateway_core::platform::{Call, Failure, Interest, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -32,16 +32,35 @@ pub struct Exchange {
 /// What became of a call.
 pub type Outcome = Result<Response<Stream>, Failure>;
 
+/// What the glue was asked for.
 #[derive(Debug)]
-enum State {
-    /// For the glue.
-    Waiting {
+enum Task {
+    /// A call to an upstream.
+    Fetch {
         /// What of the response's head it may leave out.
         interest: Interest,
         /// What it is to send, if that is in memory.
         body: Bytes,
     },
-    Done(Outcome),
+    /// The whole of a body.
+    Read,
+    /// A value in the store.
+    Lookup,
+}
+
+/// What the glue brought.
+#[derive(Debug)]
+enum Brought {
+    Response(Outcome),
+    Body(Result<Bytes, ReadError>),
+    Value(Result<Option<Bytes>, StoreError>),
+}
+
+#[derive(Debug)]
+enum State {
+    /// For the glue.
+    Waiting(Task),
+    Done(Brought),
     Over,
 }
 
@@ -59,37 +78,35 @@ impl Exchange {
     /// Notes what a call brought, as the glue packs it. What nobody waits for any more is let go.
     pub fn settle(&self, call: u32, status: u32, packed: &[u8]) {
         if let Some(state) = self.calls.borrow_mut().get_mut(call as usize)
-            && let State::Waiting { interest, .. } = *state
+            && let State::Waiting(task) = state
         {
-            *state = State::Done(http::read_outcome(call, status, packed, interest));
+            *state = State::Done(match task {
+                Task::Fetch { interest, .. } => Brought::Response(http::read_outcome(call, status, packed, *interest)),
+                Task::Read => Brought::Body(http::read_body(status, packed)),
+                Task::Lookup => Brought::Value(http::read_value(status, packed)),
+            });
         }
     }
 
     /// The body in memory of a call that was not answered yet.
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
-            Some(State::Waiting { body, .. }) => body.clone(),
-            Some(State::Done(_) | State::Over) | None => Bytes::new(),
+            Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
+            Some(State::Waiting(Task::Read | Task::Lookup) | State::Done(_) | State::Over) | None => Bytes::new(),
         }
     }
 
     /// Whether the glue still owes an answer.
     pub fn waits(&self) -> bool {
-        self.calls.borrow().iter().any(|state| matches!(state, State::Waiting { .. }))
+        self.calls.borrow().iter().any(|state| matches!(state, State::Waiting(_)))
     }
 
-    /// Writes a call down for the glue.
-    fn send(&self, call: Call<Stream>) -> Pending<'_> {
+    /// Writes a task down for the glue.
+    fn ask(&self, task: Task, write: impl FnOnce(&mut Commands, u32)) -> Pending<'_> {
         let mut calls = self.calls.borrow_mut();
         let number = calls.len() as u32;
-        http::write_call(&mut self.commands.borrow_mut(), number, &call);
-        calls.push(State::Waiting {
-            interest: call.interest,
-            body: match call.body {
-                Body::Bytes(bytes) => bytes,
-                Body::Empty | Body::Stream(_) => Bytes::new(),
-            },
-        });
+        write(&mut self.commands.borrow_mut(), number);
+        calls.push(State::Waiting(task));
         Pending { exchange: self, number }
     }
 
@@ -124,9 +141,33 @@ impl Platform for Workers {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Outcome {
-        self.exchange.send(call).await
+        let body = match &call.body {
+            Body::Bytes(bytes) => bytes.clone(),
+            Body::Empty | Body::Stream(_) => Bytes::new(),
+        };
+        let task = Task::Fetch { interest: call.interest, body };
+        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
+            Brought::Response(outcome) => outcome,
+            Brought::Body(_) | Brought::Value(_) => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
+        }
+    }
+
+    async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
+        match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
+            Brought::Body(body) => body,
+            Brought::Response(_) | Brought::Value(_) => Err(ReadError::Broken(MIXED.to_owned())),
+        }
+    }
+
+    async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
+            Brought::Value(value) => value,
+            Brought::Response(_) | Brought::Body(_) => Err(StoreError(MIXED.to_owned())),
+        }
     }
 }
+
+const MIXED: &str = "the glue brought something else than what it was asked for";
 
 /// Waits for the outcome of a call; whoever drops it earlier ends the call.
 struct Pending<'a> {
@@ -135,14 +176,14 @@ struct Pending<'a> {
 }
 
 impl Future for Pending<'_> {
-    type Output = Outcome;
+    type Output = Brought;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Brought> {
         let mut calls = self.exchange.calls.borrow_mut();
         let state = &mut calls[self.number as usize];
         match std::mem::replace(state, State::Over) {
-            State::Done(outcome) => Poll::Ready(outcome),
-            waiting @ State::Waiting { .. } => {
+            State::Done(brought) => Poll::Ready(brought),
+            waiting @ State::Waiting(_) => {
                 *state = waiting;
                 Poll::Pending
             }
@@ -155,10 +196,10 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let state = std::mem::replace(&mut self.exchange.calls.borrow_mut()[self.number as usize], State::Over);
         match state {
-            State::Waiting { .. } | State::Done(Ok(_)) => {
+            State::Waiting(_) | State::Done(Brought::Response(Ok(_))) => {
                 http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
             }
-            State::Done(Err(_)) | State::Over => {}
+            State::Done(_) | State::Over => {}
         }
     }
 }

@@ -52,7 +52,7 @@ fn input(way: Way) -> Result<Vec<u8>, String> {
             let sections = Artefact::read(&artefact.into()).map_err(|unreadable| unreadable.to_string())?;
             let records = Records(sections.records);
             let routes = (0..records.count()).filter_map(|record| records.get(record));
-            let routes: Vec<Route<Plan>> = routes.filter_map(|record| serde_json::from_slice(record).ok()).collect();
+            let routes: Vec<Route<Plan>> = routes.filter_map(|record| serde_json::from_slice(&record).ok()).collect();
             serde_json::to_vec(&routes).map_err(|error| error.to_string())
         }
     }

@@ -4,8 +4,8 @@
 //! "POSTERN" 0x00 · format version · then six sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
-//!   records   one JSON text per route (route/mod.rs), decoded when the route is first considered
-//!   policies  one JSON text per list of policies (policy/mod.rs), decoded when a route with it is first taken
+//!   records   one JSON text per route, packed (route/records.rs), decoded when the route is first considered
+//!   policies  one JSON text per list of policies, packed alike, decoded when a route with it is first taken
 //!   credentials, consumers   a frozen table and one JSON text per consumer (consumer.rs), decoded when it first calls
 //! ```
 //!

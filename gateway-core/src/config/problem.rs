@@ -132,10 +132,7 @@ pub const WARNINGS: &[Warning] = &[
         code: "authorize-without-authenticate",
         about: "rules on who calls, without anything before them that says who that is",
     },
-    Warning {
-        code: "audience-unchecked",
-        about: "an issuer whose tokens are taken whomever they were made for",
-    },
+    Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

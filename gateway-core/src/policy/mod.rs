@@ -65,7 +65,7 @@ impl PolicyLists {
         if let Some(policies) = self.awake.borrow().get(&list) {
             return Some(policies.clone());
         }
-        let policies: Rc<Vec<Policy>> = Rc::new(serde_json::from_slice(self.records.get(list.0)?).ok()?);
+        let policies: Rc<Vec<Policy>> = Rc::new(serde_json::from_slice(&self.records.get(list.0)?).ok()?);
         self.awake.borrow_mut().insert(list, policies.clone());
         Some(policies)
     }

@@ -9,12 +9,13 @@ pub mod condition;
 pub mod index;
 pub mod pattern;
 pub mod rank;
+mod records;
 
 pub use condition::{Conditions, Exclusion, Foreseen, Named, Test, Unmet};
 pub use pattern::{Host, Kind, Pattern};
+pub use records::Records;
 
 use crate::client::Client;
-use crate::frozen::TooLarge;
 use crate::http::Headers;
 use bytes::Bytes;
 use index::{Index, Reach};
@@ -214,7 +215,7 @@ impl<T: DeserializeOwned> Routes<T> {
         if let Some(route) = self.awake.borrow().get(&record) {
             return Some(route.clone());
         }
-        let route: Rc<Route<T>> = Rc::new(serde_json::from_slice(self.records.get(record)?).ok()?);
+        let route: Rc<Route<T>> = Rc::new(serde_json::from_slice(&self.records.get(record)?).ok()?);
         self.awake.borrow_mut().insert(record, route.clone());
         Some(route)
     }
@@ -298,47 +299,6 @@ impl<'a> Parameters<'a> {
             Some(Matcher::Regex(regex)) => regex.groups().collect(),
         };
         names.into_iter().map(|name| (name, self.get(name).unwrap_or_default())).collect()
-    }
-}
-
-/// The records of the routes, one after another: `count`, then offset and length of each, then their bytes.
-#[derive(Debug, Clone)]
-pub struct Records(pub Bytes);
-
-impl Records {
-    /// Packs records. Fails where they take 4 GiB or more.
-    pub fn freeze(records: &[Vec<u8>]) -> Result<Vec<u8>, TooLarge> {
-        let word = |number: usize| u32::try_from(number).map_err(|_| TooLarge);
-        let mut out = Vec::new();
-        out.extend(word(records.len())?.to_le_bytes());
-        let mut start = 4 + records.len() * 8;
-        for record in records {
-            out.extend(word(start)?.to_le_bytes());
-            out.extend(word(record.len())?.to_le_bytes());
-            start += record.len();
-        }
-        word(start)?;
-        records.iter().for_each(|record| out.extend(record));
-        Ok(out)
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u32 {
-        self.word(0).unwrap_or(0)
-    }
-
-    /// One record's bytes.
-    pub fn get(&self, record: u32) -> Option<&[u8]> {
-        if record >= self.count() {
-            return None;
-        }
-        let at = 4 + record as usize * 8;
-        let (start, length) = (self.word(at)? as usize, self.word(at + 4)? as usize);
-        self.0.get(start..start.checked_add(length)?)
-    }
-
-    fn word(&self, at: usize) -> Option<u32> {
-        self.0.get(at..)?.first_chunk::<4>().map(|word| u32::from_le_bytes(*word))
     }
 }
 

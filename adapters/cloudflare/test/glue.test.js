@@ -1,0 +1,158 @@
+// What the glue does when things end badly: a crash of the core, clients that vanish, requests that the runtime refuses.
+//
+// The core is played by the test: an instance whose exports write the commands that a case needs. Run with `node --test`.
+
+import assert from "node:assert/strict";
+import { registerHooks } from "node:module";
+import { beforeEach, mock, test } from "node:test";
+
+let played;
+globalThis.playedCore = {
+  initSync: () => played.exports,
+  load: () => played.lives++,
+  reset: () => played.reset(),
+};
+registerHooks({
+  resolve(specifier, context, next) {
+    if (specifier !== "postern-bindgen") return next(specifier, context);
+    const source =
+      "const core = globalThis.playedCore;" +
+      "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();";
+    return { url: `data:text/javascript,${encodeURIComponent(source)}`, shortCircuit: true };
+  },
+});
+const { Core } = await import("../glue/core.js");
+const { answer } = await import("../glue/exchange.js");
+
+const FETCH = 1;
+const ANSWER = 3;
+
+beforeEach(() => {
+  mock.restoreAll();
+  mock.timers.reset();
+  mock.method(console, "error", () => {});
+});
+
+test("a request is fetched with its fields and the edits, and the response handed on as it is", async () => {
+  const upstream = new Response("body");
+  const fetch = mock.method(globalThis, "fetch", async () => upstream);
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 2, 1, "x-a", "ä", 3, "x-b", ""]),
+    resume: () => say(0, [ANSWER, 200, 3, 0]),
+  });
+  const request = new Request("http://g/", { headers: { "x-b": "1", "x-c": "2" } });
+  assert.equal(await answer(core, request), upstream);
+  const [url, { headers, method, redirect }] = fetch.mock.calls[0].arguments;
+  assert.deepEqual([url, method, redirect], ["http://o/p", "GET", "manual"]);
+  assert.deepEqual([...headers], [["x-a", "ä"], ["x-c", "2"]]);
+  assert.equal(core.waiting.size, 0);
+});
+
+test("a crash answers 500, and the next request finds a new instance", async () => {
+  const core = play({
+    begin: () => {
+      if (played.lives === 1) throw new WebAssembly.RuntimeError("unreachable");
+      return say(0, [ANSWER, 204, 0, 0]);
+    },
+  });
+  const response = await answer(core, new Request("http://g/"));
+  assert.equal(response.status, 500);
+  assert.equal((await response.json()).type, "urn:postern:problem:internal");
+  assert.equal((await answer(core, new Request("http://g/"))).status, 204);
+  assert.equal(played.lives, 2);
+});
+
+test("a request that waits during a crash gets 500 and never enters the new instance", async () => {
+  let arrive;
+  mock.method(globalThis, "fetch", () => new Promise((resolve) => (arrive = resolve)));
+  const core = play({
+    begin: () => {
+      if (arrive !== undefined) throw new WebAssembly.RuntimeError("unreachable");
+      return say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]);
+    },
+    resume: () => assert.fail("the number is not of this instance"),
+  });
+  const waits = answer(core, new Request("http://g/"));
+  assert.equal((await answer(core, new Request("http://g/"))).status, 500);
+  arrive(new Response());
+  assert.equal((await waits).status, 500);
+  assert.equal(played.lives, 2);
+});
+
+test("what the runtime refuses to send is an outcome, not a crash", async () => {
+  mock.method(globalThis, "fetch", async () => assert.fail("not sent"));
+  const outcomes = [];
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 1, 1, "x-a", "a\u0000b"]),
+    resume: (number, call, status) => {
+      outcomes.push([number, call, status]);
+      return say(0, [ANSWER, 502, 0, 0]);
+    },
+  });
+  assert.equal((await answer(core, new Request("http://g/"))).status, 502);
+  assert.deepEqual(outcomes, [[7, 0, 5]]);
+  assert.equal(played.lives, 1);
+});
+
+test("two lines of one name are both in an answer of the gateway's own", async () => {
+  const core = play({ begin: () => say(0, [ANSWER, 200, 0, 3, 2, "x-a", "1", 2, "set-cookie", "a", 2, "set-cookie", "b"]) });
+  const { headers } = await answer(core, new Request("http://g/"));
+  assert.deepEqual(headers.getSetCookie(), ["a", "b"]);
+  assert.equal(headers.get("x-a"), "1");
+});
+
+test("the first to vanish are forgotten when their time is over, the others at once", async () => {
+  mock.timers.enable({ apis: ["Date", "setTimeout"] });
+  mock.method(globalThis, "fetch", () => new Promise(() => {}));
+  const forgotten = [];
+  let last = 0;
+  const core = play({
+    begin: () => say(++last, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
+    forget: (number) => forgotten.push(number),
+  });
+  const come = () => {
+    const client = new AbortController();
+    answer(core, new Request("http://g/", { signal: client.signal }));
+    return client;
+  };
+  for (let n = 0; n < 500; n++) come().abort();
+  assert.equal(core.waiting.size, 500);
+  assert.deepEqual(forgotten, []);
+
+  const client = come();
+  assert.equal(core.waiting.size, 501);
+  client.abort();
+  assert.deepEqual(forgotten, [501]);
+
+  mock.timers.tick(60_000);
+  for (let n = 0; n < 250; n++) come().abort();
+  assert.ok(core.waiting.size <= 500, `${core.waiting.size} wait`);
+  assert.ok(forgotten.length >= 250, `${forgotten.length} are forgotten`);
+});
+
+// A core whose exports are these; those that a case does not need are not called.
+function play(exports) {
+  const memory = new WebAssembly.Memory({ initial: 4 });
+  played = {
+    lives: 0,
+    memory,
+    reset() {},
+    exports: { memory, input: () => 0x10000, output: () => OUTPUT, ...exports },
+  };
+  return new Core(undefined, new ArrayBuffer(0), {});
+}
+
+// Writes commands as src/http.rs does, texts among the numbers, and gives the number.
+function say(number, commands) {
+  const numbers = commands.map((part) => (typeof part === "string" ? part.length : part));
+  const text = new TextEncoder().encode(commands.filter((part) => typeof part === "string").join(""));
+  const { buffer } = played.memory;
+  new Uint32Array(buffer, NUMBERS).set(numbers);
+  new Uint8Array(buffer, TEXT).set(text);
+  new Uint32Array(buffer, OUTPUT).set([NUMBERS, numbers.length, TEXT, text.length, 0, 0]);
+  return number;
+}
+
+const OUTPUT = 0;
+const NUMBERS = 0x100;
+const TEXT = 0x8000;
