@@ -12,7 +12,8 @@
 //! tree    node of `/…`, list of candidates with regular expressions
 //! node    child for a parameter, lists: exact, rest of the path, prefix; table of literal children
 //! table   slots (a power of two), then per slot: hash, text offset, text length, value (0: the slot is free)
-//! list    count, then candidates in ascending order
+//! list    count, then candidates in ascending order; a list of one has no place of its own: in place of its offset
+//!         stands the candidate, and the highest bit
 //! ```
 
 use super::pattern::{Host, Pattern, Segment, Tail, split};
@@ -111,6 +112,9 @@ impl Index<'_> {
         if list == 0 {
             return;
         }
+        if list & ONE != 0 {
+            return out.push(list & !ONE);
+        }
         let count = (self.word(list) as usize).min(self.0.len() / 4);
         let start = list as usize + 4;
         let Some(bytes) = self.0.get(start..start + count * 4) else { return };
@@ -153,6 +157,9 @@ impl Index<'_> {
         words.first_chunk::<N>().map_or([0; N], |words| words.map(u32::from_le_bytes))
     }
 }
+
+/// Marks a list of one candidate. So a block is shorter than 2 GiB.
+const ONE: u32 = 1 << 31;
 
 /// A key in a table.
 #[derive(Clone, Copy)]
@@ -237,7 +244,7 @@ impl Freezer {
         }
     }
 
-    /// The frozen bytes. Fails where they would be 4 GiB or more.
+    /// The frozen bytes. Fails where they would be 2 GiB or more.
     pub fn freeze(self) -> Result<Vec<u8>, TooLarge> {
         let mut out = Writer { bytes: vec![0; 16], texts: BTreeMap::new() };
         let candidates = out.here()?;
@@ -260,7 +267,7 @@ impl Freezer {
     }
 }
 
-/// The index does not fit into 4 GiB.
+/// It does not fit into what its numbers can count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -283,7 +290,7 @@ struct Writer {
 
 impl Writer {
     fn here(&self) -> Result<u32, TooLarge> {
-        u32::try_from(self.bytes.len()).map_err(|_| TooLarge)
+        u32::try_from(self.bytes.len()).ok().filter(|here| here & ONE == 0).ok_or(TooLarge)
     }
 
     fn push(&mut self, word: u32) {
@@ -318,8 +325,10 @@ impl Writer {
     }
 
     fn list(&mut self, ids: &[u32]) -> Result<u32, TooLarge> {
-        if ids.is_empty() {
-            return Ok(0);
+        match ids {
+            [] => return Ok(0),
+            [id] => return Ok(ONE | id),
+            _ => {}
         }
         let at = self.here()?;
         self.push(u32::try_from(ids.len()).map_err(|_| TooLarge)?);
@@ -328,8 +337,9 @@ impl Writer {
     }
 
     fn table(&mut self, entries: &[(&str, u32)]) -> Result<u32, TooLarge> {
-        // One free slot at least, so that a search for what is not there ends.
-        let slots = if entries.len() == 1 { 1 } else { (entries.len() * 2).next_power_of_two() };
+        // At most three quarters full, so that the search for what is not there ends soon. Most tables have one entry.
+        let slots =
+            if entries.len() <= 2 { entries.len() } else { (entries.len() * 4).div_ceil(3).next_power_of_two() };
         let mut table = vec![[0u32; 4]; slots];
         for (text, value) in entries {
             let hash = Part::Segment(text).hash();
