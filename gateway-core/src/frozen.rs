@@ -17,7 +17,7 @@ pub struct Block<'a>(pub &'a [u8]);
 #[derive(Debug, Clone, Copy)]
 pub struct Key<'a>(pub &'a str, pub &'a str);
 
-/// What was to be frozen does not fit into 4 GiB.
+/// What was to be frozen does not fit into what its numbers can count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -102,8 +102,11 @@ impl Writer {
 
     /// Writes a table of values that are not 0. Gives its offset.
     pub fn table(&mut self, entries: &[(&str, u32)]) -> Result<u32, TooLarge> {
-        // One free slot at least, so that a search for what is not there ends; a table of one needs no search.
-        let slots = if entries.len() == 1 { 1 } else { (entries.len() * 2).next_power_of_two() };
+        // At most three quarters full, so that the search for what is not there ends soon. Most tables have one entry.
+        let slots = match entries.len() {
+            few @ 0..=2 => few.max(1),
+            many => (many * 4).div_ceil(3).next_power_of_two(),
+        };
         let mut table = vec![[0u32; 4]; slots];
         for (text, value) in entries {
             let hash = Key("", text).hash();

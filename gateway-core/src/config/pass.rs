@@ -54,7 +54,7 @@ fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
 }
 
 fn too_large() -> Problem {
-    Problem::error("too-large", START, "the configuration is larger than 4 GiB when compiled")
+    Problem::error("too-large", START, "the configuration is too large when compiled")
 }
 
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {

@@ -12,7 +12,8 @@
 //! tree    node of `/…`, list of candidates with regular expressions
 //! node    child for a parameter, lists: exact, rest of the path, prefix; table of literal children
 //! table   as in frozen.rs
-//! list    count, then candidates in ascending order
+//! list    count, then candidates in ascending order; a list of one has no place of its own: in place of its offset
+//!         stands the candidate, and the highest bit
 //! ```
 
 use super::pattern::{Host, Pattern, Segment, Tail, split};
@@ -116,6 +117,9 @@ impl Index<'_> {
         if list == 0 {
             return;
         }
+        if list & ONE != 0 {
+            return out.push(list & !ONE);
+        }
         let count = (self.block().word(list) as usize).min(self.0.len() / 4);
         let start = list as usize + 4;
         let Some(bytes) = self.0.get(start..start + count * 4) else { return };
@@ -123,6 +127,9 @@ impl Index<'_> {
         out.extend(words.iter().map(|word| u32::from_le_bytes(*word)));
     }
 }
+
+/// Marks a list of one candidate. So a block is shorter than 2 GiB.
+const ONE: u32 = 1 << 31;
 
 /// Makes a frozen index.
 #[derive(Debug, Default)]
@@ -175,7 +182,7 @@ impl Freezer {
         }
     }
 
-    /// The frozen bytes. Fails where they would be 4 GiB or more.
+    /// The frozen bytes. Fails where they would be 2 GiB or more.
     pub fn freeze(self) -> Result<Vec<u8>, TooLarge> {
         let mut out = Writer::default();
         out.bytes.resize(16, 0);
@@ -194,7 +201,9 @@ impl Freezer {
         for (at, word) in [candidates, hosts, any, count].into_iter().enumerate() {
             out.patch(at * 4, word);
         }
-        out.here()?;
+        if out.here()? & ONE != 0 {
+            return Err(TooLarge);
+        }
         Ok(out.bytes)
     }
 }
@@ -241,8 +250,10 @@ impl Writer {
     }
 
     fn list(&mut self, ids: &[u32]) -> Result<u32, TooLarge> {
-        if ids.is_empty() {
-            return Ok(0);
+        match ids {
+            [] => return Ok(0),
+            [id] => return Ok(ONE | id),
+            _ => {}
         }
         let at = self.here()?;
         self.push(u32::try_from(ids.len()).map_err(|_| TooLarge)?);
