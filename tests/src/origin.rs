@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -212,9 +212,16 @@ impl Origin {
         Ok(origin)
     }
 
-    /// An address on which nobody listens.
+    /// An address on which nobody listens. Its port is held by the near end of a connection, lest another server of this
+    /// run be given it.
     pub fn closed() -> io::Result<SocketAddr> {
-        TcpListener::bind(("127.0.0.1", 0))?.local_addr()
+        static HELD: OnceLock<(TcpListener, TcpStream)> = OnceLock::new();
+        if HELD.get().is_none() {
+            let listener = TcpListener::bind(("127.0.0.1", 0))?;
+            let near = TcpStream::connect(listener.local_addr()?)?;
+            let _ = HELD.set((listener, near));
+        }
+        HELD.get().ok_or(io::ErrorKind::AddrInUse)?.1.local_addr()
     }
 }
 
