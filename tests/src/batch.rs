@@ -46,7 +46,7 @@ impl Batch {
         for scenario in scenarios {
             let mut shared = scenario.gateway.clone();
             if let Value::Object(members) = &mut shared {
-                ["routes", "groups", "upstreams", "allow"].iter().for_each(|own| drop(members.remove(*own)));
+                OWN.iter().for_each(|own| drop(members.remove(*own)));
             }
             // The one that most share comes first.
             let key = if scenario.alone || !scenario.settings.is_empty() {
@@ -197,11 +197,15 @@ fn is_own(host: Option<&Value>, own: &str) -> Result<(), String> {
     }
 }
 
+/// What each scenario brings for itself, and no other sees.
+const OWN: [&str; 4] = ["routes", "groups", "upstreams", "allow"];
+
 fn merge(whole: &mut Map<String, Value>, part: Value) {
     let Value::Object(part) = part else { return };
     for (name, value) in part {
         match (whole.get_mut(&name), value) {
-            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            // Other lists are the same in all that share a gateway.
+            (Some(Value::Array(list)), Value::Array(more)) if OWN.contains(&name.as_str()) => list.extend(more),
             (Some(Value::Object(map)), Value::Object(more)) if name == "upstreams" => map.extend(more),
             (_, value) => drop(whole.insert(name, value)),
         }
