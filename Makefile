@@ -45,9 +45,10 @@ artefact: setup-rust ## compile the configuration: build/gateway.bin (CONFIG=…
 	@$(POSTERN) compile --config "$(CONFIG)" --out build/gateway.bin
 
 .PHONY: docs
-docs: setup-rust ## write the generated documentation: the JSON Schema and the configuration reference
+docs: setup-rust ## write the generated documentation: the JSON Schema, the configuration reference, a page for each policy
 	@$(POSTERN) schema > docs/.schema.new && mv docs/.schema.new docs/gateway.schema.json
 	@$(POSTERN) reference > docs/.reference.new && mv docs/.reference.new docs/configuration.md
+	@$(POSTERN) reference --policies docs/policies
 
 ##@ Prove it
 

@@ -95,6 +95,8 @@ documentation() {
         diff -u docs/gateway.schema.json "$fresh/gateway.schema.json" | head -40 || status=1
     "$(target)/debug/postern" reference >"$fresh/configuration.md" &&
         diff -u docs/configuration.md "$fresh/configuration.md" | head -40 || status=1
+    "$(target)/debug/postern" reference --policies "$fresh/policies" &&
+        diff -ru docs/policies "$fresh/policies" | head -40 || status=1
     rm -rf "$fresh"
     [ $status -eq 0 ] || echo "run \`make docs\` and commit what it writes"
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --package gateway-core --all-features || status=1

@@ -92,8 +92,15 @@ pub enum Command {
     Schema,
 
     /// Print the reference of the configuration as Markdown.
-    #[command(after_help = "Examples:\n  postern reference > docs/configuration.md")]
-    Reference,
+    #[command(after_help = "\
+Examples:
+  postern reference > docs/configuration.md
+  postern reference --policies docs/policies")]
+    Reference {
+        /// Write a page for each policy into this folder instead.
+        #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        policies: Option<PathBuf>,
+    },
 
     /// Write a commented configuration to start from.
     Init(Init),
@@ -136,6 +143,83 @@ pub enum Key {
 
     /// Print the entry for a key that exists already, read from standard input.
     Hash(KeyHash),
+
+    /// Make a key and write it into the platform's key-value store, without a deployment.
+    ///
+    /// For gateways whose configuration says `consumers_from: store`. The key is shown once, when the store has it.
+    Write(KeyWrite),
+
+    /// Take a key out of the platform's key-value store.
+    ///
+    /// The key is read from standard input, unless --hash says which one is meant.
+    Revoke(KeyRevoke),
+}
+
+/// Options of `key write`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern key write --consumer alice --group partners --expires 2027-01-31
+  postern key write --consumer alice --stdin < key.txt
+  postern key write --consumer alice --platform spin      prints what to put into the store")]
+pub struct KeyWrite {
+    /// The consumer it is for. Where the configuration has one of this name, its groups count too.
+    #[arg(long, value_name = "NAME", value_parser = consumer)]
+    pub consumer: String,
+
+    /// A group that the consumer belongs to; may be repeated.
+    #[arg(long = "group", value_name = "NAME", value_delimiter = ',', value_parser = consumer)]
+    pub groups: Vec<String>,
+
+    /// From when on it is refused: a date (its first moment in UTC), or a date and a time (RFC 3339).
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    pub expires: Option<String>,
+
+    /// What keys begin with, for those who find one: letters and digits, at most 8.
+    #[arg(long, value_name = "TEXT", default_value = "pk", value_parser = key_kind)]
+    pub prefix: String,
+
+    /// Take the key that comes through standard input, instead of making one.
+    #[arg(long, conflicts_with = "prefix")]
+    pub stdin: bool,
+
+    #[command(flatten)]
+    pub store: Store,
+}
+
+/// Options of `key revoke`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern key revoke < key.txt
+  postern key revoke --hash 2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90")]
+pub struct KeyRevoke {
+    /// The key's hash, as `key write` printed it.
+    #[arg(long, value_name = "HASH", value_parser = key_hash)]
+    pub hash: Option<String>,
+
+    #[command(flatten)]
+    pub store: Store,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub struct Store {
+    /// Whose store it is.
+    #[arg(long, value_name = "PLATFORM", default_value = "workers")]
+    pub platform: Runtime,
+
+    /// The binding of the KV namespace in wrangler.toml.
+    #[arg(long, value_name = "NAME", default_value = "POSTERN_STORE")]
+    pub binding: String,
+
+    /// Write to wrangler's local storage, for `wrangler dev`.
+    #[arg(long)]
+    pub local: bool,
+
+    /// Where the local storage is, if not in the usual place.
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath, requires = "local")]
+    pub persist_to: Option<PathBuf>,
 }
 
 /// Options of `key new`.
@@ -464,6 +548,10 @@ fn moment(text: &str) -> Result<String, String> {
 
 fn key_prefix(text: &str) -> Result<String, String> {
     formats::check("KeyPrefix", text).map(|()| text.to_owned())
+}
+
+fn key_hash(text: &str) -> Result<String, String> {
+    formats::check("KeyHash", text).map(|()| text.to_owned())
 }
 
 fn key_kind(text: &str) -> Result<String, String> {

@@ -37,22 +37,8 @@ pub fn new(options: &KeyNew) -> Result<Outcome, Failure> {
 /// Prints the entry for a key that exists already. The key comes through standard input, so that no list of processes and
 /// no history of a shell keeps it.
 pub fn hash(options: &KeyHash) -> Result<Outcome, Failure> {
-    let key = secrets::read_line("the key")?;
-    if key.len() < SHORTEST {
-        return Err(Failure::told(format!(
-            "this key has {} characters; with fewer than {SHORTEST} it could be found by trying, hash or no hash",
-            key.len()
-        )));
-    }
-    let prefix: String = match &options.prefix {
-        Some(prefix) => prefix.clone(),
-        // A third of a short key would be too much to show.
-        None => key.chars().take(4).filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect(),
-    };
-    if !key.starts_with(&prefix) {
-        return Err(Failure::told(format!("the key does not begin with `{prefix}`")));
-    }
-    let entry = Entry { prefix, hash: consumer::hash(&key), expires: options.expires.clone() };
+    let Key { text, prefix } = existing(options.prefix.as_deref())?;
+    let entry = Entry { prefix, hash: consumer::hash(&text), expires: options.expires.clone() };
     let mut out = io::stdout().lock();
     match options.format {
         EntryFormat::Yaml => write!(out, "{}", entry.yaml(&options.consumer))?,
@@ -61,17 +47,41 @@ pub fn hash(options: &KeyHash) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
+/// A key that exists already, from standard input. Its prefix is what is said, or its first four characters.
+pub fn existing(prefix: Option<&str>) -> Result<Key, Failure> {
+    let text = secrets::read_line("the key")?;
+    if text.len() < SHORTEST {
+        return Err(Failure::told(format!(
+            "this key has {} characters; with fewer than {SHORTEST} it could be found by trying, hash or no hash",
+            text.len()
+        )));
+    }
+    let prefix: String = match prefix {
+        Some(prefix) => prefix.to_owned(),
+        None => text.chars().take(4).take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect(),
+    };
+    if prefix.is_empty() || !text.starts_with(&prefix) {
+        return Err(Failure::told(
+            "the key does not begin with this prefix; say with --prefix what may be shown of it",
+        ));
+    }
+    Ok(Key { text, prefix })
+}
+
 /// A plain hash keeps only what cannot be guessed.
 const SHORTEST: usize = 20;
 
 /// A new key, `pk_7fQ2_` and 33 characters drawn from 62: more than 192 bits. The part in front is drawn too, but is shown.
-struct Key {
-    text: String,
-    prefix: String,
+pub struct Key {
+    /// All of it.
+    pub text: String,
+    /// What is shown of it.
+    pub prefix: String,
 }
 
 impl Key {
-    fn draw(kind: &str) -> Result<Self, Failure> {
+    /// Draws one of this kind.
+    pub fn draw(kind: &str) -> Result<Self, Failure> {
         let prefix = format!("{kind}_{}", secrets::letters(4)?);
         let text = format!("{prefix}_{}", secrets::letters(33)?);
         Ok(Self { text, prefix })

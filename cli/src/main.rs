@@ -24,6 +24,7 @@ mod configuration;
 mod outcome;
 mod report;
 mod secrets;
+mod store;
 mod terminal;
 
 fn main() -> ExitCode {
@@ -47,10 +48,13 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Compile(options) => compile::run(&options, colour),
         Command::Explain(options) => explain::run(&options, colour),
         Command::Schema => reference::schema(),
-        Command::Reference => reference::markdown(),
+        Command::Reference { policies: Some(folder) } => reference::policies(&folder),
+        Command::Reference { policies: None } => reference::markdown(),
         Command::Init(options) => init::run(&options),
         Command::Key(Key::New(options)) => key::new(&options),
         Command::Key(Key::Hash(options)) => key::hash(&options),
+        Command::Key(Key::Write(options)) => store::write(&options),
+        Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use gateway_core::config::{WARNINGS, schema as json_schema};
 use serde_json::{Map, Value};
 
+use crate::compile::replace;
 use crate::outcome::{Failure, Outcome};
 
 /// Prints the JSON Schema.
@@ -20,6 +22,74 @@ pub fn markdown() -> Result<Outcome, Failure> {
     io::stdout().write_all(render(&json_schema()).as_bytes())?;
     Ok(Outcome::Fine)
 }
+
+/// Writes a page for each policy.
+pub fn policies(folder: &Path) -> Result<Outcome, Failure> {
+    let schema = json_schema();
+    let all: Vec<Page<'_>> = pages(&schema).collect();
+    for page in &all {
+        replace(&folder.join(format!("{}.md", page.name)), page.render(&schema).as_bytes())?;
+    }
+    replace(&folder.join("README.md"), contents(&all).as_bytes())?;
+    Ok(Outcome::Fine)
+}
+
+/// What is to be said of one policy.
+struct Page<'a> {
+    name: &'a str,
+    /// One sentence.
+    about: String,
+    definition: &'a Value,
+}
+
+fn pages(schema: &Value) -> impl Iterator<Item = Page<'_>> {
+    let alternatives = alternatives(&schema["$defs"]["Policy"]).into_iter().flatten();
+    alternatives.filter_map(move |alternative| {
+        let (name, field) = properties(alternative).next()?;
+        let (_, definition) = resolve(schema, &field["$ref"])?;
+        Some(Page { name, about: description(alternative), definition })
+    })
+}
+
+impl Page<'_> {
+    /// The policy first, then every kind of value that it leads to.
+    fn render(&self, schema: &Value) -> String {
+        let mut out = format!("{}# {}\n\n", WRITTEN, self.name);
+        // Writing into a String cannot fail.
+        let _ = writeln!(out, "{}\n", description(self.definition));
+        let _ = write_fields(&mut out, self.definition);
+        let (structures, texts): (Vec<_>, Vec<_>) =
+            reached(schema, self.definition).into_iter().partition(|(_, definition)| !is_text(definition));
+        for (name, definition) in structures {
+            let _ = write_structure(&mut out, name, definition);
+        }
+        if !texts.is_empty() {
+            let _ = write_texts(&mut out, &texts);
+        }
+        out
+    }
+}
+
+fn contents(pages: &[Page<'_>]) -> String {
+    let mut out = format!("{WRITTEN}{CONTENTS}");
+    for page in pages {
+        let _ = writeln!(out, "| [`{0}`]({0}.md) | {1} |", page.name, page.about);
+    }
+    out
+}
+
+const WRITTEN: &str = "<!-- Written by `make docs` from the doc comments in gateway-core/src/config/written/policy.rs; edit those. -->\n\n";
+
+const CONTENTS: &str = "\
+# Policies
+
+What a route does to its requests on their way in, in the order in which the policies are written, and to its responses on
+their way out, in reverse. A policy that saw a request sees its response, whoever made it. Two come first wherever they stand:
+`cors` and `security_headers`, so that refusals carry their headers too. Every example on these pages is run by a test.
+
+| Policy | |
+| --- | --- |
+";
 
 /// The reference: the whole configuration first, then every kind of value in the order in which a reader meets it.
 fn render(schema: &Value) -> String {
@@ -115,7 +185,19 @@ fn write_warnings(out: &mut String) -> std::fmt::Result {
 /// Every definition that the configuration leads to, nearest first.
 fn in_order(schema: &Value) -> Vec<(&str, &Value)> {
     let mut found: Vec<(&str, &Value)> = Vec::new();
-    let mut waiting: VecDeque<&Value> = properties(schema).map(|(_, field)| field).collect();
+    let fields = properties(schema).map(|(_, field)| field);
+    collect(schema, fields.collect(), &mut found);
+    found
+}
+
+/// Every definition that one of them leads to, nearest first.
+fn reached<'a>(schema: &'a Value, definition: &'a Value) -> Vec<(&'a str, &'a Value)> {
+    let mut found = Vec::new();
+    collect(schema, VecDeque::from([definition]), &mut found);
+    found
+}
+
+fn collect<'a>(schema: &'a Value, mut waiting: VecDeque<&'a Value>, found: &mut Vec<(&'a str, &'a Value)>) {
     while let Some(value) = waiting.pop_front() {
         match value {
             Value::Object(object) => {
@@ -131,7 +213,6 @@ fn in_order(schema: &Value) -> Vec<(&str, &Value)> {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    found
 }
 
 fn resolve<'a>(schema: &'a Value, reference: &'a Value) -> Option<(&'a str, &'a Value)> {
@@ -149,7 +230,7 @@ fn properties(definition: &Value) -> impl Iterator<Item = (&String, &Value)> {
 
 /// Alternatives that each have a meaning of their own.
 fn alternatives(definition: &Value) -> Option<&Vec<Value>> {
-    definition["oneOf"].as_array()
+    definition["oneOf"].as_array().or(definition["anyOf"].as_array())
 }
 
 /// One value, not a structure: a text, or a number of a fixed set.
@@ -200,6 +281,9 @@ fn kind(field: &Value) -> String {
 fn written(alternative: &Value) -> String {
     if let Some(constant) = alternative.get("const") {
         return plain(constant);
+    }
+    if alternative["properties"].is_null() {
+        return kind(alternative);
     }
     properties(alternative).map(|(name, field)| format!("`{name}:` {}", kind(field))).collect::<Vec<_>>().join(", ")
 }

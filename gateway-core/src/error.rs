@@ -49,6 +49,11 @@ pub enum Error {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// 415: bodies of this kind are not taken.
+    UnsupportedMediaType {
+        /// The kinds that are, for `Accept` (RFC 9110 §15.5.16); empty where only some are not.
+        accept: Vec<String>,
+    },
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 431: more header fields, or more bytes of them, than the gateway takes.
@@ -99,6 +104,7 @@ impl Error {
             Error::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed", Client),
             Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
             Error::TargetTooLong { .. } => (414, "target-too-long", "Target too long", Client),
+            Error::UnsupportedMediaType { .. } => (415, "unsupported-media-type", "Unsupported media type", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::HeadersTooLarge => (431, "headers-too-large", "Header fields too large", Client),
@@ -129,6 +135,10 @@ impl Error {
             Error::TargetTooLong { limit } => {
                 format!("The request target is longer than the {limit} bytes taken here.")
             }
+            Error::UnsupportedMediaType { accept } if accept.is_empty() => {
+                "Bodies with this Content-Type, or without one, are not taken.".into()
+            }
+            Error::UnsupportedMediaType { accept } => format!("This takes bodies of the type {}.", accept.join(", ")),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -168,6 +178,7 @@ impl Error {
             Error::Unauthenticated { challenges, .. } => {
                 challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
             }
+            Error::UnsupportedMediaType { accept } if !accept.is_empty() => headers.set("accept", accept.join(", ")),
             Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
@@ -199,6 +210,7 @@ mod tests {
             Error::MethodNotAllowed { allow: vec![] },
             Error::BodyTooLarge { limit },
             Error::TargetTooLong { limit },
+            Error::UnsupportedMediaType { accept: vec![] },
             Error::ExpectationFailed,
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,

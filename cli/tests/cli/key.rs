@@ -60,6 +60,56 @@ fn a_key_that_exists_is_hashed_from_standard_input() {
 }
 
 #[test]
+fn keys_are_written_and_revoked_through_wrangler() {
+    let folder = Folder::new();
+    let tool =
+        folder.write("node_modules/.bin/wrangler", "#!/bin/sh\nfor one in \"$@\"; do echo \"$one\"; done >> calls\n");
+    std::fs::set_permissions(tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it can be run");
+    let arguments = ["key", "write", "--consumer", "alice", "--group", "partners,beta", "--expires", "1970-01-02"];
+    let ran = run(folder.path(), &arguments);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let calls = || std::fs::read_to_string(folder.path().join("calls")).expect("it was called");
+    let called = calls();
+    let lines: Vec<_> = called.lines().collect();
+    let ["kv", "key", "put", place, record, "--binding", "POSTERN_STORE", "--remote"] = lines[..] else {
+        panic!("{called}")
+    };
+    let hash = place.strip_prefix("consumer/key/").expect("a key's place");
+    assert!(record.contains(hash) && record.contains(r#""groups":["partners","beta"]"#), "{record}");
+    assert!(record.contains(r#""expires":86400000"#), "{record}");
+    let key = ran.out.lines().last().expect("the key is shown");
+    assert!(key.starts_with("pk_") && !called.contains(key), "{key}");
+
+    let ran = run(folder.path(), &["key", "revoke", "--hash", hash, "--binding", "KEYS", "--local"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        calls().ends_with(&format!("kv\nkey\ndelete\nconsumer/key/{hash}\n--binding\nKEYS\n--local\n")),
+        "{}",
+        calls()
+    );
+}
+
+#[test]
+fn a_key_is_not_shown_when_the_store_has_not_got_it() {
+    let folder = Folder::new();
+    let tool = folder.write("node_modules/.bin/wrangler", "#!/bin/sh\necho no such namespace >&2\nexit 1\n");
+    std::fs::set_permissions(tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it can be run");
+    let ran = run(folder.path(), &["key", "write", "--consumer", "alice"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("no such namespace"), "{}", ran.err);
+}
+
+#[test]
+fn for_spin_the_pair_to_store_is_printed() {
+    let ran = fed(&["key", "revoke", "--platform", "spin"], "a-key-that-somebody-has-already\n");
+    assert_eq!((ran.code, ran.out), (0, format!("consumer/key/{HASH}={{}}\n")));
+    let ran =
+        fed(&["key", "write", "--consumer", "a", "--stdin", "--platform", "spin"], "a-key-that-somebody-has-already\n");
+    let record = format!(r#"{{"name":"a","keys":[{{"hash":"{HASH}","prefix":"a-ke"}}]}}"#);
+    assert_eq!((ran.code, ran.out), (0, format!("consumer/key/{HASH}={record}\n")));
+}
+
+#[test]
 fn wrong_arguments_are_told() {
     let folder = Folder::new();
     for arguments in [

@@ -80,6 +80,11 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         issuers: Vec::new(),
         servers: Vec::new(),
         limits: Limits::default(),
+        known: Known {
+            consumers: loaded.declared_consumers(),
+            groups: loaded.declared_groups(),
+            password_cost: consumers::password_cost(loaded),
+        },
         policies: vec![Vec::new()],
         lists: HashMap::new(),
     };
@@ -99,8 +104,16 @@ struct Compile<'a> {
     /// Authorisation servers that are asked about tokens, each once.
     servers: Vec<Introspection>,
     limits: Limits,
+    known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
+}
+
+/// What policies may need to know of all consumers, however many those are.
+struct Known<'a> {
+    consumers: BTreeSet<&'a str>,
+    groups: BTreeSet<&'a str>,
+    password_cost: u32,
 }
 
 impl<'a> Compile<'a> {

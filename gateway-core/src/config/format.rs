@@ -61,6 +61,12 @@ pub(super) const FORMATS: &[Format] = &[
     },
     Format { name: "Address", code: "bad-url", noun: "an address such as `https://idp.example.com`", check: address },
     Format { name: "Origin", code: "bad-origin", noun: "an origin such as `https://app.example.com`", check: origin },
+    Format {
+        name: "MediaRange",
+        code: "bad-media-type",
+        noun: "a media type such as `application/json`",
+        check: media_range,
+    },
     Format { name: "KeyHash", code: "bad-hash", noun: "a hash as `postern key new` prints it", check: key_hash },
     Format { name: "KeyPrefix", code: "bad-prefix", noun: "the first characters of a key", check: key_prefix },
     Format { name: "Username", code: "bad-username", noun: "a user name", check: username },
@@ -500,6 +506,25 @@ fn origin(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+fn media_range(text: &str) -> Result<(), Wrong> {
+    let help = "write `application/json`, `text/*` or `application/*+json`";
+    if let Some((essence, _)) = text.split_once(';') {
+        let help = format!("write `{}`", essence.trim());
+        return Err(wrong("parameters of a media type make no difference here").help(help));
+    }
+    let Some((kind, subtype)) = text.split_once('/') else {
+        return Err(wrong(format!("`{text}` is not a media type")).help(help));
+    };
+    let suffix =
+        subtype.strip_prefix('*').is_some_and(|rest| rest.is_empty() || rest.strip_prefix('+').is_some_and(is_token));
+    let plain = |text: &str| is_token(text) && !text.contains('*');
+    if plain(kind) && (plain(subtype) || suffix) && !subtype.trim_start_matches('*').contains('*') {
+        return Ok(());
+    }
+    let help = if text == "*/*" { "leave the list out to take every type" } else { help };
+    Err(wrong(format!("`{text}` is not a media type")).help(help))
+}
+
 fn key_hash(text: &str) -> Result<(), Wrong> {
     let lower = text.to_ascii_lowercase();
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -695,6 +720,28 @@ mod tests {
             "2027-01-31T10:00:00é",
         ] {
             assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn media_types() {
+        for text in ["application/json", "Text/*", "application/*+json", "application/vnd.a.b+json"] {
+            assert_eq!(media_range(text), Ok(()), "{text}");
+        }
+        for text in [
+            "",
+            "json",
+            "*/*",
+            "*/json",
+            "text/",
+            "/json",
+            "text/*json",
+            "text/*+*",
+            "text/a*",
+            "text/html; charset=utf-8",
+            "a/b/c",
+        ] {
+            assert!(media_range(text).is_err(), "{text}");
         }
     }
 

@@ -166,6 +166,7 @@ impl Lint<'_> {
                 written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_) => {}
             }
         }

@@ -1,7 +1,7 @@
 //! Puts a configuration together: the files that include each other, what each defines, and the defaults of groups.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
 };
 
@@ -42,17 +42,14 @@ impl Loaded {
     }
 
     /// The names of all consumers, those with problems included.
-    pub fn declared_consumers(&self) -> Vec<&str> {
+    pub fn declared_consumers(&self) -> BTreeSet<&str> {
         self.written_consumers().filter_map(|consumer| consumer.get("name")?.text()).collect()
     }
 
-    /// The groups that consumers belong to, those of consumers with problems included; each once.
-    pub fn declared_groups(&self) -> Vec<&str> {
+    /// The groups that consumers belong to, those of consumers with problems included.
+    pub fn declared_groups(&self) -> BTreeSet<&str> {
         let groups = self.written_consumers().filter_map(|consumer| consumer.get("groups")).flat_map(Node::items);
-        let mut known: Vec<&str> = groups.filter_map(Node::text).collect();
-        known.sort_unstable();
-        known.dedup();
-        known
+        groups.filter_map(Node::text).collect()
     }
 
     fn written_consumers(&self) -> impl Iterator<Item = &Node> {

@@ -53,7 +53,13 @@ pub use self::{
 /// The rules for texts of the configuration, for tools that write some.
 #[cfg(feature = "compile")]
 pub mod formats {
-    use super::format::FORMATS;
+    use super::format::{self, FORMATS};
+    use crate::platform::Timestamp;
+
+    /// A moment as the configuration writes it: a date, or a date and a time.
+    pub fn moment(text: &str) -> Option<Timestamp> {
+        format::moment(text).ok()
+    }
 
     /// Whether a text is one of its kind (a definition of the schema, such as `Moment`), or why it is not and what to write.
     ///

@@ -524,6 +524,9 @@ texts! {
     /// without an origin send.
     #[schemars(extend("examples" = ["https://app.example.com", "https://*.example.com", "http://localhost:*", "*"]))]
     Origin;
+    /// A media type, or many: `application/json`, `text/*`, `application/*+json`.
+    #[schemars(extend("pattern" = "^[A-Za-z0-9!#$&^_.+-]+/([A-Za-z0-9!#$&^_.+-]+|\\*|\\*\\+[A-Za-z0-9-]+)$", "examples" = ["application/json", "text/*"]))]
+    MediaRange;
     /// The SHA-256 of a key: 64 hexadecimal digits in lower case.
     #[schemars(extend("pattern" = "^[0-9a-f]{64}$"))]
     KeyHash;

@@ -10,6 +10,7 @@ pub mod cors;
 pub mod csrf;
 pub mod headers;
 pub mod origin;
+pub mod request_rules;
 pub mod security_headers;
 
 pub use authenticate::{Authenticate, Tokens};
@@ -17,6 +18,7 @@ pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
 pub use headers::HeaderPolicy;
+pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
 
 use crate::caller::Caller;
@@ -83,6 +85,8 @@ pub enum Policy {
     Csrf(Csrf),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Refuses requests by what they say of themselves.
+    RequestRules(RequestRules),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeaders),
 }
@@ -169,6 +173,9 @@ impl Policy {
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
+            Policy::RequestRules(policy) => {
+                policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
+            }
             Policy::SecurityHeaders(_) => Ok(Flow::Continue),
         }
     }
@@ -177,7 +184,11 @@ impl Policy {
     pub fn reads_response(&self) -> bool {
         match self {
             Policy::Cors(_) | Policy::SecurityHeaders(_) => true,
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::Headers(_) => false,
+            Policy::Authenticate(_)
+            | Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::Headers(_)
+            | Policy::RequestRules(_) => false,
         }
     }
 
@@ -187,7 +198,7 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(headers),
             Policy::SecurityHeaders(policy) => policy.on_response(headers, scope.client.scheme),
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) => {}
+            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
         }
     }
 }

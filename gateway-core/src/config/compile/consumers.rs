@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::{
-    load::Defined,
+    load::{Defined, Loaded},
     node::Step::{self, Field, Item},
     problem::{Problem, Span},
     written,
@@ -12,6 +12,7 @@ use super::Compile;
 use crate::{
     consumer::{ApiKey, Consumer, Password, Signer, SigningKey, Subject},
     held::{OnFailure, StoreRules},
+    policy::authenticate::basic::{PasswordHash, USUAL_ITERATIONS},
     template::{Piece, Template},
 };
 
@@ -148,6 +149,13 @@ impl<'a> Compile<'a> {
         let problem = problem.related(first, "it first stands here");
         self.problems.push(problem.help("a credential says who calls, so it belongs to one consumer, once"));
     }
+}
+
+/// What a name that nobody has must cost, so that it takes no less time than one that somebody has.
+pub(super) fn password_cost(loaded: &Loaded) -> u32 {
+    let passwords = loaded.consumers.iter().filter_map(|consumer| consumer.written.passwords.as_ref());
+    let hashes = passwords.flat_map(|all| &all.0).filter_map(|password| password.hash.0.parse::<PasswordHash>().ok());
+    hashes.map(|hash| hash.iterations()).max().unwrap_or(USUAL_ITERATIONS)
 }
 
 /// Something that stands in a list and was in it before.

@@ -12,10 +12,11 @@ use super::super::{
 use super::{Direction, RouteCompiler, consumers::listed_twice, list_some};
 use crate::{
     policy::{
-        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, SecurityHeaders,
+        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
         authorize::{ClaimRule, ClaimTest, Names},
         origin::OriginRule,
+        request_rules::{MediaRange, Rules, Text},
     },
     route::Matcher,
 };
@@ -33,6 +34,7 @@ impl RouteCompiler<'_, '_> {
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
+                written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
                 written::Policy::SecurityHeaders(policy) => {
                     Some(Policy::SecurityHeaders(self.security_headers(policy, node)))
                 }
@@ -43,7 +45,11 @@ impl RouteCompiler<'_, '_> {
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
             Policy::SecurityHeaders(_) => 1,
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::Headers(_) => 2,
+            Policy::Authenticate(_)
+            | Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::Headers(_)
+            | Policy::RequestRules(_) => 2,
         });
         policies
     }
@@ -110,6 +116,7 @@ impl RouteCompiler<'_, '_> {
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
                     keep: method.keep.unwrap_or(false),
+                    cost: self.all.known.password_cost,
                 })),
             }
         }
@@ -131,10 +138,8 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn authorize(&mut self, written: &written::AuthorizePolicy, node: &Node) -> Authorize {
-        let loaded = self.all.loaded;
-        let consumers =
-            self.names(written.consumers.as_ref(), node.get("consumers"), "consumer", &loaded.declared_consumers());
-        let groups = self.names(written.groups.as_ref(), node.get("groups"), "group", &loaded.declared_groups());
+        let consumers = self.names(written.consumers.as_ref(), node.get("consumers"), NameOf::Consumer);
+        let groups = self.names(written.groups.as_ref(), node.get("groups"), NameOf::Group);
         let mut scopes = Vec::new();
         for (index, scope) in written.scopes.iter().flat_map(|scopes| &scopes.0).enumerate() {
             self.once(&mut scopes, scope.0.clone(), &scope.0, node.place([Field("scopes"), Item(index)]));
@@ -179,28 +184,27 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// Names that must lead somewhere: a misspelt one in `deny` would let in whom it should keep out.
-    fn names(
-        &mut self,
-        written: Option<&written::NameRules>,
-        node: Option<&Node>,
-        kind: &str,
-        declared: &[&str],
-    ) -> Names {
+    fn names(&mut self, written: Option<&written::NameRules>, node: Option<&Node>, of: NameOf) -> Names {
         let (Some(written), Some(node)) = (written, node) else { return Names::default() };
-        let mut of = |names: Option<&written::OneOrMany<written::Name>>, field: &'static str| {
+        let mut listed = |names: Option<&written::OneOrMany<written::Name>>, field: &'static str| {
             let mut list = Vec::new();
             for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
                 let at = node.place([Field(field), Item(index)]);
                 // With a store, names may come from there.
                 let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
-                if !elsewhere && !declared.contains(&name.0.as_str()) {
-                    self.unknown_name(&name.0, kind, declared, at);
+                let declared = match of {
+                    NameOf::Consumer => &self.all.known.consumers,
+                    NameOf::Group => &self.all.known.groups,
+                };
+                if !elsewhere && !declared.contains(name.0.as_str()) {
+                    self.unknown_name(&name.0, of, at);
                 }
                 self.once(&mut list, name.0.clone(), &name.0, at);
             }
             list
         };
-        let names = Names { allow: of(written.allow.as_ref(), "allow"), deny: of(written.deny.as_ref(), "deny") };
+        let names =
+            Names { allow: listed(written.allow.as_ref(), "allow"), deny: listed(written.deny.as_ref(), "deny") };
         for name in names.deny.iter().filter(|name| names.allow.contains(name)) {
             let message = format!("`{name}` is both allowed and denied");
             let problem = Problem::error("conflicting-fields", item_at(node, "deny", name), message);
@@ -209,19 +213,25 @@ impl RouteCompiler<'_, '_> {
         names
     }
 
-    fn unknown_name(&mut self, name: &str, kind: &str, declared: &[&str], at: Span) {
-        let (code, message, define) = match kind {
-            "group" => (
+    fn unknown_name(&mut self, name: &str, of: NameOf, at: Span) {
+        let (code, message, define, declared) = match of {
+            NameOf::Consumer => (
+                "unknown-consumer",
+                format!("there is no consumer called `{name}`"),
+                "define it in `consumers`",
+                &self.all.known.consumers,
+            ),
+            NameOf::Group => (
                 "unknown-group",
                 format!("no consumer belongs to a group called `{name}`"),
                 "name it in the `groups` of a consumer",
+                &self.all.known.groups,
             ),
-            _ => ("unknown-consumer", format!("there is no consumer called `{name}`"), "define it in `consumers`"),
         };
         let help = match closest(name, declared.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if declared.is_empty() => define.to_owned(),
-            None => format!("there are {}", list_some(declared)),
+            None => format!("there are {}", list_some(&declared.iter().copied().collect::<Vec<_>>())),
         };
         self.all.problems.push(Problem::error(code, at, message).help(help));
     }
@@ -313,6 +323,66 @@ impl RouteCompiler<'_, '_> {
         policy
     }
 
+    fn request_rules(&mut self, written: &written::RequestRulesPolicy, node: &Node) -> RequestRules {
+        let user_agents = written.user_agents.as_ref().zip(node.get("user_agents")).map(|(rules, node)| Rules {
+            allow: self.agents(rules.allow.as_ref(), node.get("allow")),
+            deny: self.agents(rules.deny.as_ref(), node.get("deny")),
+            required: rules.required.unwrap_or(false),
+        });
+        let referers = written.referers.as_ref().zip(node.get("referers")).map(|(rules, node)| Rules {
+            allow: rules.allow.as_ref().map(|rules| self.origins(rules, node.get("allow"))).unwrap_or_default(),
+            deny: rules.deny.as_ref().map(|rules| self.origins(rules, node.get("deny"))).unwrap_or_default(),
+            required: rules.required.unwrap_or(false),
+        });
+        let content_types = written.content_types.as_ref().zip(node.get("content_types")).map(|(rules, node)| Rules {
+            allow: self.media_ranges(rules.allow.as_ref(), node, "allow"),
+            deny: self.media_ranges(rules.deny.as_ref(), node, "deny"),
+            required: rules.required.unwrap_or(false),
+        });
+        let policy = RequestRules { user_agents, referers, content_types };
+        let says = |name| node.get(name).is_some_and(|rules| rules.damaged || !rules.entries().is_empty());
+        if !node.damaged && !["user_agents", "referers", "content_types"].into_iter().any(says) {
+            let problem = Problem::error("empty-policy", node.head(), "this policy asks for nothing");
+            self.all.problems.push(problem.help("say what is taken: `content_types: { allow: application/json }`"));
+        }
+        policy
+    }
+
+    fn agents(&mut self, written: Option<&written::OneOrMany<written::AgentRule>>, node: Option<&Node>) -> Vec<Text> {
+        let mut rules = Vec::new();
+        let items = node.map(Node::items).unwrap_or_default();
+        for (rule, item) in written.iter().flat_map(|rules| &rules.0).zip(items) {
+            match rule {
+                written::AgentRule::Text(text) if text.is_empty() => {
+                    let problem = Problem::error("empty-text", item.at, "every program's name holds the empty text");
+                    self.all.problems.push(problem.help("write a part of the name"));
+                }
+                written::AgentRule::Text(text) => {
+                    self.once(&mut rules, Text::Contains(text.to_ascii_lowercase()), text, item.at);
+                }
+                written::AgentRule::Regex(regex) => {
+                    let regex = self.all.regex(&regex.regex.0, item.place([Field("regex")]));
+                    rules.extend(regex.map(Text::Regex));
+                }
+            }
+        }
+        rules
+    }
+
+    fn media_ranges(
+        &mut self,
+        written: Option<&written::OneOrMany<written::MediaRange>>,
+        node: &Node,
+        field: &'static str,
+    ) -> Vec<MediaRange> {
+        let mut ranges = Vec::new();
+        for (index, range) in written.iter().flat_map(|ranges| &ranges.0).enumerate() {
+            let at = node.place([Field(field), Item(index)]);
+            self.once(&mut ranges, MediaRange(range.0.to_ascii_lowercase()), &range.0, at);
+        }
+        ranges
+    }
+
     fn security_headers(&mut self, written: &written::SecurityHeadersPolicy, node: &Node) -> SecurityHeaders {
         let mut fields: Vec<(String, String)> =
             SecurityHeaders::DEFAULTS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -393,6 +463,13 @@ impl RouteCompiler<'_, '_> {
             list.push(item);
         }
     }
+}
+
+/// What is called by a name.
+#[derive(Debug, Clone, Copy)]
+enum NameOf {
+    Consumer,
+    Group,
 }
 
 /// The first item of a list that says this, in upper or lower case.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, Method, Name, Named, OneOrMany, Origin, Realm,
-    Regex, Scope, Template, Token,
+    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
+    Origin, Realm, Regex, Scope, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -22,6 +22,8 @@ pub enum Policy {
     Csrf(CsrfPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses requests by what they say of themselves.
+    RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
 }
@@ -31,6 +33,28 @@ pub enum Policy {
 /// Whatever proves right makes the same known caller, for the policies after it, for `{consumer.name}` and for the log. The
 /// credential itself goes no further, unless `keep` says so. Who is not known is refused with 401 and a challenge for
 /// each way in.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     groups: [partners]
+///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ api_key: { header: x-api-key } }, { basic: { realm: orders } }] }
+///       - headers: { request: { set: { x-consumer: "{consumer.name}" } } }
+/// ```
+///
+/// ```text
+/// GET /orders                              → 401
+/// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1  → 200
+/// GET /orders  x-api-key: something-else   → 401
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthenticatePolicy {
@@ -93,6 +117,30 @@ pub struct BasicMethod {
 ///
 /// Rules on who calls need an `authenticate` before them. Several of these policies can stand on one route, each for
 /// other methods.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     groups: [partners]
+///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
+///   - name: bob
+///     keys: [{ hash: 81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9, prefix: pk_bob }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ api_key: {} }, anonymous] }
+///       - authorize: { methods: [POST, DELETE], groups: { allow: partners } }
+/// ```
+///
+/// ```text
+/// GET /orders                              → 200
+/// POST /orders                             → 401
+/// POST /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizePolicy {
@@ -182,6 +230,24 @@ pub struct ClaimPresence {
 /// A browser's preflight is answered before any other policy, because it brings no credentials. Every response of the route
 /// carries the headers, refusals and failures included; what the upstream says on the matter is replaced. So it does not
 /// matter where in the list this policy stands. A route has one; in a route, it replaces the one of its group.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     method: [GET, PUT]
+///     upstream: origin
+///     policies:
+///       - cors: { origins: ["https://app.example.com", "https://*.partner.example"], credentials: true, max_age: 10m }
+/// ```
+///
+/// ```text
+/// OPTIONS /orders  origin: https://app.example.com  access-control-request-method: PUT  → 204  access-control-allow-origin: https://app.example.com
+/// GET /orders  origin: https://eu.partner.example  → 200  access-control-allow-origin: https://eu.partner.example
+/// GET /orders  origin: https://evil.example  → 200  access-control-allow-origin:
+/// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorsPolicy {
@@ -212,13 +278,13 @@ pub enum OriginRule {
     /// As browsers write it, perhaps with a `*`.
     Origin(Origin),
     /// Those that a regular expression describes from beginning to end.
-    Regex(OriginRegex),
+    Regex(RegexRule),
 }
 
-/// Origins that a regular expression describes from beginning to end.
+/// A regular expression. For origins, it must describe them from beginning to end; elsewhere it is looked for anywhere.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OriginRegex {
+pub struct RegexRule {
     /// The expression. A dot stands for any character; write `\.` for the dot itself.
     pub regex: Regex,
 }
@@ -226,7 +292,26 @@ pub struct OriginRegex {
 /// Refuses requests that change something and that pages of other origins send on a user's behalf.
 ///
 /// Browsers say where a request comes from, in `Sec-Fetch-Site` and `Origin`. What is not a browser sends neither, and
-/// carries nobody's cookies by accident. So no token is needed. GET, HEAD, OPTIONS and QUERY pass: they change nothing.
+/// carries nobody's cookies by accident. So no token is needed. GET, HEAD, OPTIONS and QUERY pass:
+/// they change nothing, unless they open a WebSocket.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: profile
+///     path: /profile
+///     upstream: origin
+///     policies:
+///       - csrf: { trusted_origins: "https://app.example.com" }
+/// ```
+///
+/// ```text
+/// POST /profile  sec-fetch-site: same-origin  → 200
+/// POST /profile  sec-fetch-site: cross-site  origin: https://app.example.com  → 200
+/// POST /profile  sec-fetch-site: cross-site  origin: https://evil.example  → 403
+/// GET /profile  sec-fetch-site: cross-site  origin: https://evil.example  → 200
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsrfPolicy {
@@ -236,6 +321,25 @@ pub struct CsrfPolicy {
 }
 
 /// Changes header fields.
+///
+/// Values may hold what is known of the request, of the route and of who calls.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path: /orders/{id}
+///     upstream: origin
+///     policies:
+///       - headers:
+///           request: { set: { x-order: "{id}" }, remove: [x-debug] }
+///           response: { set: { x-route: "{route.name}" } }
+/// ```
+///
+/// ```text
+/// GET /orders/7  x-debug: 1  → 200  x-route: orders
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadersPolicy {
@@ -258,6 +362,94 @@ pub struct Edits {
     pub remove: Option<OneOrMany<HeaderName>>,
 }
 
+/// Refuses requests by what they say of themselves: the program that sends them, the page they come from, the kind of body.
+///
+/// All of this is anybody's claim: it keeps out what is honest and unwanted, and what comes by mistake. Refused are programs
+/// and pages with 403, bodies with 415 and, in `Accept`, what is taken instead.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: orders
+///     path: /orders
+///     upstream: origin
+///     policies:
+///       - request_rules:
+///           user_agents: { deny: [badbot] }
+///           content_types: { allow: [application/json, "application/*+json"] }
+/// ```
+///
+/// ```text
+/// GET /orders  user-agent: Mozilla/5.0  → 200
+/// GET /orders  user-agent: BadBot/1.0  → 403
+/// POST /orders  content-type: application/json  → 200
+/// POST /orders  content-type: text/xml  → 415  accept: application/json, application/*+json
+/// ```
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRulesPolicy {
+    /// The programs, by what stands in `User-Agent`.
+    #[schemars(extend("examples" = [{"deny": ["badbot", {"regex": "^curl/[0-7]\\."}]}]))]
+    pub user_agents: Option<AgentRules>,
+    /// The pages, by the origin in `Referer`.
+    #[schemars(extend("examples" = [{"allow": ["https://*.example.com"]}]))]
+    pub referers: Option<RefererRules>,
+    /// The kinds of bodies, by `Content-Type`. Requests without a body pass.
+    #[schemars(extend("examples" = [{"allow": ["application/json", "application/*+json"]}]))]
+    pub content_types: Option<ContentTypeRules>,
+}
+
+/// Programs that are let in, and programs that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRules {
+    /// One of these must be found in it. Default: any will do.
+    pub allow: Option<OneOrMany<AgentRule>>,
+    /// None of these may be found in it.
+    pub deny: Option<OneOrMany<AgentRule>>,
+    /// Whether programs that do not say what they are called are refused, as `allow` does anyway. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
+}
+
+/// What is looked for in the name of a program.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AgentRule {
+    /// This text, in upper or lower case.
+    Text(String),
+    /// What a regular expression finds.
+    Regex(RegexRule),
+}
+
+/// Pages that are let in, and pages that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefererRules {
+    /// The page must be of one of these origins. Default: any will do.
+    pub allow: Option<OneOrMany<OriginRule>>,
+    /// The page must be of none of these origins.
+    pub deny: Option<OneOrMany<OriginRule>>,
+    /// Whether requests that do not say which page they come from are refused; many browsers keep it to themselves.
+    /// Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
+}
+
+/// Kinds of bodies that are let in, and kinds that are not. Denying comes first.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentTypeRules {
+    /// One of these is needed. Default: any will do.
+    pub allow: Option<OneOrMany<MediaRange>>,
+    /// None of these may be there.
+    pub deny: Option<OneOrMany<MediaRange>>,
+    /// Whether bodies that do not say what they are are refused, as `allow` does anyway. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub required: Option<bool>,
+}
+
 /// Tells browsers to be careful, and others nothing of what runs behind the gateway.
 ///
 /// Without any field it sets what suits most: `Strict-Transport-Security: max-age=31536000; includeSubDomains` (over TLS
@@ -265,6 +457,24 @@ pub struct Edits {
 /// `Content-Security-Policy: frame-ancestors 'none'` and `Cross-Origin-Opener-Policy: same-origin`. Every response of the
 /// route carries them, refusals and failures included, wherever in the list this policy stands. A route has one; in a
 /// route, it replaces the one of its group.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: site
+///     upstream: origin
+///     policies:
+///       - security_headers:
+///           set: { content-security-policy: "default-src 'self'", permissions-policy: camera=() }
+///           drop: [cross-origin-opener-policy]
+/// ```
+///
+/// ```text
+/// GET /  → 200  x-content-type-options: nosniff
+/// GET /  → 200  content-security-policy: default-src 'self'
+/// GET /  → 200  cross-origin-opener-policy:
+/// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecurityHeadersPolicy {

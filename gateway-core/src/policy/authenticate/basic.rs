@@ -23,6 +23,8 @@ pub struct Basic {
     /// Whether the upstream gets to see the credential.
     #[serde(default)]
     pub keep: bool,
+    /// How many iterations an unknown name costs: as many as the costliest password of the configuration.
+    pub cost: u32,
 }
 
 impl Basic {
@@ -38,7 +40,8 @@ impl Basic {
         };
         let stored =
             consumer.as_deref().and_then(|consumer| consumer.passwords.iter().find(|p| p.username == username));
-        let hash = stored.and_then(|stored| stored.hash.parse().ok()).unwrap_or_else(PasswordHash::nobody);
+        let hash =
+            stored.and_then(|stored| stored.hash.parse().ok()).unwrap_or_else(|| PasswordHash::nobody(self.cost));
         let right = fits(&hash, &password, &consumers.proven);
         match (consumer, right) {
             (Some(consumer), true) => Verdict::Proven(Caller {
@@ -105,9 +108,14 @@ impl PasswordHash {
         derive(password, &self.salt, self.iterations).ct_eq(&self.hash).into()
     }
 
-    /// A hash that no password is known to have, of the usual cost.
-    fn nobody() -> Self {
-        Self { iterations: USUAL_ITERATIONS, salt: vec![0; 16], hash: [0; 32] }
+    /// How many iterations it costs to check a password.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// A hash that no password is known to have.
+    fn nobody(cost: u32) -> Self {
+        Self { iterations: cost.clamp(1, MOST_ITERATIONS), salt: vec![0; 16], hash: [0; 32] }
     }
 }
 
@@ -180,7 +188,7 @@ mod tests {
     fn judged(authorization: &str) -> Result<Option<String>, &'static str> {
         let headers = Headers::from_block(format!("authorization\0{authorization}\n").into_bytes());
         let platform = TestPlatform::new(|_| Err(Failure { error: FetchError::Unreachable, detail: String::new() }));
-        match run(Basic { realm: "r".into(), keep: false }.judge(&headers, &consumers(), &platform)) {
+        match run(Basic { realm: "r".into(), keep: false, cost: 10 }.judge(&headers, &consumers(), &platform)) {
             Verdict::Proven(caller) => Ok(caller.credential),
             Verdict::Missing => Ok(None),
             Verdict::Wrong(reason) => Err(reason),
@@ -230,7 +238,7 @@ mod tests {
         for (field, keep, left) in [("Basic YTpi", false, false), ("Basic YTpi", true, true), ("Bearer x", false, true)]
         {
             let mut headers = Headers::from_block(format!("authorization\0{field}\n").into_bytes());
-            Basic { realm: "r".into(), keep }.strip(&mut headers);
+            Basic { realm: "r".into(), keep, cost: 10 }.strip(&mut headers);
             assert_eq!(headers.contains("authorization"), left, "{field} {keep}");
         }
     }

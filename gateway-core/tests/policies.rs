@@ -1,0 +1,89 @@
+//! The example in the documentation of every policy does what stands beside it.
+//!
+//! Beside the configuration stand lines such as `GET /orders  x-api-key: abc  → 401  x-field: value`: a request with fields,
+//! a status, and fields of the response (one without a value is not there). Two spaces part what belongs together.
+
+#![cfg(all(feature = "compile", feature = "testing"))]
+#![allow(clippy::panic, reason = "a test may fail")]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use gateway_core::{
+    Gateway,
+    config::{Files, compile, schema},
+    http::{Body, Headers, Incoming, Peer, Response, Scheme},
+    testing::{TestPlatform, run},
+};
+
+#[test]
+fn every_example_does_what_stands_beside_it() {
+    let schema = schema();
+    let policies = schema["$defs"]["Policy"]["oneOf"].as_array().expect("policies are alternatives");
+    assert!(policies.len() >= 7);
+    for policy in policies {
+        let (name, field) =
+            policy["properties"].as_object().and_then(|fields| fields.iter().next()).expect("it has a name");
+        let definition =
+            field["$ref"].as_str().and_then(|target| target.strip_prefix("#/$defs/")).expect("it is defined");
+        let about = schema["$defs"][definition]["description"].as_str().expect("it is described");
+        let configuration = block(about, "yaml").unwrap_or_else(|| panic!("{name} has no example"));
+        let lines = block(about, "text").unwrap_or_else(|| panic!("{name} does not say what its example does"));
+        let gateway = gateway(name, &configuration);
+        for line in lines.lines() {
+            check(name, &gateway, line);
+        }
+    }
+}
+
+/// The first block of code in this language.
+fn block(text: &str, language: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("```{language}\n"))?;
+    rest.split_once("\n```").map(|(block, _)| block.to_owned())
+}
+
+fn gateway(name: &str, configuration: &str) -> Gateway {
+    let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
+    assert!(compiled.problems.is_empty(), "the example of {name}: {:?}", compiled.problems);
+    Gateway::load(Bytes::from(compiled.artefact.expect("there is no problem")), |_| None).expect("it loads")
+}
+
+fn check(name: &str, gateway: &Gateway, line: &str) {
+    let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
+    let mut asked = parts(asked);
+    let (method, target) = asked.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
+    let mut headers = Headers::new();
+    asked.for_each(|field| {
+        let (field, value) = field.split_once(": ").unwrap_or_else(|| panic!("{name}: `{field}` is no field"));
+        headers.receive(field, value.as_bytes());
+    });
+    let incoming = Incoming {
+        method: method.to_owned(),
+        scheme: Scheme::Https,
+        authority: "api.example.com".into(),
+        target: target.to_owned(),
+        headers,
+        body: if method == "POST" { Body::Bytes(Bytes::from_static(b"{}")) } else { Body::Empty },
+        peer: Peer::default(),
+    };
+    let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+    let response = run(gateway.handle(&platform, incoming)).response;
+    let mut expected = parts(expected);
+    assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");
+    for field in expected {
+        let (field, value) = field.split_once(':').unwrap_or_else(|| panic!("{name}: `{field}` is no field"));
+        assert_eq!(response.headers.text(field).unwrap_or_default(), value.trim(), "{name}: {line}");
+    }
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split("  ").map(str::trim).filter(|part| !part.is_empty())
+}
+
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}
