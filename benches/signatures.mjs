@@ -1,13 +1,14 @@
-// node signatures.mjs MODULE CONFIGURATION [ROUNDS]: what it costs to verify a token in Wasm, by algorithm, beside WebCrypto
+// node signatures.mjs MODULE [CONFIGURATION [ROUNDS]]: what it costs to verify a token in Wasm, by algorithm, beside WebCrypto
 // in the same process; what a remembered one costs, and what it adds to a whole request. Keys and tokens are made anew.
 //
 // CONFIGURATION: a compiled configuration with a route /open without policies and a route /jwt that takes the ES256 key of
-// benches/signatures.yaml, whose private half stands below: it signs nothing else.
+// benches/signatures.yaml, whose private half stands below: it signs nothing else. `--print` instead of MODULE prints what
+// the example `signatures_native` reads.
 import { readFileSync } from "node:fs";
 import { createPrivateKey, createHmac, generateKeyPairSync, sign, webcrypto } from "node:crypto";
 
 const [module, configuration, rounds = "7"] = process.argv.slice(2);
-const { exports: core } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(module)), {});
+const core = module === "--print" ? undefined : new WebAssembly.Instance(new WebAssembly.Module(readFileSync(module)), {}).exports;
 const give = (bytes) => {
   const at = core.room(bytes.length);
   new Uint8Array(core.memory.buffer).set(bytes, at);
@@ -74,6 +75,14 @@ const summary = (costs) => {
   return { least: costs[0], middle: costs[costs.length >> 1] };
 };
 const show = ({ least, middle }) => `${least.toFixed(2).padStart(9)} ${middle.toFixed(2).padStart(9)}`;
+
+if (core === undefined) {
+  for (const [alg, how] of Object.entries(algorithms)) {
+    const { jwk, token } = make(alg, how);
+    console.log(`${alg}\t${JSON.stringify({ keys: [jwk] })}\t${token}`);
+  }
+  process.exit();
+}
 
 console.log("µs for one                 least    middle");
 for (const [alg, how] of Object.entries(algorithms)) {
