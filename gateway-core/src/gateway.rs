@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// A loaded configuration that answers requests.
-#[derive(Debug)]
+/// A loaded configuration that answers requests. Shown, it is what was compiled, without the platform's values.
 pub struct Gateway {
     globals: Globals,
     settings: Settings,
@@ -108,6 +107,12 @@ impl fmt::Display for LoadError {
             }
             LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
         }
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("globals", &self.globals).finish_non_exhaustive()
     }
 }
 

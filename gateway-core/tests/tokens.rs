@@ -627,3 +627,26 @@ fn what_is_said_of_a_token_must_fit() {
         assert_eq!(world.bearer("t").status, status, "{answer}");
     }
 }
+
+// --- secrets --------------------------------------------------------------------------------------------------------
+
+#[test]
+fn nothing_that_is_shown_holds_a_secret() {
+    let shared = "a secret of thirty-two bytes or more";
+    let world = World::new(json!([
+        { "jwt": { "issuers": { "issuer": "i", "secrets": { "secret": "${secret:SHARED}" } } } },
+        { "introspection": { "url": INTROSPECTION, "client_id": "a", "client_secret": "${secret:SHARED}" } },
+    ]));
+    let key = EncodingKey::from_secret(shared.as_bytes());
+    let right = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims("i"), &key).expect("signs");
+    let mut shown = vec![format!("{:?}", world.gateway)];
+    for token in [right.as_str(), &right[..right.len() - 2], "planted-opaque-token"] {
+        let outcome = world.bearer(token);
+        shown.push(format!("{} {} {:?}", outcome.body, outcome.challenge(), outcome.notes));
+    }
+    for shown in shown {
+        for secret in [shared, "thirty-two", right.as_str(), "planted-opaque-token"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}

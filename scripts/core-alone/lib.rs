@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -41,5 +41,13 @@ impl Platform for Nowhere {
 
     async fn fetch(&self, _: Call<()>) -> Result<Response<()>, Failure> {
         Err(Failure { error: FetchError::Unreachable, detail: black_box(String::new()) })
+    }
+
+    async fn read(&self, (): (), _: usize) -> Result<Bytes, ReadError> {
+        Err(ReadError::Broken(black_box(String::new())))
+    }
+
+    async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Err(StoreError(black_box(String::new())))
     }
 }

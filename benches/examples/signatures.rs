@@ -1,0 +1,129 @@
+//! What `benches/signatures.mjs` starts in Wasm: tokens that are verified, one that is remembered, and whole requests with
+//! one.
+#![allow(unsafe_code)] // Exported functions need a name that the linker keeps.
+
+use gateway_core::Gateway;
+use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::jwt::remembered::{Fingerprint, Remembered};
+use gateway_core::jwt::{KeySet, Purpose, Token};
+use gateway_core::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+thread_local! {
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static KEYS: RefCell<KeySet> = RefCell::default();
+    static TOKEN: RefCell<String> = const { RefCell::new(String::new()) };
+    static GATEWAY: RefCell<Option<Gateway>> = const { RefCell::new(None) };
+}
+
+/// Where to write so many bytes of input.
+#[unsafe(no_mangle)]
+pub extern "C" fn room(size: usize) -> *mut u8 {
+    INPUT.with_borrow_mut(|input| {
+        input.clear();
+        input.resize(size, 0);
+        input.as_mut_ptr()
+    })
+}
+
+/// Takes the input as a JWK Set. Gives how many keys it has.
+#[unsafe(no_mangle)]
+pub extern "C" fn keys() -> usize {
+    KEYS.set(KeySet::read(&INPUT.take(), &[]).unwrap_or_default());
+    KEYS.with_borrow(KeySet::len)
+}
+
+/// Takes the input as a token.
+#[unsafe(no_mangle)]
+pub extern "C" fn token() {
+    TOKEN.set(String::from_utf8(INPUT.take()).unwrap_or_default());
+}
+
+/// Reads and verifies the token so many times. Gives how often it was right.
+#[unsafe(no_mangle)]
+pub extern "C" fn verify(times: usize) -> usize {
+    let right = || {
+        let token = TOKEN.with_borrow(|text| {
+            let token = Token::read(black_box(text), Purpose::Token).ok()?;
+            KEYS.with_borrow(|keys| keys.verify(&token)).ok()?;
+            token.claims().ok()
+        });
+        token.is_some()
+    };
+    (0..times).filter(|_| right()).count()
+}
+
+/// Finds the token so many times in a table where it is remembered. Gives how often it was found.
+#[unsafe(no_mangle)]
+pub extern "C" fn remember(times: usize) -> usize {
+    let mut table = Remembered::new(1 << 20);
+    TOKEN.with_borrow(|text| {
+        table.insert(Fingerprint::new(text), Rc::new(()), u64::MAX, 1);
+        (0..times).filter(|_| table.get(&Fingerprint::new(black_box(text)), 0).is_some()).count()
+    })
+}
+
+/// Takes the input as a compiled configuration. Gives 1 when it loads.
+#[unsafe(no_mangle)]
+pub extern "C" fn load() -> usize {
+    GATEWAY.set(Gateway::load(INPUT.take().into(), |_| None).ok());
+    GATEWAY.with_borrow(|gateway| usize::from(gateway.is_some()))
+}
+
+/// Answers so many requests, with the token or without. Gives how many were answered with 200.
+#[unsafe(no_mangle)]
+pub extern "C" fn handle(times: usize, with_token: bool) -> usize {
+    let block = TOKEN.with_borrow(|token| {
+        let others = "accept\0*/*\nuser-agent\0bench/1.0\naccept-encoding\0gzip\nx-request-id\x001\n";
+        if with_token { format!("{others}authorization\0Bearer {token}\n") } else { others.to_owned() }
+    });
+    let path = if with_token { "/jwt" } else { "/open" };
+    let answer = |gateway: &Gateway| {
+        let incoming = Incoming {
+            method: "GET".to_owned(),
+            scheme: Scheme::Https,
+            authority: "a.example".to_owned(),
+            target: path.to_owned(),
+            headers: Headers::from_block(block.clone().into_bytes()),
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        let future = pin!(gateway.handle(&Nowhere, incoming));
+        matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(reply) if reply.response.status == 200)
+    };
+    GATEWAY.with_borrow(|gateway| {
+        let Some(gateway) = gateway else { return 0 };
+        (0..times).filter(|_| answer(gateway)).count()
+    })
+}
+
+/// A platform on which it is November 2025 and every upstream answers at once.
+struct Nowhere;
+
+impl Platform for Nowhere {
+    type Stream = ();
+
+    fn now(&self) -> Timestamp {
+        1_763_000_000_000
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+
+    async fn fetch(&self, _: Call<()>) -> Result<Response<()>, Failure> {
+        Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty })
+    }
+
+    async fn read(&self, (): (), _: usize) -> Result<bytes::Bytes, ReadError> {
+        Ok(bytes::Bytes::new())
+    }
+
+    async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
+        Ok(None)
+    }
+}
