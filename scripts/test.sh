@@ -20,6 +20,8 @@ main() {
         # The conversions of the Workers adapter, inside Wasm, in Node.
         run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
             cargo test --package postern-cloudflare --target wasm32-unknown-unknown
+        # Its glue, against a core that a test plays.
+        run node --test "adapters/cloudflare/test/*.test.js"
         run cargo test --package postern-spin
         # The Makefile has built what runs in the runtimes, and the tool has just been built.
         run env POSTERN_BUILT=1 cargo test --package postern-tests
