@@ -5,7 +5,7 @@ use crate::results::Results;
 use crate::rounds::{self, Variant};
 use crate::run::Setup;
 use crate::serving::{self, Answer, Load, SERVER_CORE, Server};
-use crate::workers::{MANY, answered, matched, passed, paths};
+use crate::workers::{MANY, answered, matched, passed, paths, snapshot};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
 pub struct Spin {
     host: PathBuf,
     root: PathBuf,
+    /// The gateway and its manifest.
+    built: PathBuf,
     scratch: PathBuf,
     origin: Server,
 }
@@ -59,12 +61,18 @@ impl Spin {
     pub fn new(setup: &Setup) -> Result<Self, String> {
         let host = build(&setup.root.join("tests/spin-host/build.sh"))?;
         build(&setup.root.join("benches/spin/build.sh"))?;
-        if !setup.root.join("build/spin/gateway.wasm").exists() {
+        let built = snapshot(setup, "spin", &["gateway.wasm"]);
+        if !built.join("gateway.wasm").exists() {
             return Err("build/spin/gateway.wasm is not there: run `make component`".to_owned());
         }
+        let manifest =
+            fs::read_to_string(setup.root.join("spin.toml")).map_err(|error| format!("spin.toml: {error}"))?;
+        fs::write(built.join("spin.toml"), manifest.replace("build/spin/gateway.wasm", "gateway.wasm"))
+            .map_err(|error| error.to_string())?;
         Ok(Self {
             host: PathBuf::from(host.trim()),
             root: setup.root.clone(),
+            built,
             scratch: setup.scratch.clone(),
             origin: serving::origin(&setup.scratch, ANSWER)?,
         })
@@ -90,7 +98,7 @@ impl Spin {
         fs::write(&artefact, configurations::artefact(configuration)?)
             .map_err(|error| format!("{}: {error}", artefact.display()))?;
         let arguments = vec!["--file".to_owned(), format!("/gateway.bin={}", artefact.display())];
-        Ok(Component { spin: self, manifest: self.root.join("spin.toml"), arguments })
+        Ok(Component { spin: self, manifest: self.built.join("spin.toml"), arguments })
     }
 }
 

@@ -34,7 +34,7 @@ impl Workers {
             workerd: found.ok_or("workerd is not installed; `make setup` brings it")?,
             scratch: setup.scratch.clone(),
             sources: setup.root.join("benches/workers"),
-            bundle: setup.root.join("build/worker"),
+            bundle: snapshot(setup, "worker", &["index.js", "postern_bg.wasm"]),
             origin: serving::origin(&setup.scratch, ANSWER)?,
         })
     }
@@ -78,10 +78,21 @@ impl Workers {
         })
     }
 
-    /// Whether Postern's bundle has been built.
+    /// Whether Postern's bundle had been built when this was made.
     pub fn has_bundle(&self) -> bool {
         self.bundle.join("postern_bg.wasm").exists()
     }
+}
+
+/// Copies of what was built, since somebody may build again while this measures. What is not there is left out.
+pub fn snapshot(setup: &Setup, built: &str, files: &[&str]) -> PathBuf {
+    let folder = setup.scratch.join(format!("built-{built}"));
+    let _ = fs::create_dir_all(&folder); // Whoever reads what is not there will say so.
+    for file in files {
+        let _ = fs::remove_file(folder.join(file));
+        let _ = fs::copy(setup.root.join("build").join(built).join(file), folder.join(file));
+    }
+    folder
 }
 
 /// A Worker that can be started.
