@@ -46,10 +46,18 @@ impl Workers {
 
     /// Bundles a Worker of `benches/workers` and everything that it imports.
     pub fn script(&self, name: &str) -> Result<Worker<'_>, String> {
+        self.script_with(name, 0)
+    }
+
+    /// The same, where it does more the higher the `STEP`.
+    fn script_with(&self, name: &str, step: usize) -> Result<Worker<'_>, String> {
+        let source = self.sources.join(format!("{name}.js"));
+        let name = if step == 0 { name.to_owned() } else { format!("{name}-{step}") };
         let file = self.scratch.join(format!("{name}.js"));
         let esbuild = self.sources.join("../../node_modules/.bin/esbuild");
         let output = Command::new(esbuild)
-            .arg(self.sources.join(format!("{name}.js")))
+            .arg(source)
+            .arg(format!("--define:STEP={step}"))
             .args(["--bundle", "--format=esm", "--target=es2024", "--log-level=warning"])
             .arg(format!("--outfile={}", file.display()))
             .output()
@@ -58,7 +66,7 @@ impl Workers {
             return Err(format!("esbuild: {}", String::from_utf8_lossy(&output.stderr)));
         }
         let module = Module { name: "index.js".to_owned(), kind: "esModule", file };
-        Ok(Worker { workers: self, name: name.to_owned(), modules: vec![module] })
+        Ok(Worker { workers: self, name, modules: vec![module] })
     }
 
     /// Postern with this configuration.
@@ -207,6 +215,35 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     results.reach("W2", compared.ratio(8, 0), command);
     results.reach("W5", compared.ratio(8, 3), command);
     results.reach("W7", compared.ratio(9, 2).max(compared.ratio(10, 2)), command);
+    Ok(())
+}
+
+/// Measures and writes the table `steps`: what a gateway that is written in JavaScript cannot do without.
+pub fn steps(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let workers = Workers::new(setup)?;
+    if !workers.has_bundle() {
+        return Err("build/worker is not there: run `make workers`".to_owned());
+    }
+    let pass = workers.script("pass")?;
+    let plain = workers.postern("postern-pass", &configurations::pass(&workers.origin()))?;
+    let labels = [
+        "another URL, redirects not followed",
+        "and `Via`, `X-Forwarded-*`",
+        "and a time limit",
+        "and the client's address",
+        "and the request's header fields, read",
+    ];
+    let steps: Vec<_> =
+        (1..=labels.len()).map(|step| workers.script_with("steps", step)).collect::<Result<_, String>>()?;
+    let load = || Load::get(paths(1_000));
+    let mut variants = vec![
+        pass.variant("pass-through", load(), passed),
+        pass.variant("the same once more (control)", load(), passed),
+    ];
+    variants.extend(steps.iter().zip(labels).map(|(step, label)| step.variant(label, load(), passed)));
+    variants.push(plain.variant("Postern, one route, no policy", load(), passed));
+    let compared = rounds::compare(setup, &variants, setup.rounds())?;
+    results.keep(compared.table("steps", "JavaScript, without any Wasm", &[(0, "pass-through")]));
     Ok(())
 }
 
