@@ -8,7 +8,7 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
-use crate::policy::{Flow, Memo, Policy, PolicyList, PolicyLists, Tokens, Visit, cors};
+use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -262,16 +262,18 @@ impl Gateway {
             }
         };
         for policy in policies[..entered].iter().rev() {
-            policy.on_response(&mut reply.response.headers, &scope, &memo);
+            let response = &mut reply.response;
+            let mut departure = Departure { platform, scope, response, memo: &mut memo };
+            if let Err(error) = policy.on_response(&mut departure).await {
+                let detail = error.reason().to_owned();
+                let Reply { response, notes } = Reply::fail(platform, error, Some(scope.route), detail);
+                reply.response = response;
+                reply.notes.extend(notes);
+            }
         }
-        for detail in &memo.remarks {
-            reply.notes.push(Note {
-                problem: "credential-uncertain",
-                status: reply.response.status,
-                request_id: request_id(platform),
-                route: Some(scope.route.to_owned()),
-                detail: detail.clone(),
-            });
+        for Remark { problem, detail } in memo.remarks {
+            let (status, request_id) = (reply.response.status, request_id(platform));
+            reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
         }
         reply
     }

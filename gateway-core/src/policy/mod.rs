@@ -138,7 +138,28 @@ pub struct Memo {
     /// What would prove who is calling, where the caller has been let in without that.
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
-    pub remarks: Vec<String>,
+    pub remarks: Vec<Remark>,
+}
+
+/// Something that the log should hear although the request goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// The code of the problem that it would have been.
+    pub problem: &'static str,
+    /// What happened, in words that are not for the client.
+    pub detail: String,
+}
+
+/// A response on its way back through the policies that saw its request.
+pub struct Departure<'a, P: Platform> {
+    /// The world.
+    pub platform: &'a P,
+    /// The request that it answers.
+    pub scope: Scope<'a>,
+    /// What is sent, whoever made it.
+    pub response: &'a mut Response<P::Stream>,
+    /// What policies remembered of the request.
+    pub memo: &'a mut Memo,
 }
 
 impl<P: Platform> Visit<'_, P> {
@@ -192,13 +213,15 @@ impl Policy {
         }
     }
 
-    /// After it, for every response to a request that this policy has seen.
-    pub fn on_response(&self, headers: &mut Headers, scope: &Scope<'_>, memo: &Memo) {
+    /// After it, for every response to a request that this policy has seen. An error takes the response's place.
+    pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        let Departure { scope, memo, response, .. } = departure;
         match self {
-            Policy::Cors(policy) => policy.on_response(headers, memo),
-            Policy::Headers(policy) => policy.response.render(scope).apply(headers),
-            Policy::SecurityHeaders(policy) => policy.on_response(headers, scope.client.scheme),
+            Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
+            Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
+            Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
             Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
         }
+        Ok(())
     }
 }

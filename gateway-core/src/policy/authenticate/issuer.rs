@@ -10,6 +10,7 @@ use crate::jwt::remembered::Remembered;
 use crate::jwt::replay::Used;
 use crate::jwt::{Algorithm, BadSet, Header, Key, KeySet, Rules, json};
 use crate::platform::{Platform, Timestamp};
+use crate::policy::Remark;
 use crate::template::{Settings, Template};
 use base64::Engine;
 use base64::alphabet;
@@ -209,7 +210,7 @@ impl Keeper {
         &self,
         platform: &P,
         header: Option<&Header>,
-        remarks: &mut Vec<String>,
+        remarks: &mut Vec<Remark>,
     ) -> Result<Rc<KeySet>, NoKeys> {
         if let Origin::Here = self.origin {
             return self.current().ok_or_else(|| NoKeys("there are no keys".to_owned()));
@@ -222,8 +223,9 @@ impl Keeper {
             Step::Renew => match (self.ask(platform, now).await, self.current()) {
                 (Ok(keys), _) => keys,
                 (Err(NoKeys(why)), Some(old)) => {
-                    remarks
-                        .push(format!("the keys of {} are old, and new ones cannot be had: {why}", self.rules.issuer));
+                    let detail =
+                        format!("the keys of {} are old, and new ones cannot be had: {why}", self.rules.issuer);
+                    remarks.push(Remark { problem: "credential-uncertain", detail });
                     old
                 }
                 (Err(why), None) => return Err(why),

@@ -9,7 +9,7 @@ use crate::consumer::{By, Consumers};
 use crate::jwt::remembered::Fingerprint;
 use crate::jwt::{Algorithm, Family, Purpose, Refusal, Token, rules};
 use crate::platform::Platform;
-use crate::policy::Visit;
+use crate::policy::{Remark, Visit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub struct Jwt {
 
 impl Jwt {
     /// Looks for a token and checks it. One that has been seen before costs a hash.
-    pub async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<String>) -> Verdict {
+    pub async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<Remark>) -> Verdict {
         let sent = match self.bearer.find(visit.line, visit.headers) {
             Ok(Some(sent)) => sent,
             Ok(None) => return Verdict::Missing,
@@ -50,7 +50,7 @@ impl Jwt {
         &self,
         visit: &Visit<'_, P>,
         text: &str,
-        remarks: &mut Vec<String>,
+        remarks: &mut Vec<Remark>,
     ) -> Result<Result<Rc<Verified>, Refusal>, NoKeys> {
         let issuers = || self.issuers.iter().filter_map(|place| Some((*place, visit.tokens.issuer(*place)?)));
         let fingerprint = Fingerprint::new(text);

@@ -18,7 +18,7 @@ pub use introspection::Introspection;
 pub use issuer::Tokens;
 pub use jwt::Jwt;
 
-use super::{Flow, Visit};
+use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::http::Headers;
@@ -133,7 +133,7 @@ fn contradicts(one: &Caller, other: &Caller) -> bool {
 }
 
 impl Method {
-    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<String>) -> Verdict {
+    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<Remark>) -> Verdict {
         match self {
             Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
             Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
