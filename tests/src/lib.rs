@@ -11,6 +11,7 @@ pub mod script;
 
 pub mod batch;
 pub mod in_process;
+pub mod memory;
 pub mod play;
 
 pub mod client;

@@ -47,13 +47,14 @@ impl Cookies<'_> {
         for number in 1..count {
             value.push_str(&only(&format!("{name}-{number}"))?);
         }
-        Some(value)
+        // One value is cut in one way.
+        (count == pieces(&value)).then_some(value)
     }
 
     /// The `Set-Cookie` lines that have a browser keep a value for so many seconds, and forget pieces of a longer one that
     /// it has sent. `None`: it is too long.
     pub fn write(&self, headers: &Headers, name: &str, value: &str, seconds: u64) -> Option<Vec<String>> {
-        let count = value.len().div_ceil(PIECE).max(1);
+        let count = pieces(value);
         if count > MOST_PIECES {
             return None;
         }
@@ -138,6 +139,10 @@ impl Cookies<'_> {
     }
 }
 
+fn pieces(value: &str) -> usize {
+    value.len().div_ceil(PIECE).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +188,7 @@ mod tests {
             ("__Host-login-1=1v; __Host-login-1=1w", None),
             ("__Host-login-1=1v; __Host-login-1=1v", None),
             ("__Host-login-1=2v", None),
+            ("__Host-login-1=2v; __Host-login-1-1=w", None),
             ("__Host-login-1=2v; __Host-login-1-1=a; __Host-login-1-1=b", None),
             ("__Host-login-1=0", None),
             ("__Host-login-1=9v", None),
