@@ -54,7 +54,13 @@ impl<'a> InProcess<'a> {
             gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
-        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage, clock: Rc::new(Cell::new(START)), exchanges: Cell::new(0) })
+        Ok(Self {
+            gateway: gateway.map_err(|error| error.to_string())?,
+            origins,
+            stage,
+            clock: Rc::new(Cell::new(START)),
+            exchanges: Cell::new(0),
+        })
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
