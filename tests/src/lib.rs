@@ -14,6 +14,7 @@ pub mod in_process;
 pub mod memory;
 pub mod play;
 
+pub mod browser;
 pub mod client;
 pub mod origin;
 pub mod running;
