@@ -330,9 +330,10 @@ fn configuration(issuer: &str, origin: &Origin) -> Value {
         "parameters": { "prompt": "consent" },
     });
     let mut public = login(public);
-    public.pointer_mut("/authenticate/any_of/0/login").and_then(Value::as_object_mut).map(|login| {
-        login.remove("client_secret")
-    });
+    public
+        .pointer_mut("/authenticate/any_of/0/login")
+        .and_then(Value::as_object_mut)
+        .map(|login| login.remove("client_secret"));
     let jwt = json!({ "jwt": {
         "issuers": { "issuer": issuer, "audiences": "https://api.example", "unknown_key_interval": "1s", "types": "at+jwt" },
     } });

@@ -75,8 +75,10 @@ impl Browser {
         let encode = gateway_core::errand::encode;
         let body: Vec<String> =
             pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
-        let fields =
-            [Field::new("Content-Type", "application/x-www-form-urlencoded"), Field::new("Sec-Fetch-Site", "same-origin")];
+        let fields = [
+            Field::new("Content-Type", "application/x-www-form-urlencoded"),
+            Field::new("Sec-Fetch-Site", "same-origin"),
+        ];
         let target = absolute(&page.address, &action);
         self.follow("POST", &target, &fields, body.join("&").as_bytes())
     }
@@ -149,9 +151,10 @@ impl Browser {
         let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let attribute = |wanted: &str| {
-            attributes.split(';').filter_map(|part| part.trim().split_once('=')).find_map(|(name, value)| {
-                name.eq_ignore_ascii_case(wanted).then(|| value.to_owned())
-            })
+            attributes
+                .split(';')
+                .filter_map(|part| part.trim().split_once('='))
+                .find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then(|| value.to_owned()))
         };
         let path = attribute("path").unwrap_or_else(|| "/".to_owned());
         self.cookies.retain(|known| !(known.host == host && known.name == name && known.path == path));

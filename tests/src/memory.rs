@@ -5,6 +5,7 @@ use crate::scenario::Scenario;
 use ed25519_dalek::{Signer, SigningKey};
 use gateway_core::jwt::token::encode;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// What is remembered.
 #[derive(Debug, Default)]
@@ -78,9 +79,12 @@ fn token(kind: &str, claims: &str) -> String {
 }
 
 /// The public key of the tokens, as a provider publishes it: `<<jwks>>`.
-pub fn jwks() -> String {
-    let x = encode(key(false).verifying_key().as_bytes());
-    format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"1","x":"{x}"}}]}}"#)
+pub fn jwks() -> &'static str {
+    static SET: OnceLock<String> = OnceLock::new();
+    SET.get_or_init(|| {
+        let x = encode(key(false).verifying_key().as_bytes());
+        format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"1","x":"{x}"}}]}}"#)
+    })
 }
 
 /// Two keys that sign nothing else.

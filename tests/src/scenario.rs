@@ -275,7 +275,7 @@ impl Scenario {
     pub fn bind(&self, places: &BTreeMap<String, String>) -> Result<Scenario, String> {
         let mut value = self.written.clone();
         fill(&mut value, &|text| {
-            let mut text = lengthen(text).replace("<host>", &self.host()).replace("<<jwks>>", &memory::jwks());
+            let mut text = lengthen(text).replace("<host>", &self.host()).replace("<<jwks>>", memory::jwks());
             for (name, place) in places {
                 text = text.replace(&format!("<{name}>"), place);
             }

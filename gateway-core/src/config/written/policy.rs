@@ -349,6 +349,11 @@ pub struct CsrfPolicy {
 ///           cache: { key: "{request.host}", time: 30s }
 /// ```
 ///
+/// ```text
+/// GET /orders  → 401
+/// GET /orders  authorization: Bearer of-alice  → 200
+/// ```
+///
 /// An answer that lets pass can be remembered in the instance's memory: by `key` together with the fields of
 /// `request_headers`, so that it never counts for other credentials, for `time` at the most, and never longer than its own
 /// `Cache-Control` says.
