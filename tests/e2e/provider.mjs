@@ -33,7 +33,7 @@ function provider() {
     clients: [
       {
         client_id: 'confidential',
-        client_secret: 'the secret of the client: ü+/%',
+        client_secret: 'the secret of the client: +/%',
         grant_types: ['authorization_code', 'refresh_token'],
         redirect_uris: [...pages('app.test'), ...pages('short.test')],
         post_logout_redirect_uris: ['http://app.test/goodbye'],
