@@ -303,3 +303,121 @@ fn text(tag: u8, bytes: &[u8]) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(pem: &str) -> Vec<u8> {
+        let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+        STANDARD.decode(base64).expect("Base64")
+    }
+
+    fn name(text: &str) -> DistinguishedName {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_for_and_from() {
+        // As `openssl x509 -nameopt RFC2253,utf8,-esc_msb` says of it.
+        let bytes = der(include_str!("../tests/keys/client.pem"));
+        let certificate = Certificate::from_der(&bytes).expect("a certificate");
+        assert_eq!(certificate.subject, r"CN=orders,OU=Billing,OU=Käufer,O=Acme\, Inc.,C=DE");
+        assert_eq!(certificate.issuer, r"CN=Acme Clients,O=Acme\, Inc.,C=DE");
+        assert_eq!(certificate.serial, "0a1b2c");
+        assert_eq!(certificate.fingerprint, hex(&Sha256::digest(&bytes)));
+        let mut headers = Headers::new();
+        headers.set("client-cert", certificate.field().expect("its bytes"));
+        assert_eq!(Certificate::from_field(&headers), Some(certificate));
+        headers.append("client-cert", format!(":{}:", STANDARD.encode(&bytes)));
+        assert_eq!(Certificate::from_field(&headers), None, "nobody can say which of two");
+        for end in 0..bytes.len() {
+            assert_eq!(Certificate::from_der(&bytes[..end]), None, "cut at {end}");
+        }
+        assert_eq!(Certificate::from_der(&[bytes.as_slice(), &[0]].concat()), None, "something behind it");
+        for field in ["", ":", "::", ":AAAA:", "AAAA", ":?:", "::AAAA::"] {
+            let mut headers = Headers::new();
+            headers.set("client-cert", field);
+            assert_eq!(Certificate::from_field(&headers), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn one_name_in_many_spellings() {
+        for (one, other) in [
+            ("CN=orders,O=Acme", "cn=orders, o=Acme"),
+            ("CN=orders,O=Acme", "2.5.4.3=orders; OID.2.5.4.10 = Acme "),
+            (r"CN=a\,b", r"CN=a\2Cb"),
+            (r"CN=K\C3\A4ufer", "CN=Käufer"),
+            ("CN=a+UID=b,O=c", "UID=b+CN=a,O=c"),
+            ("S=x", "ST=x"),
+            ("emailAddress=a@b", "E=a@b"),
+            (r"CN=\ a\ ", r"CN=\20a\20"),
+        ] {
+            assert_eq!(name(one), name(other), "{one} {other}");
+            assert_eq!(name(one).to_string(), name(other).to_string());
+        }
+        for (one, other) in [
+            ("CN=orders,O=Acme", "O=Acme,CN=orders"),
+            ("CN=orders", "CN=Orders"),
+            (r"CN=a\,O=b", "CN=a,O=b"),
+            ("CN=a,UID=b", "CN=a+UID=b"),
+            (r"CN=a\ ", "CN=a"),
+        ] {
+            assert_ne!(name(one), name(other), "{one} {other}");
+        }
+        for wrong in ["", "orders", "CN", "=a", "CN=a,", "CN=a,,O=b", "CN=\"a\"", "CN=a\\", r"CN=a\zz", r"CN=\FF", "C N=a", "CN=<a"] {
+            assert!(wrong.parse::<DistinguishedName>().is_err(), "{wrong}");
+        }
+        assert_eq!(name("CN="), name("CN= "));
+    }
+
+    #[test]
+    fn a_name_has_parts() {
+        let subject = name(r"CN=orders,OU=Billing,OU=Käufer,O=Acme\, Inc.,C=DE");
+        for (rule, meant) in [
+            (r"O=Acme\, Inc.", true),
+            (r"OU=Käufer,O=Acme\, Inc.", true),
+            ("OU=Billing", true),
+            ("CN=orders,C=DE", true),
+            ("CN=order", false),
+            ("O=Acme", false),
+            ("CN=Billing", false),
+            ("CN=orders,OU=Sales", false),
+            ("CN=orders+OU=Billing", false),
+        ] {
+            assert_eq!(subject.has(&name(rule)), meant, "{rule}");
+        }
+        // Whoever may choose one part of a name cannot make it look like two.
+        assert!(!name(r"CN=x\,O=Acme").has(&name("O=Acme")));
+    }
+
+    #[test]
+    fn texts_and_identifiers_of_names() {
+        assert_eq!(text(0x0C, "ä".as_bytes()).as_deref(), Some("ä"));
+        assert_eq!(text(0x0C, b"\xff"), None);
+        assert_eq!(text(0x13, b"a b").as_deref(), Some("a b"));
+        assert_eq!(text(0x13, b"\xe4"), None);
+        assert_eq!(text(0x14, b"\xe4").as_deref(), Some("ä"));
+        assert_eq!(text(0x1E, &[0, b'a', 0, 0xE4]).as_deref(), Some("aä"));
+        assert_eq!((text(0x1E, &[0]), text(0x1E, &[0xD8, 0])), (None, None));
+        assert_eq!(text(0x1C, &[0, 0, 0, b'a']).as_deref(), Some("a"));
+        assert_eq!(text(0x02, &[1]), None);
+        assert_eq!(kind_of(&[0x55, 4, 3]).as_deref(), Some("CN"));
+        assert_eq!(kind_of(&[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 9, 1]).as_deref(), Some("EMAILADDRESS"));
+        assert_eq!(kind_of(&[0x88, 0x37]).as_deref(), Some("2.999"));
+        assert_eq!((kind_of(&[]), kind_of(&[0x80]), kind_of(&[0xFF; 11])), (None, None, None));
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        use proptest::prelude::*;
+        let names = prop::collection::vec(("[A-Z]{1,3}", any::<String>()), 1..4);
+        proptest!(|(parts in names, other in any::<String>(), bytes in any::<Vec<u8>>())| {
+            let written = DistinguishedName(parts.into_iter().map(|(kind, value)| vec![(known_kind(&kind), value)]).collect());
+            prop_assert_eq!(written.to_string().parse(), Ok(written));
+            let _ = other.parse::<DistinguishedName>();
+            let _ = Certificate::from_der(&bytes);
+        });
+    }
+}

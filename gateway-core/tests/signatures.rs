@@ -455,6 +455,147 @@ fn digests_are_of_the_body() {
     }
 }
 
+/// The older scheme: the texts as the plugins of Kong and APISIX make them, signed by code that is not the gateway's.
+mod older {
+    use super::*;
+    use gateway_core::signature::hmac::{Dialect, Rules, Sent};
+    use gateway_core::signature::key::{Hash, Secret};
+
+    const DATE: &str = "Thu, 22 Jun 2017 17:15:21 GMT";
+    const NOW: u64 = 1_498_151_721_000;
+
+    fn sent(text: &str) -> Result<Sent, Refusal> {
+        Sent::read(text).expect("the scheme is known")
+    }
+
+    #[test]
+    fn a_signature_of_kongs_documentation() {
+        // `echo -n "date: …\nGET /requests HTTP/1.1" | openssl dgst -sha256 -hmac secret -binary | base64`, as the
+        // plugin's documentation has it.
+        let sent = sent(
+            r#"hmac username="alice123", algorithm="hmac-sha256", headers="date request-line", signature="ujWCGHeec9Xd6UD2zlyxiNMCiXnDOWeVFMu5VeRUxtw=""#,
+        )
+        .expect("well-formed");
+        let headers = headers(&[("date", DATE)]);
+        let message = Message { method: "GET", path: "/requests", ..message(None, &headers) };
+        let rules = Rules { hashes: vec![Hash::Sha256], enforced: vec!["request-line".into()], clock_skew: 300_000 };
+        assert_eq!(sent.check(&rules, &message, NOW), Ok(NOW + 301_000));
+        let texts = sent.texts(&message).expect("texts");
+        assert_eq!(String::from_utf8_lossy(&texts[0]), format!("date: {DATE}\nGET /requests HTTP/1.1"));
+        assert_eq!(String::from_utf8_lossy(&texts[1]), format!("date: {DATE}\nGET /requests HTTP/2.0"));
+    }
+
+    #[test]
+    fn the_texts_of_both_dialects() {
+        let headers = headers(&[("date", DATE), ("x-a", " 1 "), ("x-a", "2"), ("x-empty", "")]);
+        let message = Message { method: "POST", path: "/p", ..message(Some("q=%20"), &headers) };
+        let text = |dialect: &str, names: &str| {
+            let name = if dialect == "hmac" { "username" } else { "keyId" };
+            let sent = sent(&format!(r#"{dialect} {name}="k", algorithm="hmac-sha256", headers="{names}", signature="""#));
+            let texts = sent.and_then(|sent| sent.texts(&message))?;
+            Ok(String::from_utf8_lossy(&texts[0]).into_owned())
+        };
+        for (dialect, names, expected) in [
+            ("hmac", "date", Ok(format!("date: {DATE}"))),
+            ("hmac", "Date x-a", Ok(format!("Date: {DATE}\nx-a: 1, 2"))),
+            ("hmac", "@request-target", Ok("@request-target: post /p?q=%20".to_owned())),
+            ("hmac", "(request-target) host", Ok("(request-target): post /p?q=%20\nhost: example.com".to_owned())),
+            ("hmac", "request-line x-empty", Ok("POST /p?q=%20 HTTP/1.1\nx-empty: ".to_owned())),
+            ("hmac", "x-none", Err(Refusal::Absent)),
+            ("Signature", "@request-target date", Ok(format!("k\nPOST /p?q=%20\ndate: {DATE}\n"))),
+            ("Signature", "request-line", Err(Refusal::Absent)),
+        ] {
+            assert_eq!(text(dialect, names), expected, "{dialect} {names}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signature() {
+        assert!(Sent::read("Bearer x").is_none() && Sent::read("").is_none() && Sent::read("hmacx").is_none());
+        assert_eq!(Dialect::of("HMAC x"), Some(Dialect::Kong));
+        for wrong in [
+            "hmac",
+            "hmac ",
+            r#"hmac username="a""#,
+            r#"hmac username="a", algorithm="hmac-sha256", headers="date""#,
+            r#"hmac username="a", algorithm="hmac-sha256", headers="", signature="AAAA""#,
+            r#"hmac username="a", algorithm="hmac-sha256", headers="date", signature="?""#,
+            r#"hmac username="a", username="b", algorithm="hmac-sha256", headers="date", signature="AAAA""#,
+            r#"hmac username="a" algorithm="hmac-sha256", headers="date", signature="AAAA""#,
+            r#"hmac username="a", algorithm="hmac-sha256", headers="date", signature="AAAA" x"#,
+            r#"hmac username="a\", algorithm="hmac-sha256", headers="date", signature="AAAA""#,
+            r#"hmac keyId="a", algorithm="hmac-sha256", headers="date", signature="AAAA""#,
+            r#"Signature username="a", algorithm="hmac-sha256", headers="date", signature="AAAA""#,
+        ] {
+            assert_eq!(sent(wrong), Err(Refusal::Malformed), "{wrong}");
+        }
+        let unknown = r#"hmac username="a", algorithm="hmac-md5", headers="date", signature="AAAA""#;
+        assert_eq!(sent(unknown), Err(Refusal::Algorithm));
+        let shown = format!("{:?}", sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#));
+        assert!(!shown.contains("signature"), "{shown}");
+    }
+
+    #[test]
+    fn what_must_be_signed_and_when() {
+        let headers = headers(&[("date", DATE), ("x-date", "Thu, 22 Jun 2017 17:10:21 GMT"), ("request-line", "x")]);
+        let message = message(None, &headers);
+        let check = |names: &str, enforced: &[&str], now| {
+            let sent = sent(&format!(r#"hmac username="a", algorithm="hmac-sha1", headers="{names}", signature="AAAA""#))?;
+            let enforced = enforced.iter().map(|name| (*name).to_owned()).collect();
+            sent.check(&Rules { hashes: vec![Hash::Sha1], enforced, clock_skew: 60_000 }, &message, now)
+        };
+        for (names, enforced, now, expected) in [
+            ("date", &[][..], NOW, Ok(NOW + 61_000)),
+            ("date", &[], NOW + 60_999, Ok(NOW + 61_000)),
+            ("date", &[], NOW + 61_000, Err(Refusal::Expired)),
+            ("date", &[], NOW - 60_000, Ok(NOW + 61_000)),
+            ("date", &[], NOW - 60_001, Err(Refusal::FromTheFuture)),
+            ("date x-date", &[], NOW, Err(Refusal::Expired)),
+            ("x-date", &[], NOW - 300_000, Ok(NOW - 239_000)),
+            ("host", &[], NOW, Err(Refusal::Uncovered)),
+            ("date", &["request-line"], NOW, Err(Refusal::Uncovered)),
+            ("date request-line", &["@request-target"], NOW, Ok(NOW + 61_000)),
+            ("date Request-Line", &["request-line"], NOW, Err(Refusal::Uncovered)),
+            ("date Host", &["host"], NOW, Ok(NOW + 61_000)),
+        ] {
+            assert_eq!(check(names, enforced, now), expected, "{names} {enforced:?} {now}");
+        }
+        let sent = sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#).expect("well-formed");
+        let rules = Rules { hashes: vec![Hash::Sha256], enforced: vec![], clock_skew: 60_000 };
+        assert_eq!(sent.check(&rules, &message, NOW), Err(Refusal::Algorithm));
+    }
+
+    #[test]
+    fn every_hash_by_known_answers() {
+        let secret = Secret::new(&Template::literal("*".repeat(20)), false, &Settings::new()).expect("a secret");
+        for (hash, length) in [(Hash::Sha1, 20), (Hash::Sha256, 32), (Hash::Sha384, 48), (Hash::Sha512, 64)] {
+            let code = secret.sign(hash, b"text");
+            assert_eq!(code.len(), length);
+            assert!(secret.verify(hash, b"text", &code));
+            assert!(!secret.verify(hash, b"Text", &code));
+            assert!(!secret.verify(hash, b"text", &code[..length - 1]), "cut off");
+            assert!(!secret.verify(hash, b"text", &[]), "nothing");
+        }
+        // `printf text | openssl dgst -sha1 -hmac '********************'`
+        let known = STANDARD.decode(SHA1).expect("Base64");
+        assert!(secret.verify(Hash::Sha1, b"text", &known));
+    }
+
+    const SHA1: &str = "ZNWYuPDt3fIJpBXkjWusKH5xsyk=";
+
+    proptest! {
+        #[test]
+        fn any_field_is_answered(text in "(hmac |Signature |)[a-zA-Z =\",\\\\]{0,80}", value in any::<String>()) {
+            let headers = headers(&[("date", &text)]);
+            for text in [text.as_str(), value.as_str(), &format!("hmac {value}")] {
+                if let Some(Ok(sent)) = Sent::read(text) {
+                    let _ = sent.texts(&message(None, &headers));
+                }
+            }
+        }
+    }
+}
+
 /// Everything of a request that its signature covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Facts {

@@ -5,14 +5,17 @@ use crate::origin::Received;
 use crate::play::{Gateway, Stage};
 use crate::scenario::{Scenario, Step};
 use crate::wire::{Field, Framing, Head, Reader};
+use crate::sign;
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
-use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
 use gateway_core::testing::{TestPlatform, run};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 /// A gateway in this process.
 pub struct InProcess<'a> {
@@ -85,7 +88,9 @@ impl<'a> InProcess<'a> {
 
 impl Gateway for InProcess<'_> {
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
-        let platform = TestPlatform::new(|call| self.fetch(call));
+        // Time stands still, at the moment that a real platform would tell: what is signed says when.
+        let now = sign::now().saturating_mul(1000);
+        let platform = TestPlatform::with_clock(Rc::new(Cell::new(now)), |call| self.fetch(call));
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
@@ -136,7 +141,13 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
             address: Some(from.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
             country: from.country,
             data_centre: from.data_centre,
-            certificate: None,
+            certificate: from.certificate.map(|shown| Certificate {
+                fingerprint: shown.fingerprint,
+                subject: shown.subject,
+                issuer: shown.issuer,
+                serial: shown.serial,
+                der: None,
+            }),
         },
     })
 }

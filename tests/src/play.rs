@@ -6,6 +6,7 @@ use crate::origin::{Log, Received, lock};
 use crate::scenario::{Content, Expect, Receives, Request, Scenario, Step, Text, Values};
 use crate::script::{Script, gzip};
 use crate::wire::{self, Field, Head, values};
+use crate::sign;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -42,6 +43,7 @@ pub trait Gateway {
 
 /// Plays every step. The scenario has its places filled in.
 pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dyn Gateway) -> Result<(), String> {
+    let scenario = &scenario.at(sign::now())?;
     let mut reports = Vec::new();
     for (at, step) in scenario.steps.iter().enumerate() {
         stage.set(scenario, step);

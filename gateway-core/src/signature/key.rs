@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use std::fmt;
+use subtle::ConstantTimeEq;
 
 /// A key that verifies. Shown, it says what it is for, never what it is.
 pub struct SignerKey {
@@ -111,18 +112,23 @@ impl Secret {
         Ok(Self(secret))
     }
 
-    /// Whether this is the code of the text, in constant time.
-    pub fn verify(&self, hash: Hash, text: &[u8], code: &[u8]) -> bool {
-        fn check<M: Mac + KeyInit>(secret: &[u8], text: &[u8], code: &[u8]) -> bool {
-            // A key may have any length.
-            <M as KeyInit>::new_from_slice(secret).is_ok_and(|mac| mac.chain_update(text).verify_slice(code).is_ok())
+    /// The code of a text, for whoever signs.
+    pub fn sign(&self, hash: Hash, text: &[u8]) -> Vec<u8> {
+        fn code<M: Mac + KeyInit>(secret: &[u8], text: &[u8]) -> Vec<u8> {
+            let mac = <M as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
+            mac.chain_update(text).finalize().into_bytes().to_vec()
         }
         match hash {
-            Hash::Sha1 => check::<Hmac<Sha1>>(&self.0, text, code),
-            Hash::Sha256 => check::<Hmac<Sha256>>(&self.0, text, code),
-            Hash::Sha384 => check::<Hmac<Sha384>>(&self.0, text, code),
-            Hash::Sha512 => check::<Hmac<Sha512>>(&self.0, text, code),
+            Hash::Sha1 => code::<Hmac<Sha1>>(&self.0, text),
+            Hash::Sha256 => code::<Hmac<Sha256>>(&self.0, text),
+            Hash::Sha384 => code::<Hmac<Sha384>>(&self.0, text),
+            Hash::Sha512 => code::<Hmac<Sha512>>(&self.0, text),
         }
+    }
+
+    /// Whether this is the code of the text, in constant time.
+    pub fn verify(&self, hash: Hash, text: &[u8], code: &[u8]) -> bool {
+        self.sign(hash, text).ct_eq(code).into()
     }
 }
 
