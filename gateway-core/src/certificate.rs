@@ -366,7 +366,20 @@ mod tests {
         ] {
             assert_ne!(name(one), name(other), "{one} {other}");
         }
-        for wrong in ["", "orders", "CN", "=a", "CN=a,", "CN=a,,O=b", "CN=\"a\"", "CN=a\\", r"CN=a\zz", r"CN=\FF", "C N=a", "CN=<a"] {
+        for wrong in [
+            "",
+            "orders",
+            "CN",
+            "=a",
+            "CN=a,",
+            "CN=a,,O=b",
+            "CN=\"a\"",
+            "CN=a\\",
+            r"CN=a\zz",
+            r"CN=\FF",
+            "C N=a",
+            "CN=<a",
+        ] {
             assert!(wrong.parse::<DistinguishedName>().is_err(), "{wrong}");
         }
         assert_eq!(name("CN="), name("CN= "));

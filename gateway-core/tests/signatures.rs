@@ -491,7 +491,8 @@ mod older {
         let message = Message { method: "POST", path: "/p", ..message(Some("q=%20"), &headers) };
         let text = |dialect: &str, names: &str| {
             let name = if dialect == "hmac" { "username" } else { "keyId" };
-            let sent = sent(&format!(r#"{dialect} {name}="k", algorithm="hmac-sha256", headers="{names}", signature="""#));
+            let sent =
+                sent(&format!(r#"{dialect} {name}="k", algorithm="hmac-sha256", headers="{names}", signature="""#));
             let texts = sent.and_then(|sent| sent.texts(&message))?;
             Ok(String::from_utf8_lossy(&texts[0]).into_owned())
         };
@@ -531,7 +532,8 @@ mod older {
         }
         let unknown = r#"hmac username="a", algorithm="hmac-md5", headers="date", signature="AAAA""#;
         assert_eq!(sent(unknown), Err(Refusal::Algorithm));
-        let shown = format!("{:?}", sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#));
+        let shown =
+            format!("{:?}", sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#));
         assert!(!shown.contains("signature"), "{shown}");
     }
 
@@ -540,7 +542,8 @@ mod older {
         let headers = headers(&[("date", DATE), ("x-date", "Thu, 22 Jun 2017 17:10:21 GMT"), ("request-line", "x")]);
         let message = message(None, &headers);
         let check = |names: &str, enforced: &[&str], now| {
-            let sent = sent(&format!(r#"hmac username="a", algorithm="hmac-sha1", headers="{names}", signature="AAAA""#))?;
+            let sent =
+                sent(&format!(r#"hmac username="a", algorithm="hmac-sha1", headers="{names}", signature="AAAA""#))?;
             let enforced = enforced.iter().map(|name| (*name).to_owned()).collect();
             sent.check(&Rules { hashes: vec![Hash::Sha1], enforced, clock_skew: 60_000 }, &message, now)
         };
@@ -560,7 +563,8 @@ mod older {
         ] {
             assert_eq!(check(names, enforced, now), expected, "{names} {enforced:?} {now}");
         }
-        let sent = sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#).expect("well-formed");
+        let sent =
+            sent(r#"hmac username="a", algorithm="hmac-sha1", headers="date", signature="AAAA""#).expect("well-formed");
         let rules = Rules { hashes: vec![Hash::Sha256], enforced: vec![], clock_skew: 60_000 };
         assert_eq!(sent.check(&rules, &message, NOW), Err(Refusal::Algorithm));
     }

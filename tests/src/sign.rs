@@ -41,8 +41,8 @@ pub fn sign(written: &Sign) -> Result<String, String> {
     } else {
         EncodingKey::from_secret(written.key.as_bytes())
     };
-    let signature =
-        jsonwebtoken::crypto::sign(written.text.as_bytes(), &key, algorithm).map_err(|error| wrong(error.to_string()))?;
+    let signature = jsonwebtoken::crypto::sign(written.text.as_bytes(), &key, algorithm)
+        .map_err(|error| wrong(error.to_string()))?;
     // Of the URL's alphabet, without padding.
     let padding = "=".repeat((4 - signature.len() % 4) % 4);
     Ok(signature.replace('-', "+").replace('_', "/") + &padding)

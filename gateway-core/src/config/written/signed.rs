@@ -22,13 +22,23 @@ use super::{CoveredComponent, DistinguishedName, Duration, Fingerprint, OneOrMan
 /// request for trying it out.
 ///
 /// ```yaml
-/// policies:
-///   - authenticate:
-///       any_of:
-///         - signature:
-///             components: ["@method", "@target-uri", content-digest, x-tenant]
-///             max_age: 1m
-///             nonce: required
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     signers: [{ id: alice, secret: "${test:only for the documentation}" }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ signature: { components: ["@method", "@target-uri", content-digest], max_age: 1m } }] }
+/// ```
+///
+/// ```text
+/// GET /orders  signature-input: sig1=("@method" "@target-uri");created=1750000000;keyid="alice"  signature: sig1=:+vziQAhAWsZAsEufE+v5g9rxjhxYum9JQgZuSoirGj8=:  → 200
+/// GET /orders?all  signature-input: sig1=("@method" "@target-uri");created=1750000000;keyid="alice"  signature: sig1=:+vziQAhAWsZAsEufE+v5g9rxjhxYum9JQgZuSoirGj8=:  → 401
+/// GET /orders  → 401  accept-signature: sig1=("@method" "@target-uri" "content-digest");created;keyid
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -127,8 +137,23 @@ pub enum SignatureAlgorithm {
 /// - A secret has at least 16 bytes: one signed request is enough to try shorter ones at leisure.
 ///
 /// ```yaml
-/// policies:
-///   - authenticate: { any_of: [{ hmac_auth: { clock_skew: 1m, validate_request_body: true } }] }
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: alice
+///     signers: [{ id: alice, secret: "${test:only for the documentation}" }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ hmac_auth: { clock_skew: 1m } }] }
+/// ```
+///
+/// ```text
+/// GET /orders  date: Sun, 15 Jun 2025 15:06:40 GMT  authorization: hmac username="alice", algorithm="hmac-sha256", headers="date request-line", signature="Nf2N2Wfen5Xeh5GenWsZLX95MouxEoNTBBByC2CCcJo="  → 200
+/// GET /orders?all  date: Sun, 15 Jun 2025 15:06:40 GMT  authorization: hmac username="alice", algorithm="hmac-sha256", headers="date request-line", signature="Nf2N2Wfen5Xeh5GenWsZLX95MouxEoNTBBByC2CCcJo="  → 401
+/// GET /orders  → 401  www-authenticate: hmac realm="restricted"
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -195,9 +220,24 @@ pub enum HmacAlgorithm {
 /// none, so there a proxy that ends TLS must pass it on.
 ///
 /// ```yaml
-/// policies:
-///   - authenticate: { any_of: [{ client_certificate: { issuers: "O=Acme", subjects: ["OU=orders", "OU=billing"] } }] }
-///   - headers: { request: { set: { x-client-subject: "{client.certificate.subject}" } } }
+/// client: { trusted_proxies: 10.0.0.0/8, certificate_from: client_cert }
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// consumers:
+///   - name: orders
+///     certificates: [{ subject: "CN=orders,O=Acme", issuer: "CN=Acme Clients,O=Acme" }]
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: [{ client_certificate: { issuers: "O=Acme", subjects: ["OU=orders", "OU=billing"] } }] }
+///       - headers: { request: { set: { x-client-subject: "{client.certificate.subject}" } } }
+/// ```
+///
+/// ```text
+/// GET /orders  → 401  www-authenticate: ClientCertificate
+/// GET /orders  client-cert: :AAAA:  → 401
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
