@@ -84,7 +84,8 @@ pub struct Client {
     #[schemars(extend("examples" = [["10.0.0.0/8", "2001:db8::/32"]]))]
     pub trusted_proxies: Option<OneOrMany<Cidr>>,
     /// Where clients' certificates come from, for `client_certificate`, tokens that are bound to one, and
-    /// `{client.certificate.…}`. Default: `platform`.
+    /// `{client.certificate.…}`. A proxy that passes certificates on must take out what clients send under that name
+    /// (RFC 9440 §2.4). Default: `platform`.
     #[schemars(extend("default" = "platform"))]
     pub certificate_from: Option<CertificateFrom>,
 }

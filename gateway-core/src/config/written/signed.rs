@@ -10,7 +10,8 @@ use super::{CoveredComponent, DistinguishedName, Duration, Fingerprint, OneOrMan
 /// What is signed is compared with the request as the gateway acts on it: the path in its normal spelling (RFC 3986 §6.2.2:
 /// dot segments resolved, `%2f` as `%2F`, `%7E` as `~`), the host in lower case. So what was signed is what was matched and
 /// what is sent on; a client that signs another spelling of the path is refused. The query counts as it was sent. Fields
-/// that proxies drop (`Connection` and what it names, `TE`, `Expect`) cannot be signed; trailers and `;req` neither.
+/// that proxies drop (`Connection` and what it names, `TE`, `Expect`) cannot be signed; trailers and `;req` neither. `;sf` needs a
+/// field whose type is known here, and on Workers `;bs` a field of one line, since the runtime joins lines.
 ///
 /// A body's `Content-Digest` (RFC 9530) is compared with the body wherever it is signed: SHA-256 and SHA-512 count. The body
 /// is read into memory for that, and goes on as it came. A signature with a `nonce` is taken once by each instance of the

@@ -1,10 +1,10 @@
 //! A request that is signed by the older `hmac` scheme, as clients of Kong and APISIX send it.
 
-use super::{Verdict, signed_body, used_before};
+use super::{Verdict, has_body, signed_body, used_before};
 use crate::caller::Caller;
 use crate::consumer::{By, Signer, SigningKey, hex};
 use crate::error::Error;
-use crate::http::{Body, Headers};
+use crate::http::Headers;
 use crate::platform::Platform;
 use crate::policy::Visit;
 use crate::signature::hmac::{Dialect, Rules, Sent};
@@ -67,14 +67,19 @@ impl HmacAuth {
         if !texts.iter().any(|text| secret.verify(sent.hash, text, &sent.signature)) {
             return wrong(Refusal::Signature);
         }
-        let has_body = !matches!(visit.body, Body::Empty);
         if sent.signs("digest") {
             let body = signed_body(visit, self.body_limit).await?;
             if let Err(refusal) = digest::check_older(visit.headers, &body) {
                 return wrong(refusal);
             }
-        } else if self.body && has_body {
-            return wrong(Refusal::NoDigest);
+        } else if self.body {
+            let has_body = match has_body(visit) {
+                Some(known) => known,
+                None => !signed_body(visit, self.body_limit).await?.is_empty(),
+            };
+            if has_body {
+                return wrong(Refusal::NoDigest);
+            }
         }
         // The code, not its spelling: Base64 has several.
         if self.single_use && used_before(visit, &format!("{}\nhmac {}", sent.id, hex(&sent.signature)), until).await {
@@ -90,7 +95,8 @@ impl HmacAuth {
 
     /// Takes the credential out of what goes on.
     pub fn strip(&self, headers: &mut Headers) {
-        if !self.keep && headers.text("authorization").is_some_and(|value| Dialect::of(value).is_some()) {
+        let ours = |value: &[u8]| std::str::from_utf8(value).is_ok_and(|value| Dialect::of(value).is_some());
+        if !self.keep && headers.all("authorization").any(ours) {
             headers.remove("authorization");
         }
     }

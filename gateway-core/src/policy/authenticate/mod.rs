@@ -254,10 +254,26 @@ async fn used_before<P: Platform>(visit: &Visit<'_, P>, identifier: &str, until:
     !visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now())
 }
 
+/// Whether there is a body, as far as that is known without reading it: what comes in chunks may be nothing, and some
+/// platforms give a stream for every POST.
+#[cfg(feature = "signatures")]
+fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
+    match &*visit.body {
+        Body::Empty => Some(false),
+        Body::Bytes(bytes) => Some(!bytes.is_empty()),
+        Body::Stream(_) => declared_length(visit.headers).map(|length| length > 0),
+    }
+}
+
+#[cfg(feature = "signatures")]
+fn declared_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
+}
+
 /// The whole body, which then goes on as it came.
 #[cfg(feature = "signatures")]
 async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Result<Bytes, Error> {
-    let declared = visit.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+    let declared = declared_length(visit.headers);
     if declared.is_some_and(|length| length > limit) {
         return Err(Error::BodyTooLarge { limit });
     }
@@ -271,6 +287,9 @@ async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Resul
             ReadError::Broken(_) => Error::ClientGone,
         })?,
     };
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
     // What came in chunks has a length now, and small messages without one are slow to send.
     if declared.is_none() {
         visit.headers.set("content-length", bytes.len().to_string());
