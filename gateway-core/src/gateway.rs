@@ -376,12 +376,13 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 6] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
     if cfg!(feature = "es384") { "es384" } else { "" },
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
+    if cfg!(feature = "expressions") { "expressions" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

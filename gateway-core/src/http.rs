@@ -358,10 +358,21 @@ pub fn parameters<'a>(query: &'a str, wanted: &'a str) -> impl Iterator<Item = C
     })
 }
 
+/// The names of a query's parameters, decoded alike, as often as they stand there.
+pub fn parameter_names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| decode(pair.split_once('=').map_or(pair, |(name, _)| name)))
+}
+
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();
     }
+    String::from_utf8_lossy(&percent_decode(&text.replace('+', " "))).into_owned().into()
+}
+
+/// The bytes that a text stands for, with `%XX` for some; what looks like that and is not stands for itself.
+pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -372,12 +383,18 @@ fn decode(text: &str) -> Cow<'_, str> {
                 out.push(byte);
                 at += 2;
             }
-            (b'+', _) => out.push(b' '),
             _ => out.push(b),
         }
         at += 1;
     }
-    String::from_utf8_lossy(&out).into_owned().into()
+    out
+}
+
+/// The names of all cookies, as often as they stand there.
+pub fn cookie_names(headers: &Headers) -> Vec<String> {
+    let lines: Vec<_> = headers.all("cookie").map(String::from_utf8_lossy).collect();
+    let pairs = lines.iter().flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The values of a cookie over all `Cookie` lines (RFC 6265 §4.2.1); quotes around a value are not part of it.

@@ -27,6 +27,9 @@ pub mod error;
 pub mod path;
 pub mod template;
 
+#[cfg(feature = "expressions")]
+pub mod expression;
+
 pub mod consumer;
 pub mod held;
 

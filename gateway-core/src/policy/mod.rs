@@ -25,6 +25,8 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::consumer::Consumers;
 use crate::error::Error;
+#[cfg(feature = "expressions")]
+use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::Platform;
 use crate::request::Line;
@@ -174,6 +176,13 @@ impl<P: Platform> Visit<'_, P> {
             caller: self.caller,
         }
     }
+
+    /// What expressions see.
+    #[cfg(feature = "expressions")]
+    pub fn facts(&self) -> Facts<'_> {
+        let (headers, query) = (&*self.headers, self.query.as_deref());
+        Facts { scope: self.scope(), headers, query, now: self.platform.now() }
+    }
 }
 
 impl Policy {
@@ -181,9 +190,7 @@ impl Policy {
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
-            Policy::Authorize(policy) => {
-                policy.check(&visit.line.method, visit.caller, visit.client, visit.memo).map(|()| Flow::Continue)
-            }
+            Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)

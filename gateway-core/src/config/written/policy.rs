@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
-    Origin, Realm, Regex, Scope, Template, Token,
+    Cidr, Country, Duration, Expression, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named,
+    OneOrMany, Origin, Realm, Regex, Scope, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -163,6 +163,9 @@ pub struct AuthorizePolicy {
     pub addresses: Option<AddressRules>,
     /// The countries that calls may come from, where the platform knows them.
     pub countries: Option<CountryRules>,
+    /// Conditions that must all hold, in the Common Expression Language, over the request, the consumer and the token. One that
+    /// cannot be evaluated, because a claim is missing for example, does not hold, and the log says where and why.
+    pub expression: Option<OneOrMany<Expression>>,
 }
 
 /// Names that are let in, and names that are not. Denying comes first.
