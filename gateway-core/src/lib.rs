@@ -25,6 +25,7 @@ pub mod caller;
 pub mod client;
 pub mod error;
 pub mod path;
+pub mod secret;
 pub mod template;
 
 #[cfg(feature = "expressions")]
