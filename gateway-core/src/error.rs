@@ -15,7 +15,7 @@ pub enum Error {
     BadHost,
     /// 400: the message's framing is ambiguous.
     BadFraming,
-    /// 400: the method is not a token.
+    /// 400: the method is not a token, or differs from a known one only in upper and lower case.
     BadMethod,
     /// 401: nobody is known to be calling, or a credential is wrong.
     Unauthenticated {
@@ -126,7 +126,7 @@ impl Error {
             Error::BadFraming => {
                 "Content-Length is malformed, repeated with another value, or beside Transfer-Encoding.".into()
             }
-            Error::BadMethod => "The method is not a token.".into(),
+            Error::BadMethod => "The method is not a token, or a known one in other letters.".into(),
             Error::Unauthenticated { reason, .. } => (*reason).into(),
             Error::Forbidden { reason, .. } => reason.clone(),
             Error::NoRoute => "No route takes this request.".into(),

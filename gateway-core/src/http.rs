@@ -122,6 +122,8 @@ pub struct Headers {
     seen: u64,
     /// Whether there are more lines than these, which only the platform knows.
     partial: bool,
+    /// Whether a name with `_` in it was ever here.
+    underscored: bool,
 }
 
 /// One change to a header block, in the order in which it was made.
@@ -165,6 +167,7 @@ impl Headers {
                     }
                     Some(byte) => {
                         is_ascii &= byte.is_ascii();
+                        headers.underscored |= *byte == b'_';
                         byte.make_ascii_lowercase();
                         middle += 1;
                     }
@@ -249,6 +252,26 @@ impl Headers {
         }
     }
 
+    /// Removes every line of this name, and of those that differ from it only in `_` for `-`: servers that hand fields on as
+    /// variables (CGI, WSGI, FastCGI) take one for the other, so a client could write beside what the gateway writes.
+    pub fn remove_alike(&mut self, name: &str) {
+        self.remove(name);
+        self.remove_lookalikes(name);
+    }
+
+    /// Of those, only what is not the field itself.
+    pub fn remove_lookalikes(&mut self, name: &str) {
+        if !self.underscored {
+            return;
+        }
+        let dashed = |c: u8| if c == b'_' { b'-' } else { c.to_ascii_lowercase() };
+        let alike =
+            |other: &str| !other.eq_ignore_ascii_case(name) && other.bytes().map(dashed).eq(name.bytes().map(dashed));
+        let spellings: Vec<String> =
+            self.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
+        spellings.iter().for_each(|spelling| self.remove(spelling));
+    }
+
     /// What has been changed since the block was received, in order.
     pub fn edits(&self) -> impl ExactSizeIterator<Item = Edit<'_>> {
         self.edits.iter().map(|edit| match *edit {
@@ -291,6 +314,7 @@ impl Headers {
     fn write(&mut self, name: &str, value: &[u8]) -> Field {
         let tag = tag(name.as_bytes());
         self.seen |= 1 << tag;
+        self.underscored |= name.contains('_');
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         self.text[start..].make_ascii_lowercase();
@@ -446,6 +470,16 @@ mod tests {
             headers.edits().collect::<Vec<_>>(),
             [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
         );
+    }
+
+    #[test]
+    fn a_field_goes_in_every_spelling_that_a_server_could_take_for_it() {
+        let mut headers = Headers::from_block(b"x_user\x001\nX-User\x002\nX_USER\x003\nx-users\x004\n".to_vec());
+        headers.remove_alike("x-user");
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-users"]);
+        headers.receive("x_users", b"5");
+        headers.remove_alike("x-users");
+        assert_eq!(headers.size().0, 0);
     }
 
     #[test]

@@ -198,6 +198,7 @@ impl Policy {
             Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
+                policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
