@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
-use gateway_core::gateway::{Gateway, LoadError, Plan};
+use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::request::Request;
@@ -60,6 +60,8 @@ struct Explanation {
     call: Option<Sent>,
     /// The answer: from the gateway itself, or what it changes about the upstream's.
     answer: Answer,
+    /// What would be logged: why an expression could not be evaluated, for example.
+    notes: Vec<Note>,
     /// Values that are not known here, and what stands for them.
     stand_ins: Vec<StandIn>,
 }
@@ -175,6 +177,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         route: None,
         call: None,
         answer: Answer { status: 0, edits: Vec::new(), body: String::new() },
+        notes: Vec::new(),
         stand_ins,
     };
     let globals = gateway.globals();
@@ -196,6 +199,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
     let recorder = Recorder { call: RefCell::default() };
     let reply = at_once(gateway.handle(&recorder, incoming(options)?));
     explanation.call = recorder.call.take();
+    explanation.notes = reply.notes;
     explanation.answer = Answer {
         status: reply.response.status,
         edits: changes(&reply.response.headers),
@@ -439,6 +443,9 @@ impl Explanation {
                 }
             }
         }
+        for Note { problem, detail, .. } in &self.notes {
+            writeln!(out, "\n{} {problem}: {detail}", paint.bold("Logs"))?;
+        }
         for StandIn { reference, value } in &self.stand_ins {
             writeln!(out, "\n{} `{value}` stands for {reference}", paint.yellow("note:"))?;
         }
@@ -482,6 +489,7 @@ impl Explanation {
                 "response_headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
             })),
             "answer": self.call.is_none().then_some(answer),
+            "log": self.notes.iter().map(|note| json!({ "problem": note.problem, "detail": note.detail })).collect::<Vec<_>>(),
             "placeholders": self.stand_ins.iter().map(|stand_in| json!({
                 "reference": stand_in.reference.to_string(),
                 "value": stand_in.value,
