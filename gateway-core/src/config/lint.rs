@@ -166,8 +166,11 @@ impl Lint<'_> {
                 written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::JsonLimits(_)
+                | written::Policy::OpenApi(_)
                 | written::Policy::RequestRules(_)
-                | written::Policy::SecurityHeaders(_) => {}
+                | written::Policy::SecurityHeaders(_)
+                | written::Policy::Validate(_) => {}
             }
         }
     }

@@ -9,27 +9,41 @@ pub mod authorize;
 pub mod cors;
 pub mod csrf;
 pub mod headers;
+#[cfg(feature = "validation")]
+pub mod json_limits;
+#[cfg(feature = "validation")]
+pub mod openapi;
 pub mod origin;
 pub mod request_rules;
 pub mod security_headers;
+#[cfg(feature = "validation")]
+pub mod validate;
 
 pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
 pub use headers::HeaderPolicy;
+#[cfg(feature = "validation")]
+pub use json_limits::JsonLimits;
+#[cfg(feature = "validation")]
+pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
+#[cfg(feature = "validation")]
+pub use validate::Validate;
 
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::consumer::Consumers;
 use crate::error::Error;
 use crate::http::{Body, Headers, Response};
-use crate::platform::Platform;
+use crate::platform::{Platform, ReadError};
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
+#[cfg(feature = "validation")]
+use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -85,10 +99,20 @@ pub enum Policy {
     Csrf(Csrf),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    #[cfg(feature = "validation")]
+    JsonLimits(JsonLimits),
+    /// Holds requests and answers against an OpenAPI document.
+    #[cfg(feature = "validation")]
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApi),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRules),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeaders),
+    /// Refuses requests that are not as their schemas say.
+    #[cfg(feature = "validation")]
+    Validate(Validate),
 }
 
 /// What a policy decides on the way in.
@@ -108,8 +132,13 @@ pub struct Visit<'a, P: Platform> {
     pub consumers: &'a Consumers,
     /// Who makes tokens, and which have been seen.
     pub tokens: &'a Tokens,
+    /// What messages are checked against.
+    #[cfg(feature = "validation")]
+    pub validation: &'a Validation,
     /// The platform's values.
     pub settings: &'a Settings,
+    /// How many bytes the body may have; `None`: as many as somebody reads.
+    pub body_limit: Option<u64>,
     /// The matched route's name.
     pub route: &'a str,
     /// The path parameters.
@@ -154,8 +183,13 @@ pub struct Remark {
 pub struct Departure<'a, P: Platform> {
     /// The world.
     pub platform: &'a P,
+    /// What messages are checked against.
+    #[cfg(feature = "validation")]
+    pub validation: &'a Validation,
     /// The request that it answers.
     pub scope: Scope<'a>,
+    /// Whether an upstream has made it, and not the gateway.
+    pub from_upstream: bool,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -173,6 +207,31 @@ impl<P: Platform> Visit<'_, P> {
             settings: self.settings,
             caller: self.caller,
         }
+    }
+
+    /// Reads the whole body, as far as `most` bytes and the route's own limit go, and leaves it to be handed on as it came.
+    pub async fn read_body(&mut self, most: u64) -> Result<Bytes, Error> {
+        let limit = self.body_limit.map_or(most, |limit| limit.min(most));
+        let declared = self.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limit) {
+            return Err(Error::BodyTooLarge { limit });
+        }
+        let room = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bytes = match std::mem::replace(self.body, Body::Empty) {
+            Body::Empty => return Ok(Bytes::new()),
+            Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => self.platform.read(stream, room).await.map_err(|error| match error {
+                ReadError::TooLarge => Error::BodyTooLarge { limit },
+                ReadError::Broken(_) => Error::ClientGone,
+            })?,
+        };
+        // What came in chunks has a length now.
+        if declared.is_none() {
+            self.headers.set("content-length", bytes.len().to_string());
+        }
+        *self.body = Body::Bytes(bytes.clone());
+        Ok(bytes)
     }
 }
 
@@ -198,7 +257,18 @@ impl Policy {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
             Policy::SecurityHeaders(_) => Ok(Flow::Continue),
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(policy) => policy.check(visit).await.map(|()| Flow::Continue),
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(policy) => policy.check(visit).await,
+            #[cfg(feature = "validation")]
+            Policy::Validate(policy) => policy.check(visit).await.map(|()| Flow::Continue),
         }
+    }
+
+    /// Whether this is about every response of a route, refusals of what is too large included. These come first in a list.
+    pub fn concerns_every_response(&self) -> bool {
+        matches!(self, Policy::Cors(_) | Policy::SecurityHeaders(_))
     }
 
     /// Whether the way back looks at fields of the response, rather than only setting and removing some.
@@ -210,17 +280,27 @@ impl Policy {
             | Policy::Csrf(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(policy) => policy.responses.is_some(),
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) | Policy::Validate(_) => false,
         }
     }
 
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        #[cfg(feature = "validation")]
+        if let Policy::OpenApi(policy) = self {
+            return policy.on_response(departure).await;
+        }
         let Departure { scope, memo, response, .. } = departure;
         match self {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
             Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
         Ok(())
     }

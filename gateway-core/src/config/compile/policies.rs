@@ -22,11 +22,12 @@ use crate::{
 };
 use serde_json::Value as Json;
 
-impl RouteCompiler<'_, '_> {
+impl<'a> RouteCompiler<'_, 'a> {
     pub(super) fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
+        let defined: &'a _ = self.defined;
         let mut policies = Vec::new();
-        for (index, policy) in self.defined.written.policies.iter().flatten().enumerate() {
-            let Some(node) = self.defined.node.reach([Field("policies"), Item(index)]) else { continue };
+        for (index, policy) in defined.written.policies.iter().flatten().enumerate() {
+            let Some(node) = defined.node.reach([Field("policies"), Item(index)]) else { continue };
             let Some(node) = node.entries().first().map(|entry| &entry.value) else { continue };
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
@@ -34,10 +35,13 @@ impl RouteCompiler<'_, '_> {
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
+                written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
+                written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
                 written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
                 written::Policy::SecurityHeaders(policy) => {
                     Some(Policy::SecurityHeaders(self.security_headers(policy, node)))
                 }
+                written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
         self.only_one(&["cors", "csrf", "security_headers"]);
@@ -49,7 +53,10 @@ impl RouteCompiler<'_, '_> {
             | Policy::Authorize(_)
             | Policy::Csrf(_)
             | Policy::Headers(_)
-            | Policy::RequestRules(_) => 2,
+            | Policy::JsonLimits(_)
+            | Policy::OpenApi(_)
+            | Policy::RequestRules(_)
+            | Policy::Validate(_) => 2,
         });
         policies
     }

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
-    Origin, Realm, Regex, Scope, Template, Token,
+    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, MediaRange, Method, Name,
+    Named, OneOrMany, OpenApiPolicy, Origin, Realm, Regex, Scope, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -22,10 +22,17 @@ pub enum Policy {
     Csrf(CsrfPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    JsonLimits(JsonLimitsPolicy),
+    /// Holds requests, and answers if asked, against an OpenAPI document.
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApiPolicy),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
+    /// Refuses requests that are not as their JSON Schemas say.
+    Validate(ValidatePolicy),
 }
 
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
