@@ -255,10 +255,6 @@ impl Gateway {
         let mut entered = 0;
         let mut early = None;
         for policy in policies.iter() {
-            // What is too large is refused before anything is spent on it; the refusal is for browsers to read all the same.
-            if over.is_some() && !policy.concerns_every_response() {
-                break;
-            }
             entered += 1;
             match policy.on_request(&mut visit).await {
                 Ok(Flow::Continue) => {}

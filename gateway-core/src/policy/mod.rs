@@ -266,11 +266,6 @@ impl Policy {
         }
     }
 
-    /// Whether this is about every response of a route, refusals of what is too large included. These come first in a list.
-    pub fn concerns_every_response(&self) -> bool {
-        matches!(self, Policy::Cors(_) | Policy::SecurityHeaders(_))
-    }
-
     /// Whether the way back looks at fields of the response, rather than only setting and removing some.
     pub fn reads_response(&self) -> bool {
         match self {

@@ -590,6 +590,7 @@ impl<'a> Run<'a> {
         let mut missing: Vec<&str> = Vec::new();
         let mut index = 0;
         while let Some(name) = schemas.listed(operand, index) {
+            self.spend(1)?;
             let wanted = match keyword {
                 Keyword::Required => {
                     index += 1;
@@ -608,6 +609,7 @@ impl<'a> Run<'a> {
             let mut inner = 0;
             while let Some(wanted) = schemas.listed(wanted, inner).map(|wanted| schemas.text(wanted)) {
                 inner += 1;
+                self.spend(1)?;
                 if !self.has(object, wanted)? {
                     missing.push(wanted);
                 }
@@ -690,9 +692,9 @@ impl<'a> Run<'a> {
                 Kind::Name => Kind::Text as u64,
                 kind => kind as u64,
             };
-            self.spend(
-                value.raw(part).len() as u64 / if matches!(kind, Kind::List | Kind::Object) { u64::MAX } else { 16 },
-            )?;
+            if !matches!(kind, Kind::List | Kind::Object) {
+                self.spend(value.raw(part).len() as u64 / 16)?;
+            }
             let own = match kind {
                 Kind::Null => seed,
                 Kind::Bool => mix(seed, value.raw(part).as_bytes()),

@@ -443,7 +443,7 @@ impl<'a> SchemaCompiler<'a> {
             let anchor = self.anchors.get(&(name.clone(), fragment.clone()));
             return match anchor {
                 Some(anchor) => Ok((anchor.node, Some(fragment))),
-                None => Err(format!("`{name}` has no anchor `{fragment}`")),
+                None => Err(format!("there is no anchor `{fragment}`")),
             };
         }
         let mut node = root;

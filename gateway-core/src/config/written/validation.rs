@@ -322,7 +322,7 @@ impl JsonSchema for InlineSchema {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A JSON Schema: a map of keywords, `true` or `false`. `$ref` names files relative to this one.",
-            "type": ["object", "boolean"],
+            "anyOf": [{ "type": "object" }, { "type": "boolean" }],
             "examples": [{ "$ref": "schemas/order.yaml" }],
         })
     }
@@ -346,7 +346,7 @@ impl JsonSchema for OpenApiDocument {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "description": "A file with an OpenAPI document (YAML, JSON or TOML), relative to this one; or the document itself.",
-            "type": ["string", "object"],
+            "anyOf": [{ "type": "string" }, { "type": "object" }],
             "examples": ["api/openapi.yaml"],
         })
     }
