@@ -195,7 +195,7 @@ impl Parameter {
         };
         let spread = self.place == Place::Query && self.explode && self.style == Style::Delimited;
         let list = self.is(kinds::ARRAY);
-        if !others.is_empty() && !(list && spread) {
+        if !(others.is_empty() || list && spread) {
             // Whoever reads this behind us may take the other one.
             return Err(wrong("style", "is given more than once"));
         }

@@ -211,11 +211,12 @@ impl Translator<'_> {
         let Some(high) = unit(self) else { return self.wrong(start, "is no character") };
         self.at += digits;
         let mut code = high;
-        if (0xD800..0xDC00).contains(&high) && self.eat("\\u") {
-            if let Some(low @ 0xDC00..=0xDFFF) = unit(self) {
-                self.at += digits;
-                code = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-            }
+        if (0xD800..0xDC00).contains(&high)
+            && self.eat("\\u")
+            && let Some(low @ 0xDC00..=0xDFFF) = unit(self)
+        {
+            self.at += digits;
+            code = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
         }
         match char::from_u32(code) {
             Some(c) => Ok(Escape::Character(c)),
