@@ -1,7 +1,8 @@
 //! The example in the documentation of every policy does what stands beside it.
 //!
 //! Beside the configuration stand lines such as `GET /orders  x-api-key: abc  → 401  x-field: value`: a request with fields,
-//! a status, and fields of the response (one without a value is not there). Two spaces part what belongs together.
+//! a status, and fields of the response (one without a value is not there). Two spaces part what belongs together. What is
+//! no field of the request is its body.
 
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
@@ -20,7 +21,7 @@ use gateway_core::{
 fn every_example_does_what_stands_beside_it() {
     let schema = schema();
     let policies = schema["$defs"]["Policy"]["oneOf"].as_array().expect("policies are alternatives");
-    assert!(policies.len() >= 8);
+    assert!(policies.len() >= 11);
     for policy in policies {
         let (name, field) =
             policy["properties"].as_object().and_then(|fields| fields.iter().next()).expect("it has a name");
@@ -92,9 +93,10 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
     let mut asked = parts(asked);
     let (method, target) = asked.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
     let mut headers = Headers::new();
-    asked.for_each(|field| {
-        let (field, value) = field.split_once(": ").unwrap_or_else(|| panic!("{name}: `{field}` is no field"));
-        headers.receive(field, value.as_bytes());
+    let mut body = "{}";
+    asked.for_each(|part| match part.split_once(": ").filter(|_| !part.starts_with('{')) {
+        Some((field, value)) => headers.receive(field, value.as_bytes()),
+        None => body = part,
     });
     let incoming = Incoming {
         method: method.to_owned(),
@@ -102,7 +104,7 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         authority: "api.example.com".into(),
         target: target.to_owned(),
         headers,
-        body: if method == "POST" { Body::Bytes(Bytes::from_static(b"{}")) } else { Body::Empty },
+        body: if method == "POST" { Body::Bytes(Bytes::from(body.to_owned())) } else { Body::Empty },
         peer: Peer::default(),
     };
     // What stands behind the gateway lets pass, but for a service on port 9001, which wants to see who calls.

@@ -65,6 +65,9 @@ pub enum Variable {
     /// `client.certificate.fingerprint`
     #[serde(rename = "xf")]
     CertificateFingerprint,
+    /// `client.certificate.serial`, in lower-case hexadecimal.
+    #[serde(rename = "xn")]
+    CertificateSerial,
     /// `consumer.name`
     #[serde(rename = "n")]
     Consumer,
@@ -93,7 +96,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable with its name.
-    pub const ALL: [(&'static str, Variable); 22] = [
+    pub const ALL: [(&'static str, Variable); 23] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -108,6 +111,7 @@ impl Variable {
         ("client.certificate.subject", Variable::CertificateSubject),
         ("client.certificate.issuer", Variable::CertificateIssuer),
         ("client.certificate.fingerprint", Variable::CertificateFingerprint),
+        ("client.certificate.serial", Variable::CertificateSerial),
         ("consumer.name", Variable::Consumer),
         ("consumer.groups", Variable::Groups),
         ("token.subject", Variable::Subject),
@@ -117,6 +121,17 @@ impl Variable {
         ("route.name", Variable::Route),
         ("now", Variable::Now),
     ];
+
+    /// Whether it is of the client's certificate, which a platform is asked for only where somebody wants it.
+    pub fn is_of_certificate(self) -> bool {
+        matches!(
+            self,
+            Variable::CertificateSubject
+                | Variable::CertificateIssuer
+                | Variable::CertificateFingerprint
+                | Variable::CertificateSerial
+        )
+    }
 
     /// Whether it is about who calls.
     pub fn is_of_the_caller(self) -> bool {
@@ -153,6 +168,7 @@ impl<'a> Facts<'a> {
             Variable::CertificateSubject => text(certificate.map(|certificate| certificate.subject.as_str())),
             Variable::CertificateIssuer => text(certificate.map(|certificate| certificate.issuer.as_str())),
             Variable::CertificateFingerprint => text(certificate.map(|certificate| certificate.fingerprint.as_str())),
+            Variable::CertificateSerial => text(certificate.map(|certificate| certificate.serial.as_str())),
             Variable::Consumer => text(caller.name()),
             Variable::Groups => Some(Value::List(List::Texts(caller.groups()))),
             Variable::Subject => text(caller.subject.as_deref()),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cidr, ClientCertificateMethod, Country, Duration, Expression, HeaderName, HmacAuthMethod, IntrospectionMethod,
-    JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, SignatureMethod,
-    Size, TargetUrl, Template, Token,
+    JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, OpenApiPolicy, Origin, Realm,
+    Regex, Scope, SignatureMethod, Size, TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -25,10 +25,17 @@ pub enum Policy {
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    JsonLimits(JsonLimitsPolicy),
+    /// Holds requests, and answers if asked, against an OpenAPI document.
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApiPolicy),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
+    /// Refuses requests that are not as their JSON Schemas say.
+    Validate(ValidatePolicy),
 }
 
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).

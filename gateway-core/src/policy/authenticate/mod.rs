@@ -38,10 +38,9 @@ use crate::caller::Caller;
 use crate::consumer::{By, Consumer};
 use crate::error::Error;
 use crate::http::{Body, Headers};
-use crate::platform::{Platform, ReadError, Timestamp};
+use crate::platform::{Platform, Timestamp};
 #[cfg(feature = "signatures")]
 use crate::signature::key::SignerKey;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -341,32 +340,4 @@ fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
 #[cfg(feature = "signatures")]
 fn declared_length(headers: &Headers) -> Option<u64> {
     headers.text("content-length").and_then(|length| length.parse().ok())
-}
-
-/// The whole body, which then goes on as it came.
-#[cfg(feature = "signatures")]
-async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Result<Bytes, Error> {
-    let declared = declared_length(visit.headers);
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = match std::mem::replace(visit.body, Body::Empty) {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Bytes(bytes) if bytes.len() > most => return Err(Error::BodyTooLarge { limit }),
-        Body::Bytes(bytes) => bytes,
-        Body::Stream(stream) => visit.platform.read(stream, most).await.map_err(|error| match error {
-            ReadError::TooLarge => Error::BodyTooLarge { limit },
-            ReadError::Broken(_) => Error::ClientGone,
-        })?,
-    };
-    if bytes.is_empty() {
-        return Ok(bytes);
-    }
-    // What came in chunks has a length now, and small messages without one are slow to send.
-    if declared.is_none() {
-        visit.headers.set("content-length", bytes.len().to_string());
-    }
-    *visit.body = Body::Bytes(bytes.clone());
-    Ok(bytes)
 }
