@@ -137,8 +137,16 @@ pub const HOP_BY_HOP: [&str; 8] = [
 
 /// Fields about the client that origins are known to believe, besides those that the gateway writes itself: taken from
 /// whoever is not trusted before any policy runs, so that a policy can write them anew.
-const HEARSAY: [&str; 5] =
-    ["x-real-ip", "x-forwarded-port", "x-forwarded-server", "x-forwarded-scheme", "x-forwarded-ssl"];
+const HEARSAY: [&str; 7] = [
+    "x-real-ip",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    // RFC 9440 §2.4
+    "client-cert",
+    "client-cert-chain",
+];
 
 fn host(authority: &str, headers: &Headers) -> Result<String, Error> {
     if headers.all("host").count() > 1 {
