@@ -20,7 +20,7 @@ use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::request::Request;
 use gateway_core::route::{Considered, Matcher};
-use gateway_core::template::{Piece, Reference, Source};
+use gateway_core::template::{Piece, Reference, Source, Template};
 use serde_json::{Value, json};
 
 use crate::arguments::{Explain, ExplanationFormat};
@@ -141,13 +141,17 @@ fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure
 }
 
 /// A name that stands for a value that is unknown, or a secret. Where it is a part of a target's URL, it must be one
-/// that can stand there.
+/// that can stand there; where a key is made of it, a long one.
 fn stand_in(reference: &Reference, globals: &Globals) -> String {
     let source = match reference.source {
         Source::Env => "env",
         Source::Secret => "secret",
     };
     let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
+    let is_meant = |key: &Template| key.references().any(|this| this == reference);
+    if globals.session_keys.iter().flatten().any(is_meant) {
+        return format!("{name}-which-stands-for-a-longer-one");
+    }
     for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
         let pieces = target.pieces();
         let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))
