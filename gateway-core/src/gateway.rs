@@ -405,7 +405,7 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 8] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -413,6 +413,7 @@ const FEATURES: [&str; 7] = [
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
     if cfg!(feature = "login") { "login" } else { "" },
     if cfg!(feature = "signatures") { "signatures" } else { "" },
+    if cfg!(feature = "expressions") { "expressions" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

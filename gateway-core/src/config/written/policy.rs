@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ClientCertificateMethod, Country, Duration, HeaderName, HmacAuthMethod, IntrospectionMethod, JwtMethod,
-    LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, SignatureMethod, Size,
-    TargetUrl, Template, Token,
+    Cidr, ClientCertificateMethod, Country, Duration, Expression, HeaderName, HmacAuthMethod, IntrospectionMethod,
+    JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, SignatureMethod,
+    Size, TargetUrl, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -174,6 +174,9 @@ pub struct AuthorizePolicy {
     pub addresses: Option<AddressRules>,
     /// The countries that calls may come from, where the platform knows them.
     pub countries: Option<CountryRules>,
+    /// Conditions that must all hold, in the Common Expression Language, over the request, the consumer and the token. One that
+    /// cannot be evaluated, because a claim is missing for example, does not hold, and the log says where and why.
+    pub expression: Option<OneOrMany<Expression>>,
 }
 
 /// Names that are let in, and names that are not. Denying comes first.
