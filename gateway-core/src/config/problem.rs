@@ -138,5 +138,9 @@ pub const WARNINGS: &[Warning] = &[
         code: "certificate-unavailable",
         about: "a use of clients' certificates where the platform does not report them",
     },
+    Warning {
+        code: "replays-forgotten",
+        about: "a signature that is to be taken once, where the platform's instances soon forget it",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];
