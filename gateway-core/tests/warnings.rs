@@ -88,8 +88,7 @@ fn what_a_platform_cannot_do_is_a_warning_only_for_that_platform() {
 fn what_spin_cannot_tell_or_remember_is_a_warning() {
     let codes = |client: &str, policy: &str, runtimes: &[Runtime]| {
         let text = format!("{client}\nroutes: [{{ name: a, path: /a, respond: {{}}, policies: [{policy}] }}]");
-        let options =
-            Options { runtimes: runtimes.to_vec(), allow: vec!["audience-unchecked".into()], ..Options::default() };
+        let options = Options { runtimes: runtimes.to_vec(), allow: vec!["audience-unchecked".into()] };
         let compiled = compile_with(Path::new("gateway.yaml"), &Memory::one(&text), &options);
         compiled.problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
     };
