@@ -9,6 +9,7 @@ use crate::held::{Halves, Held, Standing, StoreRules};
 use crate::jwt::replay::Used;
 use crate::platform::{Platform, StoreError, Timestamp};
 use crate::route::Records;
+use crate::secret::Secret;
 use crate::signature::Algorithm;
 #[cfg(feature = "signatures")]
 use crate::signature::key::SignerKey;
@@ -51,7 +52,7 @@ pub struct Consumer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// SHA-256 of the key, in lower-case hexadecimal. A key has 192 random bits, so a plain hash cannot be searched.
-    pub hash: String,
+    pub hash: Secret<String>,
     /// The first characters of the key: all of it that is ever shown.
     pub prefix: String,
     /// From when on it is refused, in milliseconds since the Unix epoch.
@@ -65,7 +66,7 @@ pub struct Password {
     /// Unique user name.
     pub username: String,
     /// `pbkdf2-sha256$iterations$salt$hash`, the last two in Base64.
-    pub hash: String,
+    pub hash: Secret<String>,
 }
 
 /// A key that signs requests.
@@ -283,7 +284,7 @@ pub fn freeze(consumers: &[Consumer]) -> Result<(Vec<u8>, Vec<u8>), TooLarge> {
     for (at, consumer) in consumers.iter().enumerate() {
         let value = u32::try_from(at + 1).map_err(|_| TooLarge)?;
         entries.push((format!("n:{}", consumer.name), value));
-        entries.extend(consumer.keys.iter().map(|key| (format!("k:{}", key.hash), value)));
+        entries.extend(consumer.keys.iter().map(|key| (format!("k:{}", key.hash.reveal()), value)));
         entries.extend(consumer.passwords.iter().map(|password| (format!("u:{}", password.username), value)));
         entries.extend(consumer.signers.iter().map(|signer| (format!("h:{}", signer.id), value)));
         entries.extend(consumer.subjects.iter().map(|s| (format!("s:{}\n{}", s.issuer, s.subject), value)));
@@ -313,7 +314,7 @@ mod tests {
     fn a_consumer_is_found_by_each_of_its_credentials() {
         let alice = Consumer {
             name: "alice".into(),
-            keys: vec![ApiKey { hash: "ab".into(), prefix: "pk_1".into(), expires: None }],
+            keys: vec![ApiKey { hash: Secret::new("ab".into()), prefix: "pk_1".into(), expires: None }],
             subjects: vec![Subject { issuer: "https://i".into(), subject: "1".into() }],
             certificates: vec![CertificateOf::Fingerprint("cd".into()), CertificateOf::Names("CN=a\nCN=b".into())],
             ..Consumer::default()

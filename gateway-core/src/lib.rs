@@ -28,7 +28,11 @@ pub mod caller;
 pub mod client;
 pub mod error;
 pub mod path;
+pub mod secret;
 pub mod template;
+
+#[cfg(feature = "expressions")]
+pub mod expression;
 
 pub mod consumer;
 pub mod held;

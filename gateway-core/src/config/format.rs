@@ -95,6 +95,12 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "SignedHeader", code: "bad-header-name", noun: "the name of a header field", check: signed_header },
     Format { name: "Label", code: "bad-label", noun: "the label of a signature such as `sig1`", check: label },
     Format { name: "Realm", code: "bad-realm", noun: "a few words", check: realm },
+    Format {
+        name: "Expression",
+        code: "bad-expression",
+        noun: "an expression such as `claims.tenant == \"acme\"`",
+        check: expression,
+    },
     Format { name: "Scope", code: "bad-scope", noun: "a scope such as `orders:read`", check: scope },
     Format {
         name: "Moment",
@@ -305,6 +311,20 @@ fn legal_path(text: &str) -> Result<(), Wrong> {
         }
         Err(path::Invalid::NotAbsolute) => Err(wrong("a path begins with `/`")),
     }
+}
+
+/// Only its size. What is wrong in it depends on the route, and is found in several places at once.
+fn expression(text: &str) -> Result<(), Wrong> {
+    if text.trim().is_empty() {
+        return Err(wrong("there is no expression here").help("write a condition: `request.method == \"GET\"`"));
+    }
+    if text.len() > super::expression::LONGEST {
+        let most = super::expression::LONGEST;
+        return Err(
+            wrong(format!("an expression has at most {most} bytes")).help("put its parts into a list: all must hold")
+        );
+    }
+    Ok(())
 }
 
 fn regex(text: &str) -> Result<(), Wrong> {

@@ -10,11 +10,13 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod login;
 mod policy;
 mod signed;
 mod token;
 
 pub use self::consumer::*;
+pub use self::login::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;
@@ -568,6 +570,10 @@ texts! {
     /// What a token is good for (RFC 6749 §3.3).
     #[schemars(extend("pattern" = "^[!#-\\[\\]-~]+$", "examples" = ["orders:read"]))]
     Scope;
+    /// A condition in the Common Expression Language: `claims.tenant == request.parameters.tenant`. What it can ask about
+    /// stands in `docs/expressions.md`.
+    #[schemars(extend("examples" = ["claims.tenant == request.parameters.tenant", "request.method == \"GET\" || \"admin\" in consumer.groups"]))]
+    Expression;
     /// An address that the gateway itself asks: with `https`, a host, and perhaps a port, a path and a query. It may name
     /// what the platform holds: `${env:ISSUER}/keys`.
     #[schemars(extend("examples" = ["https://idp.example.com/jwks.json", "${env:ISSUER}/keys"]))]

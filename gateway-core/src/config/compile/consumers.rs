@@ -60,13 +60,13 @@ impl<'a> Compile<'a> {
             let place = Place { defined, steps: [Field("keys"), Item(index), Field("hash")] };
             self.unique(known, "key", &key.hash.0, place);
             let expires = key.expires.map(|moment| moment.milliseconds);
-            consumer.keys.push(ApiKey { hash: key.hash.0.clone(), prefix: key.prefix.0.clone(), expires });
+            consumer.keys.push(ApiKey { hash: key.hash.0.clone().into(), prefix: key.prefix.0.clone(), expires });
         }
         for (index, password) in written.passwords.iter().flat_map(|passwords| &passwords.0).enumerate() {
             let place = Place { defined, steps: [Field("passwords"), Item(index), Field("username")] };
             self.unique(known, "user name", &password.username.0, place);
             let (username, hash) = (password.username.0.clone(), password.hash.0.clone());
-            consumer.passwords.push(Password { username, hash });
+            consumer.passwords.push(Password { username, hash: hash.into() });
         }
         for (index, signer) in written.signers.iter().flat_map(|signers| &signers.0).enumerate() {
             let place = Place { defined, steps: [Field("signers"), Item(index), Field("id")] };
