@@ -151,5 +151,9 @@ pub const WARNINGS: &[Warning] = &[
         code: "unauthenticated-operation",
         about: "an OpenAPI document that wants to know who calls, on a route that asks nobody",
     },
+    Warning {
+        code: "replays-forgotten",
+        about: "a signature that is to be taken once, where the platform's instances soon forget it",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];
