@@ -61,7 +61,11 @@ fn keys_that_the_platform_holds_are_stood_in_for() {
         let ran = run(folder.path(), &["explain", "GET", "http://localhost/"]);
         assert!(ran.out.contains("Answers 401"), "{}{}", ran.out, ran.err);
         // What the log would say of an expression.
-        assert!(ran.out.contains("Logs forbidden: authorize: at character 21 of the expression, `claims.level > 1`"), "{}", ran.out);
+        assert!(
+            ran.out.contains("Logs forbidden: authorize: at character 21 of the expression, `claims.level > 1`"),
+            "{}",
+            ran.out
+        );
     }
 }
 

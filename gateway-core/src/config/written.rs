@@ -10,10 +10,12 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod login;
 mod policy;
 mod token;
 
 pub use self::consumer::*;
+pub use self::login::*;
 pub use self::policy::*;
 pub use self::token::*;
 

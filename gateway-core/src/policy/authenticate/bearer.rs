@@ -85,11 +85,7 @@ impl Bearer {
 
     /// Tells the upstream what the token says. What it does not say stays away.
     pub fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
-        for (name, claim) in &self.headers {
-            if let Some(text) = find(claims, claim).and_then(text) {
-                headers.set(name, text);
-            }
-        }
+        hand_on(&self.headers, headers, claims);
     }
 
     /// The challenge (RFC 6750 §3).
@@ -107,6 +103,15 @@ impl Bearer {
             parameters.push(format!("error=\"{error}\", error_description=\"{}\"", wrong.replace('"', "'")));
         }
         if parameters.is_empty() { scheme.to_owned() } else { format!("{scheme} {}", parameters.join(", ")) }
+    }
+}
+
+/// Fills fields with claims: the field's name, and the claim's.
+pub fn hand_on(fields: &[(String, String)], headers: &mut Headers, claims: &Map<String, Value>) {
+    for (name, claim) in fields {
+        if let Some(text) = find(claims, claim).and_then(text) {
+            headers.set(name, text);
+        }
     }
 }
 
