@@ -47,6 +47,10 @@ pub struct Certificate {
     pub subject: String,
     /// The issuer's distinguished name, as the platform writes it.
     pub issuer: String,
+    /// The serial number, in lower-case hexadecimal without separators.
+    pub serial: String,
+    /// The whole certificate in DER, where it is known.
+    pub der: Option<Vec<u8>>,
 }
 
 /// A response on its way to the client, or one that an upstream gave.
@@ -388,7 +392,7 @@ pub fn parameter_names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
     pairs.map(|pair| decode(pair.split_once('=').map_or(pair, |(name, _)| name)))
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();
     }

@@ -13,6 +13,9 @@ pub mod policy;
 
 pub mod jwt;
 
+pub mod certificate;
+pub mod signature;
+
 pub mod errand;
 pub mod forward;
 pub mod request;

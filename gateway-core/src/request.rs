@@ -142,7 +142,7 @@ pub const HOP_BY_HOP: [&str; 8] = [
 /// Fields about the client, or about what it asked for, that origins are known to believe: taken from whoever is not trusted
 /// before any policy runs, so that a policy can write them anew. `x-original-url` and `x-rewrite-url` name another path than
 /// the one that was matched here.
-const HEARSAY: [&str; 11] = [
+const HEARSAY: [&str; 13] = [
     "x-real-ip",
     "x-forwarded-port",
     "x-forwarded-server",
@@ -154,6 +154,9 @@ const HEARSAY: [&str; 11] = [
     "x-cluster-client-ip",
     "x-original-url",
     "x-rewrite-url",
+    // RFC 9440 §2.4
+    "client-cert",
+    "client-cert-chain",
 ];
 
 /// Methods that everybody knows.

@@ -39,7 +39,13 @@ impl World {
             address: Some("::ffff:10.1.2.3".parse().expect("an address")),
             country: Some("DE".into()),
             data_centre: None,
-            certificate: Some(Certificate { fingerprint: "ab".into(), subject: "CN=a".into(), issuer: "CN=i".into() }),
+            certificate: Some(Certificate {
+                serial: "01".into(),
+                der: None,
+                fingerprint: "ab".into(),
+                subject: "CN=a".into(),
+                issuer: "CN=i".into(),
+            }),
         };
         let consumer = Consumer { name: "alice".into(), groups: vec!["staff".into()], ..Consumer::default() };
         Self {

@@ -22,9 +22,10 @@ use super::{
     node::{
         Node,
         Step::{Field, Item},
+        Value,
     },
     pass::{Options, Runtime},
-    problem::Problem,
+    problem::{Problem, Span},
     written,
 };
 
@@ -138,15 +139,26 @@ impl Lint<'_> {
                 self.warn(route, problem.help("compile for Workers only, or allow the warning"));
             }
         }
+        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
+            == Some(written::CertificateFrom::ClientCert);
         for text in texts(&route.node) {
-            let uses_country = text
-                .text()
-                .and_then(|text| Template::parse(text).ok())
-                .is_some_and(|template| template.pieces().contains(&Piece::Variable(Variable::Country)));
-            if uses_country {
+            let template = text.text().and_then(|text| Template::parse(text).ok());
+            let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
+            let uses = |of: fn(Variable) -> bool| {
+                pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if of(*variable)))
+            };
+            if uses(|variable| variable == Variable::Country) {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
                 self.warn(route, Problem::warning("location-unavailable", text.at, message));
             }
+            if uses(Variable::is_of_certificate) && !from_proxy {
+                let message = "Spin reports no certificates, so there `{client.certificate.…}` is empty";
+                self.warn(route, Problem::warning("certificate-unavailable", text.at, message).help(PASS_ON));
+            }
+        }
+        for (method, entry) in policies.iter().flat_map(|policy| certificate_methods(policy)).filter(|_| !from_proxy) {
+            let message = format!("Spin reports no certificates, so there `{method}` refuses everybody");
+            self.warn(route, Problem::warning("certificate-unavailable", entry, message).help(PASS_ON));
         }
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
@@ -325,6 +337,25 @@ impl Lint<'_> {
 /// How many candidates for one path are compared with each other. More are told apart by their conditions, which is
 /// what the author of so many had in mind.
 const MOST_NEIGHBOURS: usize = 500;
+
+/// What makes certificates known everywhere.
+const PASS_ON: &str =
+    "have a trusted proxy pass it on: `client: { certificate_from: client_cert }`; or compile for Workers only";
+
+/// Where a policy asks for certificates.
+fn certificate_methods(policy: &Node) -> Vec<(&'static str, Span)> {
+    let Some(policy) = policy.get("authenticate") else { return Vec::new() };
+    let ways = ["any_of", "all_of"].into_iter().filter_map(|field| policy.get(field)).flat_map(Node::items);
+    let asks = ways.filter_map(|way| {
+        if let Some(method) = way.entry("client_certificate") {
+            return Some(("client_certificate", method.name_at));
+        }
+        let token = way.get("jwt").or_else(|| way.get("introspection"))?;
+        let bound = token.entry("certificate_bound").filter(|bound| bound.value.value == Value::Bool(true))?;
+        Some(("certificate_bound", bound.name_at))
+    });
+    asks.collect()
+}
 
 fn allows(route: &Defined<written::Route>, code: &str) -> bool {
     route.written.allow.iter().flat_map(|codes| codes.0.iter()).any(|allowed| allowed.0 == code)

@@ -241,11 +241,8 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_)
-            | Policy::Authorize(_)
-            | Policy::Csrf(_)
-            | Policy::ForwardAuth(_)
-            | Policy::RequestRules(_) => {}
+            Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
+            Policy::Authorize(_) | Policy::Csrf(_) | Policy::ForwardAuth(_) | Policy::RequestRules(_) => {}
         }
         Ok(())
     }

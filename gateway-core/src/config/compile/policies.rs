@@ -109,6 +109,18 @@ impl RouteCompiler<'_, '_> {
                     let method_node = way_node.get("api_key").unwrap_or(way_node);
                     policy.methods.push(Method::ApiKey(self.api_key(method, method_node)));
                 }
+                written::AuthenticationMethod::ClientCertificate(method) => {
+                    let method_node = way_node.get("client_certificate").unwrap_or(way_node);
+                    policy.methods.push(Method::ClientCertificate(self.client_certificate(method, method_node)));
+                }
+                written::AuthenticationMethod::HmacAuth(method) => {
+                    let method_node = way_node.get("hmac_auth").unwrap_or(way_node);
+                    policy.methods.push(Method::HmacAuth(self.hmac_auth(method, method_node)));
+                }
+                written::AuthenticationMethod::Signature(method) => {
+                    let method_node = way_node.get("signature").unwrap_or(way_node);
+                    policy.methods.push(Method::Signature(self.signature(method, method_node)));
+                }
                 written::AuthenticationMethod::Introspection(method) => {
                     let method_node = way_node.get("introspection").unwrap_or(way_node);
                     policy.methods.extend(self.introspection(method, method_node).map(Method::Introspection));
