@@ -22,75 +22,54 @@ pub struct Facts<'a> {
 
 /// Something that is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub enum Variable {
     /// `request.method`
-    #[serde(rename = "m")]
     Method,
     /// `request.scheme`: as the client used it.
-    #[serde(rename = "s")]
     Scheme,
     /// `request.host`: without port, lower case.
-    #[serde(rename = "h")]
     Host,
     /// `request.path`: normalised.
-    #[serde(rename = "p")]
     Path,
     /// `request.headers`: by lower-case name.
-    #[serde(rename = "f")]
     Headers,
     /// `request.query`: by name.
-    #[serde(rename = "q")]
     Query,
     /// `request.cookies`: by name.
-    #[serde(rename = "k")]
     Cookies,
     /// `request.parameters`: the path's, decoded.
-    #[serde(rename = "r")]
     Parameters,
     /// `client.address`
-    #[serde(rename = "a")]
     Address,
     /// `client.country`
-    #[serde(rename = "c")]
     Country,
     /// `client.data_centre`
-    #[serde(rename = "d")]
     DataCentre,
     /// `client.certificate.subject`
-    #[serde(rename = "xs")]
     CertificateSubject,
     /// `client.certificate.issuer`
-    #[serde(rename = "xi")]
     CertificateIssuer,
     /// `client.certificate.fingerprint`
-    #[serde(rename = "xf")]
     CertificateFingerprint,
     /// `client.certificate.serial`, in lower-case hexadecimal.
     #[serde(rename = "xn")]
     CertificateSerial,
     /// `consumer.name`
-    #[serde(rename = "n")]
     Consumer,
     /// `consumer.groups`: empty where nobody is known.
-    #[serde(rename = "g")]
     Groups,
     /// `token.subject`
-    #[serde(rename = "ts")]
     Subject,
     /// `token.issuer`
-    #[serde(rename = "ti")]
     Issuer,
     /// `claims`: empty where there is no token.
-    #[serde(rename = "tc")]
     Claims,
     /// `scopes`: empty where there is no token.
-    #[serde(rename = "to")]
     Scopes,
     /// `route.name`
-    #[serde(rename = "u")]
     Route,
     /// `now`
-    #[serde(rename = "t")]
     Now,
 }
 
@@ -144,6 +123,23 @@ impl Variable {
                 | Variable::Claims
                 | Variable::Scopes
         )
+    }
+}
+
+/// In the artefact, a variable is its place among the names.
+impl From<Variable> for u8 {
+    fn from(variable: Variable) -> u8 {
+        let place = Variable::ALL.iter().position(|(_, known)| *known == variable);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+}
+
+impl TryFrom<u8> for Variable {
+    type Error = &'static str;
+
+    fn try_from(place: u8) -> Result<Self, Self::Error> {
+        let named = Variable::ALL.get(usize::from(place));
+        named.map(|(_, variable)| *variable).ok_or("there is no variable of this number")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What both kinds of signatures need: keys, what has been used, and the body.
+//! What both kinds of signatures need: keys, what has been used, and whether there is a body.
 
 use super::Verdict;
 use crate::consumer::{By, Consumer};
