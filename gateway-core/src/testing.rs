@@ -38,6 +38,12 @@ where
         let (store, store_fails, lookups) = (RefCell::default(), Cell::default(), Cell::default());
         Self { clock, store, store_fails, lookups, seed: Cell::new(1), upstream: RefCell::new(upstream) }
     }
+
+    /// The same with other random numbers.
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.seed.set(seed);
+        self
+    }
 }
 
 impl<F> Platform for TestPlatform<F>

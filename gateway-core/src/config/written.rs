@@ -10,11 +10,13 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod login;
 mod policy;
 mod token;
 mod validation;
 
 pub use self::consumer::*;
+pub use self::login::*;
 pub use self::policy::*;
 pub use self::token::*;
 pub use self::validation::*;

@@ -8,6 +8,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod cors;
 pub mod csrf;
+pub mod forward_auth;
 pub mod headers;
 #[cfg(feature = "validation")]
 pub mod json_limits;
@@ -23,6 +24,7 @@ pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
+pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
@@ -42,6 +44,7 @@ use crate::platform::{Platform, ReadError};
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
+use crate::upstream::Pool;
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
 use bytes::Bytes;
@@ -97,6 +100,8 @@ pub enum Policy {
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(Csrf),
+    /// Asks another service whether a request may pass.
+    ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
@@ -135,6 +140,8 @@ pub struct Visit<'a, P: Platform> {
     /// What messages are checked against.
     #[cfg(feature = "validation")]
     pub validation: &'a Validation,
+    /// Whom requests can be sent to, by the places that the configuration gives them.
+    pub upstreams: &'a [Pool],
     /// The platform's values.
     pub settings: &'a Settings,
     /// How many bytes the body may have; `None`: as many as somebody reads.
@@ -168,6 +175,10 @@ pub struct Memo {
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
     pub remarks: Vec<Remark>,
+    /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
+    pub cookies: Vec<String>,
+    /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
+    pub fields: Vec<(String, Vec<u8>)>,
 }
 
 /// Something that the log should hear although the request goes on.
@@ -248,6 +259,7 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
+            Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
                 edits.apply(visit.headers);
@@ -273,6 +285,7 @@ impl Policy {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
             #[cfg(feature = "validation")]
@@ -293,7 +306,11 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
+            Policy::Authenticate(_)
+            | Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
+            | Policy::RequestRules(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }

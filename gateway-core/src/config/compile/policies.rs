@@ -34,6 +34,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node))),
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
+                written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
                 written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
@@ -52,6 +53,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::JsonLimits(_)
             | Policy::OpenApi(_)
@@ -119,6 +121,10 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::AuthenticationMethod::Jwt(method) => {
                     let method_node = way_node.get("jwt").unwrap_or(way_node);
                     policy.methods.push(Method::Jwt(self.jwt(method, method_node)));
+                }
+                written::AuthenticationMethod::Login(method) => {
+                    let method_node = way_node.get("login").unwrap_or(way_node);
+                    policy.methods.extend(self.login(method, method_node).map(|login| Method::Login(Box::new(login))));
                 }
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
@@ -448,7 +454,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         methods
     }
 
-    fn header_names(
+    pub(super) fn header_names(
         &mut self,
         written: Option<&written::OneOrMany<written::HeaderName>>,
         node: &Node,
