@@ -2,11 +2,12 @@
 
 use crate::answer::{self, Redirect, Respond};
 use crate::caller::Caller;
+use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
-use crate::http::{Body, Headers, Incoming, Response};
+use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
@@ -183,10 +184,13 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
-        let (request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
+        let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
+        if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
+            request.client.certificate = Certificate::from_field(&request.headers);
+        }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -351,6 +355,12 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
         let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
+        // A body in memory has been read by a policy; the platform will not count it once more.
+        if let (Some(limit), Body::Bytes(bytes)) = (limit, &body)
+            && bytes.len() as u64 > limit
+        {
+            return Err((Error::BodyTooLarge { limit }, String::new()));
+        }
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
             return Err((Error::Internal { reason: reason.clone() }, reason));
@@ -435,7 +445,7 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 7] = [
+const FEATURES: [&str; 9] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -443,6 +453,8 @@ const FEATURES: [&str; 7] = [
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "login") { "login" } else { "" },
+    if cfg!(feature = "signatures") { "signatures" } else { "" },
+    if cfg!(feature = "expressions") { "expressions" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

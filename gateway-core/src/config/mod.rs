@@ -20,6 +20,8 @@ mod compile;
 #[cfg(feature = "compile")]
 mod documents;
 #[cfg(feature = "compile")]
+pub mod expression;
+#[cfg(feature = "compile")]
 mod format;
 #[cfg(feature = "compile")]
 mod lint;

@@ -147,5 +147,9 @@ pub const WARNINGS: &[Warning] = &[
         code: "unauthenticated-operation",
         about: "an OpenAPI document that wants to know who calls, on a route that asks nobody",
     },
+    Warning {
+        code: "certificate-unavailable",
+        about: "a use of clients' certificates where the platform does not report them",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

@@ -39,6 +39,8 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::consumer::Consumers;
 use crate::error::Error;
+#[cfg(feature = "expressions")]
+use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, ReadError};
 use crate::request::Line;
@@ -220,6 +222,13 @@ impl<P: Platform> Visit<'_, P> {
         }
     }
 
+    /// What expressions see.
+    #[cfg(feature = "expressions")]
+    pub fn facts(&self) -> Facts<'_> {
+        let (headers, query) = (&*self.headers, self.query.as_deref());
+        Facts { scope: self.scope(), headers, query, now: self.platform.now() }
+    }
+
     /// Reads the whole body, as far as `most` bytes and the route's own limit go, and leaves it to be handed on as it came.
     pub async fn read_body(&mut self, most: u64) -> Result<Bytes, Error> {
         let limit = self.body_limit.map_or(most, |limit| limit.min(most));
@@ -237,7 +246,10 @@ impl<P: Platform> Visit<'_, P> {
                 ReadError::Broken(_) => Error::ClientGone,
             })?,
         };
-        // What came in chunks has a length now.
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        // What came in chunks has a length now, and small messages without one are slow to send.
         if declared.is_none() {
             self.headers.set("content-length", bytes.len().to_string());
         }
@@ -251,9 +263,7 @@ impl Policy {
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
-            Policy::Authorize(policy) => {
-                policy.check(&visit.line.method, visit.caller, visit.client, visit.memo).map(|()| Flow::Continue)
-            }
+            Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
@@ -262,6 +272,7 @@ impl Policy {
             Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
+                policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
@@ -306,11 +317,8 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_)
-            | Policy::Authorize(_)
-            | Policy::Csrf(_)
-            | Policy::ForwardAuth(_)
-            | Policy::RequestRules(_) => {}
+            Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
+            Policy::Authorize(_) | Policy::Csrf(_) | Policy::ForwardAuth(_) | Policy::RequestRules(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
