@@ -19,6 +19,7 @@ pub mod artefact;
 mod compile;
 #[cfg(feature = "compile")]
 mod documents;
+#[cfg(feature = "compile")]
 pub mod expression;
 #[cfg(feature = "compile")]
 mod format;

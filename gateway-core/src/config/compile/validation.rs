@@ -59,7 +59,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             Some(rules) => rules,
             None => {
                 let rules = Rules {
-                    parameters: self.parameters(node, reading),
+                    parameters: self.declared(node, reading),
                     body: written.body.as_ref().and_then(|body| self.body(body, node.get("body")?, reading)),
                 };
                 self.all.validated.insert((node.at, reading), rules.clone());
@@ -123,7 +123,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         Some(Body { required: written.required.unwrap_or(true), content })
     }
 
-    fn parameters(&mut self, node: &'a Node, reading: Reading) -> Vec<Parameter> {
+    fn declared(&mut self, node: &'a Node, reading: Reading) -> Vec<Parameter> {
         let mut all = Vec::new();
         for (field, place) in
             [("path", Place::Path), ("query", Place::Query), ("headers", Place::Header), ("cookies", Place::Cookie)]
