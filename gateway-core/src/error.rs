@@ -3,6 +3,7 @@
 use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
+use crate::policy::limit::seconds;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -57,6 +58,13 @@ pub enum Error {
     },
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
+    /// 429, or what the configuration says: a limit has been reached.
+    LimitReached {
+        /// The status.
+        status: u16,
+        /// After how many milliseconds the request would be admitted; `None`: never.
+        wait: Option<u64>,
+    },
     /// 431: more header fields, or more bytes of them, than the gateway takes.
     HeadersTooLarge,
     /// 501: CONNECT and TRACE are not for gateways.
@@ -70,6 +78,11 @@ pub enum Error {
     },
     /// 503: nobody can say just now whether a credential is right.
     CredentialUncertain {
+        /// For the log only.
+        reason: String,
+    },
+    /// 503: nobody can count just now, and the configuration says that requests must be.
+    LimitUncertain {
         /// For the log only.
         reason: String,
     },
@@ -108,12 +121,14 @@ impl Error {
             Error::UnsupportedMediaType { .. } => (415, "unsupported-media-type", "Unsupported media type", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
+            Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
             Error::HeadersTooLarge => (431, "headers-too-large", "Header fields too large", Client),
             Error::ClientGone => (499, "client-gone", "Client gone", Client),
             Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
             Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
     }
@@ -140,6 +155,11 @@ impl Error {
                 "Bodies with this Content-Type, or without one, are not taken.".into()
             }
             Error::UnsupportedMediaType { accept } => format!("This takes bodies of the type {}.", accept.join(", ")),
+            Error::LimitReached { wait: None, .. } => "This asks for more than what is admitted at all.".into(),
+            Error::LimitReached { wait: Some(wait), .. } => {
+                format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
+            }
+            Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -154,7 +174,9 @@ impl Error {
     /// What happened, in words for the log.
     pub fn reason(&self) -> &str {
         match self {
-            Error::Internal { reason } | Error::CredentialUncertain { reason } => reason,
+            Error::Internal { reason } | Error::CredentialUncertain { reason } | Error::LimitUncertain { reason } => {
+                reason
+            }
             _ => "",
         }
     }
@@ -178,7 +200,8 @@ impl Error {
                 challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
             }
             Error::UnsupportedMediaType { accept } if !accept.is_empty() => headers.set("accept", accept.join(", ")),
-            Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
+            Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -222,6 +245,8 @@ mod tests {
             Error::TargetTooLong { limit },
             Error::UnsupportedMediaType { accept: vec![] },
             Error::ExpectationFailed,
+            Error::LimitReached { status: 429, wait: None },
+            Error::LimitUncertain { reason: String::new() },
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },

@@ -8,7 +8,8 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
-use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
+use crate::policy::limit::Afterwards;
+use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
 use crate::request::{Request, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -27,6 +28,7 @@ pub struct Gateway {
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
+    counters: Counters,
 }
 
 /// What a route does with its requests.
@@ -62,6 +64,8 @@ pub struct Reply<S> {
     pub response: Response<S>,
     /// For the log, where something went wrong that the client is not to blame for.
     pub notes: Vec<Note>,
+    /// What nobody waits for: see [`Gateway::settle`].
+    pub deferred: Vec<Afterwards>,
 }
 
 /// A line for the log, written as JSON.
@@ -69,7 +73,7 @@ pub struct Reply<S> {
 pub struct Note {
     /// The problem's code.
     pub problem: &'static str,
-    /// The status that the client got.
+    /// The status that the client got; 0 where the answer had been sent before.
     pub status: u16,
     /// Stands in the problem details too.
     pub request_id: String,
@@ -144,7 +148,16 @@ impl Gateway {
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
-        Ok(Self { globals, settings: known, routes, upstreams, policies, consumers, tokens })
+        Ok(Self {
+            globals,
+            settings: known,
+            routes,
+            upstreams,
+            policies,
+            consumers,
+            tokens,
+            counters: Counters::default(),
+        })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -171,6 +184,18 @@ impl Gateway {
             Found::UnknownHost if self.globals.misdirected => Reply::refuse(platform, Error::UnknownHost),
             Found::UnknownHost | Found::NoRoute => Reply::refuse(platform, Error::NoRoute),
         }
+    }
+
+    /// Does what was left to do when a reply has been sent; gives what the log should hear.
+    pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Afterwards>) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for Afterwards { key, order } in deferred {
+            if let Err(error) = platform.take(&key, &order).await {
+                let (request_id, detail) = (request_id(platform), format!("a limit cannot be settled: {}", error.0));
+                notes.push(Note { problem: "limit-uncertain", status: 0, request_id, route: None, detail });
+            }
+        }
+        notes
     }
 
     /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
@@ -211,6 +236,7 @@ impl Gateway {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
+            counters: &self.counters,
             settings: &self.settings,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -263,14 +289,16 @@ impl Gateway {
         };
         for policy in policies[..entered].iter().rev() {
             let response = &mut reply.response;
-            let mut departure = Departure { platform, scope, response, memo: &mut memo };
+            let counters = &self.counters;
+            let mut departure = Departure { platform, scope, counters, response, memo: &mut memo };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
-                let Reply { response, notes } = Reply::fail(platform, error, Some(scope.route), detail);
+                let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
                 reply.response = response;
                 reply.notes.extend(notes);
             }
         }
+        reply.deferred = memo.afterwards;
         for Remark { problem, detail } in memo.remarks {
             let (status, request_id) = (reply.response.status, request_id(platform));
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
@@ -390,7 +418,7 @@ fn request_id<P: Platform>(platform: &P) -> String {
 
 impl<S> Reply<S> {
     fn answer(response: Response<S>) -> Self {
-        Self { response, notes: Vec::new() }
+        Self { response, notes: Vec::new(), deferred: Vec::new() }
     }
 
     /// A refusal that happened before any route was found.
@@ -408,6 +436,6 @@ impl<S> Reply<S> {
                 Some(Note { problem, status, request_id: request_id.clone(), route: route.map(str::to_owned), detail })
             }
         };
-        Self { response: error.into_response(&request_id), notes: note.into_iter().collect() }
+        Self { response: error.into_response(&request_id), notes: note.into_iter().collect(), deferred: Vec::new() }
     }
 }

@@ -43,6 +43,7 @@ use super::{
 };
 
 mod consumers;
+mod limits;
 mod policies;
 mod tokens;
 

@@ -9,6 +9,7 @@ pub mod authorize;
 pub mod cors;
 pub mod csrf;
 pub mod headers;
+pub mod limit;
 pub mod origin;
 pub mod request_rules;
 pub mod security_headers;
@@ -18,6 +19,7 @@ pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
 pub use headers::HeaderPolicy;
+pub use limit::{Counters, Limit};
 pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
 
@@ -31,6 +33,7 @@ use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
 use bytes::Bytes;
+use limit::{Afterwards, Passed, Told};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -85,6 +88,8 @@ pub enum Policy {
     Csrf(Csrf),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Admits at most so many.
+    Limit(Limit),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRules),
     /// Tells browsers to be careful.
@@ -108,6 +113,8 @@ pub struct Visit<'a, P: Platform> {
     pub consumers: &'a Consumers,
     /// Who makes tokens, and which have been seen.
     pub tokens: &'a Tokens,
+    /// What is counted in this instance.
+    pub counters: &'a Counters,
     /// The platform's values.
     pub settings: &'a Settings,
     /// The matched route's name.
@@ -131,7 +138,7 @@ pub struct Visit<'a, P: Platform> {
 }
 
 /// What policies remember of the request for the way back.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
@@ -139,6 +146,12 @@ pub struct Memo {
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
     pub remarks: Vec<Remark>,
+    /// What limits have seen, in the order in which they were entered.
+    pub passed: Vec<Option<Passed>>,
+    /// How things stand with the limits.
+    pub told: Vec<Told>,
+    /// What is to be done with counters when the answer has been sent.
+    pub afterwards: Vec<Afterwards>,
 }
 
 /// Something that the log should hear although the request goes on.
@@ -156,6 +169,8 @@ pub struct Departure<'a, P: Platform> {
     pub platform: &'a P,
     /// The request that it answers.
     pub scope: Scope<'a>,
+    /// What is counted in this instance.
+    pub counters: &'a Counters,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -194,6 +209,7 @@ impl Policy {
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
+            Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             Policy::RequestRules(policy) => {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
@@ -205,6 +221,7 @@ impl Policy {
     pub fn reads_response(&self) -> bool {
         match self {
             Policy::Cors(_) | Policy::SecurityHeaders(_) => true,
+            Policy::Limit(policy) => policy.reads_response(),
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
@@ -215,12 +232,20 @@ impl Policy {
 
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        if let Policy::Limit(policy) = self {
+            policy.on_response(departure.counters, departure);
+            return Ok(());
+        }
         let Departure { scope, memo, response, .. } = departure;
         match self {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
+            Policy::Authenticate(_)
+            | Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::Limit(_)
+            | Policy::RequestRules(_) => {}
         }
         Ok(())
     }

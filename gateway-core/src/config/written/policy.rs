@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
-    Origin, Realm, Regex, Scope, Template, Token,
+    Cidr, ConcurrencyPolicy, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name,
+    Named, OneOrMany, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SpikeArrestPolicy, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -16,16 +16,24 @@ pub enum Policy {
     Authenticate(AuthenticatePolicy),
     /// Decides what they may do.
     Authorize(AuthorizePolicy),
+    /// Admits so many requests at once.
+    Concurrency(ConcurrencyPolicy),
     /// Lets pages of other origins call.
     Cors(CorsPolicy),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(CsrfPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Admits so much in an hour, a day, a week or a month.
+    Quota(QuotaPolicy),
+    /// Admits so many requests per time.
+    RateLimit(RateLimitPolicy),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
+    /// Spaces requests out.
+    SpikeArrest(SpikeArrestPolicy),
 }
 
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
