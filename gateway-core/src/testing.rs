@@ -22,7 +22,7 @@ pub struct TestPlatform<F> {
     /// How often the store was asked.
     pub lookups: Cell<usize>,
     /// The counters that are not the gateway's own.
-    pub counters: RefCell<HashMap<String, Kept>>,
+    pub counters: Rc<RefCell<HashMap<String, Kept>>>,
     /// Whether nobody can count; a test says so.
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
@@ -47,7 +47,7 @@ where
             store: RefCell::default(),
             store_fails: Cell::default(),
             lookups: Cell::default(),
-            counters: RefCell::default(),
+            counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
             seed: Cell::new(1),

@@ -9,10 +9,13 @@ use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::quota::Kept;
 use gateway_core::testing::{TestPlatform, run};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::rc::Rc;
 
 /// A gateway in this process.
 pub struct InProcess<'a> {
@@ -20,7 +23,11 @@ pub struct InProcess<'a> {
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
     stage: &'a Stage,
+    /// What is counted outlives a request.
+    counters: Counters,
 }
+
+type Counters = Rc<RefCell<HashMap<String, Kept>>>;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -46,7 +53,7 @@ impl<'a> InProcess<'a> {
             gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
-        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage })
+        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage, counters: Rc::default() })
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
@@ -85,8 +92,10 @@ impl<'a> InProcess<'a> {
 
 impl Gateway for InProcess<'_> {
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
-        let platform = TestPlatform::new(|call| self.fetch(call));
+        let mut platform = TestPlatform::new(|call| self.fetch(call));
+        platform.counters = Rc::clone(&self.counters);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
+        run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };

@@ -13,7 +13,7 @@
 //   curl -H 'postern-dev-cf: {"country": "DE", "colo": "FRA", "clientIp": "192.0.2.1"}' …
 
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -111,11 +111,16 @@ function end() {
 function configuration() {
   const variables = options.variables === undefined ? {} : JSON.parse(readFileSync(options.variables, "utf8"));
   const bindings = Object.entries(variables).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  bindings.push('(name = "POSTERN_COUNTERS", durableObjectNamespace = "Counters")');
+  // Counters outlive a reload.
+  const counters = join(folder, "counters");
+  mkdirSync(counters, { recursive: true });
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
     (name = "gateway", worker = .gateway),
+    (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true),
@@ -134,6 +139,8 @@ const gateway :Workerd.Worker = (
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
   bindings = [${bindings.join(", ")}],
+  durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
+  durableObjectStorage = (localDisk = "counters"),
 );
 `;
 }

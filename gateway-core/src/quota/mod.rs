@@ -231,10 +231,11 @@ impl Rule {
         }
     }
 
-    /// Whether what is counted must outlive an eviction: a minute or more of it would be lost otherwise, or what is held.
+    /// Whether what is counted must outlive an eviction: Durable Objects are evicted when they were idle for ten seconds.
     pub fn is_durable(&self) -> bool {
         match self {
-            Rule::Bucket { per, .. } | Rule::Window { per, .. } => *per >= 60_000,
+            Rule::Bucket { rate, per, burst } => refill(*rate, *per, *burst) >= 10_000,
+            Rule::Window { per, sliding, .. } => *per >= if *sliding { 5_000 } else { 10_000 },
             Rule::Calendar { .. } | Rule::Leases { .. } => true,
         }
     }

@@ -185,7 +185,7 @@ impl RouteCompiler<'_, '_> {
         });
         let dialects = match common.headers {
             None => vec![Dialect::Ietf],
-            Some(dialects) => dialects.0.iter().map(dialect).collect(),
+            Some(dialects) => dialects.0.iter().filter_map(dialect).collect(),
         };
         Limit {
             name: match common.name {
@@ -380,11 +380,12 @@ fn span(rule: &Rule) -> u64 {
     }
 }
 
-fn dialect(written: &written::LimitHeaders) -> Dialect {
+fn dialect(written: &written::LimitHeaders) -> Option<Dialect> {
     match written {
-        written::LimitHeaders::Ietf => Dialect::Ietf,
-        written::LimitHeaders::Kong => Dialect::Kong,
-        written::LimitHeaders::Github => Dialect::Github,
-        written::LimitHeaders::Spring => Dialect::Spring,
+        written::LimitHeaders::Ietf => Some(Dialect::Ietf),
+        written::LimitHeaders::Kong => Some(Dialect::Kong),
+        written::LimitHeaders::Github => Some(Dialect::Github),
+        written::LimitHeaders::Spring => Some(Dialect::Spring),
+        written::LimitHeaders::None => None,
     }
 }

@@ -76,7 +76,7 @@ pub struct RateLimitPolicy {
     /// Default: `open`.
     #[schemars(extend("default" = "open"))]
     pub on_failure: Option<LimitFailure>,
-    /// How responses tell where clients stand; an empty list: not at all. Default: `ietf`.
+    /// How responses tell where clients stand. Default: `ietf`.
     #[schemars(extend("default" = "ietf"))]
     pub headers: Option<OneOrMany<LimitHeaders>>,
     /// The status of a refusal: 429, 403 or 503. Default: 429.
@@ -440,4 +440,6 @@ pub enum LimitHeaders {
     Github,
     /// `X-RateLimit-Remaining`, `-Replenish-Rate`, `-Burst-Capacity` and `-Requested-Tokens`.
     Spring,
+    /// Not at all.
+    None,
 }
