@@ -225,7 +225,8 @@ pub fn write_take(out: &mut Commands, number: u32, key: &str, order: &Order) {
 /// Reads what became of that: 200 with the decision, or the code of a failure.
 pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
     match status {
-        200 => serde_json::from_slice(packed).map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        200 => serde_json::from_slice(packed)
+            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
 }

@@ -160,14 +160,18 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
+            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => {
+                Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
+            }
         }
     }
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
             Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => Err(ReadError::Broken(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => {
+                Err(ReadError::Broken(MIXED.to_owned()))
+            }
         }
     }
 

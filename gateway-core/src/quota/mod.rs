@@ -240,6 +240,19 @@ impl Rule {
         }
     }
 
+    /// When the window of now began, and the one before it where that counts too: for stores that can only add, which keep a
+    /// sum for each window. `None`: this rule has no windows.
+    pub fn windows(&self, now: Timestamp) -> Option<(Timestamp, Option<Timestamp>)> {
+        match self {
+            Rule::Window { per, sliding, .. } => {
+                let start = self.bounds(now).0;
+                Some((start, sliding.then(|| start.saturating_sub(*per))))
+            }
+            Rule::Calendar { .. } => Some((self.bounds(now).0, None)),
+            Rule::Bucket { .. } | Rule::Leases { .. } => None,
+        }
+    }
+
     /// What is counted as of now.
     fn roll(&self, state: Option<State>, now: Timestamp) -> State {
         match (self, state) {
