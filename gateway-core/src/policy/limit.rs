@@ -385,7 +385,7 @@ impl Limit {
             match part.of(visit) {
                 Some(value) => {
                     // A String takes whatever is written.
-                    let _ = write!(key, "{}:{value}\n", value.len());
+                    let _ = writeln!(key, "{}:{value}", value.len());
                 }
                 None => {
                     key.push_str("-\n");
