@@ -94,7 +94,7 @@ pub enum LoadError {
     Features(Vec<String>),
     /// A target's URL, with its references filled in, is not one.
     Target(String),
-    /// A key of an issuer, with its references filled in, is not one.
+    /// A key of an issuer or for sessions, with its references filled in, is not one.
     Keys(String),
 }
 
@@ -146,6 +146,8 @@ impl Gateway {
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "login")]
+        let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         Ok(Self {
@@ -237,6 +239,7 @@ impl Gateway {
             consumers: &self.consumers,
             tokens: &self.tokens,
             counters: &self.counters,
+            upstreams: &self.upstreams,
             settings: &self.settings,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -299,6 +302,23 @@ impl Gateway {
             }
         }
         reply.deferred = memo.afterwards;
+        // After all policies, so that none of them takes a session away that has just been given.
+        for (at, (name, value)) in memo.fields.iter().enumerate() {
+            // The first line of a field replaces what is there, the others stand beside it.
+            let first = !memo.fields[..at].iter().any(|(before, _)| before == name);
+            if first && name != "set-cookie" {
+                reply.response.headers.set(name, value);
+            } else {
+                reply.response.headers.append(name, value);
+            }
+        }
+        for cookie in &memo.cookies {
+            reply.response.headers.append("set-cookie", cookie);
+        }
+        if !memo.cookies.is_empty() {
+            // Of two lines the stricter one counts: what holds a session is for nobody else (RFC 9111 §5.2.2.7).
+            reply.response.headers.append("cache-control", "private");
+        }
         for Remark { problem, detail } in memo.remarks {
             let (status, request_id) = (reply.response.status, request_id(platform));
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
@@ -404,12 +424,13 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 6] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
     if cfg!(feature = "es384") { "es384" } else { "" },
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
+    if cfg!(feature = "login") { "login" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

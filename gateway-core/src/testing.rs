@@ -54,6 +54,12 @@ where
             upstream: RefCell::new(upstream),
         }
     }
+
+    /// The same with other random numbers.
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.seed.set(seed);
+        self
+    }
 }
 
 impl<F> Platform for TestPlatform<F>

@@ -3,16 +3,16 @@
 use crate::client::Seen;
 use crate::origin::Received;
 use crate::play::{Gateway, Stage};
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Later, Scenario, Step};
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
 use gateway_core::testing::{TestPlatform, run};
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::rc::Rc;
@@ -25,9 +25,15 @@ pub struct InProcess<'a> {
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
+    clock: Rc<Cell<Timestamp>>,
+    /// How many exchanges there were: each has other random numbers.
+    exchanges: Cell<u64>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+
+/// When every scenario begins, in milliseconds since the Unix epoch.
+const START: Timestamp = 1_750_000_000_000;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -53,7 +59,14 @@ impl<'a> InProcess<'a> {
             gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
-        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage, counters: Rc::default() })
+        Ok(Self {
+            gateway: gateway.map_err(|error| error.to_string())?,
+            origins,
+            stage,
+            counters: Rc::default(),
+            clock: Rc::new(Cell::new(START)),
+            exchanges: Cell::new(0),
+        })
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
@@ -92,7 +105,12 @@ impl<'a> InProcess<'a> {
 
 impl Gateway for InProcess<'_> {
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
-        let mut platform = TestPlatform::new(|call| self.fetch(call));
+        if let Some(Later(time)) = step.later {
+            self.clock.set(self.clock.get() + time.as_millis() as u64);
+        }
+        self.exchanges.set(self.exchanges.get() + 1);
+        let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
+        let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));

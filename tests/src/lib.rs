@@ -11,8 +11,10 @@ pub mod script;
 
 pub mod batch;
 pub mod in_process;
+pub mod memory;
 pub mod play;
 
+pub mod browser;
 pub mod client;
 pub mod origin;
 pub mod running;

@@ -17,7 +17,7 @@ use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
-use crate::template::Reference;
+use crate::template::{Reference, Template};
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub struct Globals {
     /// Every issuer of tokens; policies refer to them by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<Issuer>,
+    /// Every list of secrets that sessions are sealed with; logins refer to them by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session_keys: Vec<Vec<Template>>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
     /// The cargo features that the gateway needs to have been built with.

@@ -173,6 +173,9 @@ impl Lint<'_> {
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_)
                 | written::Policy::SpikeArrest(_) => {}
+                // It may say who calls.
+                written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
+                written::Policy::ForwardAuth(_) => {}
             }
         }
     }
@@ -183,7 +186,7 @@ impl Lint<'_> {
         let policies = route.node.get("policies").map(Node::items).unwrap_or_default();
         for entry in policies.iter().filter_map(|policy| policy.entries().first()) {
             let (kind, policy) = (entry.name.as_str(), &entry.value);
-            knows |= kind == "authenticate";
+            knows |= matches!(kind, "authenticate" | "forward_auth");
             let default = match kind {
                 "rate_limit" | "concurrency" | "spike_arrest" => "everybody",
                 "quota" => "consumer",
@@ -305,12 +308,27 @@ impl Lint<'_> {
                 }
             }
             let defined = &self.loaded.routes[route.from];
+            if route.accompanies {
+                if hidden && let Some(&by) = hidden_by.first() {
+                    self.login_unreachable(defined, by);
+                }
+                continue;
+            }
             if hidden && let Some(&by) = hidden_by.first() {
                 self.unreachable(defined, by);
             } else if let Some(tied) = tied {
                 self.tied(defined, tied);
             }
         }
+    }
+
+    fn login_unreachable(&mut self, route: &Defined<written::Route>, by: usize) {
+        let Some(other) = self.running.routes.get(by).map(|other| &self.loaded.routes[other.from]) else { return };
+        let message =
+            format!("nobody can log in to the route `{}`: `{}` takes its login's paths", route.name, other.name);
+        let problem = Problem::warning("unreachable-route", route.name_at, message);
+        let problem = problem.related(other.name_at, "this one comes before it");
+        self.warn(route, problem.help("give the login other paths, or this route the higher `priority`"));
     }
 
     fn unreachable(&mut self, route: &Defined<written::Route>, by: usize) {
@@ -356,7 +374,10 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let lists = std::iter::once(root).chain(groups).filter_map(|list| list.get("routes"));
     let routes = lists.flat_map(Node::items);
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
-    routes.chain(defaults).filter_map(|place| place.get("upstream")?.text()).collect()
+    let places: Vec<&Node> = routes.chain(defaults).collect();
+    let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
+    let asked = policies.filter_map(|policy| policy.get("forward_auth")?.get("upstream")?.text());
+    places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
 }
 
 fn texts(node: &Node) -> Vec<&Node> {

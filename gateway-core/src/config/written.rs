@@ -11,11 +11,13 @@ use super::format;
 
 mod consumer;
 mod limit;
+mod login;
 mod policy;
 mod token;
 
 pub use self::consumer::*;
 pub use self::limit::*;
+pub use self::login::*;
 pub use self::policy::*;
 pub use self::token::*;
 

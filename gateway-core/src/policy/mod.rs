@@ -8,6 +8,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod cors;
 pub mod csrf;
+pub mod forward_auth;
 pub mod headers;
 pub mod limit;
 pub mod origin;
@@ -18,6 +19,7 @@ pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
+pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
 pub use limit::{Counters, Limit};
 pub use request_rules::RequestRules;
@@ -32,6 +34,7 @@ use crate::platform::Platform;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
+use crate::upstream::Pool;
 use bytes::Bytes;
 use limit::{Afterwards, Passed, Told};
 use serde::{Deserialize, Serialize};
@@ -86,6 +89,8 @@ pub enum Policy {
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(Csrf),
+    /// Asks another service whether a request may pass.
+    ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
     /// Admits at most so many.
@@ -115,6 +120,8 @@ pub struct Visit<'a, P: Platform> {
     pub tokens: &'a Tokens,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// Whom requests can be sent to, by the places that the configuration gives them.
+    pub upstreams: &'a [Pool],
     /// The platform's values.
     pub settings: &'a Settings,
     /// The matched route's name.
@@ -152,6 +159,10 @@ pub struct Memo {
     pub told: Vec<Told>,
     /// What is to be done with counters when the answer has been sent.
     pub afterwards: Vec<Afterwards>,
+    /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
+    pub cookies: Vec<String>,
+    /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
+    pub fields: Vec<(String, Vec<u8>)>,
 }
 
 /// Something that the log should hear although the request goes on.
@@ -204,6 +215,7 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
+            Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
                 edits.apply(visit.headers);
@@ -225,6 +237,7 @@ impl Policy {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
         }
@@ -245,6 +258,7 @@ impl Policy {
             | Policy::Authorize(_)
             | Policy::Csrf(_)
             | Policy::Limit(_)
+            | Policy::ForwardAuth(_)
             | Policy::RequestRules(_) => {}
         }
         Ok(())

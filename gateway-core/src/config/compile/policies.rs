@@ -36,6 +36,7 @@ impl RouteCompiler<'_, '_> {
                 }
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
+                written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::Quota(policy) => Some(Policy::Limit(self.quota(policy, node, index, paths))),
                 written::Policy::RateLimit(policy) => Some(Policy::Limit(self.rate_limit(policy, node, index, paths))),
@@ -56,6 +57,7 @@ impl RouteCompiler<'_, '_> {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::Limit(_)
             | Policy::RequestRules(_) => 2,
@@ -121,6 +123,10 @@ impl RouteCompiler<'_, '_> {
                 written::AuthenticationMethod::Jwt(method) => {
                     let method_node = way_node.get("jwt").unwrap_or(way_node);
                     policy.methods.push(Method::Jwt(self.jwt(method, method_node)));
+                }
+                written::AuthenticationMethod::Login(method) => {
+                    let method_node = way_node.get("login").unwrap_or(way_node);
+                    policy.methods.extend(self.login(method, method_node).map(|login| Method::Login(Box::new(login))));
                 }
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
@@ -455,7 +461,7 @@ impl RouteCompiler<'_, '_> {
         methods
     }
 
-    fn header_names(
+    pub(super) fn header_names(
         &mut self,
         written: Option<&written::OneOrMany<written::HeaderName>>,
         node: &Node,

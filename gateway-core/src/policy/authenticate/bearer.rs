@@ -61,13 +61,7 @@ impl Bearer {
 
     /// Takes the token out of what goes on, and every field that a claim is to fill, whatever the client put there.
     pub fn strip(&self, headers: &mut Headers, query: &mut Option<String>) {
-        for (name, _) in &self.headers {
-            // Servers that hand fields on as variables take `x_user` for `x-user`.
-            let alike = |other: &str| other.len() == name.len() && other.replace('_', "-") == name.replace('_', "-");
-            let spellings: Vec<String> =
-                headers.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
-            spellings.iter().for_each(|spelling| headers.remove(spelling));
-        }
+        self.headers.iter().for_each(|(name, _)| strip_field(headers, name));
         if self.keep {
             return;
         }
@@ -91,11 +85,7 @@ impl Bearer {
 
     /// Tells the upstream what the token says. What it does not say stays away.
     pub fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
-        for (name, claim) in &self.headers {
-            if let Some(text) = find(claims, claim).and_then(text) {
-                headers.set(name, text);
-            }
-        }
+        hand_on(&self.headers, headers, claims);
     }
 
     /// The challenge (RFC 6750 §3).
@@ -113,6 +103,24 @@ impl Bearer {
             parameters.push(format!("error=\"{error}\", error_description=\"{}\"", wrong.replace('"', "'")));
         }
         if parameters.is_empty() { scheme.to_owned() } else { format!("{scheme} {}", parameters.join(", ")) }
+    }
+}
+
+/// Takes a field out of what a client sent, in every spelling that a server may take for it.
+pub fn strip_field(headers: &mut Headers, name: &str) {
+    // Servers that hand fields on as variables take `x_user` for `x-user`.
+    let alike = |other: &str| other.len() == name.len() && other.replace('_', "-") == name.replace('_', "-");
+    let spellings: Vec<String> =
+        headers.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
+    spellings.iter().for_each(|spelling| headers.remove(spelling));
+}
+
+/// Fills fields with claims: the field's name, and the claim's.
+pub fn hand_on(fields: &[(String, String)], headers: &mut Headers, claims: &Map<String, Value>) {
+    for (name, claim) in fields {
+        if let Some(text) = find(claims, claim).and_then(text) {
+            headers.set(name, text);
+        }
     }
 }
 

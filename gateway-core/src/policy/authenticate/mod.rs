@@ -7,6 +7,8 @@ pub mod api_key;
 pub mod basic;
 pub mod introspection;
 pub mod jwt;
+#[cfg(feature = "login")]
+pub mod login;
 
 pub mod bearer;
 pub mod issuer;
@@ -17,6 +19,8 @@ pub use basic::Basic;
 pub use introspection::Introspection;
 pub use issuer::Tokens;
 pub use jwt::Jwt;
+#[cfg(feature = "login")]
+pub use login::Login;
 
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
@@ -61,6 +65,27 @@ pub enum Method {
     Introspection(Introspection),
     /// A JSON Web Token (RFC 7519).
     Jwt(Jwt),
+    /// A session of a user who has logged in with a browser (OpenID Connect).
+    #[cfg(feature = "login")]
+    Login(Box<Login>),
+}
+
+/// What a method finds besides its verdict.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// What the log should hear although the request goes on.
+    pub remarks: Vec<Remark>,
+    /// `Set-Cookie` lines for the way back.
+    pub cookies: Vec<String>,
+    /// A token for the upstream.
+    pub access_token: Option<String>,
+}
+
+/// A method that has proven who calls, and what it hands on.
+struct Proof<'a> {
+    method: &'a Method,
+    claims: Rc<Map<String, Value>>,
+    access_token: Option<String>,
 }
 
 /// What a method says of a request.
@@ -79,21 +104,29 @@ pub enum Verdict {
 impl Authenticate {
     /// Lets known callers pass.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
+        #[cfg(feature = "login")]
+        for login in self.logins() {
+            if let Some(answer) = login.answer(visit).await? {
+                return Ok(Flow::Respond(answer));
+            }
+        }
         let mut wrong: Vec<Option<&'static str>> = vec![None; self.methods.len()];
         let mut unknowable = None;
         let mut missing = false;
         let mut proven = Vec::new();
         for (at, method) in self.methods.iter().enumerate() {
-            let mut remarks = Vec::new();
-            let verdict = method.judge(visit, &mut remarks).await;
-            visit.memo.remarks.append(&mut remarks);
+            let mut aside = Aside::default();
+            let verdict = method.judge(visit, &mut aside).await;
+            visit.memo.remarks.append(&mut aside.remarks);
+            visit.memo.cookies.append(&mut aside.cookies);
             match verdict {
                 // Two credentials of two consumers: nobody can say who calls.
                 Verdict::Proven(caller) if contradicts(visit.caller, &caller) => {
                     wrong[at] = Some("The credentials belong to different consumers.");
                 }
                 Verdict::Proven(caller) => {
-                    proven.push((method, Rc::clone(&caller.claims)));
+                    let (claims, access_token) = (Rc::clone(&caller.claims), aside.access_token);
+                    proven.push(Proof { method, claims, access_token });
                     visit.caller.join(caller);
                     if self.need == Need::Any {
                         break;
@@ -116,29 +149,47 @@ impl Authenticate {
                 return Err(Error::CredentialUncertain { reason });
             }
             if !self.anonymous || reason.is_some() || !proven.is_empty() {
+                #[cfg(feature = "login")]
+                if reason.is_none()
+                    && let Some(login) = self.logins().next()
+                    && let Some(answer) = login.invite(visit).await?
+                {
+                    return Ok(Flow::Respond(answer));
+                }
                 let reason = reason.unwrap_or("This needs a credential.");
                 return Err(Error::Unauthenticated { challenges: challenges(), reason });
             }
             visit.memo.challenges = challenges();
         }
         self.methods.iter().for_each(|method| method.strip(visit));
-        proven.iter().for_each(|(method, claims)| method.hand_on(visit.headers, claims));
+        proven.iter().for_each(|proof| proof.hand_on(visit.headers));
         Ok(Flow::Continue)
+    }
+
+    /// The logins among the ways in.
+    #[cfg(feature = "login")]
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        self.methods.iter().filter_map(|method| match method {
+            Method::Login(login) => Some(&**login),
+            Method::ApiKey(_) | Method::Basic(_) | Method::Introspection(_) | Method::Jwt(_) => None,
+        })
     }
 }
 
 /// Whether two proofs name different consumers.
-fn contradicts(one: &Caller, other: &Caller) -> bool {
+pub(super) fn contradicts(one: &Caller, other: &Caller) -> bool {
     matches!((one.name(), other.name()), (Some(one), Some(other)) if one != other)
 }
 
 impl Method {
-    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<Remark>) -> Verdict {
+    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, aside: &mut Aside) -> Verdict {
         match self {
             Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
             Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
             Method::Introspection(method) => method.judge(visit).await,
-            Method::Jwt(method) => method.judge(visit, remarks).await,
+            Method::Jwt(method) => method.judge(visit, &mut aside.remarks).await,
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.judge(visit, aside).await,
         }
     }
 
@@ -149,15 +200,8 @@ impl Method {
             Method::Basic(method) => method.strip(visit.headers),
             Method::Introspection(method) => method.bearer.strip(visit.headers, visit.query),
             Method::Jwt(method) => method.bearer.strip(visit.headers, visit.query),
-        }
-    }
-
-    /// Tells the upstream what the credential says.
-    fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
-        match self {
-            Method::Introspection(method) => method.bearer.hand_on(headers, claims),
-            Method::Jwt(method) => method.bearer.hand_on(headers, claims),
-            Method::ApiKey(_) | Method::Basic(_) => {}
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.strip(visit.headers),
         }
     }
 
@@ -168,6 +212,21 @@ impl Method {
             Method::Basic(method) => method.challenge(),
             Method::Introspection(method) => method.challenge(wrong),
             Method::Jwt(method) => method.challenge(wrong),
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.challenge(),
+        }
+    }
+}
+
+impl Proof<'_> {
+    /// Tells the upstream what the credential says.
+    fn hand_on(&self, headers: &mut Headers) {
+        match self.method {
+            Method::Introspection(method) => method.bearer.hand_on(headers, &self.claims),
+            Method::Jwt(method) => method.bearer.hand_on(headers, &self.claims),
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.hand_on(headers, &self.claims, self.access_token.as_deref()),
+            Method::ApiKey(_) | Method::Basic(_) => {}
         }
     }
 }
