@@ -1,8 +1,8 @@
 //! Tokens that an instance takes from the owner of a key in advance, as many as it will soon need.
 //!
 //! What is taken is counted at once, so nothing is ever admitted that the owner has not counted. It is spent within `hold`,
-//! and within the window that it was counted in. So the rules are overshot by no more than what a bucket or a sliding window
-//! gives in one `hold`, and fixed windows and periods not at all (docs/limits.md). A key that is asked for less than once
+//! and within the window that it was counted in. So a bucket is overshot by no more than what it gives in one `hold`, windows
+//! and periods not at all (docs/limits.md). A key that is asked for less than once
 //! in a `hold` is never given more than it needs: it is counted exactly.
 
 use super::{Decision, Rule, Standing};
@@ -11,9 +11,10 @@ use crate::platform::Timestamp;
 /// What an instance holds of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purse {
-    tokens: u64,
-    /// From when on they are worth nothing.
-    until: Timestamp,
+    /// What is spent first, and what came last.
+    lots: [Lot; 2],
+    /// Whether the owner had less than what was asked for, of a key that is busy here.
+    scarce: bool,
     /// What was asked for when the owner was asked last, and when.
     want: u64,
     asked: Timestamp,
@@ -24,6 +25,13 @@ pub struct Purse {
     /// Until when this cost and more would be refused.
     closed: Option<(u64, Timestamp)>,
     standings: Vec<Standing>,
+}
+
+/// Tokens that are worth nothing after their time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lot {
+    tokens: u64,
+    until: Timestamp,
 }
 
 /// What becomes of a request.
@@ -48,25 +56,27 @@ impl Purse {
     /// Pays from what is there.
     pub fn spend(&mut self, cost: u64, hold: u64, now: Timestamp) -> Spend {
         self.seen = self.seen.saturating_add(cost);
-        if now < self.until && self.tokens >= cost {
-            self.tokens -= cost;
-            let standings = self.standings(now);
-            return Spend::Decided(Decision { granted: Some(cost), wait: Some(0), standings });
+        let waits = self.asking.is_some_and(|since| now.saturating_sub(since) < PATIENCE);
+        // One goes for more while there is enough for the others.
+        let is_low = !self.scarce && !waits && self.want > WORTH && self.held(now) <= self.want / 4;
+        if !is_low && self.pay(cost, now) {
+            return Spend::Decided(Decision { granted: Some(cost), wait: Some(0), standings: self.standings(now) });
         }
-        if let Some((refused, until)) = self.closed
-            && cost >= refused
-            && now < until
-        {
-            let wait = Some(until - now);
-            return Spend::Decided(Decision { granted: None, wait, standings: self.standings(now) });
+        let refused = match self.closed {
+            Some((refused, until)) if cost >= refused && now < until => Some(until - now),
+            // Somebody is asking already, for all of them, and there will not be enough.
+            Some(_) | None if waits && self.scarce => Some(1),
+            Some(_) | None => None,
+        };
+        if let Some(wait) = refused {
+            return Spend::Decided(Decision { granted: None, wait: Some(wait), standings: self.standings(now) });
         }
-        // What others ask for is on its way: enough for them, and soon for everybody.
-        if self.asking.is_some_and(|since| now.saturating_sub(since) < PATIENCE) {
+        if waits {
             return Spend::Ask { most: cost };
         }
         let elapsed = now.saturating_sub(self.asked).max(1);
         let expected = u128::from(self.seen) * u128::from(hold) / u128::from(elapsed);
-        let most = u64::try_from(expected).unwrap_or(u64::MAX).min(self.want.saturating_mul(2)).max(cost);
+        let most = u64::try_from(expected).unwrap_or(u64::MAX).min(self.want.saturating_mul(4)).max(cost);
         (self.asking, self.want) = (Some(now), most);
         Spend::Ask { most }
     }
@@ -86,14 +96,18 @@ impl Purse {
                     Rule::Bucket { .. } | Rule::Leases { .. } => None,
                 });
                 let until = sent.saturating_add(windows.min().unwrap_or(u64::MAX).min(hold));
-                let left = if sent < self.until { self.tokens } else { 0 };
-                self.tokens = left.saturating_add(granted.saturating_sub(cost));
-                // What is left of before must not live longer than it would have.
-                self.until = if left > 0 { until.min(self.until) } else { until };
+                if granted > cost {
+                    // What is left of the lot before the last is lost.
+                    self.lots = [self.lots[1], Lot { tokens: granted - cost, until }];
+                }
                 let is_all = granted < self.want && pause > 0;
+                self.scarce = is_all;
                 self.closed = is_all.then(|| (1, sent.saturating_add(pause)));
             }
-            None => self.closed = Some((cost, sent.saturating_add(decision.wait.unwrap_or(hold).max(pause)))),
+            None => {
+                self.scarce = pause > 0;
+                self.closed = Some((cost, sent.saturating_add(decision.wait.unwrap_or(hold).max(pause))));
+            }
         }
         (self.asked, self.seen, self.asking) = (sent, 0, None);
     }
@@ -103,12 +117,29 @@ impl Purse {
         self.asking = None;
     }
 
+    fn held(&self, now: Timestamp) -> u64 {
+        self.lots.iter().filter(|lot| now < lot.until).fold(0, |sum, lot| sum.saturating_add(lot.tokens))
+    }
+
+    fn pay(&mut self, cost: u64, now: Timestamp) -> bool {
+        if self.held(now) < cost {
+            return false;
+        }
+        let mut owed = cost;
+        for lot in self.lots.iter_mut().filter(|lot| now < lot.until) {
+            let part = owed.min(lot.tokens);
+            lot.tokens -= part;
+            owed -= part;
+        }
+        true
+    }
+
     /// As the owner told, less what was spent here since.
     fn standings(&self, now: Timestamp) -> Vec<Standing> {
         let passed = now.saturating_sub(self.asked);
         let told = self.standings.iter();
         told.map(|standing| Standing {
-            remaining: standing.remaining.saturating_add(if now < self.until { self.tokens } else { 0 }),
+            remaining: standing.remaining.saturating_add(self.held(now)),
             reset: standing.reset.saturating_sub(passed),
         })
         .collect()
