@@ -73,7 +73,12 @@ impl Address {
         let host = pattern::authority(&self.authority).map_or("", |(host, _)| host);
         let loopback =
             matches!(host, "localhost" | "[::1]") || host.starts_with("127.") || host.ends_with(".localhost");
-        self.scheme == Scheme::Https || loopback
+        self.is_secure() || loopback
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Error {
     BadHost,
     /// 400: the message's framing is ambiguous.
     BadFraming,
-    /// 400: the method is not a token.
+    /// 400: the method is not a token, or differs from a known one only in upper and lower case.
     BadMethod,
     /// 400: a login comes back that did not begin here.
     LoginInvalid {
@@ -159,7 +159,7 @@ impl Error {
             Error::BadFraming => {
                 "Content-Length is malformed, repeated with another value, or beside Transfer-Encoding.".into()
             }
-            Error::BadMethod => "The method is not a token.".into(),
+            Error::BadMethod => "The method is not a token, or a known one in other letters.".into(),
             Error::LoginInvalid { reason } => (*reason).into(),
             Error::LoginDenied { error } => format!("The provider did not log you in: {error}."),
             Error::Unauthenticated { reason, .. } => (*reason).into(),

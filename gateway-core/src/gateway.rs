@@ -2,11 +2,12 @@
 
 use crate::answer::{self, Redirect, Respond};
 use crate::caller::Caller;
+use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
-use crate::http::{Body, Headers, Incoming, Response};
+use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
 use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
@@ -170,10 +171,13 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
-        let (request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
+        let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
+        if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
+            request.client.certificate = Certificate::from_field(&request.headers);
+        }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -335,7 +339,12 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
         let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
-        if let (Some(limit), Some(length)) = (limit, content_length)
+        // A body in memory has been read by a policy; the platform will not count it once more.
+        let in_memory = match &body {
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Empty | Body::Stream(_) => None,
+        };
+        if let (Some(limit), Some(length)) = (limit, in_memory.or(content_length))
             && length > limit
         {
             return Err((Error::BodyTooLarge { limit }, String::new()));
@@ -424,13 +433,15 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 6] = [
+const FEATURES: [&str; 8] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
     if cfg!(feature = "es384") { "es384" } else { "" },
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
     if cfg!(feature = "login") { "login" } else { "" },
+    if cfg!(feature = "signatures") { "signatures" } else { "" },
+    if cfg!(feature = "expressions") { "expressions" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -50,6 +50,27 @@ fn every_example_of_a_way_in_compiles_and_refuses_whoever_brings_nothing() {
     }
 }
 
+/// What belongs to a policy may have an example of its own: a whole configuration, and what it does.
+#[test]
+fn so_does_every_other_whole_example() {
+    let schema = schema();
+    let mut tried = 0;
+    for (name, definition) in schema["$defs"].as_object().expect("there are definitions") {
+        let about = definition["description"].as_str().unwrap_or_default();
+        let whole = block(about, "yaml").filter(|block| block.contains("\nroutes:"));
+        let lines = about.rsplit_once("```text\n").and_then(|(_, rest)| rest.split_once("\n```"));
+        let (Some(configuration), Some((lines, _))) = (whole, lines.filter(|(lines, _)| lines.contains('→'))) else {
+            continue;
+        };
+        let gateway = gateway(name, &configuration);
+        for line in lines.lines() {
+            check(name, &gateway, line);
+        }
+        tried += 1;
+    }
+    assert!(tried >= 10, "only {tried} examples were tried");
+}
+
 /// The first block of code in this language.
 fn block(text: &str, language: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("```{language}\n"))?;

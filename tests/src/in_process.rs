@@ -4,10 +4,11 @@ use crate::client::Seen;
 use crate::origin::Received;
 use crate::play::{Gateway, Stage};
 use crate::scenario::{Later, Scenario, Step};
+use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
-use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
 use gateway_core::testing::{TestPlatform, run};
@@ -31,9 +32,6 @@ pub struct InProcess<'a> {
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
-
-/// When every scenario begins, in milliseconds since the Unix epoch.
-const START: Timestamp = 1_750_000_000_000;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -64,7 +62,8 @@ impl<'a> InProcess<'a> {
             origins,
             stage,
             counters: Rc::default(),
-            clock: Rc::new(Cell::new(START)),
+            // A real platform's moment: what a scenario signs says when.
+            clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
         })
     }
@@ -163,7 +162,13 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
             address: Some(from.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
             country: from.country,
             data_centre: from.data_centre,
-            certificate: None,
+            certificate: from.certificate.map(|shown| Certificate {
+                fingerprint: shown.fingerprint,
+                subject: shown.subject,
+                issuer: shown.issuer,
+                serial: shown.serial,
+                der: None,
+            }),
         },
     })
 }

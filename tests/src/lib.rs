@@ -8,6 +8,7 @@
 
 pub mod scenario;
 pub mod script;
+pub mod sign;
 
 pub mod batch;
 pub mod in_process;

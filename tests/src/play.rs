@@ -6,6 +6,7 @@ use crate::memory::{self, Memory};
 use crate::origin::{Log, Received, lock};
 use crate::scenario::{Content, Expect, Receives, Request, Scenario, Step, Text, Values};
 use crate::script::{Script, gzip};
+use crate::sign;
 use crate::wire::{self, Field, Head, values};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub trait Gateway {
 
 /// Plays every step. The scenario has its places filled in.
 pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dyn Gateway) -> Result<(), String> {
+    let scenario = &scenario.at(sign::now())?;
     let mut reports = Vec::new();
     let mut memory = Memory::default();
     let remembers = memory::is_needed(scenario);

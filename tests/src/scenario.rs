@@ -2,6 +2,7 @@
 
 use crate::memory;
 use crate::script::Script;
+use crate::sign;
 use crate::wire::{self, Field};
 use crate::{Platform, yaml};
 use serde::Deserialize;
@@ -75,6 +76,9 @@ pub struct Step {
     pub keep: BTreeMap<String, String>,
     /// How long after the step before this one is done: only where the platform's time is the test's own.
     pub later: Option<Later>,
+    /// Signatures by name: `<name>` in a field is the signature in Base64.
+    #[serde(default)]
+    pub signs: BTreeMap<String, Sign>,
     /// How often the step is done.
     #[serde(default = "once")]
     pub times: usize,
@@ -94,6 +98,19 @@ pub struct Step {
     pub on: BTreeMap<Platform, Exception>,
 }
 
+/// A signature that is made when the step is done, since what is signed says when.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// The algorithm, by the name that tokens have for it (RFC 7518 §3.1).
+    #[serde(default = "hs256")]
+    pub with: String,
+    /// The secret, or the file in `gateway-core/tests/keys` that holds the private key.
+    pub key: String,
+    /// What is signed, byte for byte.
+    pub text: String,
+}
+
 /// What a platform tells of a client.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +124,23 @@ pub struct From {
     /// Whether the connection is TLS.
     #[serde(default)]
     pub tls: bool,
+    /// The certificate that it has shown and that has been verified.
+    pub certificate: Option<Shown>,
+}
+
+/// A certificate, as a platform tells of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// Its serial number.
+    #[serde(default)]
+    pub serial: String,
 }
 
 /// What is different on one platform.
@@ -231,6 +265,10 @@ fn once() -> usize {
     1
 }
 
+fn hs256() -> String {
+    "HS256".to_owned()
+}
+
 impl Scenario {
     /// Reads every scenario in a folder and the folders in it, by name.
     pub fn read_all(folder: &Path) -> Result<Vec<Scenario>, String> {
@@ -289,6 +327,26 @@ impl Scenario {
         let mut value = self.written.pointer(&format!("/steps/{at}")).cloned().unwrap_or_default();
         fill(&mut value, &change);
         serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+
+    /// The scenario at this moment, in seconds since the Unix epoch: with its times filled in, and signed.
+    pub fn at(&self, now: u64) -> Result<Scenario, String> {
+        if self.steps.iter().all(|step| step.signs.is_empty()) {
+            return Ok(self.clone());
+        }
+        let mut value = self.written.clone();
+        fill(&mut value, &|text| sign::times(text, now));
+        for step in value.get_mut("steps").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(signs) = step.get("signs") else { continue };
+            let signs: BTreeMap<String, Sign> =
+                serde_json::from_value(signs.clone()).map_err(|error| error.to_string())?;
+            let Some(headers) = step.get_mut("headers") else { continue };
+            for (name, written) in &signs {
+                let signature = sign::sign(written)?;
+                fill(headers, &|text| text.replace(&format!("<{name}>"), &signature));
+            }
+        }
+        Self::from_value(self.id.clone(), value)
     }
 
     /// What its origins are called.

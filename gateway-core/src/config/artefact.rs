@@ -12,6 +12,7 @@
 //! Numbers are little-endian `u32`. Nothing else is promised: the tool that writes the block and the Wasm that reads it
 //! are of the same version, and the version says so where they are not.
 
+use crate::certificate::CertificateSource;
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
@@ -28,6 +29,9 @@ use std::fmt;
 pub struct Globals {
     /// Peers whose word on the client counts.
     pub trusted_proxies: Vec<Cidr>,
+    /// Where clients' certificates come from.
+    #[serde(default)]
+    pub certificates: CertificateSource,
     /// How the upstream is told of the client.
     pub forwarded: ForwardedFields,
     /// The name in `Via`.

@@ -47,6 +47,7 @@ mod forward_auth;
 mod limits;
 mod login;
 mod policies;
+mod signed;
 mod tokens;
 
 /// What runs, as far as it could be made.
@@ -82,6 +83,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         upstreams: HashMap::new(),
         references: BTreeSet::new(),
         features: BTreeSet::new(),
+        certificates: false,
         issuers: Vec::new(),
         servers: Vec::new(),
         session_keys: Vec::new(),
@@ -109,6 +111,8 @@ struct Compile<'a> {
     references: BTreeSet<Reference>,
     /// The cargo features that a gateway needs.
     features: BTreeSet<&'static str>,
+    /// Whether anybody asks for clients' certificates.
+    certificates: bool,
     /// Issuers of tokens, each once.
     issuers: Vec<Issuer>,
     /// Authorisation servers that are asked about tokens, each once.
@@ -171,6 +175,7 @@ impl<'a> Compile<'a> {
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
         let globals = Globals {
             trusted_proxies: self.ranges(trusted, trusted_node),
+            certificates: self.certificate_source(),
             forwarded: match settings.written.forwarded {
                 None | Some(written::Forwarded::XForwarded) => ForwardedFields::XForwarded,
                 Some(written::Forwarded::Forwarded) => ForwardedFields::Forwarded,
@@ -230,6 +235,10 @@ impl<'a> Compile<'a> {
         match Template::parse(text) {
             Ok(template) => {
                 self.references.extend(template.references().cloned());
+                self.certificates |= template
+                    .pieces()
+                    .iter()
+                    .any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_of_certificate()));
                 Some(template)
             }
             // The shape was checked before.

@@ -142,5 +142,9 @@ pub const WARNINGS: &[Warning] = &[
     },
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
+    Warning {
+        code: "certificate-unavailable",
+        about: "a use of clients' certificates where the platform does not report them",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

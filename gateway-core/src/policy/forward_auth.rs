@@ -1,6 +1,6 @@
 //! Asks another service whether a request may pass, and tells the upstream what it says.
 
-use super::authenticate::{bearer, contradicts};
+use super::authenticate::contradicts;
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
 use crate::consumer::By;
@@ -109,7 +109,7 @@ impl ForwardAuth {
                     OnFailure::Refuse => return Err(Error::CredentialUncertain { reason }),
                     OnFailure::Allow => {
                         visit.memo.remarks.push(Remark { problem: "credential-uncertain", detail: reason });
-                        self.taken.iter().for_each(|name| bearer::strip_field(visit.headers, name));
+                        self.taken.iter().for_each(|name| visit.headers.remove_alike(name));
                         return Ok(Flow::Continue);
                     }
                 },
@@ -117,7 +117,7 @@ impl ForwardAuth {
         };
         self.name_caller(visit, &pass)?;
         for name in &self.taken {
-            bearer::strip_field(visit.headers, name);
+            visit.headers.remove_alike(name);
             pass.all(name).for_each(|value| visit.headers.append(name, value));
         }
         for name in &self.given {

@@ -29,6 +29,8 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::consumer::Consumers;
 use crate::error::Error;
+#[cfg(feature = "expressions")]
+use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::Platform;
 use crate::request::Line;
@@ -200,6 +202,13 @@ impl<P: Platform> Visit<'_, P> {
             caller: self.caller,
         }
     }
+
+    /// What expressions see.
+    #[cfg(feature = "expressions")]
+    pub fn facts(&self) -> Facts<'_> {
+        let (headers, query) = (&*self.headers, self.query.as_deref());
+        Facts { scope: self.scope(), headers, query, now: self.platform.now() }
+    }
 }
 
 impl Policy {
@@ -207,9 +216,7 @@ impl Policy {
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
-            Policy::Authorize(policy) => {
-                policy.check(&visit.line.method, visit.caller, visit.client, visit.memo).map(|()| Flow::Continue)
-            }
+            Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
@@ -218,6 +225,7 @@ impl Policy {
             Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
+                policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
@@ -254,11 +262,11 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_)
-            | Policy::Authorize(_)
+            Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
+            Policy::Authorize(_)
             | Policy::Csrf(_)
-            | Policy::Limit(_)
             | Policy::ForwardAuth(_)
+            | Policy::Limit(_)
             | Policy::RequestRules(_) => {}
         }
         Ok(())

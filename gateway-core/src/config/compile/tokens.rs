@@ -112,6 +112,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn bearer(&mut self, shared: &Shared<'_>, node: &Node) -> Bearer {
+        self.all.certificates |= shared.certificate_bound == Some(true);
         let mut places = self.places(shared.header, shared.query, shared.cookie, node);
         if places.is_empty() {
             places.push(Place::Header("authorization".to_owned()));

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ConcurrencyPolicy, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, LoginMethod, MediaRange,
-    Method, Name, Named, OneOrMany, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, Size, SpikeArrestPolicy,
-    TargetUrl, Template, Token,
+    Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
+    IntrospectionMethod, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, QuotaPolicy,
+    RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -87,12 +87,18 @@ pub enum AuthenticationMethod {
     ApiKey(ApiKeyMethod),
     /// A user name and a password of a consumer (RFC 7617).
     Basic(BasicMethod),
+    /// A certificate that the client has shown when it connected.
+    ClientCertificate(ClientCertificateMethod),
+    /// A signature by the older `hmac` scheme, as clients of Kong and APISIX send it.
+    HmacAuth(HmacAuthMethod),
     /// A token that its authorisation server is asked about (RFC 7662).
     Introspection(IntrospectionMethod),
     /// A JSON Web Token of an issuer (RFC 7519).
     Jwt(JwtMethod),
     /// A session of a user who has logged in with a browser (OpenID Connect).
     Login(Box<LoginMethod>),
+    /// A signature by a consumer's key (RFC 9421).
+    Signature(SignatureMethod),
 }
 
 /// Where an API key may stand. Without any place: the header `x-api-key`.
@@ -176,6 +182,9 @@ pub struct AuthorizePolicy {
     pub addresses: Option<AddressRules>,
     /// The countries that calls may come from, where the platform knows them.
     pub countries: Option<CountryRules>,
+    /// Conditions that must all hold, in the Common Expression Language, over the request, the consumer and the token. One that
+    /// cannot be evaluated, because a claim is missing for example, does not hold, and the log says where and why.
+    pub expression: Option<OneOrMany<Expression>>,
 }
 
 /// Names that are let in, and names that are not. Denying comes first.

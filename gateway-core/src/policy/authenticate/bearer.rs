@@ -61,7 +61,7 @@ impl Bearer {
 
     /// Takes the token out of what goes on, and every field that a claim is to fill, whatever the client put there.
     pub fn strip(&self, headers: &mut Headers, query: &mut Option<String>) {
-        self.headers.iter().for_each(|(name, _)| strip_field(headers, name));
+        self.headers.iter().for_each(|(name, _)| headers.remove_alike(name));
         if self.keep {
             return;
         }
@@ -106,15 +106,6 @@ impl Bearer {
     }
 }
 
-/// Takes a field out of what a client sent, in every spelling that a server may take for it.
-pub fn strip_field(headers: &mut Headers, name: &str) {
-    // Servers that hand fields on as variables take `x_user` for `x-user`.
-    let alike = |other: &str| other.len() == name.len() && other.replace('_', "-") == name.replace('_', "-");
-    let spellings: Vec<String> =
-        headers.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
-    spellings.iter().for_each(|spelling| headers.remove(spelling));
-}
-
 /// Fills fields with claims: the field's name, and the claim's.
 pub fn hand_on(fields: &[(String, String)], headers: &mut Headers, claims: &Map<String, Value>) {
     for (name, claim) in fields {
@@ -129,12 +120,12 @@ fn sent(place: &Place, line: &Line, headers: &Headers) -> Vec<Sent> {
     match place {
         Place::Header(name) if name == "authorization" => headers.all(name).filter_map(credential).collect(),
         Place::Header(name) => {
-            let values = headers.all(name).filter_map(|value| std::str::from_utf8(value).ok());
+            let values = headers.all(name).map(String::from_utf8_lossy);
             let tokens = values.map(|value| match value.split_once(' ') {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-                Some(_) | None => value.trim(),
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+                Some(_) | None => value.trim().to_owned(),
             });
-            tokens.filter(|token| !token.is_empty()).map(|token| bare(token.to_owned())).collect()
+            tokens.filter(|token| !token.is_empty()).map(bare).collect()
         }
         Place::Query(name) => {
             let values = crate::http::parameters(line.query.as_deref().unwrap_or_default(), name);
@@ -148,13 +139,14 @@ fn sent(place: &Place, line: &Line, headers: &Headers) -> Vec<Sent> {
 
 /// The token of an `Authorization` field. A field with another scheme is another method's.
 fn credential(value: &[u8]) -> Option<Sent> {
-    let (scheme, token) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    let value = String::from_utf8_lossy(value);
+    let (scheme, token) = super::scheme(&value);
     let scheme = match scheme {
         scheme if scheme.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
         scheme if scheme.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
         _ => return None,
     };
-    Some(Sent { token: token.trim_start_matches(' ').to_owned(), scheme })
+    Some(Sent { token: token.to_owned(), scheme })
 }
 
 /// A claim by its name; the members of objects have dots between.
@@ -220,7 +212,11 @@ mod tests {
             (None, "authorization\0bEARER  t\n", Ok(Some(("t", Scheme::Bearer)))),
             (None, "authorization\0DPoP t\n", Ok(Some(("t", Scheme::Dpop)))),
             (None, "authorization\0Basic t\n", Ok(None)),
-            (None, "authorization\0Bearer\n", Ok(None)),
+            (None, "authorization\0Bearer\n", Ok(Some(("", Scheme::Bearer)))),
+            (None, "authorization\0Bearer\tt\n", Ok(Some(("\tt", Scheme::Bearer)))),
+            (None, "authorization\0Bearer,t\n", Ok(Some((",t", Scheme::Bearer)))),
+            (None, "authorization\0 bearer  t \n", Ok(Some(("t", Scheme::Bearer)))),
+            (None, "authorization\0Bearers t\n", Ok(None)),
             (None, "authorization\0Bearer t u\n", Ok(Some(("t u", Scheme::Bearer)))),
             (None, "x-token\0t\n", Ok(Some(("t", Scheme::Bearer)))),
             (None, "x-token\0Bearer t\n", Ok(Some(("t", Scheme::Bearer)))),
@@ -237,6 +233,8 @@ mod tests {
             let expected = expected.map(|sent| sent.map(|(token, scheme)| Sent { token: token.into(), scheme }));
             assert!(found == expected, "{query:?} {block}");
         }
+        let headers = Headers::from_block(b"authorization\0Bearer \xff\n".to_vec());
+        assert!(bearer(&all).find(&line(None), &headers).is_ok_and(|sent| sent.is_some()), "a wrong one, not none");
         let headers = Headers::from_block(b"x-token\0t\n".to_vec());
         assert!(bearer(&all[..1]).find(&line(None), &headers) == Ok(None), "nowhere else");
     }

@@ -344,8 +344,8 @@ impl Keeper {
             return Err("the issuer's description is of another issuer".to_owned());
         }
         let keys = Address::parse(member("jwks_uri").ok_or("the issuer's description has no `jwks_uri`")?)?;
-        // Keys that come in clear text could be anybody's.
-        if address.is_safe() && !keys.is_safe() {
+        // Keys that come in clear text could be anybody's; and what comes by TLS has no business at this machine's own ports.
+        if (address.is_safe() && !keys.is_safe()) || (address.is_secure() && !keys.is_secure()) {
             return Err("the issuer's description asks for keys in clear text".to_owned());
         }
         let owned = |name: &str| member(name).map(str::to_owned);

@@ -229,7 +229,7 @@ impl Login {
 
     /// Takes the session out of what goes on, and every field that is to be filled, whatever the client put there.
     pub fn strip(&self, visit_headers: &mut Headers) {
-        self.headers.iter().for_each(|(name, _)| bearer::strip_field(visit_headers, name));
+        self.headers.iter().for_each(|(name, _)| visit_headers.remove_alike(name));
         if self.access_token {
             visit_headers.remove("authorization");
         }
