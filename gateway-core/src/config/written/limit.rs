@@ -8,7 +8,7 @@ use super::{Cidr, Duration, HeaderName, Name, Named, OneOrMany, Rate, TimeZone, 
 /// Admits so many requests per time, and refuses the others with 429.
 ///
 /// All limits of one policy are decided in one step: a request that one of them refuses takes from none. Every response says
-/// how things stand. What counts, and where, is in [limits.md](../limits.md).
+/// how things stand. What counts, and where, is in `docs/limits.md`.
 ///
 /// ```yaml
 /// upstreams:
@@ -50,7 +50,7 @@ pub struct RateLimitPolicy {
     /// Other limits for consumers of these groups. The first that fits counts.
     #[schemars(extend("examples" = [{"partners": ["1,000 per second"], "free": ["10 per second"]}]))]
     pub plans: Option<Named<Name, OneOrMany<RateLimit>>>,
-    /// Whether the key-value store may say otherwise, without a deployment: [limits.md](../limits.md) has the format. Default: it is
+    /// Whether the key-value store may say otherwise, without a deployment: `docs/limits.md` has the format. Default: it is
     /// not asked.
     pub plans_from: Option<PlansFrom>,
     /// Who counts. Default: `global`.
