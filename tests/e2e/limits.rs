@@ -38,10 +38,8 @@ fn four_instances_admit_the_limit_and_never_one_more_on_workers() {
 fn many_instances_admit_the_limit_and_never_one_more_on_spin() {
     // Spin puts sixteen requests at once on an instance, so these are on four and more.
     let running = Running::start(Platform::Spin, &configuration(), &BTreeMap::new()).expect("it starts");
-    // One is enough: SQLite writes every sum to the disk, so this is the slowest test of all.
-    for path in ["/quota"] {
-        assert_eq!(admitted(&[running.address], path, REQUESTS), LIMIT, "{path}");
-    }
+    // SQLite writes every sum to the disk, so half as many requests take as long as all others.
+    assert_eq!(admitted(&[running.address], "/quota", REQUESTS / 2), LIMIT);
     running.stop().expect("it leaves nothing behind");
 }
 
