@@ -2,6 +2,7 @@
 
 use crate::http::Response;
 use crate::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -20,6 +21,12 @@ pub struct TestPlatform<F> {
     pub store_fails: Cell<bool>,
     /// How often the store was asked.
     pub lookups: Cell<usize>,
+    /// The counters that are not the gateway's own.
+    pub counters: Rc<RefCell<HashMap<String, Kept>>>,
+    /// Whether nobody can count; a test says so.
+    pub counting_fails: Cell<bool>,
+    /// How often an owner of counters was asked.
+    pub takes: Cell<usize>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
@@ -35,8 +42,17 @@ where
 
     /// The same with a clock that the upstreams may move, too.
     pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
-        let (store, store_fails, lookups) = (RefCell::default(), Cell::default(), Cell::default());
-        Self { clock, store, store_fails, lookups, seed: Cell::new(1), upstream: RefCell::new(upstream) }
+        Self {
+            clock,
+            store: RefCell::default(),
+            store_fails: Cell::default(),
+            lookups: Cell::default(),
+            counters: Rc::default(),
+            counting_fails: Cell::default(),
+            takes: Cell::default(),
+            seed: Cell::new(1),
+            upstream: RefCell::new(upstream),
+        }
     }
 
     /// The same with other random numbers.
@@ -79,6 +95,21 @@ where
             return Err(StoreError("the store does not answer".to_owned()));
         }
         Ok(self.store.borrow().get(key).cloned())
+    }
+
+    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+        self.takes.set(self.takes.get() + 1);
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody counts".to_owned()));
+        }
+        let mut counters = self.counters.borrow_mut();
+        let step = quota::perform(order, counters.remove(key), self.now());
+        counters.insert(key.to_owned(), step.kept);
+        Ok(step.decision)
+    }
+
+    async fn sleep(&self, milliseconds: u64) {
+        self.clock.set(self.clock.get() + milliseconds);
     }
 }
 
