@@ -129,18 +129,23 @@ impl Lint<'_> {
             let problem = Problem::warning("location-unavailable", countries.name_at, message);
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
+        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
+            == Some(written::CertificateFrom::ClientCert);
         for (index, policy) in route.written.policies.iter().flatten().enumerate() {
             let written::Policy::Authorize(rules) = policy else { continue };
-            let unknown = [evaluated::Variable::Country, evaluated::Variable::DataCentre];
-            if expressions(rules).any(|expression| unknown.iter().any(|variable| expression.asks_for(*variable))) {
-                let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
+            let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
+            let asks =
+                |of: fn(evaluated::Variable) -> bool| expressions(rules).any(|expression| expression.asks_for(of));
+            if asks(|variable| matches!(variable, evaluated::Variable::Country | evaluated::Variable::DataCentre)) {
                 let message = "Spin tells neither country nor data centre, so there what needs them does not hold";
                 let problem = Problem::warning("location-unavailable", at, message);
                 self.warn(route, problem.help("compile for Workers only, or allow the warning"));
             }
+            if asks(evaluated::Variable::is_of_certificate) && !from_proxy {
+                let message = "Spin reports no certificates, so there what needs them does not hold";
+                self.warn(route, Problem::warning("certificate-unavailable", at, message).help(PASS_ON));
+            }
         }
-        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
-            == Some(written::CertificateFrom::ClientCert);
         for text in texts(&route.node) {
             let template = text.text().and_then(|text| Template::parse(text).ok());
             let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
@@ -206,8 +211,11 @@ impl Lint<'_> {
                 written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::JsonLimits(_)
+                | written::Policy::OpenApi(_)
                 | written::Policy::RequestRules(_)
-                | written::Policy::SecurityHeaders(_) => {}
+                | written::Policy::SecurityHeaders(_)
+                | written::Policy::Validate(_) => {}
                 // It may say who calls.
                 written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
                 written::Policy::ForwardAuth(_) => {}

@@ -105,6 +105,7 @@ pub struct Aside {
 struct Proof<'a> {
     method: &'a Method,
     claims: Rc<Map<String, Value>>,
+    #[cfg(feature = "login")]
     access_token: Option<String>,
 }
 
@@ -159,8 +160,12 @@ impl Authenticate {
                     wrong[at] = Some("The credentials belong to different consumers.");
                 }
                 Verdict::Proven(caller) => {
-                    let (claims, access_token) = (Rc::clone(&caller.claims), aside.access_token);
-                    proven.push(Proof { method, claims, access_token });
+                    proven.push(Proof {
+                        method,
+                        claims: Rc::clone(&caller.claims),
+                        #[cfg(feature = "login")]
+                        access_token: aside.access_token,
+                    });
                     visit.caller.join(caller);
                     if self.need == Need::Any {
                         break;

@@ -1,13 +1,11 @@
-//! What both kinds of signatures need: keys, what has been used, and the body.
+//! What both kinds of signatures need: keys, what has been used, and whether there is a body.
 
 use super::Verdict;
 use crate::consumer::{By, Consumer};
-use crate::error::Error;
 use crate::http::{Body, Headers};
-use crate::platform::{Platform, ReadError, Timestamp};
+use crate::platform::{Platform, Timestamp};
 use crate::policy::Visit;
 use crate::signature::key::SignerKey;
-use bytes::Bytes;
 use std::rc::Rc;
 
 /// The consumer whose signing key has this identifier, and the key, which is read once.
@@ -47,31 +45,4 @@ pub(super) fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
 
 fn declared_length(headers: &Headers) -> Option<u64> {
     headers.text("content-length").and_then(|length| length.parse().ok())
-}
-
-/// The whole body, which then goes on as it came.
-pub(super) async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Result<Bytes, Error> {
-    let declared = declared_length(visit.headers);
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = match std::mem::replace(visit.body, Body::Empty) {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Bytes(bytes) if bytes.len() > most => return Err(Error::BodyTooLarge { limit }),
-        Body::Bytes(bytes) => bytes,
-        Body::Stream(stream) => visit.platform.read(stream, most).await.map_err(|error| match error {
-            ReadError::TooLarge => Error::BodyTooLarge { limit },
-            ReadError::Broken(_) => Error::ClientGone,
-        })?,
-    };
-    if bytes.is_empty() {
-        return Ok(bytes);
-    }
-    // What came in chunks has a length now, and small messages without one are slow to send.
-    if declared.is_none() {
-        visit.headers.set("content-length", bytes.len().to_string());
-    }
-    *visit.body = Body::Bytes(bytes.clone());
-    Ok(bytes)
 }
