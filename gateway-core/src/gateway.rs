@@ -244,9 +244,9 @@ impl Gateway {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
+            upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
-            upstreams: &self.upstreams,
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
@@ -355,12 +355,6 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
         let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
-        // A body in memory has been read by a policy; the platform will not count it once more.
-        if let (Some(limit), Body::Bytes(bytes)) = (limit, &body)
-            && bytes.len() as u64 > limit
-        {
-            return Err((Error::BodyTooLarge { limit }, String::new()));
-        }
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
             return Err((Error::Internal { reason: reason.clone() }, reason));
@@ -451,10 +445,10 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "es256") { "es256" } else { "" },
     if cfg!(feature = "es384") { "es384" } else { "" },
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
-    if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "login") { "login" } else { "" },
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
+    if cfg!(feature = "validation") { "validation" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -72,6 +72,26 @@ fn so_does_every_other_whole_example() {
     assert!(tried >= 10, "only {tried} examples were tried");
 }
 
+#[test]
+fn neither_a_gateway_nor_what_is_wrong_with_it_shows_its_secrets() {
+    let configuration = "
+routes:
+  - name: r
+    respond: {}
+    policies:
+      - authenticate:
+          any_of:
+            login: { issuer: https://idp.example, client_id: c, client_secret: '${secret:CLIENT}', session_keys: '${secret:KEY}' }
+";
+    let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
+    let artefact = Bytes::from(compiled.artefact.expect("there is no problem"));
+    let gateway = Gateway::load(artefact.clone(), |_| Some("planted, and long enough for a key".to_owned()));
+    assert!(!format!("{gateway:?}").contains("planted"));
+    let wrong = Gateway::load(artefact, |_| Some("planted".to_owned())).expect_err("the key is too short");
+    assert!(wrong.to_string().contains("32 bytes"), "{wrong}");
+    assert!(!format!("{wrong} {wrong:?}").contains("planted"), "{wrong:?}");
+}
+
 /// The first block of code in this language.
 fn block(text: &str, language: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("```{language}\n"))?;

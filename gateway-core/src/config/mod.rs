@@ -19,7 +19,6 @@ pub mod artefact;
 mod compile;
 #[cfg(feature = "compile")]
 mod documents;
-#[cfg(feature = "compile")]
 pub mod expression;
 #[cfg(feature = "compile")]
 mod format;

@@ -135,6 +135,10 @@ pub const WARNINGS: &[Warning] = &[
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
     Warning {
+        code: "certificate-unavailable",
+        about: "a use of clients' certificates where the platform does not report them",
+    },
+    Warning {
         code: "ignored-keyword",
         about: "a keyword in a JSON Schema that is a slip, or belongs to another draft",
     },
@@ -148,8 +152,8 @@ pub const WARNINGS: &[Warning] = &[
         about: "an OpenAPI document that wants to know who calls, on a route that asks nobody",
     },
     Warning {
-        code: "certificate-unavailable",
-        about: "a use of clients' certificates where the platform does not report them",
+        code: "replays-forgotten",
+        about: "a signature that is to be taken once, where the platform's instances soon forget it",
     },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

@@ -216,10 +216,8 @@ impl ForwardAuth {
     /// The body as the service gets to see it. It goes on to the upstream as well.
     async fn shown_body<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Body<P::Stream>, Error> {
         let Some(limit) = self.body else { return Ok(Body::Empty) };
-        if matches!(visit.body, Body::Empty) {
-            return Ok(Body::Empty);
-        }
-        visit.read_body(limit).await.map(Body::Bytes)
+        let bytes = visit.read_body(limit).await?;
+        Ok(if bytes.is_empty() { Body::Empty } else { Body::Bytes(bytes) })
     }
 
     /// What of an answer is worth remembering.

@@ -139,11 +139,11 @@ pub struct Visit<'a, P: Platform> {
     pub consumers: &'a Consumers,
     /// Who makes tokens, and which have been seen.
     pub tokens: &'a Tokens,
+    /// Whom requests can be sent to, by the places that the configuration gives them.
+    pub upstreams: &'a [Pool],
     /// What messages are checked against.
     #[cfg(feature = "validation")]
     pub validation: &'a Validation,
-    /// Whom requests can be sent to, by the places that the configuration gives them.
-    pub upstreams: &'a [Pool],
     /// The platform's values.
     pub settings: &'a Settings,
     /// How many bytes the body may have; `None`: as many as somebody reads.

@@ -49,7 +49,7 @@ impl RouteCompiler<'_, '_> {
                 self.once(&mut scopes, scope.0.clone(), &scope.0, node.place([Field("scopes"), Item(index)]));
             }
         }
-        let parameters = self.parameters(written, node);
+        let parameters = self.login_parameters(written, node);
         let issuer = self.provider(written, node);
         let client_id = self.all.constant(&written.client_id.0, node.place([Field("client_id")]));
         let client = self.client(written, node);
@@ -283,7 +283,7 @@ impl RouteCompiler<'_, '_> {
         u32::try_from(place).ok()
     }
 
-    fn parameters(&mut self, written: &written::LoginMethod, node: &Node) -> Vec<(String, Template)> {
+    fn login_parameters(&mut self, written: &written::LoginMethod, node: &Node) -> Vec<(String, Template)> {
         const OWN: [&str; 12] = [
             "response_type",
             "response_mode",

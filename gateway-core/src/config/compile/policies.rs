@@ -12,7 +12,7 @@ use super::super::{
 };
 use super::{Direction, RouteCompiler, consumers::listed_twice, list_some, parameters};
 use crate::{
-    expression::Expression,
+    expression::{Expression, Variable},
     policy::{
         Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
@@ -226,7 +226,10 @@ impl<'a> RouteCompiler<'_, 'a> {
         let mut expressions = Vec::new();
         for (text, item) in written.0.iter().zip(node.items()) {
             match expression::condition(&text.0, &parameters) {
-                Ok(expression) => self.once(&mut expressions, expression, &text.0, item.at),
+                Ok(expression) => {
+                    self.all.certificates |= expression.asks_for(Variable::is_of_certificate);
+                    self.once(&mut expressions, expression, &text.0, item.at);
+                }
                 Err(wrong) => {
                     let found = self.all.sources.text(item.at).find(&text.0);
                     self.all.problems.extend(wrong.into_iter().map(|Wrong { part: (start, end), message, help }| {

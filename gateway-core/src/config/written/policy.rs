@@ -152,12 +152,20 @@ pub struct BasicMethod {
 ///     policies:
 ///       - authenticate: { any_of: [{ api_key: {} }, anonymous] }
 ///       - authorize: { methods: [POST, DELETE], groups: { allow: partners } }
+///   - name: own
+///     path: /customers/{name}
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: { api_key: {} } }
+///       - authorize: { expression: 'consumer.name == request.parameters.name || "staff" in consumer.groups' }
 /// ```
 ///
 /// ```text
 /// GET /orders                              → 200
 /// POST /orders                             → 401
 /// POST /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/alice  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/bob  x-api-key: pk_docs_onlyForTheDocumentation1 → 403
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! A request that is signed by the older `hmac` scheme, as clients of Kong and APISIX send it.
 
-use super::{Verdict, has_body, used_before};
+use super::Verdict;
+use super::signed::{has_body, used_before};
 use crate::caller::Caller;
 use crate::consumer::{By, Signer, SigningKey, hex};
 use crate::error::Error;

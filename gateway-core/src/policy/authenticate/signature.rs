@@ -1,6 +1,7 @@
 //! A request that is signed by HTTP message signatures (RFC 9421).
 
-use super::{Verdict, has_body, signing_key, used_before};
+use super::Verdict;
+use super::signed::{has_body, signing_key, used_before};
 use crate::caller::Caller;
 use crate::consumer::Consumer;
 use crate::error::Error;
