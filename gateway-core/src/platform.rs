@@ -32,6 +32,12 @@ pub trait Platform {
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Returns when so much time has passed, or a little later.
+    async fn sleep(&self, duration: Duration);
+
+    /// Ends a response whose body nobody will read, so that its connection can be used for others.
+    fn discard(&self, body: Self::Stream);
 }
 
 /// A body that could not be read.

@@ -8,6 +8,7 @@ const END = 2;
 const ANSWER = 3;
 const READ = 5;
 const LOOKUP = 6;
+const SLEEP = 7;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -113,6 +114,9 @@ class Exchange {
         case LOOKUP:
           this.lookup();
           break;
+        case SLEEP:
+          this.take(core.number(), sleep(core.number()));
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -167,7 +171,7 @@ class Exchange {
   }
 
   take(call, promise) {
-    this.attempts[call] = { call, promise, end() {} };
+    this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
   }
 
@@ -204,8 +208,18 @@ class Fetching {
     this.promise?.catch(() => {});
     this.promise = undefined;
     this.controller.abort();
-    this.response?.body?.cancel();
+    this.response?.body?.cancel().catch(() => {});
   }
+}
+
+// Nobody waits for it any more.
+function letGo() {
+  this.promise?.catch(() => {});
+  this.promise = undefined;
+}
+
+function sleep(milliseconds) {
+  return new Promise((awake) => setTimeout(awake, milliseconds, { status: 200, bytes: "" }));
 }
 
 // A whole body, unless it is longer than the limit.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Reads a request: method, URL, client address (or nothing), country, data centre; then the header fields.
 pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
@@ -101,6 +102,7 @@ pub struct Commands {
     /// `4`: answer that the gateway failed.
     /// `5 call source limit`: read a whole body, the request's (0) or that of the response of call `source - 1`.
     /// `6 call key`: look a value up in the store.
+    /// `7 call milliseconds`: come back after that time.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -141,6 +143,7 @@ const ANSWER: u32 = 3;
 const FAIL: u32 = 4;
 const READ: u32 = 5;
 const LOOKUP: u32 = 6;
+const SLEEP: u32 = 7;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -205,6 +208,11 @@ pub fn read_value(status: u32, packed: &[u8]) -> Result<Option<Bytes>, StoreErro
         404 => Ok(None),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
+}
+
+/// Writes that time is to pass.
+pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
+    out.numbers.extend([SLEEP, number, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)]);
 }
 
 /// Writes that nobody waits for a call any more.

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// One body that the runtime moves by itself, named by whom it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,8 @@ enum Task {
     Read,
     /// A value in the store.
     Lookup,
+    /// That time passes.
+    Sleep,
 }
 
 /// What the glue brought.
@@ -54,6 +57,7 @@ enum Brought {
     Response(Outcome),
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
+    Awake,
 }
 
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl Exchange {
                 Task::Fetch { interest, .. } => Brought::Response(http::read_outcome(call, status, packed, *interest)),
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
+                Task::Sleep => Brought::Awake,
             });
         }
     }
@@ -92,7 +97,9 @@ impl Exchange {
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
-            Some(State::Waiting(Task::Read | Task::Lookup) | State::Done(_) | State::Over) | None => Bytes::new(),
+            Some(State::Waiting(Task::Read | Task::Lookup | Task::Sleep) | State::Done(_) | State::Over) | None => {
+                Bytes::new()
+            }
         }
     }
 
@@ -148,21 +155,36 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
+            Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
+                Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
+            }
         }
     }
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
             Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) => Err(ReadError::Broken(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Value(_) | Brought::Awake => Err(ReadError::Broken(MIXED.to_owned())),
         }
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) => Err(StoreError(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Body(_) | Brought::Awake => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        // Whatever is brought, the wait is over.
+        let _ = self.exchange.ask(Task::Sleep, |out, number| http::write_sleep(out, number, duration)).await;
+    }
+
+    fn discard(&self, body: Stream) {
+        match body {
+            Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
+            // Its client sends it whether anybody reads it or not.
+            Stream::Request => {}
         }
     }
 }

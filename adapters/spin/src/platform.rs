@@ -5,7 +5,7 @@ use bytes::Bytes;
 use gateway_core::http::Response;
 use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
 use spin_sdk::key_value::{self, Store};
-use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
 use spin_sdk::wasip3::random::random;
@@ -44,6 +44,15 @@ impl Platform for Spin {
         let failed = |error: key_value::Error| StoreError(error.to_string());
         let store = Store::open_default().await.map_err(failed)?;
         Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+    }
+
+    fn discard(&self, body: Stream) {
+        // The host ends what nobody holds.
+        drop(body);
     }
 }
 
