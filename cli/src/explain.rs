@@ -149,7 +149,7 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
     };
     let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
     for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
-        let pieces = target.pieces();
+        let pieces = target.url.pieces();
         let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))
         else {
             continue;

@@ -73,6 +73,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: the upstream has failed so often that it is not asked for a while.
+    UpstreamUnavailable {
+        /// After so many seconds it is asked again, for `Retry-After`.
+        seconds: u64,
+    },
     /// 502: no connection to the upstream, or one that broke off.
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
@@ -114,6 +119,7 @@ impl Error {
             Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
     }
@@ -147,6 +153,9 @@ impl Error {
             Error::Internal { .. } => "The gateway could not handle the request.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
+            Error::UpstreamUnavailable { .. } => {
+                "The upstream is not asked for a while, since it has failed too often.".into()
+            }
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
         }
     }
@@ -179,6 +188,7 @@ impl Error {
             }
             Error::UnsupportedMediaType { accept } if !accept.is_empty() => headers.set("accept", accept.join(", ")),
             Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
+            Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -227,6 +237,7 @@ mod tests {
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
             Error::CredentialUncertain { reason: String::new() },
+            Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
         ] {
             let (status, code, ..) = error.kind();
