@@ -288,7 +288,7 @@ fn when_too_few_are_left_all_are_asked() {
     let ill = Cell::new(true);
     let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
         asked.borrow_mut().push(call.authority.clone());
-        if call.authority != "d" && ill.get() { status(500) } else { status(200) }
+        if call.authority != "d" && ill.get() { status(503) } else { status(200) }
     });
     (0..100).for_each(|_| drop(run(gateway.handle(&platform, get("")))));
     ill.set(false);
@@ -307,10 +307,10 @@ fn an_open_breaker_refuses_at_once_and_says_until_when() {
     let (ill, calls) = (Cell::new(true), Cell::new(0));
     let platform = TestPlatform::new(|_| {
         calls.set(calls.get() + 1);
-        if ill.get() { status(500) } else { status(200) }
+        if ill.get() { status(502) } else { status(200) }
     });
     let send = || run(gateway.handle(&platform, get(""))).response;
-    (0..3).for_each(|_| assert_eq!(send().status, 500));
+    (0..3).for_each(|_| assert_eq!(send().status, 502));
     let refused = send();
     assert_eq!((refused.status, refused.headers.text("retry-after"), calls.get()), (503, Some("30"), 3));
     assert_eq!(refused.headers.text("proxy-status"), Some("postern; error=destination_unavailable"));
@@ -349,26 +349,38 @@ fn a_second_attempt_runs_beside_a_slow_first_one_and_the_faster_answer_wins() {
 #[test]
 fn the_first_good_answer_wins_not_the_first() {
     let gateway = gateway(json!({ "targets": targets(2), "hedge": { "after": "50ms" } }));
-    let calls = Rc::new(Cell::new(0));
-    let count = calls.clone();
-    let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
-        if call.headers.contains("x-none") {
-            fails(FetchError::Reset)
-        } else {
-            status(if calls.get() == 2 { 500 } else { 200 })
-        }
+    let answers = Cell::new(0);
+    let platform = TestPlatform::new(|_| {
+        answers.set(answers.get() + 1);
+        if answers.get() == 1 { status(503) } else { status(200) }
     });
-    // The second fails after 60 ms, the first answers after 100 ms.
+    // The second attempt fails after 60 ms, the first one answers after 100 ms.
+    let calls = Cell::new(0);
     *platform.delay.borrow_mut() = Some(Box::new(move |_| {
-        count.set(count.get() + 1);
-        if count.get() == 1 { 100 } else { 10 }
+        calls.set(calls.get() + 1);
+        if calls.get() == 1 { 100 } else { 10 }
     }));
-    let answered = Cell::new(0);
     let before = platform.clock.get();
     let reply = run(gateway.handle(&platform, get("")));
-    answered.set(platform.clock.get() - before);
-    // Both were told 500 by this script, so the last one is what there is.
-    assert_eq!((reply.response.status, answered.get(), platform.discarded.get()), (500, 100, 1));
+    let took = platform.clock.get() - before;
+    assert_eq!((reply.response.status, took, platform.discarded.get()), (200, 100, 1));
+    assert!(reply.notes[0].detail.contains("status 503 after 10 ms"), "{}", reply.notes[0].detail);
+}
+
+/// A client that grants a millisecond must not be able to take targets out.
+#[test]
+fn a_deadline_that_a_client_has_set_says_nothing_of_the_target() {
+    let gateway = gateway(json!({
+        "targets": targets(1), "deadline_header": "x-timeout", "breaker": { "consecutive_failures": 2 },
+    }));
+    for (block, last) in [("x-timeout\x001\n", 504), ("", 503)] {
+        let mut statuses = Vec::new();
+        for _ in 0..5 {
+            let (reply, _) = tried(&gateway, get(block), |_, _| fails(FetchError::Timeout));
+            statuses.push(reply.response.status);
+        }
+        assert_eq!(statuses.last(), Some(&last), "{block} {statuses:?}");
+    }
 }
 
 #[test]

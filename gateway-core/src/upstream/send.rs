@@ -238,7 +238,8 @@ impl<P: Platform> Trip<'_, P> {
             call.headers.set(name, deadline::write(name, left));
         }
         let started = platform.now();
-        if !direct(&mut call, pool, target, host, timeouts.attempt.min(left)) {
+        let given = timeouts.attempt.min(left);
+        if !direct(&mut call, pool, target, host, given) {
             let failure = Failure { error: FetchError::Unreachable, detail: "there is no such target".to_owned() };
             return Outcome { target, result: Err(failure), took: 0 };
         }
@@ -250,7 +251,9 @@ impl<P: Platform> Trip<'_, P> {
         let failed = match &result {
             Ok(response) => Some(group.rules.failures.contains(&response.status)),
             Err(failure) => match failure.error {
-                FetchError::Unreachable | FetchError::Reset | FetchError::Timeout => Some(true),
+                // Whom a client's deadline, or what earlier attempts have left, gives little time is not slow for that.
+                FetchError::Timeout => (given >= timeouts.attempt.min(timeouts.total)).then_some(true),
+                FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
                 FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden => None,
             },

@@ -30,8 +30,9 @@ pub struct Upstream {
     /// How long the share of a target that is back in rotation grows, from a tenth to the whole. Default: not at all.
     #[schemars(extend("examples" = ["30s"]))]
     pub slow_start: Option<Duration>,
-    /// The statuses that count as failures of a target, for `health` and `breaker`. Default: 500, 502, 503 and 504.
-    #[schemars(extend("examples" = [[500, 503]]))]
+    /// The statuses that count as failures of a target, for `health` and `breaker`. With 500 among them, whoever knows a
+    /// request at which the application stumbles can take its targets out. Default: 502, 503 and 504.
+    #[schemars(extend("default" = [502, 503, 504], "examples" = [[500, 502, 503, 504]]))]
     pub failure_statuses: Option<OneOrMany<Status>>,
     /// When a target is taken out of rotation. With several targets this is always done, in the way that the defaults say.
     pub health: Option<Health>,
