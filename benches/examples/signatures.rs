@@ -123,6 +123,8 @@ impl Platform for Nowhere {
         Ok(bytes::Bytes::new())
     }
 
+    async fn sleep(&self, _: std::time::Duration) {}
+
     async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
         Ok(None)
     }

@@ -36,8 +36,11 @@ pub trait Platform {
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
-    /// Ends a response whose body nobody will read, so that its connection can be used for others.
-    fn discard(&self, body: Self::Stream);
+    /// Ends a response whose body nobody will read, so that its connection can be used for others. Platforms for which it is
+    /// not enough to drop the body say how.
+    fn discard(&self, body: Self::Stream) {
+        drop(body);
+    }
 }
 
 /// A body that could not be read.

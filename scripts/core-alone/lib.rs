@@ -8,6 +8,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 /// What a host would call.
 #[unsafe(no_mangle)]
@@ -45,6 +46,10 @@ impl Platform for Nowhere {
 
     async fn read(&self, (): (), _: usize) -> Result<Bytes, ReadError> {
         Err(ReadError::Broken(black_box(String::new())))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        black_box(duration);
     }
 
     async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {

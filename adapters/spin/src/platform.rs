@@ -49,11 +49,6 @@ impl Platform for Spin {
     async fn sleep(&self, duration: Duration) {
         monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
-
-    fn discard(&self, body: Stream) {
-        // The host ends what nobody holds.
-        drop(body);
-    }
 }
 
 /// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole: a timer of our

@@ -196,6 +196,8 @@ impl Platform for Still {
         Ok(bytes::Bytes::new())
     }
 
+    async fn sleep(&self, _: std::time::Duration) {}
+
     async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, gateway_core::platform::StoreError> {
         Ok(None)
     }
