@@ -1,9 +1,9 @@
 // node signatures.mjs MODULE [CONFIGURATION [ROUNDS]]: what it costs to verify a token in Wasm, by algorithm, beside WebCrypto
 // in the same process; what a remembered one costs, and what it adds to a whole request. Keys and tokens are made anew.
 //
-// CONFIGURATION: a compiled configuration with a route /open without policies and a route /jwt that takes the ES256 key of
-// benches/signatures.yaml, whose private half stands below: it signs nothing else. `--print` instead of MODULE prints what
-// the example `signatures_native` reads.
+// CONFIGURATION: benches/signatures.yaml compiled. The private half of its ES256 key stands below: it signs nothing else.
+// Prints a line for each: what, then the least and the middle of several rounds in µs for one, with tabs between. `--print`
+// instead of MODULE prints a line for each algorithm: its name, a JWK Set and a token, for whoever measures native code.
 import { readFileSync } from "node:fs";
 import { createPrivateKey, createHmac, generateKeyPairSync, sign, webcrypto } from "node:crypto";
 
@@ -74,7 +74,7 @@ const summary = (costs) => {
   costs.sort((a, b) => a - b);
   return { least: costs[0], middle: costs[costs.length >> 1] };
 };
-const show = ({ least, middle }) => `${least.toFixed(2).padStart(9)} ${middle.toFixed(2).padStart(9)}`;
+const tell = (what, { least, middle }) => console.log(`${what}\t${least}\t${middle}`);
 
 if (core === undefined) {
   for (const [alg, how] of Object.entries(algorithms)) {
@@ -84,17 +84,16 @@ if (core === undefined) {
   process.exit();
 }
 
-console.log("µs for one                 least    middle");
 for (const [alg, how] of Object.entries(algorithms)) {
   const made = make(alg, how);
   give(Buffer.from(JSON.stringify({ keys: [made.jwk] })));
   if (core.keys() !== 1) throw new Error(`${alg}: the key was refused`);
   give(Buffer.from(made.token));
   core.token();
-  console.log(`${alg.padEnd(6)} in Wasm        ${show(measure(how.pair ? 60 : 3000, core.verify))}`);
-  console.log(`${alg.padEnd(6)} by WebCrypto   ${show(await measureWeb(300, how, made))}`);
+  tell(`${alg} in Wasm`, measure(how.pair ? 60 : 3000, core.verify));
+  tell(`${alg} by WebCrypto`, await measureWeb(300, how, made));
 }
-console.log(`remembered, ${make("HS256", algorithms.HS256).token.length} bytes ${show(measure(20_000, core.remember))}`);
+tell("remembered", measure(20_000, core.remember));
 
 if (configuration) {
   give(readFileSync(configuration));
@@ -105,8 +104,7 @@ if (configuration) {
   });
   give(Buffer.from(make("ES256", algorithms.ES256, { privateKey }).token));
   core.token();
-  const [open, token] = [measure(20_000, (n) => core.handle(n, 0)), measure(20_000, (n) => core.handle(n, 1))];
-  console.log(`a request, no policy  ${show(open)}`);
-  console.log(`a request, remembered ${show(token)}`);
-  console.log(`the difference        ${(token.least - open.least).toFixed(2).padStart(9)} ${(token.middle - open.middle).toFixed(2).padStart(9)}`);
+  for (const [place, route] of ["open", "jwt", "key", "expression"].entries()) {
+    tell(`a request to ${route}`, measure(20_000, (n) => core.handle(n, place)));
+  }
 }

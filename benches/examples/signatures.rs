@@ -74,14 +74,20 @@ pub extern "C" fn load() -> usize {
     GATEWAY.with_borrow(|gateway| usize::from(gateway.is_some()))
 }
 
-/// Answers so many requests, with the token or without. Gives how many were answered with 200.
+/// Answers so many requests to the route of this number, with the credential that it asks for. Gives how many were answered
+/// with 200.
 #[unsafe(no_mangle)]
-pub extern "C" fn handle(times: usize, with_token: bool) -> usize {
-    let block = TOKEN.with_borrow(|token| {
-        let others = "accept\0*/*\nuser-agent\0bench/1.0\naccept-encoding\0gzip\nx-request-id\x001\n";
-        if with_token { format!("{others}authorization\0Bearer {token}\n") } else { others.to_owned() }
-    });
-    let path = if with_token { "/jwt" } else { "/open" };
+pub extern "C" fn handle(times: usize, route: usize) -> usize {
+    let others = "accept\0*/*\nuser-agent\0bench/1.0\naccept-encoding\0gzip\nx-request-id\x001\n";
+    let token = TOKEN.with_borrow(Clone::clone);
+    let key = "x-api-key\0bench-key-0123456789abcdefghij";
+    let (path, credential) = match route {
+        0 => ("/open", String::new()),
+        1 => ("/jwt", format!("authorization\0Bearer {token}\n")),
+        2 => ("/key", format!("{key}\n")),
+        _ => ("/expression", format!("{key}\n")),
+    };
+    let block = format!("{others}{credential}");
     let answer = |gateway: &Gateway| {
         let incoming = Incoming {
             method: "GET".to_owned(),

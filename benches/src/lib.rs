@@ -14,6 +14,7 @@ mod native {
     pub mod handling;
     pub mod loaded;
     pub mod lookup;
+    pub mod signatures;
     pub mod spin;
     pub mod workers;
 

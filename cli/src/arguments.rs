@@ -113,6 +113,11 @@ Examples:
     #[command(subcommand)]
     Password(Password),
 
+    /// Sign a request, to try out a route that takes signed ones.
+    ///
+    /// Reads the secret of one of a consumer's `signers` from standard input and prints a line for curl.
+    Sign(Sign),
+
     /// Run the gateway here, on the real runtime, and reload it when its configuration changes.
     ///
     /// Compiles the configuration, builds the gateway if that has not been done, starts the runtime and prints `ready`
@@ -394,6 +399,63 @@ pub struct Explain {
     /// How to show the answer.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ExplanationFormat,
+}
+
+/// Options of `sign`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  echo \"$SECRET\" | postern sign --key-id alice GET https://api.example.com/orders
+  echo \"$SECRET\" | postern sign --key-id alice POST https://api.example.com/orders --data '{}' -H 'Content-Type: application/json'
+  echo \"$SECRET\" | postern sign --key-id alice --style kong GET http://127.0.0.1:8080/orders | sh
+
+Exit codes: 0 signed, 2 wrong arguments, or a secret that no gateway takes")]
+pub struct Sign {
+    /// The method of the request.
+    pub method: String,
+
+    /// Its URL, with scheme and host; the path is brought to its normal spelling.
+    #[arg(value_hint = ValueHint::Url)]
+    pub url: String,
+
+    /// The identifier of the signer.
+    #[arg(long, value_name = "ID")]
+    pub key_id: String,
+
+    /// Which signature: HTTP message signatures (RFC 9421), or the hmac scheme as clients of Kong or APISIX send it.
+    #[arg(long, value_name = "STYLE", default_value = "message")]
+    pub style: SignatureStyle,
+
+    /// A header of the request; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+
+    /// The body. Its digest is signed, too.
+    #[arg(long, value_name = "TEXT")]
+    pub data: Option<String>,
+
+    /// What to sign besides method, URL and digest: a field's name, or a component of RFC 9421; may be repeated.
+    #[arg(long = "component", value_name = "NAME")]
+    pub components: Vec<String>,
+
+    /// The tag of the signature.
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+
+    /// Whether the secret is Base64 of its bytes.
+    #[arg(long)]
+    pub base64: bool,
+}
+
+/// Which signature to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SignatureStyle {
+    /// HTTP message signatures (RFC 9421).
+    Message,
+    /// The hmac scheme of Kong.
+    Kong,
+    /// The hmac scheme of APISIX.
+    Apisix,
 }
 
 /// Options of `init`.

@@ -15,12 +15,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
-use gateway_core::gateway::{Gateway, LoadError, Plan};
+use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::jwt::Family;
 use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::request::Request;
 use gateway_core::route::{Considered, Matcher};
-use gateway_core::template::{Piece, Reference, Source};
+use gateway_core::template::{Piece, Reference, Source, Template};
 use gateway_core::upstream::{Balance, SHORTEST_SECRET, Upstream};
 use serde_json::{Value, json};
 
@@ -61,6 +63,8 @@ struct Explanation {
     call: Option<Sent>,
     /// The answer: from the gateway itself, or what it changes about the upstream's.
     answer: Answer,
+    /// What would be logged: why an expression could not be evaluated, for example.
+    notes: Vec<Note>,
     /// Values that are not known here, and what stands for them.
     stand_ins: Vec<StandIn>,
 }
@@ -141,9 +145,12 @@ fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure
     Ok((gateway.map_err(told)?, stand_ins))
 }
 
-/// A name that stands for a value that is unknown, or a secret. Where it is a part of a target's URL, it must be one
-/// that can stand there.
+/// A name that stands for a value that is unknown, or a secret. Where it is a key, or a part of a target's URL, it must be
+/// one that can stand there.
 fn stand_in(reference: &Reference, globals: &Globals) -> String {
+    if let Some(key) = globals.issuers.iter().find_map(|issuer| key_for(reference, issuer)) {
+        return key;
+    }
     let source = match reference.source {
         Source::Env => "env",
         Source::Secret => "secret",
@@ -176,6 +183,31 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
     name
 }
 
+/// What stands for a key of an issuer: something of its kind, with which nobody signs.
+fn key_for(reference: &Reference, issuer: &Issuer) -> Option<String> {
+    let KeySource::Inline(keys) = &issuer.keys else { return None };
+    let names = |template: &Template| template.references().any(|named| named == reference);
+    keys.iter().find_map(|key| match key {
+        // Long enough for every hash, and Base64 as well.
+        Inline::Secret { secret, .. } if names(secret) => Some("secret".repeat(16)),
+        Inline::Pem { pem, .. } if names(pem) => {
+            let takes = |family| issuer.algorithms.iter().any(|algorithm| algorithm.family() == family);
+            Some(match () {
+                () if takes(Family::P256) => P256.to_owned(),
+                () if takes(Family::P384) => P384.to_owned(),
+                () if takes(Family::Ed25519) => ED25519.to_owned(),
+                () => RSA.to_owned(),
+            })
+        }
+        Inline::Secret { .. } | Inline::Pem { .. } | Inline::Jwk(_) => None,
+    })
+}
+
+const RSA: &str = include_str!("../../gateway-core/tests/keys/rsa.public.pem");
+const P256: &str = include_str!("../../gateway-core/tests/keys/p256.public.pem");
+const P384: &str = include_str!("../../gateway-core/tests/keys/p384.public.pem");
+const ED25519: &str = include_str!("../../gateway-core/tests/keys/ed25519.public.pem");
+
 fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {
     let mut explanation = Explanation {
         seen: None,
@@ -183,6 +215,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         route: None,
         call: None,
         answer: Answer { status: 0, edits: Vec::new(), body: String::new() },
+        notes: Vec::new(),
         stand_ins,
     };
     let globals = gateway.globals();
@@ -204,6 +237,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
     let recorder = Recorder { call: RefCell::default() };
     let reply = at_once(gateway.handle(&recorder, incoming(options)?));
     explanation.call = recorder.call.take();
+    explanation.notes = reply.notes;
     explanation.answer = Answer {
         status: reply.response.status,
         edits: changes(&reply.response.headers),
@@ -462,8 +496,13 @@ impl Explanation {
                 }
             }
         }
+        for Note { problem, detail, .. } in &self.notes {
+            writeln!(out, "\n{} {problem}: {detail}", paint.bold("Logs"))?;
+        }
         for StandIn { reference, value } in &self.stand_ins {
-            writeln!(out, "\n{} `{value}` stands for {reference}", paint.yellow("note:"))?;
+            let first = value.lines().next().unwrap_or_default();
+            let more = if first.len() < value.trim_end().len() { " …" } else { "" };
+            writeln!(out, "\n{} `{first}{more}` stands for {reference}", paint.yellow("note:"))?;
         }
         Ok(())
     }
@@ -505,6 +544,7 @@ impl Explanation {
                 "response_headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
             })),
             "answer": self.call.is_none().then_some(answer),
+            "log": self.notes.iter().map(|note| json!({ "problem": note.problem, "detail": note.detail })).collect::<Vec<_>>(),
             "placeholders": self.stand_ins.iter().map(|stand_in| json!({
                 "reference": stand_in.reference.to_string(),
                 "value": stand_in.value,

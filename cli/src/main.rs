@@ -19,6 +19,7 @@ mod init;
 mod key;
 mod password;
 mod reference;
+mod sign;
 
 mod configuration;
 mod outcome;
@@ -56,6 +57,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Key(Key::Write(options)) => store::write(&options),
         Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
+        Command::Sign(options) => sign::run(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }

@@ -21,7 +21,7 @@ pub fn write(options: &KeyWrite) -> Result<Outcome, Failure> {
     let record = Consumer {
         name: options.consumer.clone(),
         groups: options.groups.clone(),
-        keys: vec![ApiKey { hash: hash.clone(), prefix: key.prefix.clone(), expires }],
+        keys: vec![ApiKey { hash: hash.clone().into(), prefix: key.prefix.clone(), expires }],
         ..Consumer::default()
     };
     let record = serde_json::to_string(&record).map_err(|error| Failure::told(error.to_string()))?;

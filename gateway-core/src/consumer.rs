@@ -5,14 +5,21 @@
 
 use crate::frozen::{Block, Key, TooLarge, Writer};
 use crate::held::{Halves, Held, Standing, StoreRules};
+#[cfg(feature = "signatures")]
+use crate::jwt::replay::Used;
 use crate::platform::{Platform, StoreError, Timestamp};
 use crate::route::Records;
+use crate::secret::Secret;
+use crate::signature::Algorithm;
+#[cfg(feature = "signatures")]
+use crate::signature::key::SignerKey;
 use crate::template::Template;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
 
 /// Someone who calls, as the operator knows them.
@@ -36,13 +43,16 @@ pub struct Consumer {
     /// Subjects of tokens that stand for it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subjects: Vec<Subject>,
+    /// Its certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateOf>,
 }
 
 /// An API key, of which only a hash is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// SHA-256 of the key, in lower-case hexadecimal. A key has 192 random bits, so a plain hash cannot be searched.
-    pub hash: String,
+    pub hash: Secret<String>,
     /// The first characters of the key: all of it that is ever shown.
     pub prefix: String,
     /// From when on it is refused, in milliseconds since the Unix epoch.
@@ -56,7 +66,7 @@ pub struct Password {
     /// Unique user name.
     pub username: String,
     /// `pbkdf2-sha256$iterations$salt$hash`, the last two in Base64.
-    pub hash: String,
+    pub hash: Secret<String>,
 }
 
 /// A key that signs requests.
@@ -66,17 +76,44 @@ pub struct Signer {
     pub id: String,
     /// What signatures are checked with.
     pub key: SigningKey,
+    /// The algorithm that the key is for, where it is not the usual one of its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<Algorithm>,
+    /// Whether the platform holds a secret as Base64 of its bytes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub base64: bool,
+}
+
+impl Signer {
+    /// Tells keys apart, and says nothing of them.
+    pub(crate) fn mark(&self) -> String {
+        let (kind, SigningKey::Secret(template) | SigningKey::Public(template)) = match &self.key {
+            key @ SigningKey::Secret(_) => ("secret", key),
+            key @ SigningKey::Public(_) => ("public", key),
+        };
+        hash(&format!("{}\n{:?}\n{kind}\n{}\n{template}", self.id, self.algorithm, self.base64))
+    }
 }
 
 /// What signatures are checked with. The two kinds are told apart by the configuration, never by what a request says: a
 /// public key must not be taken for a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SigningKey {
     /// A secret that both sides share.
     Secret(Template),
     /// A public key in PEM.
     Public(Template),
+}
+
+/// A record of the store may hold a secret in clear, so a key is never shown.
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SigningKey::Secret(_) => "Secret",
+            SigningKey::Public(_) => "Public",
+        })
+    }
 }
 
 /// The subject of tokens of one issuer.
@@ -86,6 +123,17 @@ pub struct Subject {
     pub issuer: String,
     /// `sub`.
     pub subject: String,
+}
+
+/// What a consumer's certificate is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateOf {
+    /// The SHA-256 of the whole certificate, in lower-case hexadecimal.
+    Fingerprint(String),
+    /// Its subject and its issuer, as [`DistinguishedName`](crate::certificate::DistinguishedName) writes them, with a line
+    /// feed between: every certificate that this issuer makes for this subject.
+    Names(String),
 }
 
 /// What a consumer is looked up by.
@@ -99,6 +147,10 @@ pub enum By<'a> {
     Signer(&'a str),
     /// Issuer and subject, with a line feed between.
     Subject(&'a str),
+    /// The fingerprint of a certificate, in lower-case hexadecimal.
+    Certificate(&'a str),
+    /// Subject and issuer of a certificate, with a line feed between.
+    CertificateNames(&'a str),
     /// The name.
     Name(&'a str),
 }
@@ -112,6 +164,8 @@ impl<'a> By<'a> {
             By::Username(text) => Some(format!("consumer/username/{}", hash(text))),
             By::Signer(text) => Some(format!("consumer/signer/{}", hash(text))),
             By::Subject(text) => Some(format!("consumer/subject/{}", hash(text))),
+            By::Certificate(text) => Some(format!("consumer/certificate/{text}")),
+            By::CertificateNames(text) => Some(format!("consumer/certificate-names/{}", hash(text))),
             By::Name(_) => None,
         }
     }
@@ -122,6 +176,8 @@ impl<'a> By<'a> {
             By::Username(text) => Key("u:", text),
             By::Signer(text) => Key("h:", text),
             By::Subject(text) => Key("s:", text),
+            By::Certificate(text) => Key("c:", text),
+            By::CertificateNames(text) => Key("d:", text),
             By::Name(text) => Key("n:", text),
         }
     }
@@ -148,6 +204,12 @@ pub struct Consumers {
     held: RefCell<Held>,
     /// Passwords that were right, by a hash of theirs and of what they were checked against.
     pub(crate) proven: RefCell<Halves<()>>,
+    /// What signatures are checked with, by all that it is made from.
+    #[cfg(feature = "signatures")]
+    pub(crate) signing: RefCell<Halves<Rc<SignerKey>>>,
+    /// Signatures that have been used and are taken once.
+    #[cfg(feature = "signatures")]
+    pub(crate) used: RefCell<Used>,
 }
 
 impl Consumers {
@@ -221,10 +283,14 @@ pub fn freeze(consumers: &[Consumer]) -> Result<(Vec<u8>, Vec<u8>), TooLarge> {
     for (at, consumer) in consumers.iter().enumerate() {
         let value = u32::try_from(at + 1).map_err(|_| TooLarge)?;
         entries.push((format!("n:{}", consumer.name), value));
-        entries.extend(consumer.keys.iter().map(|key| (format!("k:{}", key.hash), value)));
+        entries.extend(consumer.keys.iter().map(|key| (format!("k:{}", key.hash.reveal()), value)));
         entries.extend(consumer.passwords.iter().map(|password| (format!("u:{}", password.username), value)));
         entries.extend(consumer.signers.iter().map(|signer| (format!("h:{}", signer.id), value)));
         entries.extend(consumer.subjects.iter().map(|s| (format!("s:{}\n{}", s.issuer, s.subject), value)));
+        entries.extend(consumer.certificates.iter().map(|certificate| match certificate {
+            CertificateOf::Fingerprint(text) => (format!("c:{text}"), value),
+            CertificateOf::Names(text) => (format!("d:{text}"), value),
+        }));
     }
     let entries: Vec<_> = entries.iter().map(|(key, value)| (key.as_str(), *value)).collect();
     let mut out = Writer::default();
@@ -247,14 +313,16 @@ mod tests {
     fn a_consumer_is_found_by_each_of_its_credentials() {
         let alice = Consumer {
             name: "alice".into(),
-            keys: vec![ApiKey { hash: "ab".into(), prefix: "pk_1".into(), expires: None }],
+            keys: vec![ApiKey { hash: Secret::new("ab".into()), prefix: "pk_1".into(), expires: None }],
             subjects: vec![Subject { issuer: "https://i".into(), subject: "1".into() }],
+            certificates: vec![CertificateOf::Fingerprint("cd".into()), CertificateOf::Names("CN=a\nCN=b".into())],
             ..Consumer::default()
         };
         let bob = Consumer { name: "bob".into(), ..Consumer::default() };
         let (table, records) = freeze(&[alice.clone(), bob]).expect("small");
         let consumers = Consumers::new(table.into(), records.into());
-        for by in [By::Key("ab"), By::Subject("https://i\n1"), By::Name("alice")] {
+        let certificate = [By::Certificate("cd"), By::CertificateNames("CN=a\nCN=b")];
+        for by in [By::Key("ab"), By::Subject("https://i\n1"), By::Name("alice")].into_iter().chain(certificate) {
             assert_eq!(consumers.find(by).as_deref(), Some(&alice), "{by:?}");
         }
         for by in [By::Key("alice"), By::Username("alice"), By::Name("carol"), By::Signer("")] {

@@ -6,6 +6,7 @@ use crate::path;
 use crate::platform::{Call, Interest, Platform, ReadError};
 use crate::route::pattern;
 use bytes::Bytes;
+use std::fmt;
 use std::time::Duration;
 
 /// An address that the gateway asks itself: like a target's, but with a query if need be.
@@ -16,8 +17,14 @@ pub struct Address {
     target: String,
 }
 
+/// Without path and query, which may hold what is nobody's business.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
 /// What is sent.
-#[derive(Debug)]
 pub struct Errand<'a> {
     /// Where to.
     pub address: &'a Address,
@@ -66,12 +73,35 @@ impl Address {
         let host = pattern::authority(&self.authority).map_or("", |(host, _)| host);
         let loopback =
             matches!(host, "localhost" | "[::1]") || host.starts_with("127.") || host.ends_with(".localhost");
-        self.scheme == Scheme::Https || loopback
+        self.is_secure() || loopback
     }
+
+    /// Whether it is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answered {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// Asks, and reads the answer if it is a 200. What went wrong is told in words for the log.
 pub async fn run<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Bytes, String> {
+    let address = errand.address;
+    match ask(platform, errand).await? {
+        Answered { status: 200, body } => Ok(body),
+        Answered { status, .. } => Err(format!("{address} answered with the status {status}")),
+    }
+}
+
+/// Asks, and reads the answer whatever its status is. What went wrong is told in words for the log.
+pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answered, String> {
     let Errand { address, headers: fields, form, limit } = errand;
     let mut headers = Headers::new();
     headers.set("accept", "application/json");
@@ -99,23 +129,20 @@ pub async fn run<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Bytes,
         interest: Interest::HopByHop,
         upgrade: false,
     };
-    let shown = format!("{}://{}", address.scheme, address.authority);
     let response = platform
         .fetch(call)
         .await
-        .map_err(|failure| format!("{shown} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
-    if response.status != 200 {
-        return Err(format!("{shown} answered with the status {}", response.status));
-    }
-    match response.body {
+        .map_err(|failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
+    let body = match response.body {
         Body::Empty => Ok(Bytes::new()),
         Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
-        Body::Bytes(_) => Err(format!("{shown} answered with more than {limit} bytes")),
+        Body::Bytes(_) => Err(format!("{address} answered with more than {limit} bytes")),
         Body::Stream(stream) => platform.read(stream, limit).await.map_err(|error| match error {
-            ReadError::TooLarge => format!("{shown} answered with more than {limit} bytes"),
-            ReadError::Broken(why) => format!("the answer of {shown} broke off ({why})"),
+            ReadError::TooLarge => format!("{address} answered with more than {limit} bytes"),
+            ReadError::Broken(why) => format!("the answer of {address} broke off ({why})"),
         }),
-    }
+    };
+    Ok(Answered { status: response.status, body: body? })
 }
 
 /// Writes a form's value (WHATWG URL, `application/x-www-form-urlencoded`).

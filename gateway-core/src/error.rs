@@ -15,8 +15,18 @@ pub enum Error {
     BadHost,
     /// 400: the message's framing is ambiguous.
     BadFraming,
-    /// 400: the method is not a token.
+    /// 400: the method is not a token, or differs from a known one only in upper and lower case.
     BadMethod,
+    /// 400: a login comes back that did not begin here.
+    LoginInvalid {
+        /// What is wrong, told to the client.
+        reason: &'static str,
+    },
+    /// 403: the provider does not log the user in.
+    LoginDenied {
+        /// Its error code, told to the client.
+        error: String,
+    },
     /// 401: nobody is known to be calling, or a credential is wrong.
     Unauthenticated {
         /// One `WWW-Authenticate` value for each way in (RFC 9110 §11.6.1).
@@ -78,6 +88,11 @@ pub enum Error {
         /// After so many seconds it is asked again, for `Retry-After`.
         seconds: u64,
     },
+    /// 502: what a provider gave for a login is not right.
+    LoginFailed {
+        /// For the log only.
+        reason: String,
+    },
     /// 502: no connection to the upstream, or one that broke off.
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
@@ -104,6 +119,8 @@ impl Error {
             Error::BadHost => (400, "bad-host", "Bad host", Client),
             Error::BadFraming => (400, "bad-framing", "Bad message framing", Client),
             Error::BadMethod => (400, "bad-method", "Bad method", Client),
+            Error::LoginInvalid { .. } => (400, "login-invalid", "Login invalid", Client),
+            Error::LoginDenied { .. } => (403, "login-denied", "Login denied", Client),
             Error::Unauthenticated { .. } => (401, "unauthenticated", "Unauthenticated", Client),
             Error::Forbidden { .. } => (403, "forbidden", "Forbidden", Client),
             Error::NoRoute => (404, "no-route", "No route", Client),
@@ -117,6 +134,7 @@ impl Error {
             Error::ClientGone => (499, "client-gone", "Client gone", Client),
             Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
             Error::MethodNotImplemented => (501, "method-not-implemented", "Method not implemented", Client),
+            Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
@@ -132,7 +150,9 @@ impl Error {
             Error::BadFraming => {
                 "Content-Length is malformed, repeated with another value, or beside Transfer-Encoding.".into()
             }
-            Error::BadMethod => "The method is not a token.".into(),
+            Error::BadMethod => "The method is not a token, or a known one in other letters.".into(),
+            Error::LoginInvalid { reason } => (*reason).into(),
+            Error::LoginDenied { error } => format!("The provider did not log you in: {error}."),
             Error::Unauthenticated { reason, .. } => (*reason).into(),
             Error::Forbidden { reason, .. } => reason.clone(),
             Error::NoRoute => "No route takes this request.".into(),
@@ -151,6 +171,7 @@ impl Error {
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
             Error::ClientGone => "The request broke off.".into(),
             Error::Internal { .. } => "The gateway could not handle the request.".into(),
+            Error::LoginFailed { .. } => "The provider's answer to the login is not right.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::UpstreamUnavailable { .. } => {
@@ -163,7 +184,9 @@ impl Error {
     /// What happened, in words for the log.
     pub fn reason(&self) -> &str {
         match self {
-            Error::Internal { reason } | Error::CredentialUncertain { reason } => reason,
+            Error::Internal { reason } | Error::CredentialUncertain { reason } | Error::LoginFailed { reason } => {
+                reason
+            }
             _ => "",
         }
     }
@@ -223,6 +246,9 @@ mod tests {
             Error::BadHost,
             Error::BadFraming,
             Error::BadMethod,
+            Error::LoginInvalid { reason: "" },
+            Error::LoginDenied { error: String::new() },
+            Error::LoginFailed { reason: String::new() },
             Error::Unauthenticated { challenges: vec![], reason: "" },
             Error::Forbidden { reason: String::new(), challenge: None },
             Error::NoRoute,

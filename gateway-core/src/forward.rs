@@ -106,6 +106,8 @@ pub enum ForwardedFields {
     None,
 }
 
+const X_FORWARDED: [&str; 4] = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"];
+
 /// Writes `Via` and the fields about the client. What a client wrote there itself is kept only where its peer is trusted.
 pub fn announce(
     headers: &mut Headers,
@@ -115,6 +117,8 @@ pub fn announce(
     fields: ForwardedFields,
     pseudonym: &str,
 ) {
+    // Nobody but a client that means to deceive writes them with `_`.
+    X_FORWARDED.iter().for_each(|name| headers.remove_lookalikes(name));
     // RFC 9110 §7.6.3. The protocol version of the client's side is known to the platform only.
     headers.append("via", format!("1.1 {pseudonym}"));
     let (x_forwarded, forwarded) = match fields {
@@ -139,9 +143,7 @@ pub fn announce(
             None => headers.remove("x-forwarded-prefix"),
         }
     } else {
-        for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"] {
-            headers.remove(name);
-        }
+        X_FORWARDED.iter().for_each(|name| headers.remove(name));
     }
     if forwarded {
         let node = match client.peer {

@@ -2,11 +2,12 @@
 
 use crate::answer::{self, Redirect, Respond};
 use crate::caller::Caller;
+use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
-use crate::http::{Body, Headers, Incoming, Response};
+use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
 use crate::request::{Line, Request, strip_hop_by_hop};
@@ -90,7 +91,7 @@ pub enum LoadError {
     Features(Vec<String>),
     /// A target's URL, with its references filled in, is not one.
     Target(String),
-    /// A key of an issuer, with its references filled in, is not one.
+    /// A key of an issuer or for sessions, with its references filled in, is not one.
     Keys(String),
 }
 
@@ -142,6 +143,8 @@ impl Gateway {
         let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "login")]
+        let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         Ok(Self { globals, settings: known, routes, upstreams, policies, consumers, tokens })
@@ -155,10 +158,13 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
-        let (request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
+        let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
+        if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
+            request.client.certificate = Certificate::from_field(&request.headers);
+        }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -211,6 +217,7 @@ impl Gateway {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
+            upstreams: &self.upstreams,
             settings: &self.settings,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
@@ -267,6 +274,23 @@ impl Gateway {
                 reply.notes.extend(notes);
             }
         }
+        // After all policies, so that none of them takes a session away that has just been given.
+        for (at, (name, value)) in memo.fields.iter().enumerate() {
+            // The first line of a field replaces what is there, the others stand beside it.
+            let first = !memo.fields[..at].iter().any(|(before, _)| before == name);
+            if first && name != "set-cookie" {
+                reply.response.headers.set(name, value);
+            } else {
+                reply.response.headers.append(name, value);
+            }
+        }
+        for cookie in &memo.cookies {
+            reply.response.headers.append("set-cookie", cookie);
+        }
+        if !memo.cookies.is_empty() {
+            // Of two lines the stricter one counts: what holds a session is for nobody else (RFC 9111 §5.2.2.7).
+            reply.response.headers.append("cache-control", "private");
+        }
         for Remark { problem, detail } in memo.remarks {
             let (status, request_id) = (reply.response.status, request_id(platform));
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
@@ -284,7 +308,12 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let fail = |error, detail| Reply::fail(platform, error, Some(scope.route), detail);
         let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
-        if let (Some(limit), Some(length)) = (limit, content_length)
+        // A body in memory has been read by a policy; the platform will not count it once more.
+        let in_memory = match &body {
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::Empty | Body::Stream(_) => None,
+        };
+        if let (Some(limit), Some(length)) = (limit, in_memory.or(content_length))
             && length > limit
         {
             return fail(Error::BodyTooLarge { limit }, String::new());
@@ -505,12 +534,15 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 5] = [
+const FEATURES: [&str; 8] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
     if cfg!(feature = "es384") { "es384" } else { "" },
     if cfg!(feature = "eddsa") { "eddsa" } else { "" },
+    if cfg!(feature = "login") { "login" } else { "" },
+    if cfg!(feature = "signatures") { "signatures" } else { "" },
+    if cfg!(feature = "expressions") { "expressions" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -47,6 +47,10 @@ pub struct Certificate {
     pub subject: String,
     /// The issuer's distinguished name, as the platform writes it.
     pub issuer: String,
+    /// The serial number, in lower-case hexadecimal without separators.
+    pub serial: String,
+    /// The whole certificate in DER, where it is known.
+    pub der: Option<Vec<u8>>,
 }
 
 /// A response on its way to the client, or one that an upstream gave.
@@ -122,6 +126,8 @@ pub struct Headers {
     seen: u64,
     /// Whether there are more lines than these, which only the platform knows.
     partial: bool,
+    /// Whether a name with `_` in it was ever here.
+    underscored: bool,
 }
 
 /// One change to a header block, in the order in which it was made.
@@ -165,6 +171,7 @@ impl Headers {
                     }
                     Some(byte) => {
                         is_ascii &= byte.is_ascii();
+                        headers.underscored |= *byte == b'_';
                         byte.make_ascii_lowercase();
                         middle += 1;
                     }
@@ -249,6 +256,26 @@ impl Headers {
         }
     }
 
+    /// Removes every line of this name, and of those that differ from it only in `_` for `-`: servers that hand fields on as
+    /// variables (CGI, WSGI, FastCGI) take one for the other, so a client could write beside what the gateway writes.
+    pub fn remove_alike(&mut self, name: &str) {
+        self.remove(name);
+        self.remove_lookalikes(name);
+    }
+
+    /// Of those, only what is not the field itself.
+    pub fn remove_lookalikes(&mut self, name: &str) {
+        if !self.underscored {
+            return;
+        }
+        let dashed = |c: u8| if c == b'_' { b'-' } else { c.to_ascii_lowercase() };
+        let alike =
+            |other: &str| !other.eq_ignore_ascii_case(name) && other.bytes().map(dashed).eq(name.bytes().map(dashed));
+        let spellings: Vec<String> =
+            self.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
+        spellings.iter().for_each(|spelling| self.remove(spelling));
+    }
+
     /// What has been changed since the block was received, in order.
     pub fn edits(&self) -> impl ExactSizeIterator<Item = Edit<'_>> {
         self.edits.iter().map(|edit| match *edit {
@@ -291,6 +318,7 @@ impl Headers {
     fn write(&mut self, name: &str, value: &[u8]) -> Field {
         let tag = tag(name.as_bytes());
         self.seen |= 1 << tag;
+        self.underscored |= name.contains('_');
         let start = self.text.len();
         self.text.extend_from_slice(name.as_bytes());
         self.text[start..].make_ascii_lowercase();
@@ -358,10 +386,21 @@ pub fn parameters<'a>(query: &'a str, wanted: &'a str) -> impl Iterator<Item = C
     })
 }
 
-fn decode(text: &str) -> Cow<'_, str> {
+/// The names of a query's parameters, decoded alike, as often as they stand there.
+pub fn parameter_names(query: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| decode(pair.split_once('=').map_or(pair, |(name, _)| name)))
+}
+
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return text.into();
     }
+    String::from_utf8_lossy(&percent_decode(&text.replace('+', " "))).into_owned().into()
+}
+
+/// The bytes that a text stands for, with `%XX` for some; what looks like that and is not stands for itself.
+pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -372,12 +411,18 @@ fn decode(text: &str) -> Cow<'_, str> {
                 out.push(byte);
                 at += 2;
             }
-            (b'+', _) => out.push(b' '),
             _ => out.push(b),
         }
         at += 1;
     }
-    String::from_utf8_lossy(&out).into_owned().into()
+    out
+}
+
+/// The names of all cookies, as often as they stand there.
+pub fn cookie_names(headers: &Headers) -> Vec<String> {
+    let lines: Vec<_> = headers.all("cookie").map(String::from_utf8_lossy).collect();
+    let pairs = lines.iter().flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The values of a cookie over all `Cookie` lines (RFC 6265 §4.2.1); quotes around a value are not part of it.
@@ -429,6 +474,16 @@ mod tests {
             headers.edits().collect::<Vec<_>>(),
             [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
         );
+    }
+
+    #[test]
+    fn a_field_goes_in_every_spelling_that_a_server_could_take_for_it() {
+        let mut headers = Headers::from_block(b"x_user\x001\nX-User\x002\nX_USER\x003\nx-users\x004\n".to_vec());
+        headers.remove_alike("x-user");
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-users"]);
+        headers.receive("x_users", b"5");
+        headers.remove_alike("x-users");
+        assert_eq!(headers.size().0, 0);
     }
 
     #[test]

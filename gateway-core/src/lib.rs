@@ -13,6 +13,9 @@ pub mod policy;
 
 pub mod jwt;
 
+pub mod certificate;
+pub mod signature;
+
 pub mod errand;
 pub mod forward;
 pub mod request;
@@ -25,7 +28,11 @@ pub mod caller;
 pub mod client;
 pub mod error;
 pub mod path;
+pub mod secret;
 pub mod template;
+
+#[cfg(feature = "expressions")]
+pub mod expression;
 
 pub mod consumer;
 pub mod held;

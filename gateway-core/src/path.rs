@@ -137,7 +137,7 @@ fn spell(segment: &str, out: &mut String) -> Result<(), Invalid> {
 }
 
 /// Writes `%XX`, in upper case.
-fn encode(byte: u8, out: &mut String) {
+pub(crate) fn encode(byte: u8, out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push('%');
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));

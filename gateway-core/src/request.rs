@@ -69,7 +69,11 @@ impl Request {
         if lines as u64 > limits.header_count || bytes as u64 > limits.headers {
             return Err(Error::HeadersTooLarge);
         }
-        if !is_token(&method) {
+        // Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not
+        // see `delete`.
+        if !is_token(&method)
+            || KNOWN_METHODS.iter().any(|known| *known != method && known.eq_ignore_ascii_case(&method))
+        {
             return Err(Error::BadMethod);
         }
         if method == "CONNECT" || method == "TRACE" {
@@ -87,7 +91,7 @@ impl Request {
         let upgrade = wanted_upgrade(&headers);
         strip_hop_by_hop(&mut headers);
         if !client.through_trusted {
-            HEARSAY.iter().for_each(|name| headers.remove(name));
+            HEARSAY.iter().for_each(|name| headers.remove_alike(name));
         }
         let line = Line { method, scheme, authority, host, path: target.path, query: target.query };
         Ok((Self { line, headers, client, upgrade, content_length }, body))
@@ -135,10 +139,29 @@ pub const HOP_BY_HOP: [&str; 8] = [
     "http2-settings",
 ];
 
-/// Fields about the client that origins are known to believe, besides those that the gateway writes itself: taken from
-/// whoever is not trusted before any policy runs, so that a policy can write them anew.
-const HEARSAY: [&str; 5] =
-    ["x-real-ip", "x-forwarded-port", "x-forwarded-server", "x-forwarded-scheme", "x-forwarded-ssl"];
+/// Fields about the client, or about what it asked for, that origins are known to believe: taken from whoever is not trusted
+/// before any policy runs, so that a policy can write them anew. `x-original-url` and `x-rewrite-url` name another path than
+/// the one that was matched here.
+const HEARSAY: [&str; 13] = [
+    "x-real-ip",
+    "x-forwarded-port",
+    "x-forwarded-server",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    // RFC 9440 §2.4
+    "client-cert",
+    "client-cert-chain",
+];
+
+/// Methods that everybody knows.
+const KNOWN_METHODS: [&str; 10] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
 
 fn host(authority: &str, headers: &Headers) -> Result<String, Error> {
     if headers.all("host").count() > 1 {
@@ -228,6 +251,35 @@ mod tests {
         let request =
             read("a", "/", "connection\0host, content-length\nhost\0a\ncontent-length\x003\n").expect("legal");
         assert_eq!(request.headers.size().0, 2);
+    }
+
+    #[test]
+    fn a_known_method_in_other_letters_can_be_read_in_two_ways() {
+        let read = |method: &str| {
+            let incoming = Incoming {
+                method: method.into(),
+                scheme: Scheme::Http,
+                authority: "a".into(),
+                target: "/".into(),
+                headers: Headers::new(),
+                body: Body::<()>::Empty,
+                peer: Peer::default(),
+            };
+            Request::read(incoming, &Limits::default(), &[]).map(|_| ())
+        };
+        for method in ["delete", "Delete", "get", "pAtch"] {
+            assert_eq!(read(method), Err(Error::BadMethod), "{method}");
+        }
+        for method in ["DELETE", "PATCH", "frobnicate", "M-SEARCH"] {
+            assert_eq!(read(method), Ok(()), "{method}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_or_of_another_path_stays_behind() {
+        let block = "x_real_ip\x001\nx-original-url\0/\nX_Rewrite_Url\0/\nx-a\x001\n";
+        let request = read("a", "/", block).expect("legal");
+        assert_eq!(request.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-a"]);
     }
 
     #[test]

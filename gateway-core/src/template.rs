@@ -4,6 +4,7 @@
 
 use crate::caller::Caller;
 use crate::client::Client;
+use crate::http::Certificate;
 use crate::request::Line;
 use crate::route::Parameters;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,14 @@ pub enum Variable {
     Address,
     /// `{client.country}`: empty where the platform does not tell.
     Country,
+    /// `{client.certificate.subject}`: empty where the client has shown no certificate, as are the next three.
+    CertificateSubject,
+    /// `{client.certificate.issuer}`
+    CertificateIssuer,
+    /// `{client.certificate.fingerprint}`: its SHA-256, in lower-case hexadecimal.
+    CertificateFingerprint,
+    /// `{client.certificate.serial}`: in lower-case hexadecimal.
+    CertificateSerial,
     /// `{route.name}`
     Route,
     /// `{consumer.name}`: empty where nobody has been recognised.
@@ -62,8 +71,14 @@ pub enum Variable {
 }
 
 impl Variable {
+    /// Whether it says something of the client's certificate.
+    pub fn is_of_certificate(self) -> bool {
+        use Variable::{CertificateFingerprint, CertificateIssuer, CertificateSerial, CertificateSubject};
+        matches!(self, CertificateSubject | CertificateIssuer | CertificateFingerprint | CertificateSerial)
+    }
+
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 14] = [
+    pub const ALL: [(&'static str, Variable); 18] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -71,6 +86,10 @@ impl Variable {
         ("request.query", Variable::Query),
         ("client.address", Variable::Address),
         ("client.country", Variable::Country),
+        ("client.certificate.subject", Variable::CertificateSubject),
+        ("client.certificate.issuer", Variable::CertificateIssuer),
+        ("client.certificate.fingerprint", Variable::CertificateFingerprint),
+        ("client.certificate.serial", Variable::CertificateSerial),
         ("route.name", Variable::Route),
         ("consumer.name", Variable::Consumer),
         ("consumer.groups", Variable::Groups),
@@ -279,6 +298,10 @@ impl From<Template> for String {
 }
 
 impl Scope<'_> {
+    fn certificate(&self, part: impl FnOnce(&Certificate) -> &String) -> &str {
+        self.client.certificate.as_ref().map_or("", |certificate| part(certificate))
+    }
+
     fn write(&self, variable: Variable, out: &mut String) {
         match variable {
             Variable::Method => out.push_str(&self.line.method),
@@ -292,6 +315,10 @@ impl Scope<'_> {
                 }
             }
             Variable::Country => out.push_str(self.client.country.as_deref().unwrap_or_default()),
+            Variable::CertificateSubject => out.push_str(self.certificate(|certificate| &certificate.subject)),
+            Variable::CertificateIssuer => out.push_str(self.certificate(|certificate| &certificate.issuer)),
+            Variable::CertificateFingerprint => out.push_str(self.certificate(|certificate| &certificate.fingerprint)),
+            Variable::CertificateSerial => out.push_str(self.certificate(|certificate| &certificate.serial)),
             Variable::Route => out.push_str(self.route),
             Variable::Consumer => out.push_str(self.caller.name().unwrap_or_default()),
             Variable::Groups => out.push_str(&self.caller.groups().join(",")),

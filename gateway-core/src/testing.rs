@@ -48,6 +48,12 @@ where
         let (seed, upstream) = (Cell::new(1), RefCell::new(upstream));
         Self { clock, store, store_fails, lookups, discarded, delay, seed, upstream }
     }
+
+    /// The same with other random numbers.
+    pub fn with_seed(self, seed: u64) -> Self {
+        self.seed.set(seed);
+        self
+    }
 }
 
 impl<F> Platform for TestPlatform<F>

@@ -20,7 +20,7 @@ use gateway_core::{
 fn every_example_does_what_stands_beside_it() {
     let schema = schema();
     let policies = schema["$defs"]["Policy"]["oneOf"].as_array().expect("policies are alternatives");
-    assert!(policies.len() >= 7);
+    assert!(policies.len() >= 8);
     for policy in policies {
         let (name, field) =
             policy["properties"].as_object().and_then(|fields| fields.iter().next()).expect("it has a name");
@@ -36,6 +36,41 @@ fn every_example_does_what_stands_beside_it() {
     }
 }
 
+/// Those of the ways to authenticate are parts of a route: with one around them they have no problem, and let nobody pass.
+#[test]
+fn every_example_of_a_way_in_compiles_and_refuses_whoever_brings_nothing() {
+    let schema = schema();
+    for way in ["JwtMethod", "IntrospectionMethod", "LoginMethod"] {
+        let about = schema["$defs"][way]["description"].as_str().expect("it is described");
+        let policies = block(about, "yaml").unwrap_or_else(|| panic!("{way} has no example"));
+        let policies = policies.replace('\n', "\n    ");
+        let configuration = format!("routes:\n  - name: r\n    respond: {{}}\n    {policies}\n");
+        let gateway = gateway(way, &configuration);
+        check(way, &gateway, "GET /  → 401");
+    }
+}
+
+/// What belongs to a policy may have an example of its own: a whole configuration, and what it does.
+#[test]
+fn so_does_every_other_whole_example() {
+    let schema = schema();
+    let mut tried = 0;
+    for (name, definition) in schema["$defs"].as_object().expect("there are definitions") {
+        let about = definition["description"].as_str().unwrap_or_default();
+        let whole = block(about, "yaml").filter(|block| block.contains("\nroutes:"));
+        let lines = about.rsplit_once("```text\n").and_then(|(_, rest)| rest.split_once("\n```"));
+        let (Some(configuration), Some((lines, _))) = (whole, lines.filter(|(lines, _)| lines.contains('→'))) else {
+            continue;
+        };
+        let gateway = gateway(name, &configuration);
+        for line in lines.lines() {
+            check(name, &gateway, line);
+        }
+        tried += 1;
+    }
+    assert!(tried >= 10, "only {tried} examples were tried");
+}
+
 /// The first block of code in this language.
 fn block(text: &str, language: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("```{language}\n"))?;
@@ -45,8 +80,12 @@ fn block(text: &str, language: &str) -> Option<String> {
 fn gateway(name: &str, configuration: &str) -> Gateway {
     let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
     assert!(compiled.problems.is_empty(), "the example of {name}: {:?}", compiled.problems);
-    Gateway::load(Bytes::from(compiled.artefact.expect("there is no problem")), |_| None).expect("it loads")
+    Gateway::load(Bytes::from(compiled.artefact.expect("there is no problem")), |_| Some(VALUE.to_owned()))
+        .expect("it loads")
 }
+
+/// What the platform holds under every name.
+const VALUE: &str = "a value of the platform's, long enough for a key";
 
 fn check(name: &str, gateway: &Gateway, line: &str) {
     let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
@@ -66,7 +105,11 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         body: if method == "POST" { Body::Bytes(Bytes::from_static(b"{}")) } else { Body::Empty },
         peer: Peer::default(),
     };
-    let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+    // What stands behind the gateway lets pass, but for a service on port 9001, which wants to see who calls.
+    let platform = TestPlatform::new(|call| {
+        let refuses = call.authority.ends_with(":9001") && !call.headers.contains("authorization");
+        Ok(Response { status: if refuses { 401 } else { 200 }, headers: Headers::new(), body: Body::Empty })
+    });
     let response = run(gateway.handle(&platform, incoming)).response;
     let mut expected = parts(expected);
     assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");

@@ -85,6 +85,34 @@ fn what_a_platform_cannot_do_is_a_warning_only_for_that_platform() {
 }
 
 #[test]
+fn certificates_that_nobody_reports_are_a_warning() {
+    let codes = |client: &str, policy: &str, runtimes: &[Runtime]| {
+        let text = format!("{client}\nroutes: [{{ name: a, path: /a, respond: {{}}, policies: [{policy}] }}]");
+        let options =
+            Options { runtimes: runtimes.to_vec(), allow: vec!["audience-unchecked".into()], ..Options::default() };
+        let compiled = compile_with(Path::new("gateway.yaml"), &Memory::one(&text), &options);
+        compiled.problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    let bound = |bound| {
+        let issuer = "{ issuer: 'https://a.example', jwks_url: 'https://a.example/k' }";
+        format!("{{ authenticate: {{ any_of: {{ jwt: {{ issuers: {issuer}, certificate_bound: {bound} }} }} }} }}")
+    };
+    for (policy, expected) in [
+        ("{ authenticate: { any_of: { client_certificate: {} } } }", &["certificate-unavailable"][..]),
+        ("{ authenticate: { all_of: [{ basic: {} }, { client_certificate: {} }] } }", &["certificate-unavailable"]),
+        ("{ headers: { response: { set: { x: '{client.certificate.issuer}' } } } }", &["certificate-unavailable"]),
+        (&bound(true), &["certificate-unavailable"]),
+        (&bound(false), &[]),
+        ("{ headers: { response: { set: { x: '{client.address}' } } } }", &[]),
+    ] {
+        assert_eq!(codes("", policy, &[Runtime::Spin]), expected, "{policy}");
+        assert_eq!(codes("", policy, &[Runtime::Workers]), [""; 0], "{policy}");
+        let proxy = "client: { trusted_proxies: 10.0.0.0/8, certificate_from: client_cert }";
+        assert_eq!(codes(proxy, policy, &[Runtime::Spin]), [""; 0], "{policy}");
+    }
+}
+
+#[test]
 fn included_files_allow_for_themselves() {
     let files = Memory(HashMap::from([
         ("gateway.yaml".to_owned(), "include: a.yaml\nroutes: [{ name: a, path: '/a b', respond: {} }]".to_owned()),

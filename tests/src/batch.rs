@@ -166,14 +166,22 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
             _ => {}
         }
     }
+    // Policies may name upstreams, too.
+    let asked = |value: &mut Value| {
+        for policy in value.get_mut("policies").and_then(Value::as_array_mut).into_iter().flatten() {
+            policy.pointer_mut("/forward_auth/upstream").map(&rename);
+        }
+    };
     for value in defaults {
         value.get_mut("upstream").map(&rename);
+        asked(value);
         is_own(value.get("host"), &own)?;
     }
     for (routes, has_host) in lists {
         for route in routes {
             route.get_mut("name").map(&rename);
             route.get_mut("upstream").map(&rename);
+            asked(route);
             is_own(route.get("host"), &own)?;
             if let Value::Object(members) = route
                 && !has_host

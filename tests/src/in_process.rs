@@ -3,16 +3,19 @@
 use crate::client::Seen;
 use crate::origin::Received;
 use crate::play::{Gateway, Stage};
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{Later, Scenario, Step};
+use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
-use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::testing::{TestPlatform, run};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 /// A gateway in this process.
 pub struct InProcess<'a> {
@@ -20,6 +23,9 @@ pub struct InProcess<'a> {
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
     stage: &'a Stage,
+    clock: Rc<Cell<Timestamp>>,
+    /// How many exchanges there were: each has other random numbers.
+    exchanges: Cell<u64>,
 }
 
 /// Where origins would listen: nobody does.
@@ -46,7 +52,14 @@ impl<'a> InProcess<'a> {
             gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
-        Ok(Self { gateway: gateway.map_err(|error| error.to_string())?, origins, stage })
+        Ok(Self {
+            gateway: gateway.map_err(|error| error.to_string())?,
+            origins,
+            stage,
+            // A real platform's moment: what a scenario signs says when.
+            clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
+            exchanges: Cell::new(0),
+        })
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
@@ -85,7 +98,12 @@ impl<'a> InProcess<'a> {
 
 impl Gateway for InProcess<'_> {
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
-        let platform = TestPlatform::new(|call| self.fetch(call));
+        if let Some(Later(time)) = step.later {
+            self.clock.set(self.clock.get() + time.as_millis() as u64);
+        }
+        self.exchanges.set(self.exchanges.get() + 1);
+        let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
+        let platform = platform.with_seed(self.exchanges.get());
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
@@ -136,7 +154,13 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
             address: Some(from.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
             country: from.country,
             data_centre: from.data_centre,
-            certificate: None,
+            certificate: from.certificate.map(|shown| Certificate {
+                fingerprint: shown.fingerprint,
+                subject: shown.subject,
+                issuer: shown.issuer,
+                serial: shown.serial,
+                der: None,
+            }),
         },
     })
 }

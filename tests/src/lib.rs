@@ -8,11 +8,14 @@
 
 pub mod scenario;
 pub mod script;
+pub mod sign;
 
 pub mod batch;
 pub mod in_process;
+pub mod memory;
 pub mod play;
 
+pub mod browser;
 pub mod client;
 pub mod origin;
 pub mod running;

@@ -2,9 +2,11 @@
 
 use crate::Platform;
 use crate::client::{self, Seen};
+use crate::memory::{self, Memory};
 use crate::origin::{Log, Received, lock};
 use crate::scenario::{Content, Expect, Receives, Request, Scenario, Step, Text, Values};
 use crate::script::{Script, gzip};
+use crate::sign;
 use crate::wire::{self, Field, Head, values};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -29,7 +31,11 @@ impl Stage {
 
     fn set(&self, scenario: &Scenario, step: &Step) {
         let default = step.origin.as_ref().unwrap_or(&scenario.origin);
-        let script = |name: &String| step.origins.get(name).unwrap_or(default).clone();
+        let script = |name: &String| match (step.origins.get(name), scenario.scripts.get(name)) {
+            (Some(now), Some(always)) => now.before(always),
+            (Some(script), None) | (None, Some(script)) => script.clone(),
+            (None, None) => default.clone(),
+        };
         *lock(&self.scripts) = scenario.origin_names().into_iter().map(|name| (name.clone(), script(&name))).collect();
     }
 }
@@ -42,10 +48,16 @@ pub trait Gateway {
 
 /// Plays every step. The scenario has its places filled in.
 pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dyn Gateway) -> Result<(), String> {
+    let scenario = &scenario.at(sign::now())?;
     let mut reports = Vec::new();
+    let mut memory = Memory::default();
+    let remembers = memory::is_needed(scenario);
     for (at, step) in scenario.steps.iter().enumerate() {
+        let filled = if remembers { scenario.step(at, |text| memory.fill(text))? } else { step.clone() };
+        let step = &filled;
         stage.set(scenario, step);
-        let message = compose(scenario, step);
+        let cookies = if scenario.browser { memory.cookies() } else { None };
+        let message = compose(scenario, step, cookies);
         let method: String = message.iter().take_while(|&&b| b != b' ').map(|&b| char::from(b)).collect();
         let exception = step.on.get(&platform);
         let expect = exception.and_then(|exception| exception.expect.as_ref()).unwrap_or(&step.expect);
@@ -56,7 +68,12 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
             let mut wrong = Vec::new();
             let seen = gateway.exchange(&message, &method, step);
             match &seen {
-                Ok(seen) => compare_response(expect, seen, &mut wrong),
+                Ok(seen) => {
+                    compare_response(expect, seen, &mut wrong);
+                    if remembers && let Err(error) = memory.learn(seen, &step.keep) {
+                        wrong.push(error);
+                    }
+                }
                 Err(error) => wrong.push(format!("there is no response: {error}")),
             }
             if let Some(Receives::Requests(requests)) = receives {
@@ -83,13 +100,18 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
 /// How long an origin may take to have recorded what a client was answered to already.
 const SOON: Duration = Duration::from_secs(5);
 
-fn compose(scenario: &Scenario, step: &Step) -> Vec<u8> {
+fn compose(scenario: &Scenario, step: &Step, cookies: Option<String>) -> Vec<u8> {
     if let Some(raw) = &step.raw {
         return raw.0.clone();
     }
     let mut fields = step.headers.0.clone();
     if !fields.iter().any(|field| field.is("host")) {
         fields.insert(0, Field::new("Host", scenario.host()));
+    }
+    if let Some(cookies) = cookies
+        && !fields.iter().any(|field| field.is("cookie"))
+    {
+        fields.push(Field::new("Cookie", cookies));
     }
     let mut body = Vec::new();
     if let Some(Text(text)) = &step.body {

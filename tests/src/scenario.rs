@@ -1,6 +1,8 @@
 //! The format of `scenarios/*.yaml`; `scenarios/README.md` explains it to people.
 
+use crate::memory;
 use crate::script::Script;
+use crate::sign;
 use crate::wire::{self, Field};
 use crate::{Platform, yaml};
 use serde::Deserialize;
@@ -40,6 +42,12 @@ pub struct Scenario {
     /// What the origins do unless a step says otherwise.
     #[serde(default)]
     pub origin: Script,
+    /// What single origins do in every step, by name. Paths that a step names for the same origin take precedence.
+    #[serde(default)]
+    pub scripts: BTreeMap<String, Script>,
+    /// Whether the client keeps cookies from step to step, and sends them with every step that has no `Cookie` of its own.
+    #[serde(default)]
+    pub browser: bool,
     /// What happens, one after another.
     pub steps: Vec<Step>,
 }
@@ -63,6 +71,14 @@ pub struct Step {
     pub raw: Option<Text>,
     /// Who sends it: only where the platform is the test's own.
     pub from: Option<From>,
+    /// What of the response later steps can say as `<<name>>`: the field, and an expression with a group.
+    #[serde(default)]
+    pub keep: BTreeMap<String, String>,
+    /// How long after the step before this one is done: only where the platform's time is the test's own.
+    pub later: Option<Later>,
+    /// Signatures by name: `<name>` in a field is the signature in Base64.
+    #[serde(default)]
+    pub signs: BTreeMap<String, Sign>,
     /// How often the step is done.
     #[serde(default = "once")]
     pub times: usize,
@@ -82,6 +98,19 @@ pub struct Step {
     pub on: BTreeMap<Platform, Exception>,
 }
 
+/// A signature that is made when the step is done, since what is signed says when.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// The algorithm, by the name that tokens have for it (RFC 7518 §3.1).
+    #[serde(default = "hs256")]
+    pub with: String,
+    /// The secret, or the file in `gateway-core/tests/keys` that holds the private key.
+    pub key: String,
+    /// What is signed, byte for byte.
+    pub text: String,
+}
+
 /// What a platform tells of a client.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +124,23 @@ pub struct From {
     /// Whether the connection is TLS.
     #[serde(default)]
     pub tls: bool,
+    /// The certificate that it has shown and that has been verified.
+    pub certificate: Option<Shown>,
+}
+
+/// A certificate, as a platform tells of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// Its SHA-256, in lower-case hexadecimal.
+    pub fingerprint: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// Its serial number.
+    #[serde(default)]
+    pub serial: String,
 }
 
 /// What is different on one platform.
@@ -207,12 +253,20 @@ pub struct Text(pub Vec<u8>);
 #[derive(Debug, Clone, Default)]
 pub struct Lines(pub Vec<Field>);
 
+/// `90s`, `15m`, `2h`
+#[derive(Debug, Clone, Copy)]
+pub struct Later(pub Duration);
+
 /// `300ms`
 #[derive(Debug, Clone, Copy)]
 pub struct Millis(pub Duration);
 
 fn once() -> usize {
     1
+}
+
+fn hs256() -> String {
+    "HS256".to_owned()
 }
 
 impl Scenario {
@@ -259,12 +313,39 @@ impl Scenario {
     pub fn bind(&self, places: &BTreeMap<String, String>) -> Result<Scenario, String> {
         let mut value = self.written.clone();
         fill(&mut value, &|text| {
-            let mut text = lengthen(text).replace("<host>", &self.host());
+            let mut text = lengthen(text).replace("<host>", &self.host()).replace("<<jwks>>", memory::jwks());
             for (name, place) in places {
                 text = text.replace(&format!("<{name}>"), place);
             }
             text
         });
+        Self::from_value(self.id.clone(), value)
+    }
+
+    /// A step with what is known only now filled in.
+    pub fn step(&self, at: usize, change: impl Fn(&str) -> String) -> Result<Step, String> {
+        let mut value = self.written.pointer(&format!("/steps/{at}")).cloned().unwrap_or_default();
+        fill(&mut value, &change);
+        serde_json::from_value(value).map_err(|error| error.to_string())
+    }
+
+    /// The scenario at this moment, in seconds since the Unix epoch: with its times filled in, and signed.
+    pub fn at(&self, now: u64) -> Result<Scenario, String> {
+        if self.steps.iter().all(|step| step.signs.is_empty()) {
+            return Ok(self.clone());
+        }
+        let mut value = self.written.clone();
+        fill(&mut value, &|text| sign::times(text, now));
+        for step in value.get_mut("steps").and_then(Value::as_array_mut).into_iter().flatten() {
+            let Some(signs) = step.get("signs") else { continue };
+            let signs: BTreeMap<String, Sign> =
+                serde_json::from_value(signs.clone()).map_err(|error| error.to_string())?;
+            let Some(headers) = step.get_mut("headers") else { continue };
+            for (name, written) in &signs {
+                let signature = sign::sign(written)?;
+                fill(headers, &|text| text.replace(&format!("<{name}>"), &signature));
+            }
+        }
         Self::from_value(self.id.clone(), value)
     }
 
@@ -295,6 +376,9 @@ impl Scenario {
             }
             if step.raw.is_some() && (!step.headers.0.is_empty() || step.body.is_some() || step.chunks.is_some()) {
                 return wrong("`raw` is the whole request");
+            }
+            if step.later.is_some() && !Platform::REAL.iter().all(|real| self.except.contains_key(real)) {
+                return wrong("`later` is only for the test platform: say in `except` why the others cannot");
             }
             if step.from.is_some() && !Platform::REAL.iter().all(|real| self.except.contains_key(real)) {
                 return wrong("`from` is only for the test platform: say in `except` why the others cannot");
@@ -449,6 +533,21 @@ impl<'de> Deserialize<'de> for Lines {
             Field::parse(&bytes).ok_or_else(|| D::Error::custom(format!("`{line}` is not `name: value`")))
         };
         lines.into_iter().map(field).collect::<Result<_, _>>().map(Lines)
+    }
+}
+
+impl<'de> Deserialize<'de> for Later {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (digits, unit) = text.split_at(text.len().saturating_sub(1));
+        let unit = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            _ => return Err(D::Error::custom(format!("`{text}` is not like `90s`, `15m`, `2h`"))),
+        };
+        let number: u64 = digits.parse().map_err(D::Error::custom)?;
+        Ok(Later(Duration::from_secs(number * unit)))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::wire::{self, Field, Head, Reader};
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::platform::{Failure, FetchError};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::io;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub enum Script {
     Word(Word),
     /// Bytes that may or may not be HTTP; the connection is closed after them.
     Raw(Raw),
+    /// One thing for each path; 404 for others.
+    Paths(Paths),
     /// A response.
     Answer(Answer),
 }
@@ -43,6 +46,14 @@ pub enum Word {
 pub struct Raw {
     /// The bytes.
     pub raw: Text,
+}
+
+/// What is done for single paths, without their queries.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// By path.
+    pub paths: BTreeMap<String, Script>,
 }
 
 /// A response, exactly.
@@ -121,14 +132,20 @@ impl Default for Content {
 
 impl Default for Script {
     fn default() -> Self {
-        Script::Answer(Answer {
+        Script::Answer(Answer::default())
+    }
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self {
             status: 200,
             reason: None,
             interim: Vec::new(),
             headers: Lines::default(),
             body: Content::default(),
             after: None,
-        })
+        }
     }
 }
 
@@ -137,6 +154,18 @@ fn ok() -> u16 {
 }
 
 impl Script {
+    /// This, with another one's paths behind its own where both have some.
+    pub fn before(&self, other: &Script) -> Script {
+        match (self, other) {
+            (Script::Paths(Paths { paths }), Script::Paths(Paths { paths: others })) => {
+                let mut all = others.clone();
+                all.extend(paths.clone());
+                Script::Paths(Paths { paths: all })
+            }
+            (one, _) => one.clone(),
+        }
+    }
+
     /// Acts on a real connection.
     pub fn act(&self, received: &Received, exchange: &mut Exchange<'_>) -> io::Result<Then> {
         match self {
@@ -151,6 +180,7 @@ impl Script {
                 exchange.write(&raw.0)?;
                 Ok(Then::Close)
             }
+            Script::Paths(paths) => paths.find(received).act(received, exchange),
             Script::Answer(answer) => answer.act(received, exchange),
         }
     }
@@ -177,6 +207,7 @@ impl Script {
                     _ => fail(FetchError::Reset),
                 }
             }
+            Script::Paths(paths) => paths.find(received).answer(received, timeout),
             Script::Answer(answer) => {
                 if answer.after.is_some_and(|delay| delay.0 >= timeout) {
                     return fail(FetchError::Timeout);
@@ -185,6 +216,14 @@ impl Script {
                 Ok(respond(answer.status, &answer.fields(received), body))
             }
         }
+    }
+}
+
+impl Paths {
+    fn find(&self, received: &Received) -> Script {
+        let path = received.target.split(|&b| b == b'?').next().unwrap_or_default();
+        let nothing = || Script::Answer(Answer { status: 404, ..Answer::default() });
+        self.paths.get(String::from_utf8_lossy(path).as_ref()).cloned().unwrap_or_else(nothing)
     }
 }
 

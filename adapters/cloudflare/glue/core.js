@@ -31,6 +31,7 @@ export class Core {
     this.life++;
     this.waiting.clear();
     load(new Uint8Array(this.artefact), this.env);
+    this.readsCertificates = exports.reads_certificates() !== 0;
     this.makeRoom(FIRST_ROOM);
   }
 

@@ -33,6 +33,7 @@ export function answer(core, request) {
   let text = `${request.method}\n${request.url}\n`;
   // Plain workerd tells the peer here; in production the edge puts it into CF-Connecting-IP, which clients cannot forge there.
   text += cf ? `${cf.clientIp ?? ""}\n${cf.country ?? ""}\n${cf.colo ?? ""}\n` : "\n\n\n";
+  if (core.readsCertificates) text += certificate(cf?.tlsClientAuth);
   text += pack(request.headers);
   try {
     const number = core.begin(text, request.body !== null);
@@ -40,6 +41,17 @@ export function answer(core, request) {
   } catch (error) {
     return crash(core, error);
   }
+}
+
+// The client's certificate, where Cloudflare has verified it: fingerprint, subject, issuer, serial number. One that has been
+// revoked is nobody's. Names may hold anything, and what could be taken for the next line makes it unreadable.
+function certificate(auth) {
+  if (auth?.certVerified !== "SUCCESS" || auth.certRevoked === "1") return "\n";
+  const subject = auth.certSubjectDNRFC2253 || auth.certSubjectDN;
+  const issuer = auth.certIssuerDNRFC2253 || auth.certIssuerDN;
+  const facts = [auth.certFingerprintSHA256, subject, issuer, auth.certSerial];
+  const readable = facts.every((fact) => typeof fact === "string" && !/[\0\n]/.test(fact));
+  return readable ? `${facts.join("\0")}\n` : "\n";
 }
 
 // Goes on until the core has an answer.

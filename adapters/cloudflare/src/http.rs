@@ -6,13 +6,15 @@
 
 use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
-use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::certificate::fingerprint;
+use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Reads a request: method, URL, client address (or nothing), country, data centre; then the header fields.
-pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
+/// Reads a request: method, URL, client address (or nothing), country, data centre; the client's certificate, where those are
+/// read; then the header fields.
+pub fn read_request(packed: &[u8], has_body: bool, reads_certificates: bool) -> Option<Incoming<Stream>> {
     let mut rest = packed;
     let mut line = || -> Option<&str> {
         let end = rest.iter().position(|&byte| byte == b'\n')?;
@@ -22,6 +24,7 @@ pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
     };
     let (method, url) = (line()?.to_owned(), line()?);
     let (address, country, data_centre) = (line()?, line()?, line()?);
+    let certificate = if reads_certificates { read_certificate(line()?) } else { None };
     let headers = Headers::from_block(rest.to_vec());
     let (scheme, authority, target) = split_url(url, headers.text("host"))?;
     let address = if address.is_empty() { headers.text("cf-connecting-ip").unwrap_or_default() } else { address };
@@ -34,7 +37,7 @@ pub fn read_request(packed: &[u8], has_body: bool) -> Option<Incoming<Stream>> {
             address: read_address(address),
             country: given(country),
             data_centre: given(data_centre),
-            certificate: None,
+            certificate,
         },
         body: if has_body { Body::Stream(Stream::Request) } else { Body::Empty },
         headers,
@@ -59,6 +62,14 @@ fn split_url<'a>(url: &'a str, host: Option<&str>) -> Option<(Scheme, &'a str, &
 /// An address, with or without a port.
 fn read_address(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|peer| peer.ip()))
+}
+
+/// A certificate as the glue packs it: fingerprint, subject, issuer and serial number, with NUL between.
+fn read_certificate(text: &str) -> Option<Certificate> {
+    let mut parts = text.split('\0');
+    let (fingerprint, subject, issuer) = (fingerprint(parts.next()?)?, parts.next()?, parts.next()?);
+    let serial = parts.next()?.to_ascii_lowercase();
+    Some(Certificate { fingerprint, subject: subject.to_owned(), issuer: issuer.to_owned(), serial, der: None })
 }
 
 fn given(text: &str) -> Option<String> {
@@ -277,7 +288,28 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     fn read(packed: &str) -> Incoming<Stream> {
-        read_request(packed.as_bytes(), false).expect("what the glue packs")
+        read_request(packed.as_bytes(), false, false).expect("what the glue packs")
+    }
+
+    #[wasm_bindgen_test(unsupported = test)]
+    fn a_certificate_is_read_where_it_is_asked_for() {
+        let fingerprint = "ab".repeat(32);
+        let read = |line: &str| {
+            let packed = format!("GET\nhttp://h/\n\n\n\n{line}\nx-a\x001\n");
+            let request = read_request(packed.as_bytes(), false, true).expect("what the glue packs");
+            assert_eq!(request.headers.text("x-a"), Some("1"));
+            request.peer.certificate
+        };
+        let expected = Certificate {
+            fingerprint: fingerprint.clone(),
+            subject: "CN=a,O=ä".to_owned(),
+            issuer: "CN=b".to_owned(),
+            serial: "0a1b".to_owned(),
+            der: None,
+        };
+        assert_eq!(read(&format!("{fingerprint}\0CN=a,O=ä\0CN=b\x000A1B")), Some(expected));
+        assert_eq!(read(""), None);
+        assert_eq!(read("ab\0CN=a\0CN=b\x0001"), None, "a fingerprint of another length");
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -13,6 +13,7 @@ pub mod random;
 use crate::http::Commands;
 use bytes::Bytes;
 use exchanges::Running;
+use gateway_core::certificate::CertificateSource;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
@@ -55,10 +56,19 @@ pub fn output() -> *const u32 {
     OUTPUT.as_ptr().cast()
 }
 
+/// Whether the configuration asks for clients' certificates: the glue packs them only then.
+#[wasm_bindgen]
+pub fn reads_certificates() -> bool {
+    match GATEWAY.get() {
+        Loaded::Gateway(gateway) => gateway.globals().certificates == CertificateSource::Platform,
+        Loaded::Failed => false,
+    }
+}
+
 /// Takes the request of so many packed bytes. Gives 0 when the commands hold the answer, else the request's number.
 #[wasm_bindgen]
 pub fn begin(length: usize, has_body: bool, now: f64) -> u32 {
-    let incoming = INPUT.with_borrow(|input| http::read_request(&input[..length], has_body));
+    let incoming = INPUT.with_borrow(|input| http::read_request(&input[..length], has_body, reads_certificates()));
     let exchange = Rc::new(Exchange::default());
     exchange.enter(now as u64);
     let (Loaded::Gateway(gateway), Some(incoming)) = (GATEWAY.get(), incoming) else {

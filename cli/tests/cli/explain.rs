@@ -46,6 +46,30 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn keys_that_the_platform_holds_are_stood_in_for() {
+    let folder = Folder::new();
+    let keys = "{ secrets: { secret: '${secret:SHARED}' }, algorithms: HS512 }";
+    let pem = "{ public_keys: { pem: '${env:PUBLIC}' }, algorithms: [ES256] }";
+    for issuer in [keys, pem] {
+        let issuer = issuer.replacen('{', "{ issuer: 'https://idp', audiences: a,", 1);
+        let policy = format!("authenticate: {{ any_of: [{{ jwt: {{ issuers: {issuer} }} }}, anonymous] }}");
+        let condition = "authorize: { expression: \"!has(claims.sub) && claims.level > 1\" }";
+        folder.write(
+            "gateway.yaml",
+            &format!("routes:\n  - name: a\n    respond: {{}}\n    policies:\n      - {policy}\n      - {condition}\n"),
+        );
+        let ran = run(folder.path(), &["explain", "GET", "http://localhost/"]);
+        assert!(ran.out.contains("Answers 401"), "{}{}", ran.out, ran.err);
+        // What the log would say of an expression.
+        assert!(
+            ran.out.contains("Logs forbidden: authorize: at character 21 of the expression, `claims.level > 1`"),
+            "{}",
+            ran.out
+        );
+    }
+}
+
+#[test]
 fn what_is_no_url_is_told() {
     let folder = repository().join("examples/quickstart");
     for url in ["localhost/a", "ftp://localhost/", "http:///a"] {

@@ -1,6 +1,7 @@
 //! `postern key` and `postern password`: what they print goes into a configuration as it is.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::program::{Folder, Ran, postern, run};
@@ -138,7 +139,13 @@ fn a_password_is_hashed_with_salt() {
 const HASH: &str = "33b8e16a48225f00b9e2ca90fb2ef2e6d06ca3cc4abcc1cb10aa0dad2a6f2b59";
 
 fn fed(arguments: &[&str], input: &str) -> Ran {
+    fed_in(Folder::new().path(), arguments, input)
+}
+
+/// Runs the program in a folder, with this on its standard input.
+pub fn fed_in(folder: &Path, arguments: &[&str], input: &str) -> Ran {
     let mut command = postern();
+    command.current_dir(folder);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program runs");
     child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it reads");

@@ -10,3 +10,4 @@ mod init;
 mod key;
 mod program;
 mod schema;
+mod sign;

@@ -12,12 +12,13 @@
 //! Numbers are little-endian `u32`. Nothing else is promised: the tool that writes the block and the Wasm that reads it
 //! are of the same version, and the version says so where they are not.
 
+use crate::certificate::CertificateSource;
 use crate::client::Cidr;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
-use crate::template::Reference;
+use crate::template::{Reference, Template};
 use crate::upstream::Upstream;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ use std::fmt;
 pub struct Globals {
     /// Peers whose word on the client counts.
     pub trusted_proxies: Vec<Cidr>,
+    /// Where clients' certificates come from.
+    #[serde(default)]
+    pub certificates: CertificateSource,
     /// How the upstream is told of the client.
     pub forwarded: ForwardedFields,
     /// The name in `Via`.
@@ -44,6 +48,9 @@ pub struct Globals {
     /// Every issuer of tokens; policies refer to them by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<Issuer>,
+    /// Every list of secrets that sessions are sealed with; logins refer to them by place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session_keys: Vec<Vec<Template>>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
     /// The cargo features that the gateway needs to have been built with.

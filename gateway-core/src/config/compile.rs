@@ -16,7 +16,7 @@ use crate::{
     http::Scheme,
     path,
     policy::{
-        Policy, PolicyList,
+        ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
         headers::HeaderEdits,
     },
@@ -27,7 +27,7 @@ use crate::{
         rank::Ranked,
     },
     template::{Piece, Reference, Template},
-    upstream::{HostHeader, Timeouts},
+    upstream::{HostHeader, Timeouts, Upstream},
 };
 
 use super::{
@@ -43,7 +43,10 @@ use super::{
 };
 
 mod consumers;
+mod forward_auth;
+mod login;
 mod policies;
+mod signed;
 mod tokens;
 mod upstreams;
 
@@ -65,6 +68,8 @@ pub(super) struct Running {
 pub(super) struct RunningRoute {
     /// The place in [`Loaded::routes`].
     pub from: usize,
+    /// Whether it came with a route, and is not one that the user wrote.
+    pub accompanies: bool,
     /// The route.
     pub ranked: Ranked<Plan>,
 }
@@ -78,8 +83,14 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         upstreams: HashMap::new(),
         references: BTreeSet::new(),
         features: BTreeSet::new(),
+        certificates: false,
         issuers: Vec::new(),
         servers: Vec::new(),
+        session_keys: Vec::new(),
+        login_paths: Vec::new(),
+        login_routes: Vec::new(),
+        services: Vec::new(),
+        unnamed: Vec::new(),
         limits: Limits::default(),
         known: Known {
             consumers: loaded.declared_consumers(),
@@ -100,10 +111,22 @@ struct Compile<'a> {
     references: BTreeSet<Reference>,
     /// The cargo features that a gateway needs.
     features: BTreeSet<&'static str>,
+    /// Whether anybody asks for clients' certificates.
+    certificates: bool,
     /// Issuers of tokens, each once.
     issuers: Vec<Issuer>,
     /// Authorisation servers that are asked about tokens, each once.
     servers: Vec<Introspection>,
+    /// Lists of secrets that sessions are sealed with, each once.
+    session_keys: Vec<Vec<Template>>,
+    /// The paths that belong to logins.
+    login_paths: Vec<login::OwnPath>,
+    /// The routes that come with the one that is being compiled.
+    login_routes: Vec<Ranked<Plan>>,
+    /// Services that are asked whether requests may pass, each once.
+    services: Vec<ForwardAuth>,
+    /// Upstreams behind those of the list.
+    unnamed: Vec<Upstream>,
     limits: Limits,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
@@ -121,13 +144,15 @@ impl<'a> Compile<'a> {
     fn everything(&mut self) -> Running {
         let settings = &self.loaded.settings.written;
         self.limits = limits(settings.limits.as_ref());
-        let upstreams = self.all_upstreams();
+        let mut upstreams = self.all_upstreams();
         let consumers = self.consumers();
         let consumer_store = self.consumer_store();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
-                routes.push(RunningRoute { from, ranked });
+                routes.push(RunningRoute { from, accompanies: false, ranked });
+                let more = std::mem::take(&mut self.login_routes).into_iter();
+                routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
         if self.loaded.routes.is_empty() && self.problems.is_empty() {
@@ -135,11 +160,13 @@ impl<'a> Compile<'a> {
             let message = "there is no route, so every request is answered with 404";
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
+        upstreams.append(&mut self.unnamed);
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
         let globals = Globals {
             trusted_proxies: self.ranges(trusted, trusted_node),
+            certificates: self.certificate_source(),
             forwarded: match settings.written.forwarded {
                 None | Some(written::Forwarded::XForwarded) => ForwardedFields::XForwarded,
                 Some(written::Forwarded::Forwarded) => ForwardedFields::Forwarded,
@@ -153,6 +180,7 @@ impl<'a> Compile<'a> {
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),
+            session_keys: std::mem::take(&mut self.session_keys),
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         Running { globals, consumers, routes, policies: std::mem::take(&mut self.policies) }
@@ -179,6 +207,10 @@ impl<'a> Compile<'a> {
         match Template::parse(text) {
             Ok(template) => {
                 self.references.extend(template.references().cloned());
+                self.certificates |= template
+                    .pieces()
+                    .iter()
+                    .any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_of_certificate()));
                 Some(template)
             }
             // The shape was checked before.
@@ -273,6 +305,7 @@ impl RouteCompiler<'_, '_> {
         let conditions = self.conditions();
         let action = self.action(&paths);
         let policies = self.policies(&paths);
+        self.login_routes(&hosts, &policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -485,20 +518,19 @@ impl RouteCompiler<'_, '_> {
             .as_ref()
             .map(|timeouts| self.all.timeouts(base, Some(timeouts), self.defined.node.get("timeouts")));
         let Some((upstream, _)) = known else {
-            self.unknown_upstream(&upstream.0);
+            self.unknown_upstream(&upstream.0, self.at([Field("upstream")]));
             return None;
         };
         self.fits_upstream(paths);
         Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
     }
 
-    fn unknown_upstream(&mut self, name: &str) {
+    fn unknown_upstream(&mut self, name: &str, at: Span) {
         let declared = self.all.loaded.declared_upstreams();
         // Its own problems have been reported, or it may be in a file that cannot be read.
         if self.all.loaded.incomplete || declared.contains(&name) {
             return;
         }
-        let at = self.at([Field("upstream")]);
         let problem = Problem::error("unknown-upstream", at, format!("there is no upstream called `{name}`"));
         let help = match closest(name, declared.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -514,7 +546,7 @@ impl RouteCompiler<'_, '_> {
         if let Some(rewrite) = &written.rewrite {
             let at = self.at([Field("rewrite")]);
             let template = self.text(&rewrite.0, at, paths)?;
-            self.rooted(&template, at);
+            self.rooted(&template, &rewrite.0, at);
             return Some(PathChange::Rewrite(template));
         }
         let strip = self.prefix("strip_prefix", written.strip_prefix.as_ref());
@@ -548,7 +580,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// A path that is put together must begin with `/`, whatever its values are, and has no query.
-    fn rooted(&mut self, template: &Template, at: Span) {
+    fn rooted(&mut self, template: &Template, written: &str, at: Span) {
         let rooted = match template.pieces().first() {
             Some(Piece::Text(text)) => text.starts_with('/'),
             Some(Piece::Variable(variable)) => *variable == crate::template::Variable::Path,
@@ -571,7 +603,6 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if !rooted {
-            let written = self.defined.written.rewrite.as_ref().map_or("", |rewrite| &rewrite.0);
             let problem = Problem::error("bad-rewrite", at, "a path must begin with `/`");
             self.all.problems.push(problem.help(format!("write `/{written}`")));
         }

@@ -1,11 +1,13 @@
 //! Texts with rules of their own: durations, sizes, ranges of addresses, paths, templates, and what to write instead.
 
 use crate::{
+    certificate::DistinguishedName,
     client::Cidr,
     errand::Address,
     path,
     policy::authenticate::basic::PasswordHash,
     route::{Host, Pattern, Regex},
+    signature::component::Component,
     template::Template,
 };
 
@@ -82,7 +84,29 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a hash as `postern password hash` prints it",
         check: password_hash,
     },
+    Format { name: "KeyId", code: "bad-key-id", noun: "the identifier of a key", check: key_id },
+    Format {
+        name: "CoveredComponent",
+        code: "bad-component",
+        noun: "what a signature can cover, such as `@method`",
+        check: covered_component,
+    },
+    Format {
+        name: "DistinguishedName",
+        code: "bad-distinguished-name",
+        noun: "a distinguished name such as `CN=orders,O=Acme`",
+        check: distinguished_name,
+    },
+    Format { name: "Fingerprint", code: "bad-fingerprint", noun: "the SHA-256 of a certificate", check: fingerprint },
+    Format { name: "SignedHeader", code: "bad-header-name", noun: "the name of a header field", check: signed_header },
+    Format { name: "Label", code: "bad-label", noun: "the label of a signature such as `sig1`", check: label },
     Format { name: "Realm", code: "bad-realm", noun: "a few words", check: realm },
+    Format {
+        name: "Expression",
+        code: "bad-expression",
+        noun: "an expression such as `claims.tenant == \"acme\"`",
+        check: expression,
+    },
     Format { name: "Scope", code: "bad-scope", noun: "a scope such as `orders:read`", check: scope },
     Format {
         name: "Moment",
@@ -307,6 +331,20 @@ fn legal_path(text: &str) -> Result<(), Wrong> {
         }
         Err(path::Invalid::NotAbsolute) => Err(wrong("a path begins with `/`")),
     }
+}
+
+/// Only its size. What is wrong in it depends on the route, and is found in several places at once.
+fn expression(text: &str) -> Result<(), Wrong> {
+    if text.trim().is_empty() {
+        return Err(wrong("there is no expression here").help("write a condition: `request.method == \"GET\"`"));
+    }
+    if text.len() > super::expression::LONGEST {
+        let most = super::expression::LONGEST;
+        return Err(
+            wrong(format!("an expression has at most {most} bytes")).help("put its parts into a list: all must hold")
+        );
+    }
+    Ok(())
 }
 
 fn regex(text: &str) -> Result<(), Wrong> {
@@ -594,6 +632,51 @@ fn address(text: &str) -> Result<(), Wrong> {
         },
         Err(error) => Err(told(error.message).part(error.at, error.at + error.length)),
     }
+}
+
+fn key_id(text: &str) -> Result<(), Wrong> {
+    if !text.is_empty() && text.bytes().all(|b| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\\')) {
+        return Ok(());
+    }
+    Err(wrong(format!("`{text}` is not the identifier of a key")).help("write printable ASCII, without quotes"))
+}
+
+fn covered_component(text: &str) -> Result<(), Wrong> {
+    if Component::parse(text).is_ok() {
+        return Ok(());
+    }
+    let lower = text.to_ascii_lowercase();
+    Err(if Component::parse(&lower).is_ok() {
+        wrong(format!("`{text}` is written in lower case in signatures")).help(format!("write `{lower}`"))
+    } else {
+        wrong(format!("`{text}` is nothing that a signature of a request can cover"))
+            .help("write `@method`, `@target-uri`, a field's name, or `\"@query-param\";name=\"id\"`")
+    })
+}
+
+fn distinguished_name(text: &str) -> Result<(), Wrong> {
+    text.parse::<DistinguishedName>().map(drop).map_err(|why| wrong(format!("`{text}` cannot be read: {why}")))
+}
+
+fn fingerprint(text: &str) -> Result<(), Wrong> {
+    if crate::certificate::fingerprint(text).is_some() {
+        return Ok(());
+    }
+    Err(wrong(format!("`{text}` is not the SHA-256 of a certificate"))
+        .help("`openssl x509 -in certificate.pem -noout -fingerprint -sha256` prints it"))
+}
+
+fn signed_header(text: &str) -> Result<(), Wrong> {
+    if crate::signature::hmac::TARGETS.contains(&text) { Ok(()) } else { header_name(text) }
+}
+
+fn label(text: &str) -> Result<(), Wrong> {
+    let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '*');
+    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-' | b'.' | b'*');
+    if first && text.bytes().all(rest) {
+        return Ok(());
+    }
+    Err(wrong(format!("`{text}` is not a label")).help("write small letters and digits: `sig1`"))
 }
 
 fn realm(text: &str) -> Result<(), Wrong> {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     client::Cidr,
+    expression::{self as evaluated, Expression},
     route::{
         Conditions, Host, Kind, Matcher, Named, Pattern, Test,
         index::Index,
@@ -16,14 +17,15 @@ use crate::{
 
 use super::{
     compile::{Running, RunningRoute},
-    format,
+    expression, format,
     load::{Defined, Loaded},
     node::{
         Node,
         Step::{Field, Item},
+        Value,
     },
     pass::{Options, Runtime},
-    problem::Problem,
+    problem::{Problem, Span},
     written,
 };
 
@@ -142,15 +144,36 @@ impl Lint<'_> {
             let problem = Problem::warning("location-unavailable", countries.name_at, message);
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
+        for (index, policy) in route.written.policies.iter().flatten().enumerate() {
+            let written::Policy::Authorize(rules) = policy else { continue };
+            let unknown = [evaluated::Variable::Country, evaluated::Variable::DataCentre];
+            if expressions(rules).any(|expression| unknown.iter().any(|variable| expression.asks_for(*variable))) {
+                let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
+                let message = "Spin tells neither country nor data centre, so there what needs them does not hold";
+                let problem = Problem::warning("location-unavailable", at, message);
+                self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+            }
+        }
+        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
+            == Some(written::CertificateFrom::ClientCert);
         for text in texts(&route.node) {
-            let uses_country = text
-                .text()
-                .and_then(|text| Template::parse(text).ok())
-                .is_some_and(|template| template.pieces().contains(&Piece::Variable(Variable::Country)));
-            if uses_country {
+            let template = text.text().and_then(|text| Template::parse(text).ok());
+            let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
+            let uses = |of: fn(Variable) -> bool| {
+                pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if of(*variable)))
+            };
+            if uses(|variable| variable == Variable::Country) {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
                 self.warn(route, Problem::warning("location-unavailable", text.at, message));
             }
+            if uses(Variable::is_of_certificate) && !from_proxy {
+                let message = "Spin reports no certificates, so there `{client.certificate.…}` is empty";
+                self.warn(route, Problem::warning("certificate-unavailable", text.at, message).help(PASS_ON));
+            }
+        }
+        for (method, entry) in policies.iter().flat_map(|policy| certificate_methods(policy)).filter(|_| !from_proxy) {
+            let message = format!("Spin reports no certificates, so there `{method}` refuses everybody");
+            self.warn(route, Problem::warning("certificate-unavailable", entry, message).help(PASS_ON));
         }
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
@@ -171,9 +194,17 @@ impl Lint<'_> {
                         ("scopes", rules.scopes.is_some()),
                         ("claims", rules.claims.is_some()),
                     ];
-                    let Some((field, _)) = named.into_iter().find(|(_, given)| *given) else { continue };
+                    let named = named.into_iter().find(|(_, given)| *given);
+                    let asks = || expressions(rules).any(|expression| expression.asks_who());
+                    let (field, message) = match named {
+                        Some((field, _)) => (
+                            field,
+                            format!("nobody is known to be calling yet, so rules on `{field}` refuse everybody"),
+                        ),
+                        None if asks() => ("expression", "this asks who calls, and nobody is known yet".to_owned()),
+                        None => continue,
+                    };
                     let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field(field)]);
-                    let message = format!("nobody is known to be calling yet, so rules on `{field}` refuse everybody");
                     let problem = Problem::warning("authorize-without-authenticate", at, message);
                     self.warn(route, problem.help("put an `authenticate` before it"));
                     return;
@@ -183,6 +214,9 @@ impl Lint<'_> {
                 | written::Policy::Headers(_)
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_) => {}
+                // It may say who calls.
+                written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
+                written::Policy::ForwardAuth(_) => {}
             }
         }
     }
@@ -262,12 +296,27 @@ impl Lint<'_> {
                 }
             }
             let defined = &self.loaded.routes[route.from];
+            if route.accompanies {
+                if hidden && let Some(&by) = hidden_by.first() {
+                    self.login_unreachable(defined, by);
+                }
+                continue;
+            }
             if hidden && let Some(&by) = hidden_by.first() {
                 self.unreachable(defined, by);
             } else if let Some(tied) = tied {
                 self.tied(defined, tied);
             }
         }
+    }
+
+    fn login_unreachable(&mut self, route: &Defined<written::Route>, by: usize) {
+        let Some(other) = self.running.routes.get(by).map(|other| &self.loaded.routes[other.from]) else { return };
+        let message =
+            format!("nobody can log in to the route `{}`: `{}` takes its login's paths", route.name, other.name);
+        let problem = Problem::warning("unreachable-route", route.name_at, message);
+        let problem = problem.related(other.name_at, "this one comes before it");
+        self.warn(route, problem.help("give the login other paths, or this route the higher `priority`"));
     }
 
     fn unreachable(&mut self, route: &Defined<written::Route>, by: usize) {
@@ -304,6 +353,25 @@ impl Lint<'_> {
 /// what the author of so many had in mind.
 const MOST_NEIGHBOURS: usize = 500;
 
+/// What makes certificates known everywhere.
+const PASS_ON: &str =
+    "have a trusted proxy pass it on: `client: { certificate_from: client_cert }`; or compile for Workers only";
+
+/// Where a policy asks for certificates.
+fn certificate_methods(policy: &Node) -> Vec<(&'static str, Span)> {
+    let Some(policy) = policy.get("authenticate") else { return Vec::new() };
+    let ways = ["any_of", "all_of"].into_iter().filter_map(|field| policy.get(field)).flat_map(Node::items);
+    let asks = ways.filter_map(|way| {
+        if let Some(method) = way.entry("client_certificate") {
+            return Some(("client_certificate", method.name_at));
+        }
+        let token = way.get("jwt").or_else(|| way.get("introspection"))?;
+        let bound = token.entry("certificate_bound").filter(|bound| bound.value.value == Value::Bool(true))?;
+        Some(("certificate_bound", bound.name_at))
+    });
+    asks.collect()
+}
+
 fn allows(route: &Defined<written::Route>, code: &str) -> bool {
     route.written.allow.iter().flat_map(|codes| codes.0.iter()).any(|allowed| allowed.0 == code)
 }
@@ -313,7 +381,16 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let lists = std::iter::once(root).chain(groups).filter_map(|list| list.get("routes"));
     let routes = lists.flat_map(Node::items);
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
-    routes.chain(defaults).filter_map(|place| place.get("upstream")?.text()).collect()
+    let places: Vec<&Node> = routes.chain(defaults).collect();
+    let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
+    let asked = policies.filter_map(|policy| policy.get("forward_auth")?.get("upstream")?.text());
+    places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
+}
+
+/// The conditions of a policy, as far as they can be read.
+fn expressions(rules: &written::AuthorizePolicy) -> impl Iterator<Item = Expression> {
+    let texts = rules.expression.iter().flat_map(|all| &all.0);
+    texts.filter_map(|text| Some(expression::compile(&text.0, &[]).ok()?.0))
 }
 
 fn texts(node: &Node) -> Vec<&Node> {

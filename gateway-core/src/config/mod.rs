@@ -18,6 +18,8 @@ pub mod artefact;
 #[cfg(feature = "compile")]
 mod compile;
 #[cfg(feature = "compile")]
+pub mod expression;
+#[cfg(feature = "compile")]
 mod format;
 #[cfg(feature = "compile")]
 mod lint;

@@ -141,5 +141,9 @@ pub const WARNINGS: &[Warning] = &[
         about: "an upstream whose target is picked by something that no request of a route has",
     },
     Warning { code: "hedge-never", about: "a second attempt beside the first that is never made" },
+    Warning {
+        code: "certificate-unavailable",
+        about: "a use of clients' certificates where the platform does not report them",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

@@ -10,12 +10,16 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod login;
 mod policy;
+mod signed;
 mod token;
 mod upstream;
 
 pub use self::consumer::*;
+pub use self::login::*;
 pub use self::policy::*;
+pub use self::signed::*;
 pub use self::token::*;
 pub use self::upstream::*;
 
@@ -83,6 +87,11 @@ pub struct Client {
     /// and continued; from anybody else those fields are replaced. Default: nobody.
     #[schemars(extend("examples" = [["10.0.0.0/8", "2001:db8::/32"]]))]
     pub trusted_proxies: Option<OneOrMany<Cidr>>,
+    /// Where clients' certificates come from, for `client_certificate`, tokens that are bound to one, and
+    /// `{client.certificate.…}`. A proxy that passes certificates on must take out what clients send under that name
+    /// (RFC 9440 §2.4). Default: `platform`.
+    #[schemars(extend("default" = "platform"))]
+    pub certificate_from: Option<CertificateFrom>,
 }
 
 /// How upstreams are told about the client.
@@ -483,7 +492,8 @@ texts! {
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;
     /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
-    /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{route.name}`,
+    /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{client.certificate.subject}`,
+    /// `{client.certificate.issuer}`, `{client.certificate.fingerprint}`, `{client.certificate.serial}`, `{route.name}`,
     /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
     /// `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
     /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves.
@@ -517,12 +527,31 @@ texts! {
     /// What a password is checked against, as `postern password hash` prints it: `pbkdf2-sha256$iterations$salt$hash`.
     #[schemars(extend("pattern" = "^pbkdf2-sha256\\$[0-9]+\\$[A-Za-z0-9+/=]+\\$[A-Za-z0-9+/=]+$"))]
     PasswordHash;
+    /// The identifier of a signing key, as it stands in signed requests: printable ASCII without quotes.
+    #[schemars(extend("pattern" = "^[ !#-\\[\\]-~]+$", "examples" = ["alice-2026"]))]
+    KeyId;
+    /// What a signature can cover of a request (RFC 9421 §2): `@method`, `@target-uri`, `@authority`, `@scheme`,
+    /// `@request-target`, `@path`, `@query`, or a field's name in lower case; with parameters as in a signature:
+    /// `"@query-param";name="id"`.
+    #[schemars(extend("examples" = ["@method", "content-digest", "\"@query-param\";name=\"id\""]))]
+    CoveredComponent;
+    /// A distinguished name (RFC 4514): who a certificate is for or from, the most special part first.
+    #[schemars(extend("examples" = ["CN=orders,OU=Billing,O=Acme"]))]
+    DistinguishedName;
+    /// The SHA-256 of a whole certificate in DER: 64 hexadecimal digits, perhaps with colons between, as `openssl x509
+    /// -fingerprint -sha256` prints it.
+    #[schemars(extend("pattern" = "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$"))]
+    Fingerprint;
     /// A few words, without quotes.
     #[schemars(extend("pattern" = "^[ !#-\\[\\]-~]+$"))]
     Realm;
     /// What a token is good for (RFC 6749 §3.3).
     #[schemars(extend("pattern" = "^[!#-\\[\\]-~]+$", "examples" = ["orders:read"]))]
     Scope;
+    /// A condition in the Common Expression Language: `claims.tenant == request.parameters.tenant`. What it can ask about
+    /// stands in `docs/expressions.md`.
+    #[schemars(extend("examples" = ["claims.tenant == request.parameters.tenant", "request.method == \"GET\" || \"admin\" in consumer.groups"]))]
+    Expression;
     /// An address that the gateway itself asks: with `https`, a host, and perhaps a port, a path and a query. It may name
     /// what the platform holds: `${env:ISSUER}/keys`.
     #[schemars(extend("examples" = ["https://idp.example.com/jwks.json", "${env:ISSUER}/keys"]))]

@@ -1,5 +1,5 @@
 //! Public keys out of PEM (RFC 7468): the one structure that they all have, SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), and
-//! the older RSAPublicKey (RFC 8017 §A.1.1). Forty lines instead of a reader for all of ASN.1.
+//! the older RSAPublicKey (RFC 8017 §A.1.1). Forty lines instead of a reader for all of ASN.1; `certificate.rs` uses them too.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -77,10 +77,10 @@ fn rsa(der: &[u8]) -> Option<PublicKey> {
     (key.0.is_empty() && outer.0.is_empty()).then(|| PublicKey::Rsa(modulus.to_vec(), exponent.to_vec()))
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 const NULL: &[u8] = &[0x05, 0x00];
 /// 1.2.840.113549.1.1.1
 const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
@@ -94,12 +94,17 @@ const P384: &[u8] = &[0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22];
 const ED25519: &[u8] = &[0x2B, 0x65, 0x70];
 
 /// What is left to read of a DER value.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     /// The content of the next element, which must have this tag.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let rest = self.0.strip_prefix(&[tag])?;
+    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        (self.0.first() == Some(&tag)).then(|| self.any())?.map(|(_, content)| content)
+    }
+
+    /// The tag and the content of the next element.
+    pub(crate) fn any(&mut self) -> Option<(u8, &'a [u8])> {
+        let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match first {
             0..=0x7F => (usize::from(first), rest),
@@ -113,7 +118,7 @@ impl<'a> Reader<'a> {
         };
         let (content, rest) = rest.split_at_checked(length)?;
         self.0 = rest;
-        Some(content)
+        Some((tag, content))
     }
 
     /// A number that is not negative, without the zero that says so.

@@ -1,9 +1,14 @@
 //! Decides what a caller may do.
 
-use super::Memo;
+#[cfg(feature = "expressions")]
+use super::Remark;
+use super::{Memo, Visit};
 use crate::caller::Caller;
 use crate::client::{Cidr, Client};
 use crate::error::Error;
+#[cfg(feature = "expressions")]
+use crate::expression::Expression;
+use crate::platform::Platform;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +40,10 @@ pub struct Authorize {
     /// Countries from which calls are taken.
     #[serde(skip_serializing_if = "Names::is_empty")]
     pub countries: Names,
+    /// What must hold besides, all of it.
+    #[cfg(feature = "expressions")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expressions: Vec<Expression>,
 }
 
 /// Names that are let in, if any are listed, and names that are not.
@@ -107,12 +116,46 @@ impl ClaimRule {
 }
 
 impl Authorize {
+    /// Refuses who may not go on. Expressions come last: by then it is known what can be known.
+    pub fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<(), Error> {
+        self.check(&visit.line.method, visit.caller, visit.client, visit.memo)?;
+        #[cfg(feature = "expressions")]
+        if self.is_for(&visit.line.method) {
+            let unmet = self.unmet(visit);
+            if let Some((expression, fault)) = unmet {
+                let (problem, unknown) = ("forbidden", expression.asks_who() && !visit.caller.is_known());
+                let remark = fault.map(|fault| Remark { problem, detail: format!("authorize: {fault}") });
+                visit.memo.remarks.extend(remark);
+                return Err(if unknown {
+                    nobody(visit.memo)
+                } else {
+                    forbidden("The conditions for this are not met.")
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The first expression that does not hold; with what is to be logged, where it could not be evaluated.
+    #[cfg(feature = "expressions")]
+    fn unmet<P: Platform>(&self, visit: &Visit<'_, P>) -> Option<(&Expression, Option<String>)> {
+        if self.expressions.is_empty() {
+            return None;
+        }
+        let facts = visit.facts();
+        self.expressions.iter().find_map(|expression| match expression.holds(&facts) {
+            Ok(true) => None,
+            Ok(false) => Some((expression, None)),
+            Err(fault) => Some((expression, Some(expression.explain(fault)))),
+        })
+    }
+
     /// Whether this caller, from there, may go on. Rules on where come first: they need nobody to be known.
     pub fn check(&self, method: &str, caller: &Caller, client: &Client, memo: &Memo) -> Result<(), Error> {
         if !self.is_for(method) {
             return Ok(());
         }
-        let refuse = |reason: &str| Err(Error::Forbidden { reason: reason.to_owned(), challenge: None });
+        let refuse = |reason: &str| Err(forbidden(reason));
         let within = |ranges: &[Cidr]| client.address.is_some_and(|ip| ranges.iter().any(|range| range.contains(ip)));
         // Who hides the address is not let through a list of denied ones.
         let hidden = client.address.is_none() && !self.deny_addresses.is_empty();
@@ -124,14 +167,7 @@ impl Authorize {
             return refuse("Calls from this country are not taken.");
         }
         if !caller.is_known() && self.asks_who() {
-            return match memo.challenges.as_slice() {
-                // RFC 9110 §15.5.2: a 401 says what would help. Where no way in is offered, nothing would.
-                [] => refuse("This needs a caller who is known, and this route knows nobody."),
-                challenges => Err(Error::Unauthenticated {
-                    challenges: challenges.to_vec(),
-                    reason: "This needs a caller who is known.",
-                }),
-            };
+            return Err(nobody(memo));
         }
         if !self.consumers.admits(caller.name()) || !self.groups.admits(caller.groups().iter().map(String::as_str)) {
             return refuse("This caller may not do this.");
@@ -156,6 +192,20 @@ impl Authorize {
 
     fn asks_who(&self) -> bool {
         !(self.consumers.is_empty() && self.groups.is_empty() && self.scopes.is_empty() && self.claims.is_empty())
+    }
+}
+
+fn forbidden(reason: &str) -> Error {
+    Error::Forbidden { reason: reason.to_owned(), challenge: None }
+}
+
+/// RFC 9110 §15.5.2: a 401 says what would help. Where no way in is offered, nothing would.
+fn nobody(memo: &Memo) -> Error {
+    match memo.challenges.as_slice() {
+        [] => forbidden("This needs a caller who is known, and this route knows nobody."),
+        challenges => {
+            Error::Unauthenticated { challenges: challenges.to_vec(), reason: "This needs a caller who is known." }
+        }
     }
 }
 

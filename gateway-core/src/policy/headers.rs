@@ -37,6 +37,11 @@ impl HeaderEdits {
         *self == Self::default()
     }
 
+    /// The fields of which nothing is left that was there before.
+    pub fn replaced(&self) -> impl Iterator<Item = &str> {
+        self.remove.iter().chain(self.set.iter().map(|(name, _)| name)).map(String::as_str)
+    }
+
     /// Fills in the values.
     pub fn render(&self, scope: &Scope<'_>) -> Rendered<'_> {
         let fill = |fields: &'_ [(String, Template)]| fields.iter().map(|(_, value)| value.render(scope)).collect();

@@ -8,6 +8,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod cors;
 pub mod csrf;
+pub mod forward_auth;
 pub mod headers;
 pub mod origin;
 pub mod request_rules;
@@ -17,6 +18,7 @@ pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
 pub use cors::Cors;
 pub use csrf::Csrf;
+pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
 pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
@@ -25,11 +27,14 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::consumer::Consumers;
 use crate::error::Error;
+#[cfg(feature = "expressions")]
+use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::Platform;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
+use crate::upstream::Pool;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -83,6 +88,8 @@ pub enum Policy {
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(Csrf),
+    /// Asks another service whether a request may pass.
+    ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
     /// Refuses requests by what they say of themselves.
@@ -108,6 +115,8 @@ pub struct Visit<'a, P: Platform> {
     pub consumers: &'a Consumers,
     /// Who makes tokens, and which have been seen.
     pub tokens: &'a Tokens,
+    /// Whom requests can be sent to, by the places that the configuration gives them.
+    pub upstreams: &'a [Pool],
     /// The platform's values.
     pub settings: &'a Settings,
     /// The matched route's name.
@@ -139,6 +148,10 @@ pub struct Memo {
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
     pub remarks: Vec<Remark>,
+    /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
+    pub cookies: Vec<String>,
+    /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
+    pub fields: Vec<(String, Vec<u8>)>,
 }
 
 /// Something that the log should hear although the request goes on.
@@ -174,6 +187,13 @@ impl<P: Platform> Visit<'_, P> {
             caller: self.caller,
         }
     }
+
+    /// What expressions see.
+    #[cfg(feature = "expressions")]
+    pub fn facts(&self) -> Facts<'_> {
+        let (headers, query) = (&*self.headers, self.query.as_deref());
+        Facts { scope: self.scope(), headers, query, now: self.platform.now() }
+    }
 }
 
 impl Policy {
@@ -181,16 +201,16 @@ impl Policy {
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
-            Policy::Authorize(policy) => {
-                policy.check(&visit.line.method, visit.caller, visit.client, visit.memo).map(|()| Flow::Continue)
-            }
+            Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
             }
             Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
+            Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
+                policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
@@ -208,6 +228,7 @@ impl Policy {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
         }
@@ -220,7 +241,8 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(_) | Policy::Authorize(_) | Policy::Csrf(_) | Policy::RequestRules(_) => {}
+            Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
+            Policy::Authorize(_) | Policy::Csrf(_) | Policy::ForwardAuth(_) | Policy::RequestRules(_) => {}
         }
         Ok(())
     }

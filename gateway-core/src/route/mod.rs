@@ -274,7 +274,7 @@ impl Hasher for Spread {
 }
 
 /// The path parameters of a match, as they stand in the normalised path (percent-encoded).
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Parameters<'a> {
     matcher: Option<&'a Matcher>,
     path: &'a str,

@@ -99,6 +99,13 @@ pub struct Asked {
     pub(super) safe: bool,
 }
 
+impl Asked {
+    /// The same for a request that the gateway makes for itself, with a method of its own.
+    pub fn by(self, method: &str) -> Self {
+        Self { repeatable: retry::is_idempotent(method), safe: retry::is_safe(method), ..self }
+    }
+}
+
 /// Where an attempt goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {

@@ -43,6 +43,15 @@ pub enum Cause {
     },
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Failure(Failure { error, detail }) => write!(f, "{error:?}: {detail}"),
+            Cause::Open { for_another } => write!(f, "the circuit breaker is open for another {for_another} ms"),
+        }
+    }
+}
+
 /// One attempt that brought no answer worth having, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {

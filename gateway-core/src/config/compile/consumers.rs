@@ -10,10 +10,11 @@ use super::super::{
 };
 use super::Compile;
 use crate::{
-    consumer::{ApiKey, Consumer, Password, Signer, SigningKey, Subject},
+    consumer::{ApiKey, CertificateOf, Consumer, Password, Signer, SigningKey, Subject},
     held::{OnFailure, StoreRules},
     policy::authenticate::basic::{PasswordHash, USUAL_ITERATIONS},
-    template::{Piece, Template},
+    signature::key::SignerKey,
+    template::{Piece, Settings, Template},
 };
 
 impl<'a> Compile<'a> {
@@ -59,25 +60,37 @@ impl<'a> Compile<'a> {
             let place = Place { defined, steps: [Field("keys"), Item(index), Field("hash")] };
             self.unique(known, "key", &key.hash.0, place);
             let expires = key.expires.map(|moment| moment.milliseconds);
-            consumer.keys.push(ApiKey { hash: key.hash.0.clone(), prefix: key.prefix.0.clone(), expires });
+            consumer.keys.push(ApiKey { hash: key.hash.0.clone().into(), prefix: key.prefix.0.clone(), expires });
         }
         for (index, password) in written.passwords.iter().flat_map(|passwords| &passwords.0).enumerate() {
             let place = Place { defined, steps: [Field("passwords"), Item(index), Field("username")] };
             self.unique(known, "user name", &password.username.0, place);
             let (username, hash) = (password.username.0.clone(), password.hash.0.clone());
-            consumer.passwords.push(Password { username, hash });
+            consumer.passwords.push(Password { username, hash: hash.into() });
         }
         for (index, signer) in written.signers.iter().flat_map(|signers| &signers.0).enumerate() {
             let place = Place { defined, steps: [Field("signers"), Item(index), Field("id")] };
             self.unique(known, "signing key", &signer.id.0, place);
             let key = self.signing_key(signer, defined, index);
-            consumer.signers.extend(key.map(|key| Signer { id: signer.id.0.clone(), key }));
+            let algorithm = signer.algorithm.map(super::signed::algorithm);
+            let base64 = signer.base64.unwrap_or(false);
+            consumer.signers.extend(key.map(|key| Signer { id: signer.id.0.clone(), key, algorithm, base64 }));
         }
         for (index, subject) in written.subjects.iter().flat_map(|subjects| &subjects.0).enumerate() {
             let place = Place { defined, steps: [Field("subjects"), Item(index), Field("subject")] };
             let (issuer, subject) = (subject.issuer.clone(), subject.subject.clone());
             self.unique(known, "subject", &format!("{issuer}\n{subject}"), place);
             consumer.subjects.push(Subject { issuer, subject });
+        }
+        for (index, certificate) in written.certificates.iter().flat_map(|all| &all.0).enumerate() {
+            let Some(certificate) = self.certificate_of(certificate, defined, index) else { continue };
+            let (field, text) = match &certificate {
+                CertificateOf::Fingerprint(text) => ("fingerprint", text),
+                CertificateOf::Names(text) => ("subject", text),
+            };
+            let place = Place { defined, steps: [Field("certificates"), Item(index), Field(field)] };
+            self.unique(known, "certificate", text, place);
+            consumer.certificates.push(certificate);
         }
         consumer
     }
@@ -91,8 +104,19 @@ impl<'a> Compile<'a> {
         let at = |field| defined.node.place([Field("signers"), Item(index), Field(field)]);
         let entry = |field| defined.node.reach([Field("signers"), Item(index)]).and_then(|signer| signer.entry(field));
         match (&signer.secret, &signer.public_key) {
-            (Some(secret), None) => self.secret(&secret.0, at("secret")).map(SigningKey::Secret),
-            (None, Some(key)) => self.constant(&key.0, at("public_key")).map(SigningKey::Public),
+            (Some(secret), None) => {
+                let secret = self.secret(&secret.0, at("secret")).map(SigningKey::Secret);
+                if signer.algorithm.is_some_and(|algorithm| algorithm != written::SignatureAlgorithm::HmacSha256) {
+                    let message = "a secret is for `hmac-sha256` only";
+                    let problem = Problem::error("bad-algorithm", at("algorithm"), message);
+                    self.problems.push(problem.help("remove it, or give the `public_key`"));
+                }
+                secret.filter(|key| self.usable(signer, key, at("secret")))
+            }
+            (None, Some(key)) => {
+                let key = self.constant(&key.0, at("public_key")).map(SigningKey::Public);
+                key.filter(|key| self.usable(signer, key, at("public_key")))
+            }
             (Some(_), Some(_)) => {
                 let (one, other) = (entry("secret")?, entry("public_key")?);
                 let (first, second) = if one.name_at < other.name_at { (one, other) } else { (other, one) };
@@ -109,6 +133,30 @@ impl<'a> Compile<'a> {
                     self.problems.push(problem.help("add `secret: ${secret:NAME}`"));
                 }
                 None
+            }
+        }
+    }
+
+    /// What is known of a key already is checked now, rather than when somebody calls.
+    fn usable(&mut self, signer: &written::Signer, key: &SigningKey, at: Span) -> bool {
+        let algorithm = signer.algorithm.map(super::signed::algorithm);
+        self.features.extend(algorithm.and_then(|algorithm| algorithm.family().feature()));
+        let (SigningKey::Secret(template) | SigningKey::Public(template)) = key;
+        // A secret that stands here and is not marked is refused already.
+        let refused = signer.secret.as_ref().is_some_and(|secret| !secret.0.contains("${test:"));
+        if refused || template.as_literal().is_none() {
+            return true;
+        }
+        let base64 = signer.base64.unwrap_or(false);
+        let signer = Signer { id: signer.id.0.clone(), key: key.clone(), algorithm, base64 };
+        match SignerKey::new(&signer, &Settings::new()) {
+            Ok(key) => {
+                self.features.extend(key.algorithm.family().feature());
+                true
+            }
+            Err(why) => {
+                self.problems.push(Problem::error("bad-key", at, format!("this key cannot be used: {why}")));
+                false
             }
         }
     }

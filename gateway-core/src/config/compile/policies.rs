@@ -1,6 +1,7 @@
 //! Policies: from what was written to what runs.
 
 use super::super::{
+    expression::{self, Wrong},
     node::{
         Node,
         Step::{Field, Item},
@@ -9,8 +10,9 @@ use super::super::{
     suggest::closest,
     written,
 };
-use super::{Direction, RouteCompiler, consumers::listed_twice, list_some};
+use super::{Direction, RouteCompiler, consumers::listed_twice, list_some, parameters};
 use crate::{
+    expression::Expression,
     policy::{
         Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
@@ -30,9 +32,10 @@ impl RouteCompiler<'_, '_> {
             let Some(node) = node.entries().first().map(|entry| &entry.value) else { continue };
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
-                written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node))),
+                written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node, paths))),
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
+                written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
                 written::Policy::SecurityHeaders(policy) => {
@@ -48,6 +51,7 @@ impl RouteCompiler<'_, '_> {
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => 2,
         });
@@ -105,6 +109,18 @@ impl RouteCompiler<'_, '_> {
                     let method_node = way_node.get("api_key").unwrap_or(way_node);
                     policy.methods.push(Method::ApiKey(self.api_key(method, method_node)));
                 }
+                written::AuthenticationMethod::ClientCertificate(method) => {
+                    let method_node = way_node.get("client_certificate").unwrap_or(way_node);
+                    policy.methods.push(Method::ClientCertificate(self.client_certificate(method, method_node)));
+                }
+                written::AuthenticationMethod::HmacAuth(method) => {
+                    let method_node = way_node.get("hmac_auth").unwrap_or(way_node);
+                    policy.methods.push(Method::HmacAuth(self.hmac_auth(method, method_node)));
+                }
+                written::AuthenticationMethod::Signature(method) => {
+                    let method_node = way_node.get("signature").unwrap_or(way_node);
+                    policy.methods.push(Method::Signature(self.signature(method, method_node)));
+                }
                 written::AuthenticationMethod::Introspection(method) => {
                     let method_node = way_node.get("introspection").unwrap_or(way_node);
                     policy.methods.extend(self.introspection(method, method_node).map(Method::Introspection));
@@ -112,6 +128,10 @@ impl RouteCompiler<'_, '_> {
                 written::AuthenticationMethod::Jwt(method) => {
                     let method_node = way_node.get("jwt").unwrap_or(way_node);
                     policy.methods.push(Method::Jwt(self.jwt(method, method_node)));
+                }
+                written::AuthenticationMethod::Login(method) => {
+                    let method_node = way_node.get("login").unwrap_or(way_node);
+                    policy.methods.extend(self.login(method, method_node).map(|login| Method::Login(Box::new(login))));
                 }
                 written::AuthenticationMethod::Basic(method) => policy.methods.push(Method::Basic(Basic {
                     realm: method.realm.as_ref().map_or("restricted", |realm| &realm.0).to_owned(),
@@ -137,7 +157,7 @@ impl RouteCompiler<'_, '_> {
         ApiKeyMethod { places, keep: written.keep.unwrap_or(false) }
     }
 
-    fn authorize(&mut self, written: &written::AuthorizePolicy, node: &Node) -> Authorize {
+    fn authorize(&mut self, written: &written::AuthorizePolicy, node: &Node, paths: &[Matcher]) -> Authorize {
         let consumers = self.names(written.consumers.as_ref(), node.get("consumers"), NameOf::Consumer);
         let groups = self.names(written.groups.as_ref(), node.get("groups"), NameOf::Group);
         let mut scopes = Vec::new();
@@ -166,6 +186,7 @@ impl RouteCompiler<'_, '_> {
         let claims = written.claims.iter().flat_map(|claims| &claims.0);
         let claims = claims.map(|(name, rule)| ClaimRule { name: name.clone(), test: claim_test(rule) }).collect();
         let methods = self.methods(written.methods.as_ref(), node);
+        let expressions = self.expressions(written.expression.as_ref(), node.get("expression"), paths);
         let policy = Authorize {
             methods: Vec::new(),
             consumers,
@@ -175,12 +196,41 @@ impl RouteCompiler<'_, '_> {
             allow_addresses,
             deny_addresses,
             countries,
+            expressions,
         };
-        if policy == Authorize::default() && !node.damaged {
+        let is_empty = policy == Authorize::default() && written.expression.is_none();
+        if is_empty && !node.damaged {
             let problem = Problem::error("empty-policy", node.head(), "this policy asks for nothing");
             self.all.problems.push(problem.help("say what a caller needs: `groups: { allow: […] }`, `scopes: […]`"));
         }
         Authorize { methods, ..policy }
+    }
+
+    /// Conditions, each with what is wrong with it, in its place.
+    fn expressions(
+        &mut self,
+        written: Option<&written::OneOrMany<written::Expression>>,
+        node: Option<&Node>,
+        paths: &[Matcher],
+    ) -> Vec<Expression> {
+        let (Some(written), Some(node)) = (written, node) else { return Vec::new() };
+        self.all.features.extend(["expressions", "regex"]);
+        let parameters: Vec<Vec<&str>> = paths.iter().map(parameters).collect();
+        let mut expressions = Vec::new();
+        for (text, item) in written.0.iter().zip(node.items()) {
+            match expression::condition(&text.0, &parameters) {
+                Ok(expression) => self.once(&mut expressions, expression, &text.0, item.at),
+                Err(wrong) => {
+                    let found = self.all.sources.text(item.at).find(&text.0);
+                    self.all.problems.extend(wrong.into_iter().map(|Wrong { part: (start, end), message, help }| {
+                        // Where the file spells it differently, with escapes or over several lines, all of it is shown.
+                        let at = found.map_or(item.at, |from| item.at.part(from + start, from + end));
+                        Problem::error("bad-expression", at, message).maybe_help(help)
+                    }));
+                }
+            }
+        }
+        expressions
     }
 
     /// Names that must lead somewhere: a misspelt one in `deny` would let in whom it should keep out.
@@ -441,7 +491,7 @@ impl RouteCompiler<'_, '_> {
         methods
     }
 
-    fn header_names(
+    pub(super) fn header_names(
         &mut self,
         written: Option<&written::OneOrMany<written::HeaderName>>,
         node: &Node,

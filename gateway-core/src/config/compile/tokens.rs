@@ -60,12 +60,7 @@ impl RouteCompiler<'_, '_> {
             }
             names.push((&issuer.issuer.0, at));
             let Some(issuer) = self.issuer(issuer, node) else { continue };
-            let known = self.all.issuers.iter().position(|known| *known == issuer);
-            let place = known.unwrap_or_else(|| {
-                self.all.issuers.push(issuer);
-                self.all.issuers.len() - 1
-            });
-            issuers.push(u32::try_from(place).unwrap_or(u32::MAX));
+            issuers.push(self.all.known_issuer(issuer));
         }
         Jwt { bearer, issuers, possession: possession(&shared) }
     }
@@ -117,6 +112,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn bearer(&mut self, shared: &Shared<'_>, node: &Node) -> Bearer {
+        self.all.certificates |= shared.certificate_bound == Some(true);
         let mut places = self.places(shared.header, shared.query, shared.cookie, node);
         if places.is_empty() {
             places.push(Place::Header("authorization".to_owned()));
@@ -226,7 +222,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// OpenID Connect Discovery §4: the description stands below the issuer's own address.
-    fn discovery(&mut self, name: &Template, node: &Node) -> Option<Source> {
+    pub(super) fn discovery(&mut self, name: &Template, node: &Node) -> Option<Source> {
         let at = node.place([Field("issuer")]);
         let known = name.as_literal();
         if let Some(known) = known
@@ -288,7 +284,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// HMAC is for secrets and nothing else is: an issuer has the one or the other.
-    fn mixed(&mut self, algorithms: &[Algorithm], keys: Option<&Source>, node: &Node) {
+    pub(super) fn mixed(&mut self, algorithms: &[Algorithm], keys: Option<&Source>, node: &Node) {
         let secrets = match keys {
             Some(Source::Inline(keys)) => keys.iter().any(|key| matches!(key, Inline::Secret { .. })),
             Some(Source::Discovery(_) | Source::Url(_)) => false,
@@ -310,7 +306,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// An address that the gateway itself asks.
-    fn address(&mut self, written: &written::Address, at: Span) -> Option<Template> {
+    pub(super) fn address(&mut self, written: &written::Address, at: Span) -> Option<Template> {
         let template = self.all.constant(&written.0, at)?;
         if let Some(known) = template.as_literal() {
             if let Err(message) = Address::parse(known) {
@@ -322,7 +318,7 @@ impl RouteCompiler<'_, '_> {
         Some(template)
     }
 
-    fn clear_text(&mut self, url: &str, at: Span) {
+    pub(super) fn clear_text(&mut self, url: &str, at: Span) {
         if Address::parse(url).is_ok_and(|address| !address.is_safe()) {
             let message = "this is asked in clear text, so whoever is on the way can answer";
             self.warn(Problem::warning("clear-text", at, message).help("write `https`"));
@@ -366,6 +362,18 @@ impl RouteCompiler<'_, '_> {
             self.once(&mut places, Place::Cookie(name.0.clone()), &name.0, at);
         }
         places
+    }
+}
+
+impl super::Compile<'_> {
+    /// The place of an issuer; the same one stands there once.
+    pub(super) fn known_issuer(&mut self, issuer: Issuer) -> u32 {
+        let known = self.issuers.iter().position(|known| *known == issuer);
+        let place = known.unwrap_or_else(|| {
+            self.issuers.push(issuer);
+            self.issuers.len() - 1
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
     }
 }
 

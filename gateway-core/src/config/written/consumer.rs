@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Duration, KeyHash, KeyPrefix, Moment, Name, OneOrMany, PasswordHash, Template, Username};
+use super::{
+    ConsumerCertificate, Duration, KeyHash, KeyId, KeyPrefix, Moment, Name, OneOrMany, PasswordHash,
+    SignatureAlgorithm, Template, Username,
+};
 
 /// Someone who calls, and the credentials by which the gateway knows them.
 ///
@@ -31,6 +34,8 @@ pub struct Consumer {
     pub signers: Option<OneOrMany<Signer>>,
     /// The subjects of tokens that stand for it.
     pub subjects: Option<OneOrMany<Subject>>,
+    /// Its certificates, for `client_certificate`.
+    pub certificates: Option<OneOrMany<ConsumerCertificate>>,
 }
 
 /// An API key, of which only a hash is kept. `postern key new` makes a key and prints this entry.
@@ -55,17 +60,24 @@ pub struct Password {
     pub hash: PasswordHash,
 }
 
-/// A key that signs requests: a `secret` that both sides share, or the `public_key` to the one that the consumer keeps.
+/// A key that signs requests, for `signature` and `hmac_auth`: a `secret` that both sides share, or the `public_key` to the one
+/// that the consumer keeps.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
     /// The key's identifier, as it stands in signed requests. Every one belongs to one consumer only.
-    pub id: Name,
-    /// The shared secret. It never stands here itself: the platform holds it.
+    pub id: KeyId,
+    /// The shared secret, for `hmac-sha256` and `hmac_auth`: 16 bytes or more. It never stands here itself: the platform
+    /// holds it.
     #[schemars(extend("examples" = ["${secret:ALICE_SIGNING_KEY}"]))]
     pub secret: Option<Template>,
+    /// Whether the platform holds the secret as Base64. Default: `false`, as plain text.
+    #[schemars(extend("default" = false))]
+    pub base64: Option<bool>,
     /// The public key, in PEM. Excludes `secret`.
     pub public_key: Option<Template>,
+    /// The algorithm that the public key is for. Default: that of its kind, for RSA `rsa-pss-sha512`.
+    pub algorithm: Option<SignatureAlgorithm>,
 }
 
 /// The subject of tokens of one issuer.

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, Country, Duration, HeaderName, IntrospectionMethod, JwtMethod, MediaRange, Method, Name, Named, OneOrMany,
-    Origin, Realm, Regex, Scope, Template, Token,
+    Cidr, ClientCertificateMethod, Country, Duration, Expression, HeaderName, HmacAuthMethod, IntrospectionMethod,
+    JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, SignatureMethod,
+    Size, TargetUrl, Template, Token,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -20,6 +21,8 @@ pub enum Policy {
     Cors(CorsPolicy),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(CsrfPolicy),
+    /// Asks another service whether a request may pass.
+    ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
     /// Refuses requests by what they say of themselves.
@@ -76,10 +79,18 @@ pub enum AuthenticationMethod {
     ApiKey(ApiKeyMethod),
     /// A user name and a password of a consumer (RFC 7617).
     Basic(BasicMethod),
+    /// A certificate that the client has shown when it connected.
+    ClientCertificate(ClientCertificateMethod),
+    /// A signature by the older `hmac` scheme, as clients of Kong and APISIX send it.
+    HmacAuth(HmacAuthMethod),
     /// A token that its authorisation server is asked about (RFC 7662).
     Introspection(IntrospectionMethod),
     /// A JSON Web Token of an issuer (RFC 7519).
     Jwt(JwtMethod),
+    /// A session of a user who has logged in with a browser (OpenID Connect).
+    Login(Box<LoginMethod>),
+    /// A signature by a consumer's key (RFC 9421).
+    Signature(SignatureMethod),
 }
 
 /// Where an API key may stand. Without any place: the header `x-api-key`.
@@ -163,6 +174,9 @@ pub struct AuthorizePolicy {
     pub addresses: Option<AddressRules>,
     /// The countries that calls may come from, where the platform knows them.
     pub countries: Option<CountryRules>,
+    /// Conditions that must all hold, in the Common Expression Language, over the request, the consumer and the token. One that
+    /// cannot be evaluated, because a claim is missing for example, does not hold, and the log says where and why.
+    pub expression: Option<OneOrMany<Expression>>,
 }
 
 /// Names that are let in, and names that are not. Denying comes first.
@@ -318,6 +332,112 @@ pub struct CsrfPolicy {
     /// Other origins whose pages may send such requests. Default: none but the gateway's own.
     #[schemars(extend("examples" = [["https://app.example.com"]]))]
     pub trusted_origins: Option<OneOrMany<OriginRule>>,
+}
+
+/// Asks another service whether a request may pass, and tells the upstream what it says.
+///
+/// The service is told of the request as Traefik's `ForwardAuth` and nginx' `auth_request` users know it: `X-Forwarded-Method`,
+/// `-Proto`, `-Host`, `-Uri` and `-For`, and the fields of `request_headers`. With 2xx the request passes; with 3xx or 4xx the
+/// client gets the service's answer. A service that does not answer, or answers with 5xx, lets nobody pass (503), unless
+/// `on_failure` says otherwise.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+///   access: { targets: [{ url: "http://127.0.0.1:9001" }] }
+/// routes:
+///   - name: orders
+///     path_prefix: /orders
+///     upstream: origin
+///     policies:
+///       - forward_auth:
+///           upstream: access
+///           path: /verify
+///           request_headers: [authorization, cookie]
+///           response_headers: [x-user, x-roles]
+///           caller: { subject: x-user }
+///           cache: { key: "{request.host}", time: 30s }
+/// ```
+///
+/// ```text
+/// GET /orders  → 401
+/// GET /orders  authorization: Bearer of-alice  → 200
+/// ```
+///
+/// An answer that lets pass can be remembered in the instance's memory: by `key` together with the fields of
+/// `request_headers`, so that it never counts for other credentials, for `time` at the most, and never longer than its own
+/// `Cache-Control` says.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardAuthPolicy {
+    /// The upstream to ask.
+    pub upstream: Option<Name>,
+    /// Whom to ask, instead of an upstream.
+    #[schemars(extend("examples" = ["https://access.example.com/verify"]))]
+    pub url: Option<TargetUrl>,
+    /// The path to ask for, put behind that of the target. Default: none with `url`, `/` with `upstream`.
+    #[schemars(extend("examples" = ["/verify", "/verify{request.path}"]))]
+    pub path: Option<Template>,
+    /// The method of the question. Default: `GET`; the request's own stands in `X-Forwarded-Method`.
+    #[schemars(extend("default" = "GET"))]
+    pub method: Option<Method>,
+    /// Fields of the request that the service gets to see. Default: `authorization` and `cookie`.
+    #[schemars(extend("default" = ["authorization", "cookie"]))]
+    pub request_headers: Option<OneOrMany<HeaderName>>,
+    /// How much of a body the service gets to see, with its `Content-Type`; a longer one is refused with 413. Default: nothing.
+    #[schemars(extend("examples" = ["64KiB"]))]
+    pub body: Option<Size>,
+    /// Fields of the answer that become fields of the request. Whatever a client sends in these fields is removed, in any case.
+    pub response_headers: Option<OneOrMany<HeaderName>>,
+    /// Fields of an answer that lets pass which become fields of the response to the client. `Set-Cookie` is added, others
+    /// replace the upstream's.
+    pub client_headers: Option<OneOrMany<HeaderName>>,
+    /// Fields of an answer that does not let pass, besides those that describe its body, which the client gets with it. Default:
+    /// `location`, `set-cookie`, `www-authenticate`, `cache-control`, `vary` and `retry-after`.
+    pub refusal_headers: Option<OneOrMany<HeaderName>>,
+    /// How long the service may take. Default: `5s`.
+    #[schemars(extend("default" = "5s"))]
+    pub timeout: Option<Duration>,
+    /// What happens to requests while the service fails. Default: `refuse`, with 503.
+    #[schemars(extend("default" = "refuse"))]
+    pub on_failure: Option<AuthFailure>,
+    /// For how long an answer that lets pass counts for other requests. Default: each request is asked about.
+    pub cache: Option<AuthCache>,
+    /// Who is calling, as fields of the answer tell. Default: nobody.
+    pub caller: Option<AuthCaller>,
+}
+
+/// What happens to requests while the service fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthFailure {
+    /// They are refused with 503.
+    Refuse,
+    /// They pass, as nobody's, without the fields of the answer.
+    Allow,
+}
+
+/// For how long an answer counts, and for which requests.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthCache {
+    /// What the answer depends on besides the fields of `request_headers`: requests for which this is the same share it.
+    /// Default: method, scheme, host, path and query.
+    #[schemars(extend("examples" = ["{request.host}", "{request.method} {request.path}"]))]
+    pub key: Option<Template>,
+    /// For how long, at the most.
+    #[schemars(extend("examples" = ["30s"]))]
+    pub time: Duration,
+}
+
+/// Who is calling, as fields of the answer tell.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthCaller {
+    /// The field with the subject, as in `{token.subject}`.
+    pub subject: Option<HeaderName>,
+    /// The field with the name of a consumer of the configuration.
+    pub consumer: Option<HeaderName>,
 }
 
 /// Changes header fields.

@@ -312,9 +312,9 @@ pub struct Canary {
 #[serde(rename_all = "snake_case")]
 pub enum Sign {
     /// A header field.
-    Header(SignedHeader),
+    Header(HeaderSign),
     /// A cookie.
-    Cookie(SignedCookie),
+    Cookie(CookieSign),
     /// A consumer of this group, which `authenticate` has recognised.
     Group(Name),
 }
@@ -322,7 +322,7 @@ pub enum Sign {
 /// A header field that a request may have.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignedHeader {
+pub struct HeaderSign {
     /// Its name.
     pub name: HeaderName,
     /// Its value. Default: any.
@@ -332,7 +332,7 @@ pub struct SignedHeader {
 /// A cookie that a request may have.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SignedCookie {
+pub struct CookieSign {
     /// Its name.
     pub name: Token,
     /// Its value. Default: any.

@@ -6,6 +6,7 @@ use crate::consumer::{By, Consumer, Consumers, hash};
 use crate::http::Headers;
 use crate::platform::{Platform, Timestamp};
 use crate::request::Line;
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -46,8 +47,8 @@ impl ApiKeyMethod {
             Err(reason) => return Verdict::Wrong(reason),
         };
         // Looked up by its hash: what differs in time depends on the hash, which says nothing of the key.
-        let hash = hash(&key);
-        match consumers.look_up(platform, By::Key(&hash)).await {
+        let hash = Secret::new(hash(&key));
+        match consumers.look_up(platform, By::Key(hash.reveal())).await {
             Ok(Some(consumer)) => judge(&consumer, &hash, platform.now()),
             Ok(None) => Verdict::Wrong(UNKNOWN),
             Err(error) => Verdict::Unknowable(error.0),
@@ -98,8 +99,8 @@ impl ApiKeyMethod {
 const UNKNOWN: &str = "The API key is not known.";
 
 /// What a key of this consumer is good for now.
-fn judge(consumer: &Rc<Consumer>, hash: &str, now: Timestamp) -> Verdict {
-    let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == hash) else { return Verdict::Wrong(UNKNOWN) };
+fn judge(consumer: &Rc<Consumer>, hash: &Secret<String>, now: Timestamp) -> Verdict {
+    let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == *hash) else { return Verdict::Wrong(UNKNOWN) };
     if stored.expires.is_some_and(|expires| expires <= now) {
         return Verdict::Wrong("The API key has expired.");
     }
@@ -117,12 +118,12 @@ impl Place {
         match self {
             Place::Header(name) => headers
                 .all(name)
-                .filter_map(|value| std::str::from_utf8(value).ok())
+                .map(String::from_utf8_lossy)
                 .map(|value| {
                     let bare = value.split_once(' ').filter(|(scheme, _)| {
                         scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("apikey")
                     });
-                    bare.map_or(value, |(_, key)| key).trim().to_owned()
+                    bare.map_or(&*value, |(_, key)| key).trim().to_owned()
                 })
                 .filter(|key| !key.is_empty())
                 .collect(),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     fn consumers() -> Consumers {
-        let key = |text: &str, expires| ApiKey { hash: hash(text), prefix: text[..4].into(), expires };
+        let key = |text: &str, expires| ApiKey { hash: hash(text).into(), prefix: text[..4].into(), expires };
         let keys = vec![key("pk_1secret", None), key("pk_2old", Some(1000))];
         let alice = Consumer { name: "alice".into(), keys, ..Consumer::default() };
         let (table, records) = consumer::freeze(&[alice]).expect("small");

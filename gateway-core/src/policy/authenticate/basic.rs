@@ -6,6 +6,7 @@ use crate::consumer::{By, Consumers, hex};
 use crate::held::Halves;
 use crate::http::Headers;
 use crate::platform::Platform;
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::fmt;
 use std::str::FromStr;
-use subtle::ConstantTimeEq;
 
 /// Asks for a user name and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,9 +30,10 @@ pub struct Basic {
 impl Basic {
     /// Looks for a name and a password. An unknown name takes as long as a wrong password; a right one is remembered.
     pub async fn judge<P: Platform>(&self, headers: &Headers, consumers: &Consumers, platform: &P) -> Verdict {
-        let Some((username, password)) = credentials(headers) else {
-            let present = headers.text("authorization").is_some_and(|value| scheme_is(value, "basic"));
-            return if present { Verdict::Wrong("The Authorization field is malformed.") } else { Verdict::Missing };
+        let (username, password) = match credentials(headers) {
+            Ok(Some(credentials)) => credentials,
+            Ok(None) => return Verdict::Missing,
+            Err(reason) => return Verdict::Wrong(reason),
         };
         let consumer = match consumers.look_up(platform, By::Username(&username)).await {
             Ok(consumer) => consumer,
@@ -40,8 +41,9 @@ impl Basic {
         };
         let stored =
             consumer.as_deref().and_then(|consumer| consumer.passwords.iter().find(|p| p.username == username));
-        let hash =
-            stored.and_then(|stored| stored.hash.parse().ok()).unwrap_or_else(|| PasswordHash::nobody(self.cost));
+        let hash = stored
+            .and_then(|stored| stored.hash.reveal().parse().ok())
+            .unwrap_or_else(|| PasswordHash::nobody(self.cost));
         let right = fits(&hash, &password, &consumers.proven);
         match (consumer, right) {
             (Some(consumer), true) => Verdict::Proven(Caller {
@@ -56,7 +58,7 @@ impl Basic {
 
     /// Takes the credential out of what goes on.
     pub fn strip(&self, headers: &mut Headers) {
-        if !self.keep && headers.text("authorization").is_some_and(|value| scheme_is(value, "basic")) {
+        if !self.keep && sent(headers).next().is_some() {
             headers.remove("authorization");
         }
     }
@@ -93,19 +95,19 @@ pub const MOST_ITERATIONS: u32 = 100_000;
 pub struct PasswordHash {
     iterations: u32,
     salt: Vec<u8>,
-    hash: [u8; 32],
+    hash: Secret<[u8; 32]>,
 }
 
 impl PasswordHash {
     /// Hashes a password. The cost is kept within what may be spent.
     pub fn new(password: &str, salt: &[u8], iterations: u32) -> Self {
         let iterations = iterations.clamp(1, MOST_ITERATIONS);
-        Self { iterations, salt: salt.to_vec(), hash: derive(password, salt, iterations) }
+        Self { iterations, salt: salt.to_vec(), hash: derive(password, salt, iterations).into() }
     }
 
     /// Whether this is the password. Takes as long for a wrong one as for the right one.
     pub fn fits(&self, password: &str) -> bool {
-        derive(password, &self.salt, self.iterations).ct_eq(&self.hash).into()
+        Secret::new(derive(password, &self.salt, self.iterations)) == self.hash
     }
 
     /// How many iterations it costs to check a password.
@@ -115,7 +117,7 @@ impl PasswordHash {
 
     /// A hash that no password is known to have.
     fn nobody(cost: u32) -> Self {
-        Self { iterations: cost.clamp(1, MOST_ITERATIONS), salt: vec![0; 16], hash: [0; 32] }
+        Self { iterations: cost.clamp(1, MOST_ITERATIONS), salt: vec![0; 16], hash: [0; 32].into() }
     }
 }
 
@@ -133,8 +135,8 @@ impl FromStr for PasswordHash {
         let iterations = iterations.ok_or("the iterations must be a number from 1 to 100000")?;
         let salt = STANDARD.decode(salt).ok().filter(|salt| salt.len() >= 8);
         let salt = salt.ok_or("the salt must be 8 bytes or more, in Base64")?;
-        let hash = STANDARD.decode(hash).ok().and_then(|hash| hash.try_into().ok());
-        let hash = hash.ok_or("the hash must be 32 bytes, in Base64")?;
+        let hash = STANDARD.decode(hash).ok().and_then(|hash| <[u8; 32]>::try_from(hash).ok());
+        let hash = hash.map(Secret::new).ok_or("the hash must be 32 bytes, in Base64")?;
         Ok(Self { iterations, salt, hash })
     }
 }
@@ -142,7 +144,7 @@ impl FromStr for PasswordHash {
 impl fmt::Display for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { iterations, salt, hash } = self;
-        write!(f, "pbkdf2-sha256${iterations}${}${}", STANDARD.encode(salt), STANDARD.encode(hash))
+        write!(f, "pbkdf2-sha256${iterations}${}${}", STANDARD.encode(salt), STANDARD.encode(hash.reveal()))
     }
 }
 
@@ -152,15 +154,26 @@ fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
     computed
 }
 
-fn scheme_is(value: &str, scheme: &str) -> bool {
-    value.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(scheme))
+/// What stands behind `Basic` in every `Authorization` line that has it.
+fn sent(headers: &Headers) -> impl Iterator<Item = String> {
+    headers.all("authorization").map(String::from_utf8_lossy).filter_map(|value| {
+        let (scheme, rest) = super::scheme(&value);
+        scheme.eq_ignore_ascii_case("basic").then(|| rest.to_owned())
+    })
 }
 
-fn credentials(headers: &Headers) -> Option<(String, String)> {
-    let value = headers.text("authorization").filter(|value| scheme_is(value, "basic"))?;
-    let decoded = STANDARD.decode(value.split_once(' ')?.1.trim()).ok()?;
-    let (username, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((username.to_owned(), password.to_owned()))
+/// Name and password. Two of them are none: nobody can say which was meant.
+fn credentials(headers: &Headers) -> Result<Option<(String, String)>, &'static str> {
+    const MALFORMED: &str = "The Authorization field is malformed.";
+    let mut all = sent(headers);
+    let Some(encoded) = all.next() else { return Ok(None) };
+    if all.any(|other| other != encoded) {
+        return Err("The request holds several credentials.");
+    }
+    let decoded = STANDARD.decode(encoded).map_err(|_| MALFORMED)?;
+    let text = std::str::from_utf8(&decoded).map_err(|_| MALFORMED)?;
+    let (username, password) = text.split_once(':').ok_or(MALFORMED)?;
+    Ok(Some((username.to_owned(), password.to_owned())))
 }
 
 #[cfg(test)]
@@ -171,7 +184,7 @@ mod tests {
     use crate::testing::{TestPlatform, run};
 
     fn consumers() -> Consumers {
-        let password = |username: &str, hash: String| Password { username: username.into(), hash };
+        let password = |username: &str, hash: String| Password { username: username.into(), hash: hash.into() };
         let alice = Consumer {
             name: "alice".into(),
             passwords: vec![
@@ -223,6 +236,12 @@ mod tests {
             (basic("bob:open:sesame"), WRONG),
             (basic("damaged:"), WRONG),
             (basic("alice"), MALFORMED),
+            (basic("alice:open:sesame").replace(' ', "\t"), MALFORMED),
+            (format!("Bearer x\nauthorization\0{}", basic("alice:open:sesame")), Ok(Some("alice".to_owned()))),
+            (
+                format!("{}\nauthorization\0{}", basic("bob:x"), basic("alice:open:sesame")),
+                Err("The request holds several credentials."),
+            ),
             ("Basic".to_owned(), MALFORMED),
             ("Basic ???".to_owned(), MALFORMED),
             ("Basic /w==".to_owned(), MALFORMED),

@@ -61,13 +61,7 @@ impl Bearer {
 
     /// Takes the token out of what goes on, and every field that a claim is to fill, whatever the client put there.
     pub fn strip(&self, headers: &mut Headers, query: &mut Option<String>) {
-        for (name, _) in &self.headers {
-            // Servers that hand fields on as variables take `x_user` for `x-user`.
-            let alike = |other: &str| other.len() == name.len() && other.replace('_', "-") == name.replace('_', "-");
-            let spellings: Vec<String> =
-                headers.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
-            spellings.iter().for_each(|spelling| headers.remove(spelling));
-        }
+        self.headers.iter().for_each(|(name, _)| headers.remove_alike(name));
         if self.keep {
             return;
         }
@@ -91,11 +85,7 @@ impl Bearer {
 
     /// Tells the upstream what the token says. What it does not say stays away.
     pub fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
-        for (name, claim) in &self.headers {
-            if let Some(text) = find(claims, claim).and_then(text) {
-                headers.set(name, text);
-            }
-        }
+        hand_on(&self.headers, headers, claims);
     }
 
     /// The challenge (RFC 6750 §3).
@@ -116,17 +106,26 @@ impl Bearer {
     }
 }
 
+/// Fills fields with claims: the field's name, and the claim's.
+pub fn hand_on(fields: &[(String, String)], headers: &mut Headers, claims: &Map<String, Value>) {
+    for (name, claim) in fields {
+        if let Some(text) = find(claims, claim).and_then(text) {
+            headers.set(name, text);
+        }
+    }
+}
+
 fn sent(place: &Place, line: &Line, headers: &Headers) -> Vec<Sent> {
     let bare = |token: String| Sent { token, scheme: Scheme::Bearer };
     match place {
         Place::Header(name) if name == "authorization" => headers.all(name).filter_map(credential).collect(),
         Place::Header(name) => {
-            let values = headers.all(name).filter_map(|value| std::str::from_utf8(value).ok());
+            let values = headers.all(name).map(String::from_utf8_lossy);
             let tokens = values.map(|value| match value.split_once(' ') {
-                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-                Some(_) | None => value.trim(),
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim().to_owned(),
+                Some(_) | None => value.trim().to_owned(),
             });
-            tokens.filter(|token| !token.is_empty()).map(|token| bare(token.to_owned())).collect()
+            tokens.filter(|token| !token.is_empty()).map(bare).collect()
         }
         Place::Query(name) => {
             let values = crate::http::parameters(line.query.as_deref().unwrap_or_default(), name);
@@ -140,13 +139,14 @@ fn sent(place: &Place, line: &Line, headers: &Headers) -> Vec<Sent> {
 
 /// The token of an `Authorization` field. A field with another scheme is another method's.
 fn credential(value: &[u8]) -> Option<Sent> {
-    let (scheme, token) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    let value = String::from_utf8_lossy(value);
+    let (scheme, token) = super::scheme(&value);
     let scheme = match scheme {
         scheme if scheme.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
         scheme if scheme.eq_ignore_ascii_case("dpop") => Scheme::Dpop,
         _ => return None,
     };
-    Some(Sent { token: token.trim_start_matches(' ').to_owned(), scheme })
+    Some(Sent { token: token.to_owned(), scheme })
 }
 
 /// A claim by its name; the members of objects have dots between.
@@ -212,7 +212,11 @@ mod tests {
             (None, "authorization\0bEARER  t\n", Ok(Some(("t", Scheme::Bearer)))),
             (None, "authorization\0DPoP t\n", Ok(Some(("t", Scheme::Dpop)))),
             (None, "authorization\0Basic t\n", Ok(None)),
-            (None, "authorization\0Bearer\n", Ok(None)),
+            (None, "authorization\0Bearer\n", Ok(Some(("", Scheme::Bearer)))),
+            (None, "authorization\0Bearer\tt\n", Ok(Some(("\tt", Scheme::Bearer)))),
+            (None, "authorization\0Bearer,t\n", Ok(Some((",t", Scheme::Bearer)))),
+            (None, "authorization\0 bearer  t \n", Ok(Some(("t", Scheme::Bearer)))),
+            (None, "authorization\0Bearers t\n", Ok(None)),
             (None, "authorization\0Bearer t u\n", Ok(Some(("t u", Scheme::Bearer)))),
             (None, "x-token\0t\n", Ok(Some(("t", Scheme::Bearer)))),
             (None, "x-token\0Bearer t\n", Ok(Some(("t", Scheme::Bearer)))),
@@ -229,6 +233,8 @@ mod tests {
             let expected = expected.map(|sent| sent.map(|(token, scheme)| Sent { token: token.into(), scheme }));
             assert!(found == expected, "{query:?} {block}");
         }
+        let headers = Headers::from_block(b"authorization\0Bearer \xff\n".to_vec());
+        assert!(bearer(&all).find(&line(None), &headers).is_ok_and(|sent| sent.is_some()), "a wrong one, not none");
         let headers = Headers::from_block(b"x-token\0t\n".to_vec());
         assert!(bearer(&all[..1]).find(&line(None), &headers) == Ok(None), "nowhere else");
     }

@@ -11,6 +11,7 @@ use crate::jwt::replay::Used;
 use crate::jwt::{Algorithm, BadSet, Header, Key, KeySet, Rules, json};
 use crate::platform::{Platform, Timestamp};
 use crate::policy::Remark;
+use crate::policy::forward_auth::Pass;
 use crate::template::{Settings, Template};
 use base64::Engine;
 use base64::alphabet;
@@ -112,6 +113,11 @@ pub struct Tokens {
     pub introspected: RefCell<Remembered<Option<Verified>>>,
     /// Proofs that have been used.
     pub proofs: RefCell<Used>,
+    /// What other services said of requests that may pass.
+    pub passes: RefCell<Remembered<Pass>>,
+    /// What logins have to remember.
+    #[cfg(feature = "login")]
+    pub logins: super::login::Logins,
 }
 
 /// What a right token says.
@@ -134,7 +140,25 @@ pub struct Keeper {
     refresh: Refresh,
     origin: Origin,
     keys: RefCell<Option<Rc<KeySet>>>,
+    description: RefCell<Rc<Description>>,
     known: Cell<Known>,
+}
+
+/// What an issuer says of itself besides its keys (OpenID Connect Discovery §3, RFC 8414 §2). Empty until it has been asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Description {
+    /// `authorization_endpoint`
+    pub authorization: Option<String>,
+    /// `token_endpoint`
+    pub token: Option<String>,
+    /// `userinfo_endpoint`
+    pub userinfo: Option<String>,
+    /// `end_session_endpoint`
+    pub end_session: Option<String>,
+    /// `revocation_endpoint`
+    pub revocation: Option<String>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207)
+    pub names_itself: bool,
 }
 
 #[derive(Debug)]
@@ -160,6 +184,9 @@ impl Default for Tokens {
             verified: RefCell::new(Remembered::new(REMEMBERED)),
             introspected: RefCell::new(Remembered::new(REMEMBERED)),
             proofs: RefCell::default(),
+            passes: RefCell::new(Remembered::new(REMEMBERED)),
+            #[cfg(feature = "login")]
+            logins: super::login::Logins::default(),
         }
     }
 }
@@ -170,6 +197,12 @@ impl Tokens {
     pub fn new(issuers: &[Issuer], settings: &Settings) -> Result<Self, String> {
         let issuers = issuers.iter().map(|issuer| Keeper::new(issuer, settings)).collect::<Result<_, _>>()?;
         Ok(Self { issuers, ..Self::default() })
+    }
+
+    /// Takes the keys that sessions are sealed with, as they are numbered by the configuration.
+    #[cfg(feature = "login")]
+    pub fn with_session_keys(self, keys: &[Vec<Template>], settings: &Settings) -> Result<Self, String> {
+        Ok(Self { logins: super::login::Logins::new(keys, settings)?, ..self })
     }
 
     /// The issuer at this place of the configuration.
@@ -201,6 +234,7 @@ impl Keeper {
             refresh: issuer.refresh,
             origin,
             keys: RefCell::new(keys),
+            description: RefCell::default(),
             known: Cell::default(),
         })
     }
@@ -237,6 +271,24 @@ impl Keeper {
             return Ok(self.ask(platform, platform.now()).await.unwrap_or(keys));
         }
         Ok(keys)
+    }
+
+    /// What the issuer said of itself when it was last asked for its keys.
+    pub fn description(&self) -> Rc<Description> {
+        Rc::clone(&self.description.borrow())
+    }
+
+    /// Where to find what the issuer has described, as safe as the description itself came.
+    pub fn endpoint(&self, described: Option<&str>, name: &str) -> Result<Address, String> {
+        let issuer = &self.rules.issuer;
+        let described = described.ok_or_else(|| format!("{issuer} has no `{name}`"))?;
+        let address = Address::parse(described)?;
+        let safe = matches!(&self.origin, Origin::Discovery(from) if from.is_safe());
+        // What is said there could be read by anybody, and answered by anybody.
+        if safe && !address.is_safe() {
+            return Err(format!("{issuer} wants to be asked in clear text (`{name}`)"));
+        }
+        Ok(address)
     }
 
     fn current(&self) -> Option<Rc<KeySet>> {
@@ -292,10 +344,19 @@ impl Keeper {
             return Err("the issuer's description is of another issuer".to_owned());
         }
         let keys = Address::parse(member("jwks_uri").ok_or("the issuer's description has no `jwks_uri`")?)?;
-        // Keys that come in clear text could be anybody's.
-        if address.is_safe() && !keys.is_safe() {
+        // Keys that come in clear text could be anybody's; and what comes by TLS has no business at this machine's own ports.
+        if (address.is_safe() && !keys.is_safe()) || (address.is_secure() && !keys.is_secure()) {
             return Err("the issuer's description asks for keys in clear text".to_owned());
         }
+        let owned = |name: &str| member(name).map(str::to_owned);
+        *self.description.borrow_mut() = Rc::new(Description {
+            authorization: owned("authorization_endpoint"),
+            token: owned("token_endpoint"),
+            userinfo: owned("userinfo_endpoint"),
+            end_session: owned("end_session_endpoint"),
+            revocation: owned("revocation_endpoint"),
+            names_itself: description.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
+        });
         Ok(keys)
     }
 }

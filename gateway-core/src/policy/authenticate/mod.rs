@@ -5,8 +5,15 @@
 
 pub mod api_key;
 pub mod basic;
+pub mod client_certificate;
+#[cfg(feature = "signatures")]
+pub mod hmac_auth;
 pub mod introspection;
 pub mod jwt;
+#[cfg(feature = "login")]
+pub mod login;
+#[cfg(feature = "signatures")]
+pub mod signature;
 
 pub mod bearer;
 pub mod issuer;
@@ -14,15 +21,27 @@ pub mod possession;
 
 pub use api_key::ApiKeyMethod;
 pub use basic::Basic;
+pub use client_certificate::ClientCertificate;
+#[cfg(feature = "signatures")]
+pub use hmac_auth::HmacAuth;
 pub use introspection::Introspection;
 pub use issuer::Tokens;
 pub use jwt::Jwt;
+#[cfg(feature = "login")]
+pub use login::Login;
+#[cfg(feature = "signatures")]
+pub use signature::Signature;
 
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
+#[cfg(feature = "signatures")]
+use crate::consumer::{By, Consumer};
 use crate::error::Error;
-use crate::http::Headers;
-use crate::platform::Platform;
+use crate::http::{Body, Headers};
+use crate::platform::{Platform, ReadError, Timestamp};
+#[cfg(feature = "signatures")]
+use crate::signature::key::SignerKey;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -57,10 +76,39 @@ pub enum Method {
     ApiKey(ApiKeyMethod),
     /// A user name and a password (RFC 7617).
     Basic(Basic),
+    /// A certificate that the client has shown when it connected.
+    ClientCertificate(ClientCertificate),
+    /// A signature by the older `hmac` scheme.
+    #[cfg(feature = "signatures")]
+    HmacAuth(HmacAuth),
     /// A token that its authorisation server is asked about (RFC 7662).
     Introspection(Introspection),
     /// A JSON Web Token (RFC 7519).
     Jwt(Jwt),
+    /// A session of a user who has logged in with a browser (OpenID Connect).
+    #[cfg(feature = "login")]
+    Login(Box<Login>),
+    /// HTTP message signatures (RFC 9421).
+    #[cfg(feature = "signatures")]
+    Signature(Signature),
+}
+
+/// What a method finds besides its verdict.
+#[derive(Debug, Default)]
+pub struct Aside {
+    /// What the log should hear although the request goes on.
+    pub remarks: Vec<Remark>,
+    /// `Set-Cookie` lines for the way back.
+    pub cookies: Vec<String>,
+    /// A token for the upstream.
+    pub access_token: Option<String>,
+}
+
+/// A method that has proven who calls, and what it hands on.
+struct Proof<'a> {
+    method: &'a Method,
+    claims: Rc<Map<String, Value>>,
+    access_token: Option<String>,
 }
 
 /// What a method says of a request.
@@ -77,23 +125,45 @@ pub enum Verdict {
 }
 
 impl Authenticate {
+    /// A request that is refused learns what would be taken, where a header field is there to say it.
+    pub fn on_response(&self, status: u16, headers: &mut Headers) {
+        #[cfg(feature = "signatures")]
+        if status == 401 {
+            let accepted = self.methods.iter().filter_map(|method| match method {
+                Method::Signature(method) => Some(method.accepted()),
+                _ => None,
+            });
+            accepted.for_each(|accepted| headers.append("accept-signature", accepted));
+        }
+        #[cfg(not(feature = "signatures"))]
+        let _ = (status, headers);
+    }
+
     /// Lets known callers pass.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
+        #[cfg(feature = "login")]
+        for login in self.logins() {
+            if let Some(answer) = login.answer(visit).await? {
+                return Ok(Flow::Respond(answer));
+            }
+        }
         let mut wrong: Vec<Option<&'static str>> = vec![None; self.methods.len()];
         let mut unknowable = None;
         let mut missing = false;
         let mut proven = Vec::new();
         for (at, method) in self.methods.iter().enumerate() {
-            let mut remarks = Vec::new();
-            let verdict = method.judge(visit, &mut remarks).await;
-            visit.memo.remarks.append(&mut remarks);
-            match verdict {
+            let mut aside = Aside::default();
+            let verdict = method.judge(visit, &mut aside).await;
+            visit.memo.remarks.append(&mut aside.remarks);
+            visit.memo.cookies.append(&mut aside.cookies);
+            match verdict? {
                 // Two credentials of two consumers: nobody can say who calls.
                 Verdict::Proven(caller) if contradicts(visit.caller, &caller) => {
                     wrong[at] = Some("The credentials belong to different consumers.");
                 }
                 Verdict::Proven(caller) => {
-                    proven.push((method, Rc::clone(&caller.claims)));
+                    let (claims, access_token) = (Rc::clone(&caller.claims), aside.access_token);
+                    proven.push(Proof { method, claims, access_token });
                     visit.caller.join(caller);
                     if self.need == Need::Any {
                         break;
@@ -116,30 +186,68 @@ impl Authenticate {
                 return Err(Error::CredentialUncertain { reason });
             }
             if !self.anonymous || reason.is_some() || !proven.is_empty() {
+                #[cfg(feature = "login")]
+                if reason.is_none()
+                    && let Some(login) = self.logins().next()
+                    && let Some(answer) = login.invite(visit).await?
+                {
+                    return Ok(Flow::Respond(answer));
+                }
                 let reason = reason.unwrap_or("This needs a credential.");
                 return Err(Error::Unauthenticated { challenges: challenges(), reason });
             }
             visit.memo.challenges = challenges();
         }
         self.methods.iter().for_each(|method| method.strip(visit));
-        proven.iter().for_each(|(method, claims)| method.hand_on(visit.headers, claims));
+        proven.iter().for_each(|proof| proof.hand_on(visit.headers));
         Ok(Flow::Continue)
+    }
+
+    /// The logins among the ways in.
+    #[cfg(feature = "login")]
+    pub fn logins(&self) -> impl Iterator<Item = &Login> {
+        self.methods.iter().filter_map(|method| match method {
+            Method::Login(login) => Some(&**login),
+            Method::ApiKey(_)
+            | Method::Basic(_)
+            | Method::ClientCertificate(_)
+            | Method::Introspection(_)
+            | Method::Jwt(_) => None,
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(_) | Method::Signature(_) => None,
+        })
     }
 }
 
+/// The parts of an `Authorization` field. What is hardly written like this (a tab for the space, bytes that are no text) has
+/// its scheme all the same: an upstream might read it kindly, so it must not pass for a request without a credential.
+fn scheme(value: &str) -> (&str, &str) {
+    let value = value.trim();
+    let (scheme, rest) = value.split_at(value.find([' ', '\t', ',', '=']).unwrap_or(value.len()));
+    (scheme, rest.trim_start_matches(' '))
+}
+
 /// Whether two proofs name different consumers.
-fn contradicts(one: &Caller, other: &Caller) -> bool {
+pub(super) fn contradicts(one: &Caller, other: &Caller) -> bool {
     matches!((one.name(), other.name()), (Some(one), Some(other)) if one != other)
 }
 
 impl Method {
-    async fn judge<P: Platform>(&self, visit: &Visit<'_, P>, remarks: &mut Vec<Remark>) -> Verdict {
-        match self {
+    /// An error ends the request: it cannot even be judged.
+    async fn judge<P: Platform>(&self, visit: &mut Visit<'_, P>, aside: &mut Aside) -> Result<Verdict, Error> {
+        Ok(match self {
             Method::ApiKey(method) => method.judge(visit.line, visit.headers, visit.consumers, visit.platform).await,
             Method::Basic(method) => method.judge(visit.headers, visit.consumers, visit.platform).await,
+            Method::ClientCertificate(method) => method.judge(visit).await,
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(method) => return method.judge(visit).await,
             Method::Introspection(method) => method.judge(visit).await,
-            Method::Jwt(method) => method.judge(visit, remarks).await,
-        }
+            Method::Jwt(method) => method.judge(visit, &mut aside.remarks).await,
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.judge(visit, aside).await,
+            #[cfg(feature = "signatures")]
+            Method::Signature(method) => return method.judge(visit).await,
+        })
     }
 
     /// Takes the credential out of what goes on.
@@ -147,17 +255,15 @@ impl Method {
         match self {
             Method::ApiKey(method) => method.strip(visit.headers, visit.query),
             Method::Basic(method) => method.strip(visit.headers),
+            Method::ClientCertificate(method) => method.hand_on(visit.headers, visit.client.certificate.as_ref()),
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(method) => method.strip(visit.headers),
             Method::Introspection(method) => method.bearer.strip(visit.headers, visit.query),
             Method::Jwt(method) => method.bearer.strip(visit.headers, visit.query),
-        }
-    }
-
-    /// Tells the upstream what the credential says.
-    fn hand_on(&self, headers: &mut Headers, claims: &Map<String, Value>) {
-        match self {
-            Method::Introspection(method) => method.bearer.hand_on(headers, claims),
-            Method::Jwt(method) => method.bearer.hand_on(headers, claims),
-            Method::ApiKey(_) | Method::Basic(_) => {}
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.strip(visit.headers),
+            #[cfg(feature = "signatures")]
+            Method::Signature(method) => method.strip(visit.headers),
         }
     }
 
@@ -166,8 +272,101 @@ impl Method {
         match self {
             Method::ApiKey(method) => method.challenge(wrong),
             Method::Basic(method) => method.challenge(),
+            Method::ClientCertificate(method) => method.challenge().to_owned(),
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(method) => method.challenge(),
             Method::Introspection(method) => method.challenge(wrong),
             Method::Jwt(method) => method.challenge(wrong),
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.challenge(),
+            #[cfg(feature = "signatures")]
+            Method::Signature(method) => method.challenge(),
         }
     }
+}
+
+impl Proof<'_> {
+    /// Tells the upstream what the credential says.
+    fn hand_on(&self, headers: &mut Headers) {
+        match self.method {
+            Method::Introspection(method) => method.bearer.hand_on(headers, &self.claims),
+            Method::Jwt(method) => method.bearer.hand_on(headers, &self.claims),
+            #[cfg(feature = "login")]
+            Method::Login(method) => method.hand_on(headers, &self.claims, self.access_token.as_deref()),
+            Method::ApiKey(_) | Method::Basic(_) | Method::ClientCertificate(_) => {}
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(_) | Method::Signature(_) => {}
+        }
+    }
+}
+
+/// The consumer whose signing key has this identifier, and the key, which is read once.
+#[cfg(feature = "signatures")]
+async fn signing_key<P: Platform>(
+    visit: &Visit<'_, P>,
+    id: &str,
+) -> Result<Option<(Rc<Consumer>, Rc<SignerKey>)>, Verdict> {
+    let found = visit.consumers.look_up(visit.platform, By::Signer(id)).await;
+    let found = found.map_err(|error| Verdict::Unknowable(error.0))?;
+    let Some(consumer) = found else { return Ok(None) };
+    let Some(signer) = consumer.signers.iter().find(|signer| signer.id == id) else { return Ok(None) };
+    // The store may give another key under the same identifier.
+    let from = signer.mark();
+    if let Some(key) = visit.consumers.signing.borrow_mut().get(&from) {
+        return Ok(Some((consumer, key)));
+    }
+    let key = SignerKey::new(signer, visit.settings);
+    let key = Rc::new(key.map_err(|why| Verdict::Unknowable(format!("the signer `{id}`: {why}")))?);
+    visit.consumers.signing.borrow_mut().put(&from, Rc::clone(&key));
+    Ok(Some((consumer, key)))
+}
+
+/// Whether something that is taken once has been taken before; from now on it has. The memory is this instance's own.
+#[cfg(feature = "signatures")]
+async fn used_before<P: Platform>(visit: &Visit<'_, P>, identifier: &str, until: Timestamp) -> bool {
+    !visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now())
+}
+
+/// Whether there is a body, as far as that is known without reading it: what comes in chunks may be nothing, and some
+/// platforms give a stream for every POST.
+#[cfg(feature = "signatures")]
+fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
+    match &*visit.body {
+        Body::Empty => Some(false),
+        Body::Bytes(bytes) => Some(!bytes.is_empty()),
+        Body::Stream(_) => declared_length(visit.headers).map(|length| length > 0),
+    }
+}
+
+#[cfg(feature = "signatures")]
+fn declared_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
+}
+
+/// The whole body, which then goes on as it came.
+#[cfg(feature = "signatures")]
+async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Result<Bytes, Error> {
+    let declared = declared_length(visit.headers);
+    if declared.is_some_and(|length| length > limit) {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let bytes = match std::mem::replace(visit.body, Body::Empty) {
+        Body::Empty => return Ok(Bytes::new()),
+        Body::Bytes(bytes) if bytes.len() > most => return Err(Error::BodyTooLarge { limit }),
+        Body::Bytes(bytes) => bytes,
+        Body::Stream(stream) => visit.platform.read(stream, most).await.map_err(|error| match error {
+            ReadError::TooLarge => Error::BodyTooLarge { limit },
+            ReadError::Broken(_) => Error::ClientGone,
+        })?,
+    };
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    // What came in chunks has a length now, and small messages without one are slow to send.
+    if declared.is_none() {
+        visit.headers.set("content-length", bytes.len().to_string());
+    }
+    *visit.body = Body::Bytes(bytes.clone());
+    Ok(bytes)
 }

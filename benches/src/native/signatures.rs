@@ -1,0 +1,163 @@
+//! What it costs to know who calls: tokens by algorithm in native code, in Wasm and by WebCrypto, remembered tokens, API keys
+//! and expressions in whole requests, and the bytes that each optional ability adds to the core's Wasm.
+
+use crate::results::{Results, Table, number};
+use crate::run::Setup;
+use crate::timing::sample;
+use gateway_core::config::{self, Disk};
+use gateway_core::jwt::{KeySet, Purpose, Token};
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Measures and writes the tables `signatures`, `callers` and `abilities`.
+pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let arguments = ["--package", "postern-benches", "--example", "signatures"];
+    let module = wasm(setup, &arguments)?.join("examples/signatures.wasm");
+    let script = setup.root.join("benches/signatures.mjs");
+    let compiled = config::compile(&setup.root.join("benches/signatures.yaml"), &Disk);
+    let configuration = setup.scratch.join("signatures.bin");
+    let artefact = compiled.artefact.ok_or("benches/signatures.yaml has errors")?;
+    fs::write(&configuration, artefact).map_err(|error| format!("{}: {error}", configuration.display()))?;
+
+    let rounds = if setup.quick { "2" } else { "7" };
+    let module = module.display().to_string();
+    let lines = node(setup, &script, &[&module, &configuration.display().to_string(), rounds])?;
+    let mut microseconds: BTreeMap<String, f64> = BTreeMap::new();
+    for line in lines.lines() {
+        let mut parts = line.split('\t');
+        if let (Some(what), Some(_), Some(middle)) = (parts.next(), parts.next(), parts.next()) {
+            microseconds.insert(what.to_owned(), middle.parse().map_err(|_| format!("node told `{line}`"))?);
+        }
+    }
+    let told = |what: &str| microseconds.get(what).copied().ok_or_else(|| format!("node did not measure {what}"));
+
+    let mut table = Table::new("signatures", &["µs for one token", "Wasm", "native", "WebCrypto"]);
+    for line in node(setup, &script, &["--print"])?.lines() {
+        let mut parts = line.split('\t');
+        let (Some(algorithm), Some(set), Some(text)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (wasm, web) = (told(&format!("{algorithm} in Wasm"))?, told(&format!("{algorithm} by WebCrypto"))?);
+        let native = verify(setup, set, text)?;
+        table.push(vec![algorithm.to_owned(), number(wasm), number(native), number(web)]);
+    }
+    table.remarks.push(
+        "Medians of CPU time. Wasm and WebCrypto in Node, which has the V8 of workerd and, unlike it, a clock that runs; WebCrypto \
+         works on another thread, so there the whole process is counted."
+            .to_owned(),
+    );
+    results.keep(table);
+
+    let mut table = Table::new("callers", &["µs in Wasm", "whole request", "over one without policies"]);
+    let open = told("a request to open")?;
+    for (route, what) in [
+        ("open", "no policy"),
+        ("jwt", "a token that is remembered"),
+        ("key", "an API key, and a group that is allowed"),
+        ("expression", "the same, and an expression with three conditions"),
+    ] {
+        let whole = told(&format!("a request to {route}"))?;
+        table.push(vec![what.to_owned(), number(whole), number(whole - open)]);
+    }
+    table.remarks.push(format!("To find a remembered token alone takes {} µs.", number(told("remembered")?)));
+    results.keep(table);
+
+    abilities(setup, results)
+}
+
+/// Microseconds of native code.
+fn verify(setup: &Setup, set: &str, text: &str) -> Result<f64, String> {
+    let keys = KeySet::read(set.as_bytes(), &[]).map_err(|bad| format!("the set of keys is refused: {bad:?}"))?;
+    let right = || {
+        let token = Token::read(black_box(text), Purpose::Token).ok()?;
+        keys.verify(&token).ok()?;
+        token.claims().ok()
+    };
+    right().ok_or("a right token is refused")?;
+    let samples = sample(1, setup.sample_milliseconds(), &mut || {
+        black_box(right());
+    });
+    Ok(samples.median() / 1_000.0)
+}
+
+/// The optional abilities, each beside none and beside all the others.
+const ABILITIES: [&str; 6] = ["regex", "rsa", "es256", "es384", "eddsa", "expressions"];
+
+fn abilities(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let mut table = Table::new("abilities", &["the core's Wasm, gzipped KB", "alone", "beside the others"]);
+    let (none, all) = (size(setup, &[])?, size(setup, &ABILITIES)?);
+    let show = |bytes: f64| number(bytes / 1_000.0);
+    table.push(vec!["without any of these".to_owned(), show(none), String::new()]);
+    // Each is built twice, a minute each time.
+    for ability in ABILITIES.iter().filter(|_| !setup.quick) {
+        let others: Vec<&str> = ABILITIES.into_iter().filter(|other| other != ability).collect();
+        // Expressions bring regular expressions along.
+        let others: Vec<&str> = if *ability == "regex" {
+            others.into_iter().filter(|other| *other != "expressions").collect()
+        } else {
+            others
+        };
+        let (alone, rest) = (size(setup, &[ability])?, size(setup, &others)?);
+        let whole = if *ability == "regex" {
+            let with: Vec<&str> = ABILITIES.into_iter().filter(|other| *other != "expressions").collect();
+            size(setup, &with)?
+        } else {
+            all
+        };
+        table.push(vec![
+            format!("`{ability}`"),
+            format!("+{}", show(alone - none)),
+            format!("+{}", show(whole - rest)),
+        ]);
+    }
+    table.push(vec!["with all of these".to_owned(), show(all), String::new()]);
+    table.remarks.push("After `wasm-opt -O3`, by `gzip -9`; a gateway's adapter is not in it.".to_owned());
+    results.keep(table);
+    Ok(())
+}
+
+/// Gzipped bytes of the core with these features.
+fn size(setup: &Setup, features: &[&str]) -> Result<f64, String> {
+    let lock = setup.root.join("scripts/core-alone/Cargo.lock");
+    fs::copy(setup.root.join("Cargo.lock"), &lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let features = features.join(",");
+    let manifest = "scripts/core-alone/Cargo.toml";
+    let built = wasm(setup, &["--manifest-path", manifest, "--no-default-features", "--features", &features])?;
+    let (module, compressed) = (setup.scratch.join("core.wasm"), setup.scratch.join("core.wasm.gz"));
+    run(Command::new(setup.root.join("node_modules/.bin/wasm-opt"))
+        .args(["-O3", "--enable-simd", "--enable-bulk-memory", "--enable-nontrapping-float-to-int"])
+        .args(["--enable-sign-ext", "--enable-mutable-globals", "--enable-reference-types", "--enable-multivalue"])
+        .arg(built.join("core_alone.wasm"))
+        .arg("-o")
+        .arg(&module))?;
+    run(Command::new("gzip").args(["-9", "--force", "--keep"]).arg(&module))?;
+    let length = fs::metadata(&compressed).map_err(|error| format!("{}: {error}", compressed.display()))?.len();
+    Ok(length as f64)
+}
+
+/// Builds Wasm, and gives the folder that it is in.
+fn wasm(setup: &Setup, arguments: &[&str]) -> Result<PathBuf, String> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(setup.root.join("target"), PathBuf::from);
+    run(Command::new("cargo")
+        .args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"])
+        .args(arguments)
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", "-C target-feature=+simd128")
+        .current_dir(&setup.root))?;
+    Ok(target.join("wasm32-unknown-unknown/release"))
+}
+
+fn node(setup: &Setup, script: &Path, arguments: &[&str]) -> Result<String, String> {
+    run(Command::new(setup.root.join("node_modules/.bin/node")).arg(script).args(arguments))
+}
+
+/// What it prints.
+fn run(command: &mut Command) -> Result<String, String> {
+    let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}

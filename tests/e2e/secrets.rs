@@ -1,0 +1,213 @@
+//! Nothing secret is shown: secrets are planted in headers, queries, cookies, bodies and in the platform's values, requests go
+//! right and wrong in every way, and everything that is written anywhere is searched for them.
+
+use bytes::Bytes;
+use gateway_core::Gateway;
+use gateway_core::config::{self, Files};
+use gateway_core::http::{Body, Headers, Incoming, Peer, Scheme};
+use gateway_core::platform::{Failure, FetchError};
+use gateway_core::testing::{TestPlatform, run};
+use postern_tests::Platform;
+use postern_tests::client::{exchange, request};
+use postern_tests::origin::Origin;
+use postern_tests::process;
+use postern_tests::running::Running;
+use postern_tests::wire::Field;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+/// What no output may hold: every secret has this in it, in clear or in Base64.
+const PLANTED: [&str; 4] = ["PLANTED", "UExBTlRFR", "BMQU5URU", "QTEFOVEVE"];
+
+/// A key, a password and tokens, for everybody who takes one.
+const HEADERS: [(&str, &str); 7] = [
+    ("X-Api-Key", "PLANTED-key-0123456789abcdef"),
+    ("Authorization", "Bearer PLANTED-token"),
+    ("Authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJodHRwczovL2lkcCIsImp0aSI6IlBMQU5URUQifQ.UExBTlRFRA"),
+    ("Authorization", "Basic YWxpY2U6UExBTlRFRC1wYXNzd29yZA=="),
+    ("Cookie", "session=PLANTED-cookie"),
+    ("X-Tenant", "PLANTED-header"),
+    ("DPoP", "PLANTED-proof"),
+];
+
+const TARGETS: [&str; 11] = [
+    "/key?key=PLANTED-query",
+    "/basic?q=PLANTED-query",
+    "/introspection?access_token=PLANTED-query",
+    "/jwt?q=PLANTED-query",
+    "/discovery?q=PLANTED-query",
+    "/expression?q=PLANTED-query&q=PLANTED-twice",
+    "/closed?q=PLANTED-query",
+    "/rules?q=PLANTED-query",
+    "/none?q=PLANTED-query",
+    "/%zz?q=PLANTED-query",
+    "/closed/../../PLANTED%00",
+];
+
+fn configuration(closed: SocketAddr) -> Value {
+    let methods = |method: Value| json!([{ "authenticate": { "any_of": [method, "anonymous"] } }]);
+    let route = |name: &str, policies: Value| json!({ "name": name, "path_prefix": format!("/{name}"), "upstream": "origin", "policies": policies });
+    let shared = json!([{ "secret": "${secret:SHARED}" }]);
+    json!({
+        "upstreams": { "origin": { "targets": [{ "url": format!("http://{closed}") }] } },
+        "consumers_from": "store",
+        "consumers": [{
+            "name": "alice",
+            "passwords": { "username": "alice", "hash": "pbkdf2-sha256$1000$c2FsdHNhbHQ=$OW/yp5IJp6wKxr76Cy7xlYtW08eZ0fwpFmdUegJskk0=" },
+        }],
+        "routes": [
+            route("key", methods(json!({ "api_key": { "header": "x-api-key", "query": "key", "cookie": "session" } }))),
+            route("basic", methods(json!({ "basic": {} }))),
+            route("introspection", methods(json!({ "introspection": {
+                "url": format!("http://{closed}/introspect"),
+                "client_id": "${env:CLIENT}",
+                "client_secret": "${secret:CLIENT_SECRET}",
+                "query": "access_token",
+            } }))),
+            route("jwt", methods(json!({ "jwt": { "issuers": { "issuer": "https://idp", "audiences": "a", "secrets": shared } } }))),
+            route("discovery", methods(json!({ "jwt": { "issuers": { "issuer": format!("http://{closed}"), "audiences": "a" } } }))),
+            route("expression", json!([{ "authorize": { "expression":
+                "request.headers['x-tenant'] == 'acme' || int(request.headers['x-tenant']) > 0 || request.query.q == 'x'" } }])),
+            route("closed", json!([{ "headers": { "request": { "set": { "x-key": "${secret:CLIENT_SECRET}" } } } }])),
+            route("rules", json!([{ "request_rules": { "content_types": { "allow": "application/json" } } }])),
+        ],
+    })
+}
+
+fn settings() -> BTreeMap<String, String> {
+    let settings = [
+        ("CLIENT", "gateway"),
+        ("CLIENT_SECRET", "PLANTED-client-secret"),
+        ("SHARED", "PLANTED-shared-secret-of-more-than-thirty-two-bytes"),
+    ];
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Every target with every credential, and with all that do not exclude each other.
+fn requests() -> impl Iterator<Item = (&'static str, Vec<(&'static str, &'static str)>)> {
+    let sets =
+        (0..HEADERS.len()).map(|at| vec![HEADERS[at]]).chain([vec![HEADERS[0], HEADERS[1], HEADERS[4], HEADERS[5]]]);
+    let sets: Vec<_> = sets.collect();
+    TARGETS.into_iter().flat_map(move |target| sets.clone().into_iter().map(move |headers| (target, headers)))
+}
+
+#[track_caller]
+fn assert_silent(what: &str, output: &str) {
+    for planted in PLANTED {
+        let line = output.lines().find(|line| line.contains(planted));
+        assert!(line.is_none(), "{what} shows a secret: {}", line.unwrap_or_default());
+    }
+}
+
+#[test]
+fn the_core_shows_no_secret() {
+    let closed = SocketAddr::from(([127, 0, 0, 1], 1));
+    let compiled = config::compile(Path::new("gateway.json"), &One(configuration(closed).to_string()));
+    assert!(compiled.artefact.is_some(), "{:?}", compiled.problems);
+    let artefact = Bytes::from(compiled.artefact.unwrap_or_default());
+    let settings = settings();
+    let gateway = Gateway::load(artefact, |reference| settings.get(&reference.name).cloned()).expect("it loads");
+    assert_silent("the gateway", &format!("{gateway:?} {gateway:#?}"));
+    let platform = TestPlatform::new(|_| {
+        Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() })
+    });
+    platform.store_fails.set(true);
+    let mut notes = String::new();
+    for (target, headers) in requests() {
+        let mut received = Headers::new();
+        headers.iter().for_each(|(name, value)| received.receive(name, value.as_bytes()));
+        let incoming = Incoming {
+            method: "POST".to_owned(),
+            scheme: Scheme::Https,
+            authority: "gateway.test".to_owned(),
+            target: target.to_owned(),
+            headers: received,
+            body: Body::Stream(b"PLANTED-body".to_vec()),
+            peer: Peer::default(),
+        };
+        let reply = run(gateway.handle(&platform, incoming));
+        let body = match &reply.response.body {
+            Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Body::Empty | Body::Stream(_) => String::new(),
+        };
+        let fields: Vec<_> =
+            reply.response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
+        let _ = writeln!(notes, "{} {fields:?} {body} {}", reply.response.status, json!(reply.notes));
+    }
+    for expected in ["credential-uncertain", "upstream-failed", "unauthenticated", "forbidden", "character"] {
+        assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
+    }
+    assert_silent("an answer or a note", &notes);
+}
+
+#[test]
+fn workers_show_no_secret() {
+    a_runtime_shows_no_secret(Platform::Workers);
+}
+
+#[test]
+fn spin_shows_no_secret() {
+    a_runtime_shows_no_secret(Platform::Spin);
+}
+
+fn a_runtime_shows_no_secret(platform: Platform) {
+    let closed = Origin::closed().expect("an address");
+    let gateway = Running::start(platform, &configuration(closed), &settings()).expect("a gateway");
+    let mut answers = String::new();
+    for (target, headers) in requests() {
+        let mut fields: Vec<_> = headers.iter().map(|(name, value)| Field::new(*name, *value)).collect();
+        fields.push(Field::new("Content-Type", "text/plain"));
+        let message = request("POST", target, "gateway.test", &fields, b"PLANTED-body");
+        let seen = exchange(gateway.address, &message, "POST").expect("an answer");
+        let fields: Vec<_> = seen.head.fields.iter().map(|field| format!("{field:?}")).collect();
+        let _ = writeln!(answers, "{} {fields:?} {}", seen.status, String::from_utf8_lossy(&seen.body));
+    }
+    assert!(answers.contains("upstream-failed") && answers.contains("unauthenticated"), "{answers}");
+    assert_silent("an answer", &answers);
+    let log = gateway.log();
+    assert!(log.contains("upstream-failed") && log.contains("character"), "what goes wrong is logged: {log}");
+    assert_silent("the log", &log);
+    gateway.stop().expect("nothing left");
+}
+
+#[test]
+fn the_tool_shows_no_secret() {
+    let closed = Origin::closed().expect("an address");
+    let folder = std::env::temp_dir().join(format!("postern-secrets-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let lines: Vec<String> = settings().iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
+    std::fs::write(folder.join(".dev.vars"), lines.concat()).expect("a file");
+    std::fs::write(folder.join("gateway.json"), configuration(closed).to_string()).expect("a file");
+    let postern = process::postern(Platform::Test).expect("the tool");
+    let mut said = String::new();
+    for arguments in [
+        &["check"][..],
+        &["check", "--format", "json"],
+        &["compile", "--out", "gateway.bin"],
+        &["explain", "GET", "http://gateway.test/closed"],
+        &["explain", "GET", "http://gateway.test/closed", "--format", "json"],
+        &["explain", "POST", "http://gateway.test/introspection", "--header", "x-tenant: acme"],
+    ] {
+        let output = Command::new(&postern).args(arguments).current_dir(&folder).output().expect("it runs");
+        let _ =
+            writeln!(said, "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    let artefact = std::fs::read(folder.join("gateway.bin")).unwrap_or_default();
+    std::fs::remove_dir_all(&folder).expect("it can go");
+    assert!(said.contains("x-key: secret-client-secret"), "explain shows what stands for secrets: {said}");
+    assert_silent("the tool", &said);
+    assert!(!artefact.is_empty());
+    assert_silent("the artefact", &String::from_utf8_lossy(&artefact));
+}
+
+struct One(String);
+
+impl Files for One {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}
