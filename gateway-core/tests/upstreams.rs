@@ -257,7 +257,7 @@ fn groups_stand_in_for_each_other_in_order_and_hand_back() {
         *last.borrow_mut() = call.authority.clone();
         if down.borrow().contains(&call.authority) { fails(FetchError::Reset) } else { status(200) }
     });
-    let mut used = |which: &str| {
+    let used = |which: &str| {
         *down.borrow_mut() = which.to_owned();
         let mut used: Vec<String> = (0..20)
             .map(|_| {
