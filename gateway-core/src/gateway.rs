@@ -10,10 +10,12 @@ use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
-use crate::request::{Line, Request, strip_hop_by_hop};
+use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
+#[cfg(feature = "validation")]
+use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -28,6 +30,8 @@ pub struct Gateway {
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
+    #[cfg(feature = "validation")]
+    validation: Validation,
 }
 
 /// What a route does with its requests.
@@ -39,9 +43,21 @@ pub struct Plan {
     /// How many bytes a request's body may have; `None`: no limit.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
+    /// What else is taken at most, where that is less than elsewhere.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RouteLimits>,
     /// Where the answer comes from.
     #[serde(rename = "a")]
     pub action: Action,
+}
+
+impl Plan {
+    /// What of a request is more than the route takes, as far as its head tells.
+    fn exceeded(&self, line: &Line, headers: &Headers, content_length: Option<u64>) -> Option<Error> {
+        let limits = self.limits.as_ref().and_then(|limits| limits.check(line, headers).err());
+        let body = || content_length.zip(self.body_limit).filter(|(length, limit)| length > limit);
+        limits.or_else(|| body().map(|(_, limit)| Error::BodyTooLarge { limit }))
+    }
 }
 
 /// Where the answer comes from.
@@ -147,7 +163,17 @@ impl Gateway {
         let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
-        Ok(Self { globals, settings: known, routes, upstreams, policies, consumers, tokens })
+        Ok(Self {
+            globals,
+            settings: known,
+            routes,
+            upstreams,
+            policies,
+            consumers,
+            tokens,
+            #[cfg(feature = "validation")]
+            validation: Validation::new(artefact.schemas, artefact.operations),
+        })
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -211,6 +237,7 @@ impl Gateway {
                 reason,
             );
         };
+        let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (Caller::default(), Memo::default());
         let mut visit = Visit {
@@ -218,7 +245,10 @@ impl Gateway {
             consumers: &self.consumers,
             tokens: &self.tokens,
             upstreams: &self.upstreams,
+            #[cfg(feature = "validation")]
+            validation: &self.validation,
             settings: &self.settings,
+            body_limit: plan.body_limit,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
             client: &client,
@@ -253,6 +283,9 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
+        let mut from_upstream = false;
+        let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
+        let early = early.or_else(|| over.map(too_large));
         let mut reply = match (early, &plan.action) {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
@@ -261,16 +294,26 @@ impl Gateway {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
                 let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
-                self.forward(platform, forward, payload, &scope).await
+                let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
+                from_upstream = origin == Origin::Upstream;
+                reply
             }
         };
         for policy in policies[..entered].iter().rev() {
             let response = &mut reply.response;
-            let mut departure = Departure { platform, scope, response, memo: &mut memo };
+            let mut departure = Departure {
+                platform,
+                #[cfg(feature = "validation")]
+                validation: &self.validation,
+                scope,
+                from_upstream,
+                response,
+                memo: &mut memo,
+            };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.response = response;
+                (reply.response, from_upstream) = (response, false);
                 reply.notes.extend(notes);
             }
         }
@@ -305,19 +348,9 @@ impl Gateway {
         forward: &Forward,
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
-    ) -> Reply<P::Stream> {
-        let fail = |error, detail| Reply::fail(platform, error, Some(scope.route), detail);
+    ) -> (Reply<P::Stream>, Origin) {
+        let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
         let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
-        // A body in memory has been read by a policy; the platform will not count it once more.
-        let in_memory = match &body {
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Empty | Body::Stream(_) => None,
-        };
-        if let (Some(limit), Some(length)) = (limit, in_memory.or(content_length))
-            && length > limit
-        {
-            return fail(Error::BodyTooLarge { limit }, String::new());
-        }
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
@@ -383,17 +416,17 @@ impl Gateway {
         spare: Option<Call<P::Stream>>,
         limit: Option<u64>,
         scope: &Scope<'_>,
-    ) -> Reply<P::Stream> {
+    ) -> (Reply<P::Stream>, Origin) {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
             if matches!(failure.error, FetchError::BodyTooLarge | FetchError::ClientGone));
-        let before = self.conclude(platform, pool, asked, outcome, limit, scope);
+        let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
-            return before;
+            return (before, origin);
         }
-        let instead = match (&fallback.instead, spare) {
-            (Instead::Respond(respond), _) => Reply::answer(respond.answer(scope)),
+        let (instead, origin) = match (&fallback.instead, spare) {
+            (Instead::Respond(respond), _) => (Reply::answer(respond.answer(scope)), Origin::Gateway),
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
@@ -404,7 +437,7 @@ impl Gateway {
                 self.conclude(platform, other, &asked, outcome, limit, scope)
             }
             // A body that was streamed is gone.
-            (Instead::Upstream(_), None) => return before,
+            (Instead::Upstream(_), None) => return (before, origin),
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes } = before;
@@ -412,12 +445,13 @@ impl Gateway {
             platform.discard(body);
         }
         notes.extend(instead.notes);
-        Reply { response: instead.response, notes }
+        (Reply { response: instead.response, notes }, origin)
     }
 
-    fn no_upstream<P: Platform>(&self, platform: &P, place: u32, scope: &Scope<'_>) -> Reply<P::Stream> {
+    fn no_upstream<P: Platform>(&self, platform: &P, place: u32, scope: &Scope<'_>) -> (Reply<P::Stream>, Origin) {
         let reason = format!("the route names upstream {place}, which does not exist");
-        Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+        let error = Error::Internal { reason: reason.clone() };
+        (Reply::fail(platform, error, Some(scope.route), reason), Origin::Gateway)
     }
 
     /// What the client gets of what an upstream gave.
@@ -429,7 +463,7 @@ impl Gateway {
         outcome: Result<upstream::Answer<P::Stream>, Failed>,
         limit: Option<u64>,
         scope: &Scope<'_>,
-    ) -> Reply<P::Stream> {
+    ) -> (Reply<P::Stream>, Origin) {
         let told = |next_hop: Option<u32>, cause: Option<&Cause>, history: &[upstream::Attempt]| {
             let next_hop = next_hop.map(|target| pool.name(target));
             pool.tells().then(|| upstream::proxy_status(&self.globals.via, next_hop, cause, history))
@@ -455,7 +489,7 @@ impl Gateway {
                     let (problem, route) = ("upstream-failed", Some(scope.route.to_owned()));
                     reply.notes.push(Note { problem, status, request_id: request_id(platform), route, detail });
                 }
-                reply
+                (reply, Origin::Upstream)
             }
             Err(Failed { cause, history }) => {
                 let told = told(None, Some(&cause), &history);
@@ -475,7 +509,7 @@ impl Gateway {
                 if let Some(told) = told {
                     reply.response.headers.append("proxy-status", told);
                 }
-                reply
+                (reply, Origin::Gateway)
             }
         }
     }
@@ -494,6 +528,15 @@ impl Gateway {
     pub fn globals(&self) -> &Globals {
         &self.globals
     }
+}
+
+/// Who has made a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The gateway.
+    Gateway,
+    /// An upstream.
+    Upstream,
 }
 
 /// What of a request goes on to an upstream.
@@ -534,7 +577,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 9] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -543,6 +586,7 @@ const FEATURES: [&str; 8] = [
     if cfg!(feature = "login") { "login" } else { "" },
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
+    if cfg!(feature = "validation") { "validation" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -651,6 +651,7 @@ fn type_of(variable: Variable) -> Type {
         | Variable::CertificateSubject
         | Variable::CertificateIssuer
         | Variable::CertificateFingerprint
+        | Variable::CertificateSerial
         | Variable::Consumer
         | Variable::Subject
         | Variable::Issuer

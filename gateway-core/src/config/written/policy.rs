@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cidr, ClientCertificateMethod, Country, Duration, Expression, HeaderName, HmacAuthMethod, IntrospectionMethod,
-    JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, Realm, Regex, Scope, SignatureMethod,
-    Size, TargetUrl, Template, Token,
+    JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, OpenApiPolicy, Origin, Realm,
+    Regex, Scope, SignatureMethod, Size, TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -25,10 +25,17 @@ pub enum Policy {
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    JsonLimits(JsonLimitsPolicy),
+    /// Holds requests, and answers if asked, against an OpenAPI document.
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApiPolicy),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
+    /// Refuses requests that are not as their JSON Schemas say.
+    Validate(ValidatePolicy),
 }
 
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
@@ -145,12 +152,20 @@ pub struct BasicMethod {
 ///     policies:
 ///       - authenticate: { any_of: [{ api_key: {} }, anonymous] }
 ///       - authorize: { methods: [POST, DELETE], groups: { allow: partners } }
+///   - name: own
+///     path: /customers/{name}
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: { api_key: {} } }
+///       - authorize: { expression: 'consumer.name == request.parameters.name || "staff" in consumer.groups' }
 /// ```
 ///
 /// ```text
 /// GET /orders                              → 200
 /// POST /orders                             → 401
 /// POST /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/alice  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/bob  x-api-key: pk_docs_onlyForTheDocumentation1 → 403
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
