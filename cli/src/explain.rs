@@ -156,6 +156,10 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
         Source::Secret => "secret",
     };
     let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
+    let is_meant = |key: &Template| key.references().any(|this| this == reference);
+    if globals.session_keys.iter().flatten().any(is_meant) {
+        return format!("{name}-which-stands-for-a-longer-one");
+    }
     for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
         let pieces = target.pieces();
         let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))

@@ -84,6 +84,7 @@ pub struct Signer {
     pub base64: bool,
 }
 
+#[cfg(feature = "signatures")]
 impl Signer {
     /// Tells keys apart, and says nothing of them.
     pub(crate) fn mark(&self) -> String {

@@ -4,6 +4,8 @@ use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
 use crate::policy::limit::seconds;
+#[cfg(feature = "validation")]
+use crate::validation::Violation;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -66,6 +68,35 @@ pub enum Error {
         /// The kinds that are, for `Accept` (RFC 9110 §15.5.16); empty where only some are not.
         accept: Vec<String>,
     },
+    /// 400 or 422: the request is not as its schemas say.
+    #[cfg(feature = "validation")]
+    Invalid {
+        /// Which of the two.
+        status: u16,
+        /// What is wrong.
+        violations: Vec<Violation>,
+    },
+    /// 400: the body cannot be read as what it says it is.
+    #[cfg(feature = "validation")]
+    MalformedBody {
+        /// Where it breaks, told to the client.
+        reason: String,
+    },
+    /// 400: the body is JSON, but of more than is taken.
+    #[cfg(feature = "validation")]
+    JsonRefused {
+        /// Of what, told to the client.
+        reason: String,
+    },
+    /// 415: a body that must be read has a content coding.
+    #[cfg(feature = "validation")]
+    UnsupportedContentCoding,
+    /// 502: the upstream's answer is not as the OpenAPI document says.
+    #[cfg(feature = "validation")]
+    ResponseRefused {
+        /// For the log only.
+        reason: String,
+    },
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -119,6 +150,10 @@ pub enum Blame {
 }
 
 impl Error {
+    /// The code of [`Error::ResponseRefused`], for remarks on answers that are handed on all the same.
+    #[cfg(feature = "validation")]
+    pub const RESPONSE_REFUSED: &str = "response-refused";
+
     /// The status, the stable code that ends the problem's `type`, its title, and whose fault it is.
     pub fn kind(&self) -> (u16, &'static str, &'static str, Blame) {
         use Blame::{Client, Gateway, Upstream};
@@ -136,6 +171,18 @@ impl Error {
             Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
             Error::TargetTooLong { .. } => (414, "target-too-long", "Target too long", Client),
             Error::UnsupportedMediaType { .. } => (415, "unsupported-media-type", "Unsupported media type", Client),
+            #[cfg(feature = "validation")]
+            Error::Invalid { status, .. } => (*status, "invalid-request", "Invalid request", Client),
+            #[cfg(feature = "validation")]
+            Error::MalformedBody { .. } => (400, "malformed-body", "Malformed body", Client),
+            #[cfg(feature = "validation")]
+            Error::JsonRefused { .. } => (400, "json-refused", "JSON refused", Client),
+            #[cfg(feature = "validation")]
+            Error::UnsupportedContentCoding => {
+                (415, "unsupported-content-coding", "Unsupported content coding", Client)
+            }
+            #[cfg(feature = "validation")]
+            Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
@@ -175,6 +222,14 @@ impl Error {
                 "Bodies with this Content-Type, or without one, are not taken.".into()
             }
             Error::UnsupportedMediaType { accept } => format!("This takes bodies of the type {}.", accept.join(", ")),
+            #[cfg(feature = "validation")]
+            Error::Invalid { .. } => "The request is not as it should be here; `errors` says where.".into(),
+            #[cfg(feature = "validation")]
+            Error::MalformedBody { reason } | Error::JsonRefused { reason } => reason.clone(),
+            #[cfg(feature = "validation")]
+            Error::UnsupportedContentCoding => "Bodies are taken here without a content coding only.".into(),
+            #[cfg(feature = "validation")]
+            Error::ResponseRefused { .. } => "The upstream's response is not as it should be.".into(),
             Error::LimitReached { wait: None, .. } => "This asks for more than what is admitted at all.".into(),
             Error::LimitReached { wait: Some(wait), .. } => {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
@@ -199,6 +254,8 @@ impl Error {
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
             | Error::LoginFailed { reason } => reason,
+            #[cfg(feature = "validation")]
+            Error::ResponseRefused { reason } => reason,
             _ => "",
         }
     }
@@ -208,7 +265,18 @@ impl Error {
         let (status, code, title, _) = self.kind();
         let kind = format!("{TYPE}{code}");
         let detail = self.detail();
-        let problem = Problem { kind: &kind, title, status, detail: &detail, request_id };
+        let problem = Problem {
+            kind: &kind,
+            title,
+            status,
+            detail: &detail,
+            request_id,
+            #[cfg(feature = "validation")]
+            errors: match &self {
+                Error::Invalid { violations, .. } => violations,
+                _ => &[],
+            },
+        };
         let body =
             serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write");
         let body = Bytes::from(body);
@@ -222,6 +290,9 @@ impl Error {
                 challenges.iter().for_each(|challenge| headers.append("www-authenticate", challenge));
             }
             Error::UnsupportedMediaType { accept } if !accept.is_empty() => headers.set("accept", accept.join(", ")),
+            // RFC 9110 §12.5.3: so that the client knows that it is not the type.
+            #[cfg(feature = "validation")]
+            Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
             Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
@@ -240,6 +311,10 @@ struct Problem<'a> {
     status: u16,
     detail: &'a str,
     request_id: &'a str,
+    /// RFC 9457 §3.2, in the way of its example.
+    #[cfg(feature = "validation")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Violation],
 }
 
 /// What every problem's `type` begins with; `docs/problems.md` lists them.
@@ -269,6 +344,18 @@ mod tests {
             Error::BodyTooLarge { limit },
             Error::TargetTooLong { limit },
             Error::UnsupportedMediaType { accept: vec![] },
+            #[cfg(feature = "validation")]
+            Error::Invalid { status: 400, violations: vec![] },
+            #[cfg(feature = "validation")]
+            Error::Invalid { status: 422, violations: vec![] },
+            #[cfg(feature = "validation")]
+            Error::MalformedBody { reason: String::new() },
+            #[cfg(feature = "validation")]
+            Error::JsonRefused { reason: String::new() },
+            #[cfg(feature = "validation")]
+            Error::UnsupportedContentCoding,
+            #[cfg(feature = "validation")]
+            Error::ResponseRefused { reason: String::new() },
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },

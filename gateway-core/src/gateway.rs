@@ -11,10 +11,12 @@ use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
 use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
-use crate::request::{Request, strip_hop_by_hop};
+use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
 use crate::upstream::{self, HostHeader, Pool};
+#[cfg(feature = "validation")]
+use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -30,6 +32,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "validation")]
+    validation: Validation,
 }
 
 /// What a route does with its requests.
@@ -41,9 +45,21 @@ pub struct Plan {
     /// How many bytes a request's body may have; `None`: no limit.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
+    /// What else is taken at most, where that is less than elsewhere.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RouteLimits>,
     /// Where the answer comes from.
     #[serde(rename = "a")]
     pub action: Action,
+}
+
+impl Plan {
+    /// What of a request is more than the route takes, as far as its head tells.
+    fn exceeded(&self, line: &Line, headers: &Headers, content_length: Option<u64>) -> Option<Error> {
+        let limits = self.limits.as_ref().and_then(|limits| limits.check(line, headers).err());
+        let body = || content_length.zip(self.body_limit).filter(|(length, limit)| length > limit);
+        limits.or_else(|| body().map(|(_, limit)| Error::BodyTooLarge { limit }))
+    }
 }
 
 /// Where the answer comes from.
@@ -160,6 +176,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "validation")]
+            validation: Validation::new(artefact.schemas, artefact.operations),
         })
     }
 
@@ -236,6 +254,7 @@ impl Gateway {
                 reason,
             );
         };
+        let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (Caller::default(), Memo::default());
         let mut visit = Visit {
@@ -244,7 +263,10 @@ impl Gateway {
             tokens: &self.tokens,
             counters: &self.counters,
             upstreams: &self.upstreams,
+            #[cfg(feature = "validation")]
+            validation: &self.validation,
             settings: &self.settings,
+            body_limit: plan.body_limit,
             route: &matched.route.name,
             parameters: matched.parameters(&line.path),
             client: &client,
@@ -279,6 +301,9 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
+        let mut from_upstream = false;
+        let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
+        let early = early.or_else(|| over.map(too_large));
         let mut reply = match (early, &plan.action) {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
@@ -289,19 +314,30 @@ impl Gateway {
                 let limit = plan.body_limit;
                 let payload = Payload { headers, query, body, upgrade, content_length, limit, interest };
                 match self.forward(platform, forward, payload, &scope).await {
-                    Ok(response) => Reply::answer(response),
+                    Ok(response) => {
+                        from_upstream = true;
+                        Reply::answer(response)
+                    }
                     Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
                 }
             }
         };
         for policy in policies[..entered].iter().rev() {
             let response = &mut reply.response;
-            let counters = &self.counters;
-            let mut departure = Departure { platform, scope, counters, response, memo: &mut memo };
+            let mut departure = Departure {
+                platform,
+                #[cfg(feature = "validation")]
+                validation: &self.validation,
+                counters: &self.counters,
+                scope,
+                from_upstream,
+                response,
+                memo: &mut memo,
+            };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.response = response;
+                (reply.response, from_upstream) = (response, false);
                 reply.notes.extend(notes);
             }
         }
@@ -339,16 +375,6 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> Result<Response<P::Stream>, (Error, String)> {
         let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
-        // A body in memory has been read by a policy; the platform will not count it once more.
-        let in_memory = match &body {
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Empty | Body::Stream(_) => None,
-        };
-        if let (Some(limit), Some(length)) = (limit, in_memory.or(content_length))
-            && length > limit
-        {
-            return Err((Error::BodyTooLarge { limit }, String::new()));
-        }
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
             return Err((Error::Internal { reason: reason.clone() }, reason));
@@ -433,7 +459,7 @@ struct Payload<S> {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 8] = [
+const FEATURES: [&str; 9] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -442,6 +468,7 @@ const FEATURES: [&str; 8] = [
     if cfg!(feature = "login") { "login" } else { "" },
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
+    if cfg!(feature = "validation") { "validation" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

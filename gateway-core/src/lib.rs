@@ -25,6 +25,13 @@ pub mod upstream;
 
 pub mod frozen;
 
+#[cfg(feature = "validation")]
+pub mod json;
+#[cfg(feature = "validation")]
+pub mod schema;
+#[cfg(feature = "validation")]
+pub mod validation;
+
 pub mod answer;
 pub mod caller;
 pub mod client;

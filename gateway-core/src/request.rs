@@ -52,6 +52,38 @@ pub struct Limits {
     pub body: Option<u64>,
 }
 
+/// What one route takes at most, where that is less than what the gateway takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteLimits {
+    /// Bytes of path and query; beyond that 414.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<u64>,
+    /// Bytes of all header fields as HTTP/1.1 writes them; beyond that 431.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<u64>,
+    /// Lines of header fields; beyond that 431.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub header_count: Option<u64>,
+}
+
+impl RouteLimits {
+    /// Whether a request keeps to them.
+    pub fn check(&self, line: &Line, headers: &Headers) -> Result<(), Error> {
+        let target = line.path.len() + line.query.as_ref().map_or(0, |query| query.len() + 1);
+        if let Some(limit) = self.target.filter(|limit| target as u64 > *limit) {
+            return Err(Error::TargetTooLong { limit });
+        }
+        if self.headers.is_some() || self.header_count.is_some() {
+            let (lines, bytes) = headers.size();
+            let over = |count: usize, limit: Option<u64>| limit.is_some_and(|limit| count as u64 > limit);
+            if over(lines, self.header_count) || over(bytes, self.headers) {
+                return Err(Error::HeadersTooLarge);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { target: 8 << 10, headers: 64 << 10, header_count: 100, body: None }

@@ -227,6 +227,8 @@ fn what_the_specification_says() {
         ("int('-987') + int(-123.456) + int(11.9)", json!(-1099)),
         ("double(123) + double('1.5')", json!(124.5)),
         ("string(123) + string(-4.5e-3) + string(true) + string('a')", json!("123-0.0045truea")),
+        ("string(1.0) + string(1e300) + string(-1.0 / 0.0)", json!("11e+300-Inf")),
+        ("double('inf')", json!("Conversion")),
         ("bool('true') && !bool('F') && bool(true)", json!(true)),
         ("int(timestamp('2004-09-16T23:59:59Z'))", json!(1_095_379_199)),
         ("string(timestamp('2009-02-13T23:31:30Z'))", json!("2009-02-13T23:31:30Z")),

@@ -1,7 +1,8 @@
 //! The example in the documentation of every policy does what stands beside it.
 //!
 //! Beside the configuration stand lines such as `GET /orders  x-api-key: abc  → 401  x-field: value`: a request with fields,
-//! a status, and fields of the response (one without a value is not there). Two spaces part what belongs together.
+//! a status, and fields of the response (one without a value is not there). Two spaces part what belongs together. What is
+//! no field of the request is its body.
 
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
@@ -20,7 +21,7 @@ use gateway_core::{
 fn every_example_does_what_stands_beside_it() {
     let schema = schema();
     let policies = schema["$defs"]["Policy"]["oneOf"].as_array().expect("policies are alternatives");
-    assert!(policies.len() >= 8);
+    assert!(policies.len() >= 11);
     for policy in policies {
         let (name, field) =
             policy["properties"].as_object().and_then(|fields| fields.iter().next()).expect("it has a name");
@@ -71,6 +72,26 @@ fn so_does_every_other_whole_example() {
     assert!(tried >= 10, "only {tried} examples were tried");
 }
 
+#[test]
+fn neither_a_gateway_nor_what_is_wrong_with_it_shows_its_secrets() {
+    let configuration = "
+routes:
+  - name: r
+    respond: {}
+    policies:
+      - authenticate:
+          any_of:
+            login: { issuer: https://idp.example, client_id: c, client_secret: '${secret:CLIENT}', session_keys: '${secret:KEY}' }
+";
+    let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
+    let artefact = Bytes::from(compiled.artefact.expect("there is no problem"));
+    let gateway = Gateway::load(artefact.clone(), |_| Some("planted, and long enough for a key".to_owned()));
+    assert!(!format!("{gateway:?}").contains("planted"));
+    let wrong = Gateway::load(artefact, |_| Some("planted".to_owned())).expect_err("the key is too short");
+    assert!(wrong.to_string().contains("32 bytes"), "{wrong}");
+    assert!(!format!("{wrong} {wrong:?}").contains("planted"), "{wrong:?}");
+}
+
 /// The first block of code in this language.
 fn block(text: &str, language: &str) -> Option<String> {
     let (_, rest) = text.split_once(&format!("```{language}\n"))?;
@@ -92,9 +113,10 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
     let mut asked = parts(asked);
     let (method, target) = asked.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
     let mut headers = Headers::new();
-    asked.for_each(|field| {
-        let (field, value) = field.split_once(": ").unwrap_or_else(|| panic!("{name}: `{field}` is no field"));
-        headers.receive(field, value.as_bytes());
+    let mut body = "{}";
+    asked.for_each(|part| match part.split_once(": ").filter(|_| !part.starts_with('{')) {
+        Some((field, value)) => headers.receive(field, value.as_bytes()),
+        None => body = part,
     });
     let incoming = Incoming {
         method: method.to_owned(),
@@ -102,7 +124,7 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         authority: "api.example.com".into(),
         target: target.to_owned(),
         headers,
-        body: if method == "POST" { Body::Bytes(Bytes::from_static(b"{}")) } else { Body::Empty },
+        body: if method == "POST" { Body::Bytes(Bytes::from(body.to_owned())) } else { Body::Empty },
         peer: Peer::default(),
     };
     // What stands behind the gateway lets pass, but for a service on port 9001, which wants to see who calls.

@@ -676,11 +676,14 @@ fn facts() -> impl Strategy<Value = Facts> {
         })
 }
 
-fn pair(which: usize) -> (Box<dyn Fn(&Facts) -> (String, String)>, SignerKey) {
+/// Gives `Signature-Input` and `Signature`.
+type SignFacts = Box<dyn Fn(&Facts) -> (String, String)>;
+
+fn pair(which: usize) -> (SignFacts, SignerKey) {
     use httpsig::prelude::AlgorithmName;
     let asymmetric = |name: AlgorithmName, private: &'static str, public: &str| {
         let key = SecretKey::from_pem(&name, private).expect("a key");
-        let sign: Box<dyn Fn(&Facts) -> (String, String)> = Box::new(move |facts| facts.sign(&key));
+        let sign: SignFacts = Box::new(move |facts| facts.sign(&key));
         (sign, SignerKey::from_pem(public, None).expect("a key"))
     };
     match which {

@@ -85,11 +85,10 @@ fn what_a_platform_cannot_do_is_a_warning_only_for_that_platform() {
 }
 
 #[test]
-fn certificates_that_nobody_reports_are_a_warning() {
+fn what_spin_cannot_tell_or_remember_is_a_warning() {
     let codes = |client: &str, policy: &str, runtimes: &[Runtime]| {
         let text = format!("{client}\nroutes: [{{ name: a, path: /a, respond: {{}}, policies: [{policy}] }}]");
-        let options =
-            Options { runtimes: runtimes.to_vec(), allow: vec!["audience-unchecked".into()], ..Options::default() };
+        let options = Options { runtimes: runtimes.to_vec(), allow: vec!["audience-unchecked".into()] };
         let compiled = compile_with(Path::new("gateway.yaml"), &Memory::one(&text), &options);
         compiled.problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
     };
@@ -103,12 +102,21 @@ fn certificates_that_nobody_reports_are_a_warning() {
         ("{ headers: { response: { set: { x: '{client.certificate.issuer}' } } } }", &["certificate-unavailable"]),
         (&bound(true), &["certificate-unavailable"]),
         (&bound(false), &[]),
+        (
+            "{ authenticate: { any_of: [{ signature: { nonce: required } }, { hmac_auth: { single_use: true } }] } }",
+            &["replays-forgotten"; 2],
+        ),
+        (
+            "{ authenticate: { any_of: [{ signature: { nonce: optional } }, { hmac_auth: { single_use: false } }] } }",
+            &[],
+        ),
         ("{ headers: { response: { set: { x: '{client.address}' } } } }", &[]),
     ] {
         assert_eq!(codes("", policy, &[Runtime::Spin]), expected, "{policy}");
         assert_eq!(codes("", policy, &[Runtime::Workers]), [""; 0], "{policy}");
         let proxy = "client: { trusted_proxies: 10.0.0.0/8, certificate_from: client_cert }";
-        assert_eq!(codes(proxy, policy, &[Runtime::Spin]), [""; 0], "{policy}");
+        let left = expected.iter().filter(|code| **code != "certificate-unavailable").count();
+        assert_eq!(codes(proxy, policy, &[Runtime::Spin]).len(), left, "{policy}");
     }
 }
 

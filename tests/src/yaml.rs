@@ -3,7 +3,7 @@
 use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map, Value};
 
-/// Reads one document. Plain scalars become null, booleans and whole numbers as in YAML's core schema.
+/// Reads one document. Plain scalars become null, booleans and numbers (`7`, `0.5`) as in YAML's core schema.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut open: Vec<Open> = Vec::new();
     let mut root = Value::Null;
@@ -64,6 +64,16 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
         "" | "~" | "null" => Value::Null,
         "true" => true.into(),
         "false" => false.into(),
-        _ => text.parse::<i64>().map_or_else(|_| text.into(), Value::from),
+        _ => match (text.parse::<i64>(), text.split_once('.')) {
+            (Ok(number), _) => number.into(),
+            (Err(_), Some((whole, fraction))) if digits(whole) && digits(fraction) => {
+                text.parse::<f64>().map_or_else(|_| text.into(), Value::from)
+            }
+            (Err(_), _) => text.into(),
+        },
     }
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }

@@ -82,7 +82,7 @@ fn verify(setup: &Setup, set: &str, text: &str) -> Result<f64, String> {
 }
 
 /// The optional abilities, each beside none and beside all the others.
-const ABILITIES: [&str; 6] = ["regex", "rsa", "es256", "es384", "eddsa", "expressions"];
+const ABILITIES: [&str; 8] = ["regex", "rsa", "es256", "es384", "eddsa", "expressions", "login", "signatures"];
 
 fn abilities(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let mut table = Table::new("abilities", &["the core's Wasm, gzipped KB", "alone", "beside the others"]);

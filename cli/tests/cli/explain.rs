@@ -33,6 +33,33 @@ fn a_refused_request_is_explained_as_well() {
 }
 
 #[test]
+fn nothing_that_a_login_keeps_is_shown() {
+    let folder = Folder::new();
+    let example = std::fs::read_to_string(repository().join("examples/login/gateway.yaml")).expect("the example");
+    folder.write("gateway.yaml", &example);
+    folder.write(
+        ".dev.vars",
+        "OIDC_SECRET='planted of the client'\nSESSION_KEY='planted and long enough for a key: 1'\n",
+    );
+    for (method, path) in [
+        ("GET", "/orders/1"),
+        ("GET", "/oauth2/login"),
+        ("GET", "/oauth2/callback?code=c&state=s"),
+        ("POST", "/oauth2/logout"),
+    ] {
+        let url = format!("https://shop.example.com{path}");
+        for format in ["human", "json"] {
+            let fields = ["-H", "Sec-Fetch-Mode: navigate", "-H", "Sec-Fetch-Site: same-origin"];
+            let mut arguments = vec!["explain", method, &url, "--format", format];
+            arguments.extend(fields);
+            let ran = run(folder.path(), &arguments);
+            assert_eq!(ran.code, 0, "{method} {path}: {}", ran.err);
+            assert!(!ran.out.contains("planted") && !ran.err.contains("planted"), "{}{}", ran.out, ran.err);
+        }
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let folder = Folder::new();
     folder.write(

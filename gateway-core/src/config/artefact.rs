@@ -1,11 +1,13 @@
 //! The compiled configuration: one block of bytes that travels beside the Wasm and is read in place.
 //!
 //! ```text
-//! "POSTERN" 0x00 · format version · then six sections, each as offset and length:
+//! "POSTERN" 0x00 · format version · then eight sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
 //!   records   one JSON text per route, packed (route/records.rs), decoded when the route is first considered
 //!   policies  one JSON text per list of policies, packed alike, decoded when a route with it is first taken
+//!   schemas   what messages are checked against (schema/mod.rs), never decoded
+//!   operations  one JSON text per operation of an OpenAPI document, packed alike, decoded when it is first asked for
 //!   credentials, consumers   a frozen table and one JSON text per consumer (consumer.rs), decoded when it first calls
 //! ```
 //!
@@ -72,6 +74,10 @@ pub struct Artefact {
     pub credentials: Bytes,
     /// For [`crate::consumer::Consumers`].
     pub consumers: Bytes,
+    /// For `crate::validation::Validation`.
+    pub schemas: Bytes,
+    /// For `crate::validation::Validation`.
+    pub operations: Bytes,
 }
 
 /// Why a block of bytes is not a compiled configuration.
@@ -107,8 +113,8 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 1;
-const HEADER: usize = MAGIC.len() + 4 + 6 * 8;
+const VERSION: u32 = 2;
+const HEADER: usize = MAGIC.len() + 4 + 8 * 8;
 
 impl Artefact {
     /// Packs the sections.
@@ -132,9 +138,9 @@ impl Artefact {
         out
     }
 
-    fn sections(&self) -> [&Bytes; 6] {
-        let Self { globals, index, records, policies, credentials, consumers } = self;
-        [globals, index, records, policies, credentials, consumers]
+    fn sections(&self) -> [&Bytes; 8] {
+        let Self { globals, index, records, policies, credentials, consumers, schemas, operations } = self;
+        [globals, index, records, policies, credentials, consumers, schemas, operations]
     }
 
     /// Finds the sections; copies and decodes nothing.
@@ -158,6 +164,8 @@ impl Artefact {
             policies: section(7)?,
             credentials: section(9)?,
             consumers: section(11)?,
+            schemas: section(13)?,
+            operations: section(15)?,
         })
     }
 

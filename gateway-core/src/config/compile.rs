@@ -20,7 +20,7 @@ use crate::{
         authenticate::{Introspection, issuer::Issuer},
         headers::HeaderEdits,
     },
-    request::Limits,
+    request::{Limits, RouteLimits},
     route::{
         Conditions, Exclusion, Host, Matcher, Named, Pattern, Regex, Route, Test,
         pattern::{Segment, Tail},
@@ -28,6 +28,7 @@ use crate::{
     },
     template::{Piece, Reference, Template},
     upstream::{HostHeader, Target, Timeouts, Upstream},
+    validation::{Operation, Rules},
 };
 
 use super::{
@@ -37,6 +38,7 @@ use super::{
         Step::{self, Field, Item},
     },
     problem::{Problem, Span},
+    schemas::{Reading, SchemaCompiler},
     source::Sources,
     suggest::closest,
     written,
@@ -46,9 +48,11 @@ mod consumers;
 mod forward_auth;
 mod limits;
 mod login;
+mod openapi;
 mod policies;
 mod signed;
 mod tokens;
+mod validation;
 
 /// What runs, as far as it could be made.
 #[derive(Debug)]
@@ -61,6 +65,10 @@ pub(super) struct Running {
     pub routes: Vec<RunningRoute>,
     /// The lists of policies that routes refer to; the first is empty.
     pub policies: Vec<Vec<Policy>>,
+    /// The block of schemas; empty without any.
+    pub schemas: Vec<u8>,
+    /// The operations of OpenAPI documents.
+    pub operations: Vec<Operation>,
 }
 
 /// A route that runs, and what it was made from.
@@ -99,6 +107,10 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         },
         policies: vec![Vec::new()],
         lists: HashMap::new(),
+        schemas: SchemaCompiler::new(&loaded.documents, sources),
+        operations: Vec::new(),
+        validated: HashMap::new(),
+        described: HashMap::new(),
     };
     compile.everything()
 }
@@ -131,6 +143,12 @@ struct Compile<'a> {
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
+    schemas: SchemaCompiler<'a>,
+    operations: Vec<Operation>,
+    /// What has been made of the policies `validate`, by their places.
+    validated: HashMap<(Span, Reading), Rules>,
+    /// What has been made of OpenAPI documents, by their places, without or with their responses.
+    described: HashMap<(Span, Reading, bool), Vec<crate::policy::openapi::Path>>,
 }
 
 /// What policies may need to know of all consumers, however many those are.
@@ -192,7 +210,9 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
-        Running { globals, consumers, routes, policies: std::mem::take(&mut self.policies) }
+        let schemas = self.schemas.finish(self.problems);
+        let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
+        Running { globals, consumers, routes, policies, schemas, operations }
     }
 
     fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
@@ -327,6 +347,7 @@ impl RouteCompiler<'_, '_> {
     /// The route, if it is sound enough to be compared with others.
     fn route(mut self) -> Option<Ranked<Plan>> {
         let before = self.all.problems.iter().filter(|problem| problem.is_error()).count();
+        let first = self.all.problems.len();
         let written = &self.defined.written;
         let hosts = hosts(written.host.as_ref());
         let paths = self.paths();
@@ -339,12 +360,44 @@ impl RouteCompiler<'_, '_> {
             Some(size) => Some(size.bytes),
             None => self.all.limits.body,
         };
+        let limits = self.limits();
         let after = self.all.problems.iter().filter(|problem| problem.is_error()).count();
+        let allowed = written.allow.iter().flat_map(|codes| &codes.0).map(|code| code.0.as_str());
+        let allowed: Vec<&str> = allowed.collect();
+        let own = self.all.problems.split_off(first.min(self.all.problems.len()));
+        self.all.problems.extend(own.into_iter().filter(|own| own.is_error() || !allowed.contains(&own.code)));
         let action = action.filter(|_| after == before && !self.defined.node.damaged)?;
-        let route =
-            Route { name: written.name.0.clone(), paths, conditions, then: Plan { policies, body_limit, action } };
+        let route = Route {
+            name: written.name.0.clone(),
+            paths,
+            conditions,
+            then: Plan { policies, body_limit, limits, action },
+        };
         let hosts = if hosts.is_empty() { vec![Host::Any] } else { hosts };
         Some(Ranked { priority: written.priority.unwrap_or(0), hosts, route })
+    }
+
+    /// Limits of the route's own. Requests over those of the whole gateway never come to a route.
+    fn limits(&mut self) -> Option<RouteLimits> {
+        let written = self.defined.written.limits.as_ref()?;
+        let all = self.all.limits.clone();
+        let mut lower = |name: &str, own: Option<u64>, all: u64| {
+            if let Some(own) = own.filter(|own| *own > all) {
+                let at = self.at([Field("limits"), Field(name)]);
+                let message = format!("`{name}` is {own}, but the whole gateway takes no more than {all}");
+                let problem = Problem::error("limit-too-high", at, message);
+                self.all
+                    .problems
+                    .push(problem.help(format!("raise `limits.{name}` of the whole configuration, or lower this")));
+            }
+            own
+        };
+        let limits = RouteLimits {
+            target: lower("target", written.target.map(|size| size.bytes), all.target),
+            headers: lower("headers", written.headers.map(|size| size.bytes), all.headers),
+            header_count: lower("header_count", written.header_count.map(u64::from), all.header_count),
+        };
+        (limits != RouteLimits::default()).then_some(limits)
     }
 
     fn paths(&mut self) -> Vec<Matcher> {
@@ -520,7 +573,7 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if written.upstream.is_none() {
-            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "limits", "websocket"] {
+            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "websocket"] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
                     let problem = Problem::error("needs-upstream", entry.name_at, message);
@@ -963,7 +1016,10 @@ mod tests {
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
         let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
-        assert_eq!(route.then, Plan { policies: PolicyList(0), body_limit: None, action: Action::Forward(forward) });
+        assert_eq!(
+            route.then,
+            Plan { policies: PolicyList(0), body_limit: None, limits: None, action: Action::Forward(forward) }
+        );
     }
 
     #[test]

@@ -130,18 +130,23 @@ impl Lint<'_> {
             let problem = Problem::warning("location-unavailable", countries.name_at, message);
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
+        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
+            == Some(written::CertificateFrom::ClientCert);
         for (index, policy) in route.written.policies.iter().flatten().enumerate() {
             let written::Policy::Authorize(rules) = policy else { continue };
-            let unknown = [evaluated::Variable::Country, evaluated::Variable::DataCentre];
-            if expressions(rules).any(|expression| unknown.iter().any(|variable| expression.asks_for(*variable))) {
-                let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
+            let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
+            let asks =
+                |of: fn(evaluated::Variable) -> bool| expressions(rules).any(|expression| expression.asks_for(of));
+            if asks(|variable| matches!(variable, evaluated::Variable::Country | evaluated::Variable::DataCentre)) {
                 let message = "Spin tells neither country nor data centre, so there what needs them does not hold";
                 let problem = Problem::warning("location-unavailable", at, message);
                 self.warn(route, problem.help("compile for Workers only, or allow the warning"));
             }
+            if asks(evaluated::Variable::is_of_certificate) && !from_proxy {
+                let message = "Spin reports no certificates, so there what needs them does not hold";
+                self.warn(route, Problem::warning("certificate-unavailable", at, message).help(PASS_ON));
+            }
         }
-        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
-            == Some(written::CertificateFrom::ClientCert);
         for text in texts(&route.node) {
             let template = text.text().and_then(|text| Template::parse(text).ok());
             let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
@@ -160,6 +165,15 @@ impl Lint<'_> {
         for (method, entry) in policies.iter().flat_map(|policy| certificate_methods(policy)).filter(|_| !from_proxy) {
             let message = format!("Spin reports no certificates, so there `{method}` refuses everybody");
             self.warn(route, Problem::warning("certificate-unavailable", entry, message).help(PASS_ON));
+        }
+        for taken_once in policies.iter().flat_map(taken_once) {
+            let message =
+                "Spin's instances live for a second or some hundred requests, so there a replay is soon taken";
+            let problem = Problem::warning("replays-forgotten", taken_once, message);
+            self.warn(
+                route,
+                problem.help("a short `max_age` or `clock_skew` bounds it; allow the warning if that is enough"),
+            );
         }
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
@@ -199,11 +213,14 @@ impl Lint<'_> {
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::JsonLimits(_)
+                | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
                 | written::Policy::RateLimit(_)
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_)
-                | written::Policy::SpikeArrest(_) => {}
+                | written::Policy::SpikeArrest(_)
+                | written::Policy::Validate(_) => {}
                 // It may say who calls.
                 written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
                 written::Policy::ForwardAuth(_) => {}
@@ -400,11 +417,26 @@ const MOST_NEIGHBOURS: usize = 500;
 const PASS_ON: &str =
     "have a trusted proxy pass it on: `client: { certificate_from: client_cert }`; or compile for Workers only";
 
+/// The ways to prove who is calling.
+fn ways(policy: &Node) -> impl Iterator<Item = &Node> {
+    let policy = policy.get("authenticate");
+    ["any_of", "all_of"].into_iter().filter_map(move |field| policy?.get(field)).flat_map(Node::items)
+}
+
+/// Where a policy asks that signatures be taken once.
+fn taken_once(policy: &Node) -> Vec<Span> {
+    let asks = ways(policy).filter_map(|way| {
+        let nonce = way.get("signature").and_then(|method| method.entry("nonce"));
+        let nonce = nonce.filter(|nonce| nonce.value.text() == Some("required"));
+        let single = way.get("hmac_auth").and_then(|method| method.entry("single_use"));
+        nonce.or(single.filter(|single| single.value.value == Value::Bool(true))).map(|entry| entry.name_at)
+    });
+    asks.collect()
+}
+
 /// Where a policy asks for certificates.
 fn certificate_methods(policy: &Node) -> Vec<(&'static str, Span)> {
-    let Some(policy) = policy.get("authenticate") else { return Vec::new() };
-    let ways = ["any_of", "all_of"].into_iter().filter_map(|field| policy.get(field)).flat_map(Node::items);
-    let asks = ways.filter_map(|way| {
+    let asks = ways(policy).filter_map(|way| {
         if let Some(method) = way.entry("client_certificate") {
             return Some(("client_certificate", method.name_at));
         }

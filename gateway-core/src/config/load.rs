@@ -8,6 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    documents::Documents,
     node::{self, Entry, Node, Value},
     problem::{Problem, Span},
     schema,
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     pub consumers: Vec<Defined<written::Consumer>>,
     /// In the order of the files, with the defaults of their groups.
     pub routes: Vec<Defined<written::Route>>,
+    /// Files that policies name and that are no configuration.
+    pub documents: Documents,
     /// The tree of each file as it was written.
     pub roots: Vec<Option<Node>>,
     /// What each file allows.
@@ -85,6 +88,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
             upstreams: Vec::new(),
             consumers: Vec::new(),
             routes: Vec::new(),
+            documents: Documents::default(),
             roots: Vec::new(),
             allowed: Vec::new(),
             incomplete: false,
@@ -97,7 +101,9 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
         load.loaded.settings.written = written;
     }
     load.same_names();
-    load.loaded
+    let Load { files, sources, problems, mut loaded, .. } = load;
+    loaded.documents = Documents::gather(&loaded.routes, files, sources, problems);
+    loaded
 }
 
 struct Load<'a, F> {
@@ -261,7 +267,7 @@ fn with_defaults(route: &Node, defaults: &Node) -> Node {
         match (default.name.as_str(), own) {
             ("upstream", _) if acts => {}
             // Nothing is forwarded by a route that acts otherwise, so what only forwarding needs is not for it.
-            ("host_header" | "timeouts" | "limits" | "websocket", None) if acts && route.get("upstream").is_none() => {}
+            ("host_header" | "timeouts" | "websocket", None) if acts && route.get("upstream").is_none() => {}
             (_, None) => entries.push(default.clone()),
             ("timeouts" | "limits" | "headers" | "query" | "cookies", Some(own)) => {
                 let mine: Vec<String> =
@@ -293,7 +299,7 @@ fn texts(node: &Node) -> Vec<String> {
 }
 
 /// The path without `.` and `x/..`, so that one file has one path.
-fn tidy(path: &Path) -> PathBuf {
+pub(super) fn tidy(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for component in path.components() {
         match component {

@@ -18,6 +18,8 @@ pub mod artefact;
 #[cfg(feature = "compile")]
 mod compile;
 #[cfg(feature = "compile")]
+mod documents;
+#[cfg(feature = "compile")]
 pub mod expression;
 #[cfg(feature = "compile")]
 mod format;
@@ -33,6 +35,8 @@ mod pass;
 mod problem;
 #[cfg(feature = "compile")]
 mod schema;
+#[cfg(feature = "compile")]
+mod schemas;
 #[cfg(feature = "compile")]
 mod secrets;
 #[cfg(feature = "compile")]

@@ -59,14 +59,17 @@ fn too_large() -> Problem {
 
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
     let lists = running.policies.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
-    let (lists, globals) = match lists.and_then(|lists| Ok((lists, serde_json::to_vec(&running.globals)?))) {
+    let operations = running.operations.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
+    let all = lists.and_then(|lists| Ok((lists, serde_json::to_vec(&running.globals)?, operations?)));
+    let (lists, globals, operations) = match all {
         Ok(written) => written,
         Err(error) => {
             problems.push(Problem::error("invalid", START, error.to_string()));
             return None;
         }
     };
-    let (Ok(policies), Ok((credentials, consumers))) = (Records::freeze(&lists), consumer::freeze(&running.consumers))
+    let (Ok(policies), Ok(operations), Ok((credentials, consumers))) =
+        (Records::freeze(&lists), Records::freeze(&operations), consumer::freeze(&running.consumers))
     else {
         problems.push(too_large());
         return None;
@@ -76,6 +79,8 @@ fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Optio
         index: frozen.index.into(),
         records: frozen.records.into(),
         policies: policies.into(),
+        schemas: running.schemas.clone().into(),
+        operations: operations.into(),
         credentials: credentials.into(),
         consumers: consumers.into(),
     };
@@ -89,7 +94,8 @@ fn name_paths(problems: &mut [Problem], loaded: &Loaded) {
     let mut paths: HashMap<usize, Paths> = HashMap::new();
     for problem in problems.iter_mut().filter(|problem| problem.path.is_empty()) {
         let file = problem.at.file;
-        if let Some(Some(root)) = loaded.roots.get(file) {
+        let root = loaded.roots.get(file).and_then(Option::as_ref).or_else(|| loaded.documents.of_file(file));
+        if let Some(root) = root {
             paths.entry(file).or_insert_with(|| Paths::of(root)).to(problem.at).clone_into(&mut problem.path);
         }
     }
@@ -98,7 +104,8 @@ fn name_paths(problems: &mut [Problem], loaded: &Loaded) {
 /// Warnings, and secrets that open nothing, are allowed by the caller or by their file; what a route allows, its own
 /// warnings heed.
 fn is_allowed(problem: &Problem, loaded: &Loaded, options: &Options) -> bool {
-    let file = loaded.allowed.get(problem.at.file).map(Vec::as_slice).unwrap_or_default();
+    // Schemas and OpenAPI documents belong to the file that everything starts at.
+    let file = loaded.allowed.get(problem.at.file).or(loaded.allowed.first()).map(Vec::as_slice).unwrap_or_default();
     let allowable = problem.severity == Severity::Warning || problem.code == secrets::CODE;
     allowable && options.allow.iter().chain(file).any(|code| code == problem.code)
 }

@@ -146,5 +146,22 @@ pub const WARNINGS: &[Warning] = &[
         code: "certificate-unavailable",
         about: "a use of clients' certificates where the platform does not report them",
     },
+    Warning {
+        code: "ignored-keyword",
+        about: "a keyword in a JSON Schema that is a slip, or belongs to another draft",
+    },
+    Warning { code: "unknown-format-name", about: "a `format` that is to be checked and that nobody knows" },
+    Warning {
+        code: "unchecked-content",
+        about: "a part of a message that an OpenAPI document describes and nothing checks",
+    },
+    Warning {
+        code: "unauthenticated-operation",
+        about: "an OpenAPI document that wants to know who calls, on a route that asks nobody",
+    },
+    Warning {
+        code: "replays-forgotten",
+        about: "a signature that is to be taken once, where the platform's instances soon forget it",
+    },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

@@ -88,15 +88,19 @@ impl Sources {
         self.get(file).map_or(Location { line: 1, column: 1 }, |source| source.locate(at))
     }
 
+    /// Takes one more text as if it were a file, and returns its number.
+    pub(super) fn add_text(&mut self, path: &Path, text: String) -> usize {
+        self.files.push(Source::new(path.to_owned(), text));
+        self.files.len() - 1
+    }
+
     /// Reads one more file and returns its number; the number exists even when the text does not.
     pub(super) fn add(&mut self, path: &Path, files: &impl Files) -> (usize, Result<(), String>) {
-        let file = self.files.len();
         let (text, outcome) = match files.read(path) {
             Ok(text) => (text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text), Ok(())),
             Err(why) => (String::new(), Err(why)),
         };
-        self.files.push(Source::new(path.to_owned(), text));
-        (file, outcome)
+        (self.add_text(path, text), outcome)
     }
 }
 

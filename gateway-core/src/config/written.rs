@@ -15,6 +15,7 @@ mod login;
 mod policy;
 mod signed;
 mod token;
+mod validation;
 
 pub use self::consumer::*;
 pub use self::limit::*;
@@ -22,6 +23,7 @@ pub use self::login::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;
+pub use self::validation::*;
 
 /// A Postern configuration, or a part of one that another file includes.
 ///
@@ -351,8 +353,16 @@ pub enum Scheme {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteLimits {
-    /// The body; more is refused with 413. Default: what the `limits` of the whole configuration say.
+    /// The body; more is refused with 413. A declared length is refused at once, what comes in chunks as soon as it grows over
+    /// the limit on its way to the upstream or to a policy that reads it. Default: what the `limits` of the whole configuration say.
     pub body: Option<Size>,
+    /// Path and query together; more is refused with 414. Default: what the `limits` of the whole configuration say.
+    pub target: Option<Size>,
+    /// All header names and values together; more is refused with 431. Default: what the `limits` of the whole configuration say.
+    pub headers: Option<Size>,
+    /// The number of header lines; more are refused with 431. Default: what the `limits` of the whole configuration say.
+    #[schemars(range(min = 1))]
+    pub header_count: Option<u32>,
 }
 
 /// Sends the client elsewhere.

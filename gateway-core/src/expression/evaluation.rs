@@ -205,11 +205,13 @@ impl<'a> Evaluation<'a> {
             (Function::Int, Value::Instant(instant)) => Value::Int(instant.seconds()),
             (Function::Double, Value::Int(number)) => Value::Double(number as f64),
             (Function::Double, Value::Double(number)) => Value::Double(number),
-            (Function::Double, Value::Text(text)) => Value::Double(text.parse().map_err(|_| Why::Conversion)?),
+            (Function::Double, Value::Text(text)) => {
+                Value::Double(serde_json::from_str(&text).map_err(|_| Why::Conversion)?)
+            }
             (Function::String, Value::Text(text)) => Value::Text(text),
             (Function::String, Value::Bool(value)) => Value::text(if value { "true" } else { "false" }),
             (Function::String, Value::Int(number)) => Value::made(number.to_string()),
-            (Function::String, Value::Double(number)) => Value::made(number.to_string()),
+            (Function::String, Value::Double(number)) => Value::made(written(number)),
             (Function::String, Value::Instant(instant)) => Value::made(instant.to_string()),
             (Function::String, Value::Duration(duration)) => Value::made(duration.to_string()),
             (Function::Timestamp, Value::Instant(instant)) => Value::Instant(instant),
@@ -490,6 +492,16 @@ fn numbers(function: Function, one: f64, other: f64) -> Result<f64, Why> {
         Function::Multiply => Ok(one * other),
         Function::Divide => Ok(one / other),
         _ => Err(Why::Type),
+    }
+}
+
+/// A number as JSON writes it, whole ones without a fraction: what reads and writes JSON is there anyway, and the standard
+/// library's own ways are ten kilobytes each.
+fn written(number: f64) -> String {
+    match serde_json::to_string(&number) {
+        Ok(text) if number.is_finite() => text.strip_suffix(".0").map_or(text.clone(), str::to_owned),
+        _ if number.is_nan() => "NaN".to_owned(),
+        _ => if number > 0.0 { "+Inf" } else { "-Inf" }.to_owned(),
     }
 }
 

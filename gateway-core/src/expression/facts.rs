@@ -22,78 +22,60 @@ pub struct Facts<'a> {
 
 /// Something that is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub enum Variable {
     /// `request.method`
-    #[serde(rename = "m")]
     Method,
     /// `request.scheme`: as the client used it.
-    #[serde(rename = "s")]
     Scheme,
     /// `request.host`: without port, lower case.
-    #[serde(rename = "h")]
     Host,
     /// `request.path`: normalised.
-    #[serde(rename = "p")]
     Path,
     /// `request.headers`: by lower-case name.
-    #[serde(rename = "f")]
     Headers,
     /// `request.query`: by name.
-    #[serde(rename = "q")]
     Query,
     /// `request.cookies`: by name.
-    #[serde(rename = "k")]
     Cookies,
     /// `request.parameters`: the path's, decoded.
-    #[serde(rename = "r")]
     Parameters,
     /// `client.address`
-    #[serde(rename = "a")]
     Address,
     /// `client.country`
-    #[serde(rename = "c")]
     Country,
     /// `client.data_centre`
-    #[serde(rename = "d")]
     DataCentre,
     /// `client.certificate.subject`
-    #[serde(rename = "xs")]
     CertificateSubject,
     /// `client.certificate.issuer`
-    #[serde(rename = "xi")]
     CertificateIssuer,
     /// `client.certificate.fingerprint`
-    #[serde(rename = "xf")]
     CertificateFingerprint,
+    /// `client.certificate.serial`, in lower-case hexadecimal.
+    #[serde(rename = "xn")]
+    CertificateSerial,
     /// `consumer.name`
-    #[serde(rename = "n")]
     Consumer,
     /// `consumer.groups`: empty where nobody is known.
-    #[serde(rename = "g")]
     Groups,
     /// `token.subject`
-    #[serde(rename = "ts")]
     Subject,
     /// `token.issuer`
-    #[serde(rename = "ti")]
     Issuer,
     /// `claims`: empty where there is no token.
-    #[serde(rename = "tc")]
     Claims,
     /// `scopes`: empty where there is no token.
-    #[serde(rename = "to")]
     Scopes,
     /// `route.name`
-    #[serde(rename = "u")]
     Route,
     /// `now`
-    #[serde(rename = "t")]
     Now,
 }
 
 impl Variable {
     /// Every variable with its name.
-    pub const ALL: [(&'static str, Variable); 22] = [
+    pub const ALL: [(&'static str, Variable); 23] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -108,6 +90,7 @@ impl Variable {
         ("client.certificate.subject", Variable::CertificateSubject),
         ("client.certificate.issuer", Variable::CertificateIssuer),
         ("client.certificate.fingerprint", Variable::CertificateFingerprint),
+        ("client.certificate.serial", Variable::CertificateSerial),
         ("consumer.name", Variable::Consumer),
         ("consumer.groups", Variable::Groups),
         ("token.subject", Variable::Subject),
@@ -117,6 +100,17 @@ impl Variable {
         ("route.name", Variable::Route),
         ("now", Variable::Now),
     ];
+
+    /// Whether it is of the client's certificate, which a platform is asked for only where somebody wants it.
+    pub fn is_of_certificate(self) -> bool {
+        matches!(
+            self,
+            Variable::CertificateSubject
+                | Variable::CertificateIssuer
+                | Variable::CertificateFingerprint
+                | Variable::CertificateSerial
+        )
+    }
 
     /// Whether it is about who calls.
     pub fn is_of_the_caller(self) -> bool {
@@ -129,6 +123,23 @@ impl Variable {
                 | Variable::Claims
                 | Variable::Scopes
         )
+    }
+}
+
+/// In the artefact, a variable is its place among the names.
+impl From<Variable> for u8 {
+    fn from(variable: Variable) -> u8 {
+        let place = Variable::ALL.iter().position(|(_, known)| *known == variable);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+}
+
+impl TryFrom<u8> for Variable {
+    type Error = &'static str;
+
+    fn try_from(place: u8) -> Result<Self, Self::Error> {
+        let named = Variable::ALL.get(usize::from(place));
+        named.map(|(_, variable)| *variable).ok_or("there is no variable of this number")
     }
 }
 
@@ -153,6 +164,7 @@ impl<'a> Facts<'a> {
             Variable::CertificateSubject => text(certificate.map(|certificate| certificate.subject.as_str())),
             Variable::CertificateIssuer => text(certificate.map(|certificate| certificate.issuer.as_str())),
             Variable::CertificateFingerprint => text(certificate.map(|certificate| certificate.fingerprint.as_str())),
+            Variable::CertificateSerial => text(certificate.map(|certificate| certificate.serial.as_str())),
             Variable::Consumer => text(caller.name()),
             Variable::Groups => Some(Value::List(List::Texts(caller.groups()))),
             Variable::Subject => text(caller.subject.as_deref()),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// An operator or a function. How many values it takes was checked when the expression was compiled; what types they have,
 /// as far as that can be known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 #[allow(missing_docs)] // The table below says what they are.
 pub enum Function {
     And,
@@ -105,4 +106,21 @@ impl Function {
         ("containsIP", Function::ContainsIp),
         ("isIP", Function::IsIp),
     ];
+}
+
+/// In the artefact, a function is its place among the names.
+impl From<Function> for u8 {
+    fn from(function: Function) -> u8 {
+        let place = Function::NAMES.iter().position(|(_, known)| *known == function);
+        place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+    }
+}
+
+impl TryFrom<u8> for Function {
+    type Error = &'static str;
+
+    fn try_from(place: u8) -> Result<Self, Self::Error> {
+        let named = Function::NAMES.get(usize::from(place));
+        named.map(|(_, function)| *function).ok_or("there is no function of this number")
+    }
 }

@@ -228,9 +228,11 @@ impl Expression {
         })
     }
 
-    /// Whether it asks for this, or whether it is known.
-    pub fn asks_for(&self, variable: Variable) -> bool {
-        self.nodes.iter().any(|(_, node)| *node == Node::Variable(variable) || *node == Node::IsKnown(variable))
+    /// Whether it asks for one of these, or whether one is known.
+    pub fn asks_for(&self, wanted: impl Fn(Variable) -> bool) -> bool {
+        self.nodes
+            .iter()
+            .any(|(_, node)| matches!(node, Node::Variable(variable) | Node::IsKnown(variable) if wanted(*variable)))
     }
 
     /// A fault in words, for the log: the start of the text from its place, and why.

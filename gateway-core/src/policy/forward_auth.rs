@@ -8,11 +8,10 @@ use crate::error::Error;
 use crate::http::{Body, Headers, Response, list};
 use crate::jwt::remembered::Fingerprint;
 use crate::path;
-use crate::platform::{Call, Interest, Platform, ReadError};
+use crate::platform::{Call, Interest, Platform};
 use crate::request::strip_hop_by_hop;
 use crate::template::Template;
 use crate::upstream::{self, HostHeader, Timeouts};
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::time::Duration;
@@ -217,19 +216,8 @@ impl ForwardAuth {
     /// The body as the service gets to see it. It goes on to the upstream as well.
     async fn shown_body<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Body<P::Stream>, Error> {
         let Some(limit) = self.body else { return Ok(Body::Empty) };
-        let too_large = || Error::BodyTooLarge { limit };
-        let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let bytes = match std::mem::replace(visit.body, Body::Empty) {
-            Body::Empty => return Ok(Body::Empty),
-            Body::Bytes(bytes) if bytes.len() > most => return Err(too_large()),
-            Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => visit.platform.read(stream, most).await.map_err(|error| match error {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(_) => Error::ClientGone,
-            })?,
-        };
-        *visit.body = Body::Bytes(Bytes::clone(&bytes));
-        Ok(Body::Bytes(bytes))
+        let bytes = visit.read_body(limit).await?;
+        Ok(if bytes.is_empty() { Body::Empty } else { Body::Bytes(bytes) })
     }
 
     /// What of an answer is worth remembering.

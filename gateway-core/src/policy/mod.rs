@@ -10,10 +10,16 @@ pub mod cors;
 pub mod csrf;
 pub mod forward_auth;
 pub mod headers;
+#[cfg(feature = "validation")]
+pub mod json_limits;
 pub mod limit;
+#[cfg(feature = "validation")]
+pub mod openapi;
 pub mod origin;
 pub mod request_rules;
 pub mod security_headers;
+#[cfg(feature = "validation")]
+pub mod validate;
 
 pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
@@ -21,9 +27,15 @@ pub use cors::Cors;
 pub use csrf::Csrf;
 pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
+#[cfg(feature = "validation")]
+pub use json_limits::JsonLimits;
 pub use limit::{Counters, Limit};
+#[cfg(feature = "validation")]
+pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
+#[cfg(feature = "validation")]
+pub use validate::Validate;
 
 use crate::caller::Caller;
 use crate::client::Client;
@@ -32,11 +44,13 @@ use crate::error::Error;
 #[cfg(feature = "expressions")]
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
-use crate::platform::Platform;
+use crate::platform::{Platform, ReadError};
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
 use crate::upstream::Pool;
+#[cfg(feature = "validation")]
+use crate::validation::Validation;
 use bytes::Bytes;
 use limit::{Afterwards, Passed, Told};
 use serde::{Deserialize, Serialize};
@@ -95,12 +109,22 @@ pub enum Policy {
     ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    #[cfg(feature = "validation")]
+    JsonLimits(JsonLimits),
     /// Admits at most so many.
     Limit(Limit),
+    /// Holds requests and answers against an OpenAPI document.
+    #[cfg(feature = "validation")]
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApi),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRules),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeaders),
+    /// Refuses requests that are not as their schemas say.
+    #[cfg(feature = "validation")]
+    Validate(Validate),
 }
 
 /// What a policy decides on the way in.
@@ -124,8 +148,13 @@ pub struct Visit<'a, P: Platform> {
     pub counters: &'a Counters,
     /// Whom requests can be sent to, by the places that the configuration gives them.
     pub upstreams: &'a [Pool],
+    /// What messages are checked against.
+    #[cfg(feature = "validation")]
+    pub validation: &'a Validation,
     /// The platform's values.
     pub settings: &'a Settings,
+    /// How many bytes the body may have; `None`: as many as somebody reads.
+    pub body_limit: Option<u64>,
     /// The matched route's name.
     pub route: &'a str,
     /// The path parameters.
@@ -180,8 +209,13 @@ pub struct Remark {
 pub struct Departure<'a, P: Platform> {
     /// The world.
     pub platform: &'a P,
+    /// What messages are checked against.
+    #[cfg(feature = "validation")]
+    pub validation: &'a Validation,
     /// The request that it answers.
     pub scope: Scope<'a>,
+    /// Whether an upstream has made it, and not the gateway.
+    pub from_upstream: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
     /// What is sent, whoever made it.
@@ -209,6 +243,34 @@ impl<P: Platform> Visit<'_, P> {
         let (headers, query) = (&*self.headers, self.query.as_deref());
         Facts { scope: self.scope(), headers, query, now: self.platform.now() }
     }
+
+    /// Reads the whole body, as far as `most` bytes and the route's own limit go, and leaves it to be handed on as it came.
+    pub async fn read_body(&mut self, most: u64) -> Result<Bytes, Error> {
+        let limit = self.body_limit.map_or(most, |limit| limit.min(most));
+        let declared = self.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > limit) {
+            return Err(Error::BodyTooLarge { limit });
+        }
+        let room = usize::try_from(limit).unwrap_or(usize::MAX);
+        let bytes = match std::mem::replace(self.body, Body::Empty) {
+            Body::Empty => return Ok(Bytes::new()),
+            Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
+            Body::Bytes(bytes) => bytes,
+            Body::Stream(stream) => self.platform.read(stream, room).await.map_err(|error| match error {
+                ReadError::TooLarge => Error::BodyTooLarge { limit },
+                ReadError::Broken(_) => Error::ClientGone,
+            })?,
+        };
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        // What came in chunks has a length now, and small messages without one are slow to send.
+        if declared.is_none() {
+            self.headers.set("content-length", bytes.len().to_string());
+        }
+        *self.body = Body::Bytes(bytes.clone());
+        Ok(bytes)
+    }
 }
 
 impl Policy {
@@ -234,6 +296,12 @@ impl Policy {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
             Policy::SecurityHeaders(_) => Ok(Flow::Continue),
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(policy) => policy.check(visit).await.map(|()| Flow::Continue),
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(policy) => policy.check(visit).await,
+            #[cfg(feature = "validation")]
+            Policy::Validate(policy) => policy.check(visit).await.map(|()| Flow::Continue),
         }
     }
 
@@ -248,11 +316,19 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(policy) => policy.responses.is_some(),
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) | Policy::Validate(_) => false,
         }
     }
 
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        #[cfg(feature = "validation")]
+        if let Policy::OpenApi(policy) = self {
+            return policy.on_response(departure).await;
+        }
         if let Policy::Limit(policy) = self {
             policy.on_response(departure.counters, departure);
             return Ok(());
@@ -268,6 +344,8 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Limit(_)
             | Policy::RequestRules(_) => {}
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ impl<'a> Message<'a> {
         if name.eq_ignore_ascii_case("host") {
             return Some(vec![self.host.as_bytes()]);
         }
-        let lines: Vec<_> = self.headers.all(name).map(|line| trim(line)).collect();
+        let lines: Vec<_> = self.headers.all(name).map(trim).collect();
         (!lines.is_empty()).then_some(lines)
     }
 }

@@ -40,6 +40,9 @@ impl RouteCompiler<'_, '_> {
             Some(_) => self.header_names(written.request_headers.as_ref(), node, "request_headers"),
             None => vec!["authorization".to_owned(), "cookie".to_owned()],
         };
+        for (index, name) in shown.iter().enumerate() {
+            self.changeable(name, node.place([Field("request_headers"), Item(index)]), Direction::Request);
+        }
         let taken = self.header_names(written.response_headers.as_ref(), node, "response_headers");
         for (index, name) in taken.iter().enumerate() {
             self.changeable(name, node.place([Field("response_headers"), Item(index)]), Direction::Request);

@@ -49,7 +49,7 @@ impl RouteCompiler<'_, '_> {
                 self.once(&mut scopes, scope.0.clone(), &scope.0, node.place([Field("scopes"), Item(index)]));
             }
         }
-        let parameters = self.parameters(written, node);
+        let parameters = self.login_parameters(written, node);
         let issuer = self.provider(written, node);
         let client_id = self.all.constant(&written.client_id.0, node.place([Field("client_id")]));
         let client = self.client(written, node);
@@ -195,7 +195,12 @@ impl RouteCompiler<'_, '_> {
                 name: format!("{}:login{number}", self.defined.name),
                 paths,
                 conditions: Conditions::default(),
-                then: Plan { policies, body_limit: self.all.limits.body, action: Action::Respond(nothing) },
+                then: Plan {
+                    policies,
+                    body_limit: self.all.limits.body,
+                    limits: None,
+                    action: Action::Respond(nothing),
+                },
             };
             let priority = self.defined.written.priority.unwrap_or(0);
             self.all.login_routes.push(Ranked { priority, hosts: new_hosts, route });
@@ -278,7 +283,7 @@ impl RouteCompiler<'_, '_> {
         u32::try_from(place).ok()
     }
 
-    fn parameters(&mut self, written: &written::LoginMethod, node: &Node) -> Vec<(String, Template)> {
+    fn login_parameters(&mut self, written: &written::LoginMethod, node: &Node) -> Vec<(String, Template)> {
         const OWN: [&str; 12] = [
             "response_type",
             "response_mode",

@@ -12,7 +12,7 @@ use super::super::{
 };
 use super::{Direction, RouteCompiler, consumers::listed_twice, list_some, parameters};
 use crate::{
-    expression::Expression,
+    expression::{Expression, Variable},
     policy::{
         Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
@@ -24,11 +24,12 @@ use crate::{
 };
 use serde_json::Value as Json;
 
-impl RouteCompiler<'_, '_> {
+impl<'a> RouteCompiler<'_, 'a> {
     pub(super) fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
+        let defined: &'a _ = self.defined;
         let mut policies = Vec::new();
-        for (index, policy) in self.defined.written.policies.iter().flatten().enumerate() {
-            let Some(node) = self.defined.node.reach([Field("policies"), Item(index)]) else { continue };
+        for (index, policy) in defined.written.policies.iter().flatten().enumerate() {
+            let Some(node) = defined.node.reach([Field("policies"), Item(index)]) else { continue };
             let Some(node) = node.entries().first().map(|entry| &entry.value) else { continue };
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
@@ -40,6 +41,8 @@ impl RouteCompiler<'_, '_> {
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
+                written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
+                written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
                 written::Policy::Quota(policy) => Some(Policy::Limit(self.quota(policy, node, index, paths))),
                 written::Policy::RateLimit(policy) => Some(Policy::Limit(self.rate_limit(policy, node, index, paths))),
                 written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
@@ -49,6 +52,7 @@ impl RouteCompiler<'_, '_> {
                 written::Policy::SpikeArrest(policy) => {
                     Some(Policy::Limit(self.spike_arrest(policy, node, index, paths)))
                 }
+                written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
         self.only_one(&["cors", "csrf", "security_headers"]);
@@ -61,8 +65,11 @@ impl RouteCompiler<'_, '_> {
             | Policy::Csrf(_)
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
+            | Policy::JsonLimits(_)
             | Policy::Limit(_)
-            | Policy::RequestRules(_) => 2,
+            | Policy::OpenApi(_)
+            | Policy::RequestRules(_)
+            | Policy::Validate(_) => 2,
         });
         policies
     }
@@ -228,7 +235,10 @@ impl RouteCompiler<'_, '_> {
         let mut expressions = Vec::new();
         for (text, item) in written.0.iter().zip(node.items()) {
             match expression::condition(&text.0, &parameters) {
-                Ok(expression) => self.once(&mut expressions, expression, &text.0, item.at),
+                Ok(expression) => {
+                    self.all.certificates |= expression.asks_for(Variable::is_of_certificate);
+                    self.once(&mut expressions, expression, &text.0, item.at);
+                }
                 Err(wrong) => {
                     let found = self.all.sources.text(item.at).find(&text.0);
                     self.all.problems.extend(wrong.into_iter().map(|Wrong { part: (start, end), message, help }| {

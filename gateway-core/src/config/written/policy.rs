@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
-    IntrospectionMethod, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, Origin, QuotaPolicy,
-    RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token,
+    IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany,
+    OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
+    TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -27,6 +28,11 @@ pub enum Policy {
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Refuses JSON bodies that are larger in some way than their readers expect.
+    JsonLimits(JsonLimitsPolicy),
+    /// Holds requests, and answers if asked, against an OpenAPI document.
+    #[serde(rename = "openapi")]
+    OpenApi(OpenApiPolicy),
     /// Admits so much in an hour, a day, a week or a month.
     Quota(QuotaPolicy),
     /// Admits so many requests per time.
@@ -37,6 +43,8 @@ pub enum Policy {
     SecurityHeaders(SecurityHeadersPolicy),
     /// Spaces requests out.
     SpikeArrest(SpikeArrestPolicy),
+    /// Refuses requests that are not as their JSON Schemas say.
+    Validate(ValidatePolicy),
 }
 
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
@@ -153,12 +161,20 @@ pub struct BasicMethod {
 ///     policies:
 ///       - authenticate: { any_of: [{ api_key: {} }, anonymous] }
 ///       - authorize: { methods: [POST, DELETE], groups: { allow: partners } }
+///   - name: own
+///     path: /customers/{name}
+///     upstream: origin
+///     policies:
+///       - authenticate: { any_of: { api_key: {} } }
+///       - authorize: { expression: 'consumer.name == request.parameters.name || "staff" in consumer.groups' }
 /// ```
 ///
 /// ```text
 /// GET /orders                              → 200
 /// POST /orders                             → 401
 /// POST /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/alice  x-api-key: pk_docs_onlyForTheDocumentation1 → 200
+/// GET /customers/bob  x-api-key: pk_docs_onlyForTheDocumentation1 → 403
 /// ```
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

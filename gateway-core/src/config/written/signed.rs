@@ -15,8 +15,11 @@ use super::{CoveredComponent, DistinguishedName, Duration, Fingerprint, OneOrMan
 ///
 /// A body's `Content-Digest` (RFC 9530) is compared with the body wherever it is signed: SHA-256 and SHA-512 count. The body
 /// is read into memory for that, and goes on as it came. A signature with a `nonce` is taken once by each instance of the
-/// gateway: an instance on another machine does not know of it, and one that is started anew has forgotten. So a nonce makes
-/// replays hard rather than impossible, and `max_age` bounds them.
+/// gateway, which remembers the last 8192 of them for as long as they count. Another instance does not know of it, and one that
+/// is started anew has forgotten: on Workers there is at least one for each data centre; on Spin several at once, each for a
+/// second of rest or some hundred requests. So a nonce keeps the same instance from doing something twice; it does not keep
+/// somebody from sending a request once more to another. `max_age` bounds for how long, and what must not happen twice has
+/// an identifier that the origin knows.
 ///
 /// The key decides on the algorithm, never the request: a secret is for `hmac-sha256`, and a public key for what its kind says
 /// or `algorithm` of the signer. Who is refused finds in `Accept-Signature` what would be taken. `postern sign` signs a

@@ -1,6 +1,7 @@
 //! A request that is signed by the older `hmac` scheme, as clients of Kong and APISIX send it.
 
-use super::{Verdict, has_body, signed_body, used_before};
+use super::Verdict;
+use super::signed::{has_body, used_before};
 use crate::caller::Caller;
 use crate::consumer::{By, Signer, SigningKey, hex};
 use crate::error::Error;
@@ -68,14 +69,14 @@ impl HmacAuth {
             return wrong(Refusal::Signature);
         }
         if sent.signs("digest") {
-            let body = signed_body(visit, self.body_limit).await?;
+            let body = visit.read_body(self.body_limit).await?;
             if let Err(refusal) = digest::check_older(visit.headers, &body) {
                 return wrong(refusal);
             }
         } else if self.body {
             let has_body = match has_body(visit) {
                 Some(known) => known,
-                None => !signed_body(visit, self.body_limit).await?.is_empty(),
+                None => !visit.read_body(self.body_limit).await?.is_empty(),
             };
             if has_body {
                 return wrong(Refusal::NoDigest);

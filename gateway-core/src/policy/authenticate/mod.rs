@@ -18,6 +18,8 @@ pub mod signature;
 pub mod bearer;
 pub mod issuer;
 pub mod possession;
+#[cfg(feature = "signatures")]
+mod signed;
 
 pub use api_key::ApiKeyMethod;
 pub use basic::Basic;
@@ -34,14 +36,9 @@ pub use signature::Signature;
 
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
-#[cfg(feature = "signatures")]
-use crate::consumer::{By, Consumer};
 use crate::error::Error;
-use crate::http::{Body, Headers};
-use crate::platform::{Platform, ReadError, Timestamp};
-#[cfg(feature = "signatures")]
-use crate::signature::key::SignerKey;
-use bytes::Bytes;
+use crate::http::Headers;
+use crate::platform::Platform;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -108,6 +105,7 @@ pub struct Aside {
 struct Proof<'a> {
     method: &'a Method,
     claims: Rc<Map<String, Value>>,
+    #[cfg(feature = "login")]
     access_token: Option<String>,
 }
 
@@ -162,8 +160,12 @@ impl Authenticate {
                     wrong[at] = Some("The credentials belong to different consumers.");
                 }
                 Verdict::Proven(caller) => {
-                    let (claims, access_token) = (Rc::clone(&caller.claims), aside.access_token);
-                    proven.push(Proof { method, claims, access_token });
+                    proven.push(Proof {
+                        method,
+                        claims: Rc::clone(&caller.claims),
+                        #[cfg(feature = "login")]
+                        access_token: aside.access_token,
+                    });
                     visit.caller.join(caller);
                     if self.need == Need::Any {
                         break;
@@ -298,75 +300,4 @@ impl Proof<'_> {
             Method::HmacAuth(_) | Method::Signature(_) => {}
         }
     }
-}
-
-/// The consumer whose signing key has this identifier, and the key, which is read once.
-#[cfg(feature = "signatures")]
-async fn signing_key<P: Platform>(
-    visit: &Visit<'_, P>,
-    id: &str,
-) -> Result<Option<(Rc<Consumer>, Rc<SignerKey>)>, Verdict> {
-    let found = visit.consumers.look_up(visit.platform, By::Signer(id)).await;
-    let found = found.map_err(|error| Verdict::Unknowable(error.0))?;
-    let Some(consumer) = found else { return Ok(None) };
-    let Some(signer) = consumer.signers.iter().find(|signer| signer.id == id) else { return Ok(None) };
-    // The store may give another key under the same identifier.
-    let from = signer.mark();
-    if let Some(key) = visit.consumers.signing.borrow_mut().get(&from) {
-        return Ok(Some((consumer, key)));
-    }
-    let key = SignerKey::new(signer, visit.settings);
-    let key = Rc::new(key.map_err(|why| Verdict::Unknowable(format!("the signer `{id}`: {why}")))?);
-    visit.consumers.signing.borrow_mut().put(&from, Rc::clone(&key));
-    Ok(Some((consumer, key)))
-}
-
-/// Whether something that is taken once has been taken before; from now on it has. The memory is this instance's own.
-#[cfg(feature = "signatures")]
-async fn used_before<P: Platform>(visit: &Visit<'_, P>, identifier: &str, until: Timestamp) -> bool {
-    !visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now())
-}
-
-/// Whether there is a body, as far as that is known without reading it: what comes in chunks may be nothing, and some
-/// platforms give a stream for every POST.
-#[cfg(feature = "signatures")]
-fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
-    match &*visit.body {
-        Body::Empty => Some(false),
-        Body::Bytes(bytes) => Some(!bytes.is_empty()),
-        Body::Stream(_) => declared_length(visit.headers).map(|length| length > 0),
-    }
-}
-
-#[cfg(feature = "signatures")]
-fn declared_length(headers: &Headers) -> Option<u64> {
-    headers.text("content-length").and_then(|length| length.parse().ok())
-}
-
-/// The whole body, which then goes on as it came.
-#[cfg(feature = "signatures")]
-async fn signed_body<P: Platform>(visit: &mut Visit<'_, P>, limit: u64) -> Result<Bytes, Error> {
-    let declared = declared_length(visit.headers);
-    if declared.is_some_and(|length| length > limit) {
-        return Err(Error::BodyTooLarge { limit });
-    }
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = match std::mem::replace(visit.body, Body::Empty) {
-        Body::Empty => return Ok(Bytes::new()),
-        Body::Bytes(bytes) if bytes.len() > most => return Err(Error::BodyTooLarge { limit }),
-        Body::Bytes(bytes) => bytes,
-        Body::Stream(stream) => visit.platform.read(stream, most).await.map_err(|error| match error {
-            ReadError::TooLarge => Error::BodyTooLarge { limit },
-            ReadError::Broken(_) => Error::ClientGone,
-        })?,
-    };
-    if bytes.is_empty() {
-        return Ok(bytes);
-    }
-    // What came in chunks has a length now, and small messages without one are slow to send.
-    if declared.is_none() {
-        visit.headers.set("content-length", bytes.len().to_string());
-    }
-    *visit.body = Body::Bytes(bytes.clone());
-    Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! A request that is signed by HTTP message signatures (RFC 9421).
 
-use super::{Verdict, has_body, signed_body, signing_key, used_before};
+use super::Verdict;
+use super::signed::{has_body, signing_key, used_before};
 use crate::caller::Caller;
 use crate::consumer::Consumer;
 use crate::error::Error;
@@ -74,13 +75,13 @@ impl Signature {
     async fn complete<P: Platform>(&self, visit: &mut Visit<'_, P>, proven: Proven) -> Result<Verdict, Error> {
         let Proven { consumer, signed, until } = proven;
         if signed.components.iter().any(|component| component.is_digest()) {
-            let body = signed_body(visit, self.body_limit).await?;
+            let body = visit.read_body(self.body_limit).await?;
             if let Err(refusal) = digest::check(visit.headers, &body) {
                 return Ok(Verdict::Wrong(refusal.reason()));
             }
         } else if self.rules.components.iter().any(|component| component.is_digest())
             && has_body(visit).is_none()
-            && !signed_body(visit, self.body_limit).await?.is_empty()
+            && !visit.read_body(self.body_limit).await?.is_empty()
         {
             return Ok(Verdict::Wrong(Refusal::Uncovered.reason()));
         }

@@ -23,6 +23,9 @@ pub const MOST_PIECES: usize = 5;
 /// How many logins that have not come back a browser may have, each in a tab of its own.
 const MOST_PENDING: usize = 8;
 
+/// How many cookies of a login are told apart.
+const MOST_NAMES: usize = 32;
+
 impl Cookies<'_> {
     /// The cookie that holds a session, or its first piece.
     pub fn session(&self) -> String {
@@ -110,7 +113,8 @@ impl Cookies<'_> {
         self.sent(headers).into_iter().filter(|name| crate::http::is_token(name)).collect()
     }
 
-    /// The names of the login's cookies that came, each once.
+    /// The names of the login's cookies that came, each once. A browser has a handful; somebody who sends thousands gets
+    /// neither as many lines back nor the time that it takes to tell them apart.
     fn sent(&self, headers: &Headers) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for line in headers.all("cookie").map(String::from_utf8_lossy) {
@@ -118,6 +122,9 @@ impl Cookies<'_> {
                 let name = pair.split('=').next().unwrap_or_default().trim();
                 if self.is_own(name) && !names.iter().any(|known| known == name) {
                     names.push(name.to_owned());
+                }
+                if names.len() == MOST_NAMES {
+                    return names;
                 }
             }
         }
@@ -231,6 +238,11 @@ mod tests {
         assert_eq!(forgotten.len(), 5);
         assert!(forgotten[0].starts_with("__Host-login-1-l-0=;"));
         assert!(SAFE.forget_surplus(&sent("__Host-login-1-l-0=1v")).is_empty());
+        let flood: Vec<String> = (0..5_000).map(|n| format!("login-1-l-{n}=1")).collect();
+        let mut flood = sent(&flood.join("; "));
+        assert!(SAFE.forget_all(&flood).len() <= MOST_NAMES && SAFE.forget_surplus(&flood).len() <= MOST_NAMES);
+        SAFE.strip(&mut flood);
+        assert!(!flood.contains("cookie"));
         let all = SAFE.forget_all(&sent("a=b; __Host-login-1=1; __Host-login-1-l-0=1; __Host-login-1=2"));
         assert_eq!(all.len(), 2);
     }

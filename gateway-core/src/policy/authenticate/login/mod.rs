@@ -122,7 +122,7 @@ enum Renewal {
     /// Somebody is asking.
     Asking,
     /// It brought this.
-    Renewed(Session),
+    Renewed(Box<Session>),
     /// The provider does not take it.
     Refused,
     /// The provider did not answer.
@@ -379,7 +379,7 @@ impl Login {
             Some(Renewal::Refused) => return usable.then_some(session),
             Some(Renewal::Renewed(new)) => {
                 aside.cookies.extend(self.keep(visit, new).into_iter().flatten());
-                return Some(new.clone());
+                return Some((**new).clone());
             }
         }
         let note = |renewal: Renewal, long: u64, weight: usize| {
@@ -399,7 +399,7 @@ impl Login {
                     return usable.then_some(session);
                 };
                 aside.cookies.extend(lines);
-                note(Renewal::Renewed(new.clone()), GRACE, new.id_token.len() * 2);
+                note(Renewal::Renewed(Box::new(new.clone())), GRACE, new.id_token.len() * 2);
                 Some(new)
             }
             Err(Trouble::Refused(_)) => {
