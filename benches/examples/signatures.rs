@@ -130,6 +130,8 @@ impl Platform for Nowhere {
         Ok(bytes::Bytes::new())
     }
 
+    async fn sleep(&self, _: std::time::Duration) {}
+
     async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
         Ok(None)
     }
@@ -137,6 +139,4 @@ impl Platform for Nowhere {
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
     }
-
-    async fn sleep(&self, _: u64) {}
 }

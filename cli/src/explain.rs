@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use gateway_core::config::artefact::{Artefact, Globals};
@@ -24,6 +24,7 @@ use gateway_core::quota::{Decision, Order};
 use gateway_core::request::Request;
 use gateway_core::route::{Considered, Matcher};
 use gateway_core::template::{Piece, Reference, Source, Template};
+use gateway_core::upstream::{Balance, SHORTEST_SECRET, Upstream};
 use serde_json::{Value, json};
 
 use crate::arguments::{Explain, ExplanationFormat};
@@ -90,8 +91,8 @@ struct Taken {
     name: String,
     path: String,
     parameters: Vec<(String, String)>,
-    /// The upstream and all of its targets.
-    upstream: Option<(String, Vec<String>)>,
+    /// The upstream, all of its targets, and how one of them is picked.
+    upstream: Option<(String, Vec<String>, &'static str)>,
 }
 
 struct Sent {
@@ -156,12 +157,19 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
         Source::Secret => "secret",
     };
     let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
+    let rules = globals.upstreams.iter().filter_map(|upstream| upstream.rules.as_ref());
+    if rules
+        .filter_map(|rules| rules.sticky.as_ref())
+        .any(|sticky| sticky.secret.references().any(|this| this == reference))
+    {
+        return format!("{name:-<SHORTEST_SECRET$}");
+    }
     let is_meant = |key: &Template| key.references().any(|this| this == reference);
     if globals.session_keys.iter().flatten().any(is_meant) {
         return format!("{name}-which-stands-for-a-longer-one");
     }
     for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
-        let pieces = target.pieces();
+        let pieces = target.url.pieces();
         let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))
         else {
             continue;
@@ -337,7 +345,8 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
-    async fn sleep(&self, _: u64) {}
+    /// Every answer is there at once, so there is nothing to wait for.
+    async fn sleep(&self, _: Duration) {}
 }
 
 /// Runs a future that never waits, because the recorder answers at once.
@@ -378,9 +387,20 @@ impl Taken {
             upstream: upstream.map(|pool| {
                 let targets = pool.targets().iter();
                 let urls = targets.map(|target| format!("{}://{}{}", target.scheme, target.authority, target.base));
-                (pool.upstream.name.clone(), urls.collect())
+                (pool.upstream.name.clone(), urls.collect(), picked(&pool.upstream))
             }),
         }
+    }
+}
+
+/// How the target of a request is picked.
+fn picked(upstream: &Upstream) -> &'static str {
+    match upstream.rules.as_ref().map(|rules| &rules.balance) {
+        None | Some(Balance::RoundRobin) => "take turns",
+        Some(Balance::Random) => "are drawn by lot",
+        Some(Balance::LeastRequests) => "are picked by what is under way",
+        Some(Balance::Latency) => "are picked by how soon they answer",
+        Some(Balance::Hash { .. }) => "are picked by a value of the request",
     }
 }
 
@@ -452,13 +472,14 @@ impl Explanation {
         if let Some(call) = &self.call {
             writeln!(out, "\n{}", paint.bold("Sends"))?;
             writeln!(out, "  {} {}", call.method, call.url)?;
-            if let Some((name, targets)) = self.route.as_ref().and_then(|route| route.upstream.as_ref()) {
+            if let Some((name, targets, picked)) = self.route.as_ref().and_then(|route| route.upstream.as_ref()) {
                 match targets.len() {
                     0 | 1 => writeln!(out, "  to the upstream {name}, within {} ms", call.timeout)?,
                     several => writeln!(
                         out,
-                        "  to the upstream {name}, within {} ms; its {several} targets take turns: {}",
+                        "  to the upstream {name}, within {} ms; its {several} targets {}: {}",
                         call.timeout,
+                        picked,
                         targets.join(", ")
                     )?,
                 }
@@ -523,8 +544,8 @@ impl Explanation {
                 "parameters": route.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
             })),
             "upstream": self.call.as_ref().map(|call| json!({
-                "name": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(name, _)| name),
-                "targets": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(_, targets)| targets),
+                "name": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(name, ..)| name),
+                "targets": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(_, targets, _)| targets),
                 "method": call.method,
                 "url": call.url,
                 "host": call.host,

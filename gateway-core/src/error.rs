@@ -127,6 +127,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: the upstream has failed so often that it is not asked for a while.
+    UpstreamUnavailable {
+        /// After so many seconds it is asked again, for `Retry-After`.
+        seconds: u64,
+    },
     /// 502: what a provider gave for a login is not right.
     LoginFailed {
         /// For the log only.
@@ -194,6 +199,7 @@ impl Error {
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
+            Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
     }
@@ -243,6 +249,9 @@ impl Error {
             Error::LoginFailed { .. } => "The provider's answer to the login is not right.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
+            Error::UpstreamUnavailable { .. } => {
+                "The upstream is not asked for a while, since it has failed too often.".into()
+            }
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
         }
     }
@@ -295,6 +304,7 @@ impl Error {
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
             Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
+            Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -364,6 +374,7 @@ mod tests {
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
             Error::CredentialUncertain { reason: String::new() },
+            Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
         ] {
             let (status, code, ..) = error.kind();

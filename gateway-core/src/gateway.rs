@@ -14,7 +14,7 @@ use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyL
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
-use crate::upstream::{self, HostHeader, Pool};
+use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
 use bytes::Bytes;
@@ -310,16 +310,11 @@ impl Gateway {
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
-                let interest = if reads { Interest::Everything } else { Interest::HopByHop };
                 let limit = plan.body_limit;
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, interest };
-                match self.forward(platform, forward, payload, &scope).await {
-                    Ok(response) => {
-                        from_upstream = true;
-                        Reply::answer(response)
-                    }
-                    Err((error, detail)) => Reply::fail(platform, error, Some(scope.route), detail),
-                }
+                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
+                let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
+                from_upstream = origin == Origin::Upstream;
+                reply
             }
         };
         for policy in policies[..entered].iter().rev() {
@@ -373,14 +368,17 @@ impl Gateway {
         forward: &Forward,
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
-    ) -> Result<Response<P::Stream>, (Error, String)> {
-        let Payload { mut headers, query, body, upgrade, content_length, limit, interest } = payload;
+    ) -> (Reply<P::Stream>, Origin) {
+        let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
-            let reason = format!("the route names upstream {}, which does not exist", forward.upstream);
-            return Err((Error::Internal { reason: reason.clone() }, reason));
+            return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
-        let mut target = forward.path.apply(scope).map_err(|error| (error, String::new()))?;
+        let mut target = match forward.path.apply(scope) {
+            Ok(target) => target,
+            Err(error) => return fail(error, String::new()),
+        };
         if let Some(query) = query {
             target.push('?');
             target.push_str(&query);
@@ -389,13 +387,14 @@ impl Gateway {
         if !upgrade {
             headers.remove("upgrade");
         }
+        let asked = pool.asked(scope, &headers, || platform.random());
+        let body = match upstream::keep_body(platform, pool, &asked, content_length, body).await {
+            Ok(body) => body,
+            Err(error) => return fail(refusal(error, limit), "the body could not be read".to_owned()),
+        };
         let Globals { forwarded, via, .. } = &self.globals;
         forward::announce(&mut headers, line, scope.client, &forward.path, *forwarded, via);
-        let host = match forward.host.as_ref().unwrap_or(&pool.upstream.host) {
-            HostHeader::Target => None,
-            HostHeader::Keep => Some(line.authority.as_str()),
-            HostHeader::Fixed(host) => Some(host.as_str()),
-        };
+        let reads = reads || pool.reads_response();
         let call = Call {
             method: line.method.clone(),
             scheme: line.scheme,
@@ -407,28 +406,132 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
-            interest,
+            interest: if reads { Interest::Everything } else { Interest::HopByHop },
             upgrade,
         };
+        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
-        let mut response = upstream::send(platform, pool, timeouts, call, host).await.map_err(|failure| {
-            let error = match failure.error {
-                FetchError::Timeout => Error::UpstreamTimeout,
-                FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
-                FetchError::ClientGone => Error::ClientGone,
-                error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => {
-                    Error::UpstreamFailed(error)
+        let Some(fallback) = pool.fallback() else {
+            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
+            return self.conclude(platform, pool, &asked, outcome, limit, scope);
+        };
+        // Boxed, so that the common case need not carry its size around.
+        Box::pin(async {
+            let spare = call.replay();
+            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
+            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
+        })
+        .await
+    }
+
+    /// What the client gets of what an upstream with a fallback gave.
+    #[allow(clippy::too_many_arguments)] // All of what is known of a request and its outcome.
+    async fn or_else<P: Platform>(
+        &self,
+        platform: &P,
+        pool: &Pool,
+        asked: &upstream::Asked,
+        fallback: &Fallback,
+        outcome: Result<upstream::Answer<P::Stream>, Failed>,
+        spare: Option<Call<P::Stream>>,
+        limit: Option<u64>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
+        // The client's own failures are not mended elsewhere.
+        let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
+            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::ClientGone));
+        let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
+        if is_good || is_client {
+            return (before, origin);
+        }
+        let (instead, origin) = match (&fallback.instead, spare) {
+            (Instead::Respond(respond), _) => (Reply::answer(respond.answer(scope)), Origin::Gateway),
+            (Instead::Upstream(place), Some(spare)) => {
+                let Some(other) = self.upstreams.get(*place as usize) else {
+                    return self.no_upstream(platform, *place, scope);
+                };
+                let asked = other.asked(scope, &spare.headers, || platform.random());
+                let host = host_of(&other.upstream.host, scope.line);
+                let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
+                self.conclude(platform, other, &asked, outcome, limit, scope)
+            }
+            // A body that was streamed is gone.
+            (Instead::Upstream(_), None) => return (before, origin),
+        };
+        // What went wrong before belongs into the log, whatever the client gets.
+        let Reply { response, mut notes, .. } = before;
+        if let Body::Stream(body) = response.body {
+            platform.discard(body);
+        }
+        notes.extend(instead.notes);
+        (Reply { response: instead.response, notes, deferred: Vec::new() }, origin)
+    }
+
+    fn no_upstream<P: Platform>(&self, platform: &P, place: u32, scope: &Scope<'_>) -> (Reply<P::Stream>, Origin) {
+        let reason = format!("the route names upstream {place}, which does not exist");
+        let error = Error::Internal { reason: reason.clone() };
+        (Reply::fail(platform, error, Some(scope.route), reason), Origin::Gateway)
+    }
+
+    /// What the client gets of what an upstream gave.
+    fn conclude<P: Platform>(
+        &self,
+        platform: &P,
+        pool: &Pool,
+        asked: &upstream::Asked,
+        outcome: Result<upstream::Answer<P::Stream>, Failed>,
+        limit: Option<u64>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let told = |next_hop: Option<u32>, cause: Option<&Cause>, history: &[upstream::Attempt]| {
+            let next_hop = next_hop.map(|target| pool.name(target));
+            pool.tells().then(|| upstream::proxy_status(&self.globals.via, next_hop, cause, history))
+        };
+        match outcome {
+            Ok(upstream::Answer { mut response, target, history }) => {
+                if response.status != 101 {
+                    strip_hop_by_hop(&mut response.headers);
+                    if response.headers.contains("upgrade") {
+                        response.headers.remove("upgrade");
+                    }
                 }
-            };
-            (error, format!("upstream `{}`: {}", pool.upstream.name, failure.detail))
-        })?;
-        if response.status != 101 {
-            strip_hop_by_hop(&mut response.headers);
-            if response.headers.contains("upgrade") {
-                response.headers.remove("upgrade");
+                if let Some(cookie) = pool.cookie(asked, target, scope.client) {
+                    response.headers.append("set-cookie", cookie);
+                }
+                if let Some(told) = told(Some(target), None, &history) {
+                    response.headers.append("proxy-status", told);
+                }
+                let status = response.status;
+                let mut reply = Reply::answer(response);
+                if !history.is_empty() {
+                    let detail = format!("{}; {}: status {status}", listed(pool, &history), pool.name(target));
+                    let (problem, route) = ("upstream-failed", Some(scope.route.to_owned()));
+                    reply.notes.push(Note { problem, status, request_id: request_id(platform), route, detail });
+                }
+                (reply, Origin::Upstream)
+            }
+            Err(Failed { cause, history }) => {
+                let told = told(None, Some(&cause), &history);
+                let (error, why) = match cause {
+                    Cause::Open { for_another } => {
+                        let seconds = for_another.div_ceil(1_000).max(1);
+                        (Error::UpstreamUnavailable { seconds }, "the circuit breaker is open".to_owned())
+                    }
+                    Cause::Failure(failure) => (refusal(failure.error, limit), failure.detail),
+                };
+                let detail = if history.is_empty() {
+                    format!("upstream `{}`: {why}", pool.upstream.name)
+                } else {
+                    listed(pool, &history)
+                };
+                let mut reply = Reply::fail(platform, error, Some(scope.route), detail);
+                if let Some(told) = told {
+                    reply.response.headers.append("proxy-status", told);
+                }
+                (reply, Origin::Gateway)
             }
         }
-        Ok(response)
     }
 
     /// The routes, for tools that explain.
@@ -447,6 +550,15 @@ impl Gateway {
     }
 }
 
+/// Who has made a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The gateway.
+    Gateway,
+    /// An upstream.
+    Upstream,
+}
+
 /// What of a request goes on to an upstream.
 struct Payload<S> {
     headers: Headers,
@@ -455,7 +567,33 @@ struct Payload<S> {
     upgrade: Option<String>,
     content_length: Option<u64>,
     limit: Option<u64>,
-    interest: Interest,
+    /// Whether a policy looks at the response's fields.
+    reads: bool,
+}
+
+/// The `Host` that is sent where it is not the target's own.
+fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
+    match host {
+        HostHeader::Target => None,
+        HostHeader::Keep => Some(&line.authority),
+        HostHeader::Fixed(host) => Some(host),
+    }
+}
+
+/// What a call that brought no response means to the client.
+fn refusal(error: FetchError, limit: Option<u64>) -> Error {
+    match error {
+        FetchError::Timeout => Error::UpstreamTimeout,
+        FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
+        FetchError::ClientGone => Error::ClientGone,
+        error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
+    }
+}
+
+/// Every attempt, for the log.
+fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
+    let attempts: Vec<_> = history.iter().map(ToString::to_string).collect();
+    format!("upstream `{}`: {}", pool.upstream.name, attempts.join("; "))
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.

@@ -41,8 +41,14 @@ pub trait Platform {
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
-    /// Waits for so many milliseconds.
-    async fn sleep(&self, milliseconds: u64);
+    /// Returns when so much time has passed, or a little later.
+    async fn sleep(&self, duration: Duration);
+
+    /// Ends a response whose body nobody will read, so that its connection can be used for others. Platforms for which it is
+    /// not enough to drop the body say how.
+    fn discard(&self, body: Self::Stream) {
+        drop(body);
+    }
 }
 
 /// A body that could not be read.

@@ -1,15 +1,16 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
 use crate::http::Response;
-use crate::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// A platform whose upstreams are a function. A body's "stream" is its bytes.
 pub struct TestPlatform<F> {
@@ -27,9 +28,16 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// How many bodies were let go unread.
+    pub discarded: Cell<usize>,
+    /// How many milliseconds each call takes; without it, none.
+    pub delay: RefCell<Option<Delay>>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
+
+/// How many milliseconds a call takes.
+pub type Delay = Box<dyn Fn(&Call<Vec<u8>>) -> u64>;
 
 impl<F> TestPlatform<F>
 where
@@ -50,6 +58,8 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            discarded: Cell::default(),
+            delay: RefCell::default(),
             seed: Cell::new(1),
             upstream: RefCell::new(upstream),
         }
@@ -82,6 +92,13 @@ where
     }
 
     async fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
+        let delay = self.delay.borrow().as_ref().map(|delay| Duration::from_millis(delay(&call)));
+        if let Some(delay) = delay {
+            self.sleep(delay.min(call.timeout)).await;
+            if delay >= call.timeout {
+                return Err(Failure { error: FetchError::Timeout, detail: "it took too long".to_owned() });
+            }
+        }
         (self.upstream.borrow_mut())(call)
     }
 
@@ -108,18 +125,41 @@ where
         Ok(step.decision)
     }
 
-    async fn sleep(&self, milliseconds: u64) {
-        self.clock.set(self.clock.get() + milliseconds);
+    async fn sleep(&self, duration: Duration) {
+        let until = self.clock.get() + u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        poll_fn(|_| {
+            if self.clock.get() >= until {
+                return Poll::Ready(());
+            }
+            SLEEPING.with_borrow_mut(|sleeping| sleeping.push((until, self.clock.clone())));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn discard(&self, _: Vec<u8>) {
+        self.discarded.set(self.discarded.get() + 1);
     }
 }
 
-/// Runs a future that never waits for anything but the test platform.
+thread_local! {
+    /// Until when those sleep who were asked last, and whose clock tells.
+    static SLEEPING: RefCell<Vec<(Timestamp, Rc<Cell<Timestamp>>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs a future that never waits for anything but the test platform. When all of it sleeps, time moves on to the moment
+/// at which the first one wakes up.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
+        SLEEPING.take();
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
+        }
+        let sleeping = SLEEPING.take();
+        if let Some((until, clock)) = sleeping.into_iter().min_by_key(|(until, _)| *until) {
+            clock.set(until.max(clock.get()));
         }
     }
 }

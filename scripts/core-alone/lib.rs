@@ -9,6 +9,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 /// What a host would call.
 #[unsafe(no_mangle)]
@@ -48,6 +49,10 @@ impl Platform for Nowhere {
         Err(ReadError::Broken(black_box(String::new())))
     }
 
+    async fn sleep(&self, duration: Duration) {
+        black_box(duration);
+    }
+
     async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
         Err(StoreError(black_box(String::new())))
     }
@@ -55,6 +60,4 @@ impl Platform for Nowhere {
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
     }
-
-    async fn sleep(&self, _: u64) {}
 }

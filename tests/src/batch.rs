@@ -141,6 +141,7 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
     if let Some(Value::Object(upstreams)) = gateway.get_mut("upstreams") {
         *upstreams =
             std::mem::take(upstreams).into_iter().map(|(name, value)| (format!("{prefix}.{name}"), value)).collect();
+        upstreams.values_mut().filter_map(|upstream| upstream.pointer_mut("/fallback/upstream")).for_each(&rename);
     }
     let mut lists = Vec::new();
     let mut defaults = Vec::new();

@@ -216,12 +216,11 @@ class Exchange {
 
   sleep() {
     const { core } = this;
-    const [call, time] = [core.number(), core.number()];
-    this.take(call, new Promise((pass) => setTimeout(pass, time, { status: 200, bytes: "" })));
+    this.take(core.number(), passed(core.number()));
   }
 
   take(call, promise) {
-    this.attempts[call] = { call, promise, end() {} };
+    this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
   }
 
@@ -258,8 +257,19 @@ class Fetching {
     this.promise?.catch(() => {});
     this.promise = undefined;
     this.controller.abort();
-    this.response?.body?.cancel();
+    this.response?.body?.cancel().catch(() => {});
   }
+}
+
+// Nobody waits for it any more.
+function letGo() {
+  this.promise?.catch(() => {});
+  this.promise = undefined;
+}
+
+// Comes when that time has passed.
+function passed(milliseconds) {
+  return new Promise((awake) => setTimeout(awake, milliseconds, { status: 200, bytes: "" }));
 }
 
 // A whole body, unless it is longer than the limit.

@@ -11,6 +11,7 @@ use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Respo
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Reads a request: method, URL, client address (or nothing), country, data centre; the client's certificate, where those are
 /// read; then the header fields.
@@ -243,8 +244,8 @@ pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
 }
 
 /// Writes that time is to pass.
-pub fn write_sleep(out: &mut Commands, number: u32, milliseconds: u64) {
-    out.numbers.extend([SLEEP, number, u32::try_from(milliseconds).unwrap_or(u32::MAX)]);
+pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
+    out.numbers.extend([SLEEP, number, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)]);
 }
 
 /// Writes that there is something to settle after the answer that follows.

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// One body that the runtime moves by itself, named by whom it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ enum Task {
     Lookup,
     /// Counters of an owner.
     Take,
-    /// Time.
+    /// That time passes.
     Sleep,
 }
 
@@ -60,7 +61,7 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
-    Slept,
+    Awake,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
-                Task::Sleep => Brought::Slept,
+                Task::Sleep => Brought::Awake,
             });
         }
     }
@@ -160,7 +161,7 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => {
+            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
                 Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
             }
         }
@@ -169,7 +170,7 @@ impl Platform for Workers {
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
             Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Slept => {
+            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
                 Err(ReadError::Broken(MIXED.to_owned()))
             }
         }
@@ -178,23 +179,32 @@ impl Platform for Workers {
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Slept => {
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
                 Err(StoreError(MIXED.to_owned()))
             }
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        // Whatever is brought, the wait is over.
+        let _ = self.exchange.ask(Task::Sleep, |out, number| http::write_sleep(out, number, duration)).await;
+    }
+
+    fn discard(&self, body: Stream) {
+        match body {
+            Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
+            // Its client sends it whether anybody reads it or not.
+            Stream::Request => {}
         }
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
-            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Slept => {
+            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
                 Err(StoreError(MIXED.to_owned()))
             }
         }
-    }
-
-    async fn sleep(&self, milliseconds: u64) {
-        self.exchange.ask(Task::Sleep, |out, number| http::write_sleep(out, number, milliseconds)).await;
     }
 }
 

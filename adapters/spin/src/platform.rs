@@ -52,8 +52,8 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
-    async fn sleep(&self, milliseconds: u64) {
-        monotonic_clock::wait_for(milliseconds.saturating_mul(1_000_000)).await;
+    async fn sleep(&self, duration: Duration) {
+        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
 }
 

@@ -197,6 +197,8 @@ impl Platform for Still {
         Ok(bytes::Bytes::new())
     }
 
+    async fn sleep(&self, _: std::time::Duration) {}
+
     async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
         Ok(None)
     }
@@ -204,8 +206,6 @@ impl Platform for Still {
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
     }
-
-    async fn sleep(&self, _: u64) {}
 
     async fn fetch(&self, call: Call<()>) -> Result<Response<()>, Failure> {
         call.headers.edits().for_each(|edit| {

@@ -16,7 +16,10 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let mut table = Table::new("limits", &["ns for one decision, 100,000 keys alive", "native", "Wasm"]);
     for (kind, name) in ["token bucket", "sliding window"].into_iter().enumerate() {
         let mut live = Live::new(kind);
-        let native = sample(ROUND, 50, &mut || drop(black_box(live.decide(ROUND)))).median();
+        let native = sample(ROUND, 50, &mut || {
+            black_box(live.decide(ROUND));
+        })
+        .median();
         let told = node(setup, &script, &[&module.display().to_string(), &kind.to_string()])?;
         let in_wasm: f64 = told.trim().parse().map_err(|_| format!("node told `{told}`"))?;
         table.push(vec![name.to_owned(), number(native), number(in_wasm)]);

@@ -27,7 +27,7 @@ use crate::{
         rank::Ranked,
     },
     template::{Piece, Reference, Template},
-    upstream::{HostHeader, Target, Timeouts, Upstream},
+    upstream::{HostHeader, Timeouts, Upstream},
     validation::{Operation, Rules},
 };
 
@@ -52,6 +52,7 @@ mod openapi;
 mod policies;
 mod signed;
 mod tokens;
+mod upstreams;
 mod validation;
 
 /// What runs, as far as it could be made.
@@ -162,16 +163,7 @@ impl<'a> Compile<'a> {
     fn everything(&mut self) -> Running {
         let settings = &self.loaded.settings.written;
         self.limits = limits(settings.limits.as_ref());
-        let mut upstreams: Vec<Upstream> = Vec::new();
-        for defined in &self.loaded.upstreams {
-            if self.upstreams.contains_key(defined.name.as_str()) {
-                continue;
-            }
-            let upstream = self.upstream(defined);
-            let place = u32::try_from(upstreams.len()).unwrap_or(u32::MAX);
-            self.upstreams.insert(&defined.name, (place, upstream.timeouts));
-            upstreams.push(upstream);
-        }
+        let mut upstreams = self.all_upstreams();
         let consumers = self.consumers();
         let consumer_store = self.consumer_store();
         let mut routes = Vec::new();
@@ -213,25 +205,6 @@ impl<'a> Compile<'a> {
         let schemas = self.schemas.finish(self.problems);
         let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
         Running { globals, consumers, routes, policies, schemas, operations }
-    }
-
-    fn upstream(&mut self, defined: &Defined<written::Upstream>) -> Upstream {
-        let mut targets = Vec::new();
-        for (index, target) in defined.written.targets.iter().enumerate() {
-            let at = defined.node.place([Field("targets"), Item(index), Field("url")]);
-            let Some(template) = self.template(&target.url.0, at) else { continue };
-            // With references in it, the gateway itself must check the address when it knows their values.
-            if let Some(url) = template.as_literal()
-                && let Err(message) = Target::parse(url)
-            {
-                self.problems.push(Problem::error("bad-url", at, message));
-            }
-            targets.push(template);
-        }
-        let timeouts =
-            self.timeouts(Timeouts::default(), defined.written.timeouts.as_ref(), defined.node.get("timeouts"));
-        let host = defined.written.host.as_ref().map(host_header).unwrap_or_default();
-        Upstream { name: defined.name.clone(), targets, timeouts, host }
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {
@@ -602,6 +575,7 @@ impl RouteCompiler<'_, '_> {
             self.unknown_upstream(&upstream.0, self.at([Field("upstream")]));
             return None;
         };
+        self.fits_upstream(paths);
         Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
     }
 

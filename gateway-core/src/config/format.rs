@@ -46,6 +46,12 @@ pub(super) const FORMATS: &[Format] = &[
         check: |text| duration(text).map(drop),
     },
     Format { name: "Size", code: "bad-size", noun: "a size such as `10MB`", check: |text| size(text).map(drop) },
+    Format {
+        name: "Share",
+        code: "bad-share",
+        noun: "a percentage such as `0.5%`",
+        check: |text| share(text).map(drop),
+    },
     Format { name: "Name", code: "bad-name", noun: "a name", check: name },
     Format { name: "Token", code: "bad-token", noun: "a token", check: token },
     Format { name: "HeaderName", code: "bad-header-name", noun: "the name of a header field", check: header_name },
@@ -126,6 +132,7 @@ pub(super) const FORMATS: &[Format] = &[
 pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
     match (definition, value) {
         ("Duration", Value::Integer(number)) => Some(format!("a duration needs a unit: `{number}s` or `{number}ms`")),
+        ("Share", Value::Float(_)) => Some("write a fraction of a percent as a text: `0.5%`".to_owned()),
         ("Size", Value::Float(_)) => Some("write a whole number and a unit: `512`, `8KiB`, `10MB`".to_owned()),
         _ => None,
     }
@@ -153,6 +160,19 @@ pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
         Some(milliseconds) => Ok(milliseconds),
         None => Err(wrong(format!("the duration `{text}` is too long")).help("write at most `24h`")),
     }
+}
+
+/// A percentage with at most two decimals, in parts of 10,000.
+pub(super) fn share(text: &str) -> Result<u32, Wrong> {
+    let bad = || wrong(format!("`{text}` is not a percentage")).help("write `5%` or `0.25%`, at most `100%`");
+    let number = text.strip_suffix('%').ok_or_else(bad)?;
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str, most: usize| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole, 3) || !digits(decimals, 2) {
+        return Err(bad());
+    }
+    let parts = whole.parse::<u32>().ok().zip(format!("{decimals:0<2}").parse::<u32>().ok());
+    parts.map(|(whole, decimals)| whole * 100 + decimals).filter(|parts| *parts <= 10_000).ok_or_else(bad)
 }
 
 /// A size in bytes.
@@ -963,6 +983,16 @@ mod tests {
         assert_eq!(wrong.help.as_deref(), Some("did you mean `Europe/Berlin`?"));
         for text in ["", "+5:30", "+15:00", "Berlin", "05:30"] {
             assert!(zone(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, parts) in [("0%", 0), ("5%", 500), ("0.5%", 50), ("0.05%", 5), ("100%", 10_000), ("99.99%", 9_999)] {
+            assert_eq!(share(text).ok(), Some(parts), "{text}");
+        }
+        for text in ["", "%", "5", "101%", "100.01%", "0.005%", ".5%", "5.%", "-1%", "1e2%", "+1%"] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

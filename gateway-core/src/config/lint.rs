@@ -61,7 +61,12 @@ impl Lint<'_> {
     fn upstreams(&mut self) {
         // A route in a file that cannot be read may use any of them.
         if !self.loaded.incomplete {
-            let used: HashSet<&str> = self.loaded.roots.iter().flatten().flat_map(used_upstreams).collect();
+            let spares = self.loaded.upstreams.iter().filter_map(|upstream| {
+                let fallback = upstream.node.get("fallback")?.get("upstream")?;
+                fallback.text().filter(|name| *name != upstream.name)
+            });
+            let used: HashSet<&str> =
+                self.loaded.roots.iter().flatten().flat_map(used_upstreams).chain(spares).collect();
             for upstream in self.loaded.upstreams.iter().filter(|upstream| !used.contains(upstream.name.as_str())) {
                 let message = format!("no route forwards to the upstream `{}`", upstream.name);
                 let problem = Problem::warning("unused-upstream", upstream.name_at, message);
@@ -76,6 +81,16 @@ impl Lint<'_> {
             if let (Some(host), false) = (upstream.node.get("host"), own) {
                 let problem = self.host_override(host);
                 self.problems.extend(problem);
+            }
+            if !self.options.runtimes.contains(&Runtime::Spin) {
+                continue;
+            }
+            for target in upstream.node.get("targets").map(Node::items).unwrap_or_default() {
+                if let Some(entry) = target.entry("prefer_for") {
+                    let message = "Spin does not tell where requests come from, so there no target is preferred";
+                    let problem = Problem::warning("location-unavailable", entry.name_at, message);
+                    self.problems.push(problem.help("compile for Workers only, or allow the warning"));
+                }
             }
         }
     }

@@ -142,6 +142,13 @@ pub const WARNINGS: &[Warning] = &[
     },
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
+    Warning { code: "one-target", about: "rules on several targets for an upstream that has one" },
+    Warning { code: "priority-gap", about: "a number between the priorities of targets that no target has" },
+    Warning {
+        code: "missing-key",
+        about: "an upstream whose target is picked by something that no request of a route has",
+    },
+    Warning { code: "hedge-never", about: "a second attempt beside the first that is never made" },
     Warning {
         code: "certificate-unavailable",
         about: "a use of clients' certificates where the platform does not report them",

@@ -15,6 +15,7 @@ mod login;
 mod policy;
 mod signed;
 mod token;
+mod upstream;
 mod validation;
 
 pub use self::consumer::*;
@@ -23,6 +24,7 @@ pub use self::login::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;
+pub use self::upstream::*;
 pub use self::validation::*;
 
 /// A Postern configuration, or a part of one that another file includes.
@@ -125,30 +127,6 @@ pub struct Limits {
     pub header_count: Option<u32>,
     /// The body, where no route says otherwise; more is refused with 413. Default: no limit of our own.
     pub body: Option<Size>,
-}
-
-/// Servers that answer alike: requests go to one of its targets.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// The servers. Requests take them in turn; one that reached nobody, or whose method is idempotent and whose connection
-    /// broke off, goes on to the next.
-    #[schemars(length(min = 1))]
-    pub targets: Vec<Target>,
-    /// How long an answer may take.
-    pub timeouts: Option<Timeouts>,
-    /// The `Host` that the targets see. Default: `target`.
-    #[schemars(extend("default" = "target"))]
-    pub host: Option<HostHeader>,
-}
-
-/// One server of an upstream.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// Where it listens. A path is put before the path of each request. `${env:NAME}` and `${secret:NAME}` are
-    /// replaced by what the platform holds under that name.
-    pub url: TargetUrl,
 }
 
 /// How long an answer may take: `500ms`, `10s`, `5m`, `1h`. Later is answered with 504.

@@ -192,11 +192,12 @@ impl ForwardAuth {
             upgrade: false,
         };
         let timeouts = Timeouts { attempt: self.timeout, total: self.timeout };
-        let mut response = match upstream::send(visit.platform, pool, timeouts, call, host).await {
-            Ok(response) => response,
-            Err(failure) => {
-                let (name, error, detail) = (&pool.upstream.name, failure.error, failure.detail);
-                return Ok(Answer::Failure(format!("forward_auth `{name}`: {error:?}: {detail}")));
+        let platform = visit.platform;
+        let asked = pool.asked(&visit.scope(), visit.headers, || platform.random()).by(&self.method);
+        let mut response = match upstream::send(platform, pool, timeouts, call, host, &asked).await {
+            Ok(answer) => answer.response,
+            Err(failed) => {
+                return Ok(Answer::Failure(format!("forward_auth `{}`: {}", pool.upstream.name, failed.cause)));
             }
         };
         match response.status {

@@ -22,6 +22,7 @@ use std::cell::RefCell;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Limits on the requests of one key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -287,7 +288,7 @@ impl Limit {
         visit.memo.passed.push(granted.then_some(Passed { owner, rules, lease }));
         if granted {
             if let Some(wait) = decision.wait.filter(|wait| *wait > 0) {
-                visit.platform.sleep(wait).await;
+                visit.platform.sleep(Duration::from_millis(wait)).await;
             }
             return Ok(());
         }

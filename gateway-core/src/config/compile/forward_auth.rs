@@ -16,7 +16,7 @@ use crate::{
     },
     route::Matcher,
     template::Template,
-    upstream::{HostHeader, Target, Timeouts, Upstream},
+    upstream::{HostHeader, Target, TargetRule, Timeouts, Upstream},
 };
 
 impl RouteCompiler<'_, '_> {
@@ -143,11 +143,11 @@ impl RouteCompiler<'_, '_> {
 impl super::Compile<'_> {
     /// An upstream that stands in no list of the configuration; the same address is the same upstream.
     fn unnamed_upstream(&mut self, url: Template) -> u32 {
-        let targets = vec![url];
+        let targets = vec![TargetRule::plain(url)];
         let place = self.unnamed.iter().position(|known| known.targets == targets).unwrap_or_else(|| {
-            let name = targets.iter().map(ToString::to_string).collect();
+            let name = targets.iter().map(|target| target.url.to_string()).collect();
             let (timeouts, host) = (Timeouts::default(), HostHeader::Target);
-            self.unnamed.push(Upstream { name, targets, timeouts, host });
+            self.unnamed.push(Upstream { name, targets, timeouts, host, rules: None });
             self.unnamed.len() - 1
         });
         u32::try_from(self.upstreams.len() + place).unwrap_or(u32::MAX)

@@ -325,7 +325,7 @@ impl RouteCompiler<'_, '_> {
         }
     }
 
-    fn warn(&mut self, problem: Problem) {
+    pub(super) fn warn(&mut self, problem: Problem) {
         let mut allowed = self.defined.written.allow.iter().flat_map(|codes| &codes.0);
         if !allowed.any(|code| code.0 == problem.code) {
             self.all.problems.push(problem);

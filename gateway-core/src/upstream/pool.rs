@@ -1,0 +1,478 @@
+//! An upstream that is ready to be called, and what this instance knows of its targets.
+//!
+//! What is known is soft: it lives in the instance's memory, and losing it costs a few attempts. It is never borrowed while
+//! something is waited for.
+
+use super::ask::{self, Side};
+use super::balance::{Balance, Facts, Member, Tier};
+use super::breaker::{Admission, Breaker};
+use super::health::{Health, WHOLE};
+use super::latency::{Histogram, Latency};
+use super::lease::{Lease, Leases};
+use super::maglev::hash;
+use super::retry::{self, Budget};
+use super::sticky::Signer;
+use super::{Fallback, Hedge, Rules, Target, Upstream};
+use crate::client::Client;
+use crate::http::{Headers, cookies};
+use crate::platform::Timestamp;
+use crate::template::{Scope, Settings};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// An upstream that is ready to be called.
+#[derive(Debug)]
+pub struct Pool {
+    /// What it was made from.
+    pub upstream: Upstream,
+    targets: Vec<Target>,
+    group: Option<Group>,
+}
+
+/// What an upstream with rules has besides its targets.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub rules: Rules,
+    /// What the targets are called.
+    names: Vec<String>,
+    identities: Vec<u64>,
+    signer: Option<Signer>,
+    /// The places that targets are near to, sorted.
+    countries: Vec<String>,
+    data_centres: Vec<String>,
+    /// Different for each upstream.
+    salt: u64,
+    /// How long an attempt lasts at most, in milliseconds.
+    longest: u64,
+    state: RefCell<Known>,
+}
+
+/// What is known.
+#[derive(Debug)]
+struct Known {
+    targets: Vec<KnownTarget>,
+    all: Leases,
+    /// How many targets are out of rotation, and when the first of them comes back.
+    out: usize,
+    next_return: Timestamp,
+    breaker: Breaker,
+    budget: Budget,
+    took: Histogram,
+    views: Vec<View>,
+}
+
+#[derive(Debug, Default)]
+struct KnownTarget {
+    health: Health,
+    leases: Leases,
+    latency: Latency,
+    out: bool,
+}
+
+/// The targets as one kind of request sees them, best first.
+#[derive(Debug)]
+struct View {
+    seen_from: SeenFrom,
+    tiers: Vec<Tier>,
+}
+
+/// All that different kinds of requests differ by. The numbers are places in the lists of a [`Group`], plus one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct SeenFrom {
+    side: Side,
+    country: usize,
+    data_centre: usize,
+}
+
+/// What the rules of an upstream have found in a request.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    seen_from: SeenFrom,
+    key: Option<u64>,
+    /// The target that its cookie names.
+    pub(super) stay: Option<u32>,
+    /// The client's own deadline, in milliseconds from now.
+    pub(super) deadline: Option<u64>,
+    /// Whether sending it twice does what sending it once does.
+    pub(super) repeatable: bool,
+    /// Whether it asks for nothing but an answer.
+    pub(super) safe: bool,
+}
+
+impl Asked {
+    /// The same for a request that the gateway makes for itself, with a method of its own.
+    pub fn by(self, method: &str) -> Self {
+        Self { repeatable: retry::is_idempotent(method), safe: retry::is_safe(method), ..self }
+    }
+}
+
+/// Where an attempt goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pick {
+    Target(u32),
+    /// The breaker is open.
+    Refused {
+        until: Timestamp,
+    },
+    /// There is none.
+    Nobody,
+}
+
+impl Pool {
+    /// Fills in the references of an upstream's targets and rules.
+    pub fn new(upstream: Upstream, settings: &Settings) -> Result<Self, String> {
+        let targets: Vec<Target> = upstream
+            .targets
+            .iter()
+            .map(|target| Target::parse(&target.url.resolve(settings)))
+            .collect::<Result<_, _>>()?;
+        let group = match &upstream.rules {
+            Some(rules) => Some(Group::new(&upstream, rules, &targets, settings)?),
+            None => None,
+        };
+        Ok(Self { upstream, targets, group })
+    }
+
+    /// The targets, in the order in which they stand in the configuration.
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// What there is besides sending a request to the only target once.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
+    }
+
+    /// Whether a response's fields are looked at.
+    pub fn reads_response(&self) -> bool {
+        // For `Retry-After`.
+        self.group.as_ref().is_some_and(|group| !group.rules.retries.statuses.is_empty())
+    }
+
+    /// What takes the place of a failure.
+    pub fn fallback(&self) -> Option<&Fallback> {
+        self.group.as_ref()?.rules.fallback.as_ref()
+    }
+
+    /// Whether clients are told in `Proxy-Status` what happened.
+    pub fn tells(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.rules.proxy_status)
+    }
+
+    /// What a target is called.
+    pub fn name(&self, target: u32) -> &str {
+        let named = self.group.as_ref().and_then(|group| group.names.get(target as usize));
+        named.map_or("", String::as_str)
+    }
+
+    /// Looks at a request as the rules ask for it. Without rules that is nothing.
+    pub fn asked(&self, scope: &Scope<'_>, headers: &Headers, random: impl FnOnce() -> u64) -> Asked {
+        match &self.group {
+            Some(group) => group.asked(scope, headers, random),
+            None => Asked::default(),
+        }
+    }
+
+    /// The `Set-Cookie` that keeps the client with the target that has answered, where its cookie does not already.
+    pub fn cookie(&self, asked: &Asked, target: u32, client: &Client) -> Option<String> {
+        let group = self.group.as_ref()?;
+        let (rules, signer) = (group.rules.sticky.as_ref()?, group.signer.as_ref()?);
+        let identity = group.identities.get(target as usize).filter(|_| asked.stay != Some(target))?;
+        Some(rules.set_cookie(&signer.sign(*identity), client.scheme))
+    }
+}
+
+impl Group {
+    fn new(upstream: &Upstream, rules: &Rules, targets: &[Target], settings: &Settings) -> Result<Self, String> {
+        let places = |of: fn(&super::Near) -> &[String]| {
+            let mut all: Vec<String> = upstream.targets.iter().flat_map(|target| of(&target.near)).cloned().collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        let signer = match &rules.sticky {
+            Some(sticky) => Some(Signer::new(&sticky.secret.resolve(settings), &upstream.name)?),
+            None => None,
+        };
+        let name = |(rule, target): (&super::TargetRule, &Target)| match &rule.name {
+            Some(name) => name.clone(),
+            None => target.authority.clone(),
+        };
+        Ok(Self {
+            rules: rules.clone(),
+            names: upstream.targets.iter().zip(targets).map(name).collect(),
+            identities: targets.iter().map(Target::identity).collect(),
+            signer,
+            countries: places(|near| &near.countries),
+            data_centres: places(|near| &near.data_centres),
+            salt: hash(upstream.name.as_bytes()),
+            longest: upstream.timeouts.attempt.min(upstream.timeouts.total),
+            state: RefCell::new(Known {
+                targets: targets.iter().map(|_| KnownTarget::default()).collect(),
+                all: Leases::default(),
+                out: 0,
+                next_return: Timestamp::MAX,
+                breaker: Breaker::default(),
+                budget: Budget::default(),
+                took: Histogram::default(),
+                views: Vec::new(),
+            }),
+        })
+    }
+
+    fn asked(&self, scope: &Scope<'_>, headers: &Headers, random: impl FnOnce() -> u64) -> Asked {
+        let rules = &self.rules;
+        let place = |list: &[String], name: Option<&String>| match name {
+            Some(name) if !list.is_empty() => list.binary_search(name).map_or(0, |at| at + 1),
+            Some(_) | None => 0,
+        };
+        let side = rules.canary.as_ref().map(|canary| canary.side(scope, headers, self.salt, random));
+        let stay = rules.sticky.as_ref().zip(self.signer.as_ref()).and_then(|(sticky, signer)| {
+            let cookies = cookies(headers, &sticky.cookie);
+            let identity = cookies.iter().find_map(|value| signer.read(value))?;
+            let at = self.identities.iter().position(|known| *known == identity)?;
+            u32::try_from(at).ok()
+        });
+        let method = scope.line.method.as_str();
+        Asked {
+            seen_from: SeenFrom {
+                side: side.unwrap_or_default(),
+                country: place(&self.countries, scope.client.country.as_ref()),
+                data_centre: place(&self.data_centres, scope.client.data_centre.as_ref()),
+            },
+            key: if rules.keys.is_empty() { None } else { ask::hashed(&rules.keys, scope, headers) },
+            stay,
+            deadline: rules.deadline.as_ref().and_then(|name| ask::client_deadline(name, headers)),
+            repeatable: rules.retries.unsafe_methods
+                || retry::is_idempotent(method)
+                || headers.contains("idempotency-key"),
+            safe: retry::is_safe(method),
+        }
+    }
+
+    /// Notes a request, for the budget of extra attempts.
+    pub fn begin(&self, now: Timestamp) {
+        self.state.borrow_mut().budget.request(now);
+    }
+
+    /// Takes one attempt more than there are requests, if the budget has one left.
+    pub fn take_extra(&self, now: Timestamp) -> bool {
+        self.state.borrow_mut().budget.take(now, self.rules.retries.budget)
+    }
+
+    /// When a second attempt is to be made beside the first, in milliseconds.
+    pub fn hedge_after(&self) -> Option<u64> {
+        match self.rules.hedge? {
+            Hedge::After(delay) => Some(delay),
+            Hedge::Percentile(percent) => self.state.borrow().took.percentile(percent),
+        }
+    }
+
+    /// Where the next attempt goes: to another target than those that have been tried, as long as there is one.
+    pub fn next(
+        &self,
+        upstream: &Upstream,
+        asked: &Asked,
+        tried: &[u32],
+        now: Timestamp,
+        random: &mut impl FnMut() -> u64,
+    ) -> Pick {
+        let known = &mut *self.state.borrow_mut();
+        if let Some(rules) = &self.rules.breaker
+            && let Admission::Refused { until } = known.breaker.admit(now, rules)
+        {
+            return Pick::Refused { until };
+        }
+        match self.pick(known, upstream, asked, tried, now, random) {
+            Some(target) => Pick::Target(target),
+            None => Pick::Nobody,
+        }
+    }
+
+    fn pick(
+        &self,
+        known: &mut Known,
+        upstream: &Upstream,
+        asked: &Asked,
+        tried: &[u32],
+        now: Timestamp,
+        random: &mut impl FnMut() -> u64,
+    ) -> Option<u32> {
+        if now >= known.next_return {
+            known.come_back(now);
+        }
+        // Not in a canary release of which the request is on the other side: overrides would not work.
+        if let Some(target) = asked.stay.filter(|target| !tried.contains(target) && self.is_on_side(asked, *target))
+            && known.targets.get(target as usize).is_some_and(|known| !known.out)
+        {
+            return Some(target);
+        }
+        let at = known.views.iter().position(|view| view.seen_from == asked.seen_from).unwrap_or_else(|| {
+            known.views.push(self.view(upstream, asked.seen_from));
+            known.views.len() - 1
+        });
+        let in_flight = match self.rules.balance {
+            Balance::Hash { .. } => known.all.count(now, self.longest),
+            Balance::RoundRobin | Balance::Random | Balance::LeastRequests | Balance::Latency => 0,
+        };
+        let Known { targets, out, views, .. } = known;
+        let facts = |tried, panics| Now { group: self, targets, tried, panics, now, all: in_flight };
+        let tiers = &mut views[at].tiers;
+        let (balance, key) = (&self.rules.balance, asked.key);
+        let enough = |tier: &Tier| {
+            let usable = tier.members().iter().filter(|member| !targets[member.target as usize].out).count();
+            usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
+        };
+        // Once with another target than those that have been tried, and then with any.
+        for tried in [tried, &[]] {
+            let mut panics = true;
+            for tier in tiers.iter_mut() {
+                if *out > 0 && !enough(tier) {
+                    continue;
+                }
+                panics = false;
+                if let Some(target) = tier.pick(balance, key, &facts(tried, false), random) {
+                    return Some(target);
+                }
+            }
+            // Too few are left everywhere: to ask those that are out is better than to drown the others.
+            if panics
+                && let Some(tier) = tiers.first_mut()
+                && let Some(target) = tier.pick(balance, key, &facts(tried, true), random)
+            {
+                return Some(target);
+            }
+            if tried.is_empty() {
+                break;
+            }
+        }
+        None
+    }
+
+    fn is_on_side(&self, asked: &Asked, target: u32) -> bool {
+        let Some(canary) = &self.rules.canary else { return true };
+        match asked.seen_from.side {
+            Side::None => true,
+            Side::Canary => canary.targets.contains(&target),
+            Side::Stable => !canary.targets.contains(&target),
+        }
+    }
+
+    /// The targets as requests of one kind see them: first the right side of a canary release, then the lower priority,
+    /// then who is near.
+    fn view(&self, upstream: &Upstream, seen_from: SeenFrom) -> View {
+        let name = |list: &[String], place: usize| place.checked_sub(1).and_then(|at| list.get(at)).cloned();
+        let (country, data_centre) =
+            (name(&self.countries, seen_from.country), name(&self.data_centres, seen_from.data_centre));
+        let asked = Asked { seen_from, ..Asked::default() };
+        let mut tiers: BTreeMap<(bool, u32, bool), Vec<Member>> = BTreeMap::new();
+        for ((target, rule), identity) in (0..).zip(&upstream.targets).zip(&self.identities) {
+            let is_near = country.as_ref().is_some_and(|country| rule.near.countries.contains(country))
+                || data_centre.as_ref().is_some_and(|name| rule.near.data_centres.contains(name));
+            if rule.weight > 0 {
+                let rank = (!self.is_on_side(&asked, target), rule.priority, !is_near);
+                tiers.entry(rank).or_default().push(Member { target, identity: *identity, weight: rule.weight });
+            }
+        }
+        View { seen_from, tiers: tiers.into_values().map(Tier::new).collect() }
+    }
+
+    /// Counts an attempt as under way until what this gives is dropped, or its time is over.
+    pub fn under_way(&self, target: u32, now: Timestamp) -> UnderWay<'_> {
+        let known = &mut *self.state.borrow_mut();
+        let of_all = known.all.take(now, self.longest);
+        let of_target = known.targets.get_mut(target as usize).map(|known| known.leases.take(now, self.longest));
+        UnderWay { group: self, target, of_target, of_all }
+    }
+
+    /// Notes how an attempt ended that took so many milliseconds.
+    pub fn observe(&self, target: u32, failed: bool, took: u64, now: Timestamp) {
+        let rules = &self.rules;
+        let known = &mut *self.state.borrow_mut();
+        if let Some(breaker) = &rules.breaker {
+            known.breaker.observe(failed, took, now, breaker);
+        }
+        if rules.hedge.is_some() && !failed {
+            known.took.observe(took);
+        }
+        let count = known.targets.len();
+        let Some(one) = known.targets.get_mut(target as usize) else { return };
+        if rules.balance == Balance::Latency {
+            // An error that comes quickly is not what anybody waits for.
+            one.latency.observe(if failed { took.max(self.longest) } else { took }, now);
+        }
+        let has_to_go = count > 1 && one.health.observe(failed, now, &rules.health);
+        if has_to_go && !one.out && known.out < rules.health.most_ejected(count) {
+            let until = one.health.eject(now, &rules.health);
+            one.out = true;
+            known.out += 1;
+            known.next_return = known.next_return.min(until);
+        }
+    }
+}
+
+impl Known {
+    /// Puts those targets back into rotation whose time is over.
+    fn come_back(&mut self, now: Timestamp) {
+        self.next_return = Timestamp::MAX;
+        self.out = 0;
+        for target in &mut self.targets {
+            target.out = target.out && now < target.health.until();
+            if target.out {
+                self.out += 1;
+                self.next_return = self.next_return.min(target.health.until());
+            }
+        }
+    }
+}
+
+/// What a pick sees of the targets.
+struct Now<'a> {
+    group: &'a Group,
+    targets: &'a [KnownTarget],
+    tried: &'a [u32],
+    panics: bool,
+    now: Timestamp,
+    all: u32,
+}
+
+impl Facts for Now<'_> {
+    fn share(&self, target: u32) -> u32 {
+        match self.targets.get(target as usize) {
+            Some(known) if (known.out && !self.panics) || self.tried.contains(&target) => 0,
+            Some(known) if known.out => WHOLE,
+            Some(known) => known.health.share(self.now, self.group.rules.slow_start),
+            None => 0,
+        }
+    }
+
+    fn in_flight(&self, target: u32) -> u32 {
+        self.targets.get(target as usize).map_or(0, |known| known.leases.count(self.now, self.group.longest))
+    }
+
+    fn all_in_flight(&self) -> u32 {
+        self.all
+    }
+
+    fn latency(&self, target: u32) -> f32 {
+        self.targets.get(target as usize).map_or(0.0, |known| known.latency.at(self.now))
+    }
+}
+
+/// An attempt that is under way.
+pub(super) struct UnderWay<'a> {
+    group: &'a Group,
+    target: u32,
+    of_target: Option<Lease>,
+    of_all: Lease,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let known = &mut *self.group.state.borrow_mut();
+        known.all.end(self.of_all);
+        if let (Some(target), Some(lease)) = (known.targets.get_mut(self.target as usize), self.of_target) {
+            target.leases.end(lease);
+        }
+    }
+}
