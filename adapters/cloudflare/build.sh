@@ -46,7 +46,7 @@ bundle() {
         --enable-mutable-globals --enable-reference-types --enable-multivalue \
         "$scratch/postern_bg.wasm" -o "$scratch/postern_opt.wasm"
     esbuild adapters/cloudflare/glue/entry.js --bundle --format=esm --target=es2024 --log-level=warning \
-        --alias:postern-bindgen="./$scratch/postern.js" --external:./gateway.bin --external:./postern_bg.wasm \
+        --alias:postern-bindgen="./$scratch/postern.js" --external:cloudflare:workers --external:./gateway.bin --external:./postern_bg.wasm \
         --outfile="$scratch/index.js"
     # The bundle's first file comes last: whoever finds it finds the other.
     mv -f "$scratch/postern_opt.wasm" "$out/postern_bg.wasm"

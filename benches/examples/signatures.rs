@@ -7,6 +7,7 @@ use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::remembered::{Fingerprint, Remembered};
 use gateway_core::jwt::{KeySet, Purpose, Token};
 use gateway_core::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::quota::{Decision, Order};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::pin::pin;
@@ -133,5 +134,9 @@ impl Platform for Nowhere {
 
     async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
         Ok(None)
+    }
+
+    async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
+        Err(StoreError(String::new()))
     }
 }

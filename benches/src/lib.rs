@@ -12,6 +12,7 @@ mod native {
 
     pub mod curves;
     pub mod handling;
+    pub mod limiting;
     pub mod loaded;
     pub mod lookup;
     pub mod signatures;
@@ -30,5 +31,6 @@ mod native {
 #[cfg(not(target_family = "wasm"))]
 pub use native::*;
 
+pub mod limits;
 pub mod loading;
 pub mod tables;

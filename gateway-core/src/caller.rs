@@ -39,6 +39,16 @@ impl Caller {
         self.consumer.as_deref().map_or(&[], |consumer| &consumer.groups)
     }
 
+    /// The value of a claim; members of objects with dots between.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        // A claim's name may hold dots itself, as those that are URLs do.
+        if let Some(value) = self.claims.get(name) {
+            return Some(value);
+        }
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.').try_fold(self.claims.get(first)?, |value, member| value.get(member))
+    }
+
     /// Takes over what another proof has shown. What two proofs both claim, the first one keeps.
     pub fn join(&mut self, other: Caller) {
         self.consumer = self.consumer.take().or(other.consumer);

@@ -3,6 +3,7 @@
 use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
+use crate::policy::limit::seconds;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
 use bytes::Bytes;
@@ -98,6 +99,13 @@ pub enum Error {
     },
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
+    /// 429, or what the configuration says: a limit has been reached.
+    LimitReached {
+        /// The status.
+        status: u16,
+        /// After how many milliseconds the request would be admitted; `None`: never.
+        wait: Option<u64>,
+    },
     /// 431: more header fields, or more bytes of them, than the gateway takes.
     HeadersTooLarge,
     /// 501: CONNECT and TRACE are not for gateways.
@@ -111,6 +119,11 @@ pub enum Error {
     },
     /// 503: nobody can say just now whether a credential is right.
     CredentialUncertain {
+        /// For the log only.
+        reason: String,
+    },
+    /// 503: nobody can count just now, and the configuration says that requests must be.
+    LimitUncertain {
         /// For the log only.
         reason: String,
     },
@@ -177,6 +190,7 @@ impl Error {
             Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
+            Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
             Error::HeadersTooLarge => (431, "headers-too-large", "Header fields too large", Client),
             Error::ClientGone => (499, "client-gone", "Client gone", Client),
             Error::Internal { .. } => (500, "internal", "Internal error", Gateway),
@@ -184,6 +198,7 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
@@ -221,6 +236,11 @@ impl Error {
             Error::UnsupportedContentCoding => "Bodies are taken here without a content coding only.".into(),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => "The upstream's response is not as it should be.".into(),
+            Error::LimitReached { wait: None, .. } => "This asks for more than what is admitted at all.".into(),
+            Error::LimitReached { wait: Some(wait), .. } => {
+                format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
+            }
+            Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -239,9 +259,10 @@ impl Error {
     /// What happened, in words for the log.
     pub fn reason(&self) -> &str {
         match self {
-            Error::Internal { reason } | Error::CredentialUncertain { reason } | Error::LoginFailed { reason } => {
-                reason
-            }
+            Error::Internal { reason }
+            | Error::CredentialUncertain { reason }
+            | Error::LimitUncertain { reason }
+            | Error::LoginFailed { reason } => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
             _ => "",
@@ -281,7 +302,8 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(feature = "validation")]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
+            Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
@@ -345,6 +367,8 @@ mod tests {
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
             Error::ExpectationFailed,
+            Error::LimitReached { status: 429, wait: None },
+            Error::LimitUncertain { reason: String::new() },
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },

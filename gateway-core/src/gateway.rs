@@ -9,7 +9,8 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
-use crate::policy::{Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
+use crate::policy::limit::Afterwards;
+use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -30,6 +31,7 @@ pub struct Gateway {
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
+    counters: Counters,
     #[cfg(feature = "validation")]
     validation: Validation,
 }
@@ -79,6 +81,8 @@ pub struct Reply<S> {
     pub response: Response<S>,
     /// For the log, where something went wrong that the client is not to blame for.
     pub notes: Vec<Note>,
+    /// What nobody waits for: see [`Gateway::settle`].
+    pub deferred: Vec<Afterwards>,
 }
 
 /// A line for the log, written as JSON.
@@ -86,7 +90,7 @@ pub struct Reply<S> {
 pub struct Note {
     /// The problem's code.
     pub problem: &'static str,
-    /// The status that the client got.
+    /// The status that the client got; 0 where the answer had been sent before.
     pub status: u16,
     /// Stands in the problem details too.
     pub request_id: String,
@@ -171,6 +175,7 @@ impl Gateway {
             policies,
             consumers,
             tokens,
+            counters: Counters::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
         })
@@ -203,6 +208,18 @@ impl Gateway {
             Found::UnknownHost if self.globals.misdirected => Reply::refuse(platform, Error::UnknownHost),
             Found::UnknownHost | Found::NoRoute => Reply::refuse(platform, Error::NoRoute),
         }
+    }
+
+    /// Does what was left to do when a reply has been sent; gives what the log should hear.
+    pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Afterwards>) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for Afterwards { key, order } in deferred {
+            if let Err(error) = platform.take(&key, &order).await {
+                let (request_id, detail) = (request_id(platform), format!("a limit cannot be settled: {}", error.0));
+                notes.push(Note { problem: "limit-uncertain", status: 0, request_id, route: None, detail });
+            }
+        }
+        notes
     }
 
     /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
@@ -244,6 +261,7 @@ impl Gateway {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
+            counters: &self.counters,
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
@@ -305,6 +323,7 @@ impl Gateway {
                 platform,
                 #[cfg(feature = "validation")]
                 validation: &self.validation,
+                counters: &self.counters,
                 scope,
                 from_upstream,
                 response,
@@ -312,11 +331,12 @@ impl Gateway {
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
-                let Reply { response, notes } = Reply::fail(platform, error, Some(scope.route), detail);
+                let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
                 (reply.response, from_upstream) = (response, false);
                 reply.notes.extend(notes);
             }
         }
+        reply.deferred = memo.afterwards;
         // After all policies, so that none of them takes a session away that has just been given.
         for (at, (name, value)) in memo.fields.iter().enumerate() {
             // The first line of a field replaces what is there, the others stand beside it.
@@ -440,12 +460,12 @@ impl Gateway {
             (Instead::Upstream(_), None) => return (before, origin),
         };
         // What went wrong before belongs into the log, whatever the client gets.
-        let Reply { response, mut notes } = before;
+        let Reply { response, mut notes, .. } = before;
         if let Body::Stream(body) = response.body {
             platform.discard(body);
         }
         notes.extend(instead.notes);
-        (Reply { response: instead.response, notes }, origin)
+        (Reply { response: instead.response, notes, deferred: Vec::new() }, origin)
     }
 
     fn no_upstream<P: Platform>(&self, platform: &P, place: u32, scope: &Scope<'_>) -> (Reply<P::Stream>, Origin) {
@@ -595,7 +615,7 @@ fn request_id<P: Platform>(platform: &P) -> String {
 
 impl<S> Reply<S> {
     fn answer(response: Response<S>) -> Self {
-        Self { response, notes: Vec::new() }
+        Self { response, notes: Vec::new(), deferred: Vec::new() }
     }
 
     /// A refusal that happened before any route was found.
@@ -613,6 +633,6 @@ impl<S> Reply<S> {
                 Some(Note { problem, status, request_id: request_id.clone(), route: route.map(str::to_owned), detail })
             }
         };
-        Self { response: error.into_response(&request_id), notes: note.into_iter().collect() }
+        Self { response: error.into_response(&request_id), notes: note.into_iter().collect(), deferred: Vec::new() }
     }
 }

@@ -11,6 +11,8 @@ pub mod route;
 
 pub mod policy;
 
+pub mod quota;
+
 pub mod jwt;
 
 pub mod certificate;

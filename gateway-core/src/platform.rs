@@ -1,6 +1,7 @@
 //! All that the core asks of the world.
 
 use crate::http::{Body, Headers, Response, Scheme};
+use crate::quota::{Decision, Order};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -32,6 +33,13 @@ pub trait Platform {
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Has the owner of a key's counters do what is ordered: by [`quota::perform`](crate::quota::perform), with its own clock.
+    ///
+    /// Must: do it in one step, so that no two orders see the same counters (or say in the documentation by how much that can
+    /// be missed); keep the counters of [durable](crate::quota::Rule::is_durable) rules until they say nothing more; fail
+    /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
+    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);

@@ -2,6 +2,7 @@
 
 use crate::http::Response;
 use crate::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,6 +22,12 @@ pub struct TestPlatform<F> {
     pub store_fails: Cell<bool>,
     /// How often the store was asked.
     pub lookups: Cell<usize>,
+    /// The counters that are not the gateway's own.
+    pub counters: Rc<RefCell<HashMap<String, Kept>>>,
+    /// Whether nobody can count; a test says so.
+    pub counting_fails: Cell<bool>,
+    /// How often an owner of counters was asked.
+    pub takes: Cell<usize>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
     /// How many milliseconds each call takes; without it, none.
@@ -43,10 +50,19 @@ where
 
     /// The same with a clock that the upstreams may move, too.
     pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
-        let (store, store_fails, lookups) = (RefCell::default(), Cell::default(), Cell::default());
-        let (discarded, delay) = (Cell::default(), RefCell::default());
-        let (seed, upstream) = (Cell::new(1), RefCell::new(upstream));
-        Self { clock, store, store_fails, lookups, discarded, delay, seed, upstream }
+        Self {
+            clock,
+            store: RefCell::default(),
+            store_fails: Cell::default(),
+            lookups: Cell::default(),
+            counters: Rc::default(),
+            counting_fails: Cell::default(),
+            takes: Cell::default(),
+            discarded: Cell::default(),
+            delay: RefCell::default(),
+            seed: Cell::new(1),
+            upstream: RefCell::new(upstream),
+        }
     }
 
     /// The same with other random numbers.
@@ -96,6 +112,17 @@ where
             return Err(StoreError("the store does not answer".to_owned()));
         }
         Ok(self.store.borrow().get(key).cloned())
+    }
+
+    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+        self.takes.set(self.takes.get() + 1);
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody counts".to_owned()));
+        }
+        let mut counters = self.counters.borrow_mut();
+        let step = quota::perform(order, counters.remove(key), self.now());
+        counters.insert(key.to_owned(), step.kept);
+        Ok(step.decision)
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::quota::{Decision, Order};
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -54,5 +55,9 @@ impl Platform for Nowhere {
 
     async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
         Err(StoreError(black_box(String::new())))
+    }
+
+    async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
+        Err(StoreError(String::new()))
     }
 }

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
+use gateway_core::quota::Kept;
 use gateway_core::testing::{TestPlatform, run};
 use sha2::{Digest, Sha256};
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -23,10 +24,14 @@ pub struct InProcess<'a> {
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
     stage: &'a Stage,
+    /// What is counted outlives a request.
+    counters: Counters,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
 }
+
+type Counters = Rc<RefCell<HashMap<String, Kept>>>;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -56,6 +61,7 @@ impl<'a> InProcess<'a> {
             gateway: gateway.map_err(|error| error.to_string())?,
             origins,
             stage,
+            counters: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
@@ -103,8 +109,10 @@ impl Gateway for InProcess<'_> {
         }
         self.exchanges.set(self.exchanges.get() + 1);
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
-        let platform = platform.with_seed(self.exchanges.get());
+        let mut platform = platform.with_seed(self.exchanges.get());
+        platform.counters = Rc::clone(&self.counters);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
+        run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };

@@ -3,6 +3,8 @@
 
 import gateway from "./index.js";
 
+export { Counters } from "./index.js";
+
 export default {
   fetch(request, env, ctx) {
     const facts = request.headers.get("postern-dev-cf");

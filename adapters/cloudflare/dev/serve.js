@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE]
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--instances N]
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
 // SIGTERM, and workerd with it. What the Worker logs goes to standard error.
+//
+// More instances than one are isolates of their own, each on a port of its own (`instance http://127.0.0.1:PORT`), whose limits
+// are counted by the same objects: what a deployment is, in one process.
 //
 // Not Miniflare, whose proxies in front of and behind the Worker touch headers and encodings. Country and data centre are
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
@@ -13,7 +16,7 @@
 //   curl -H 'postern-dev-cf: {"country": "DE", "colo": "FRA", "clientIp": "192.0.2.1"}' …
 
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,11 +29,14 @@ const { values: options } = parseArgs({
     bundle: { type: "string", default: "build/worker" },
     artefact: { type: "string", default: "build/gateway.bin" },
     variables: { type: "string" },
+    instances: { type: "string", default: "1" },
   },
 });
 const { default: workerd } = createRequire(import.meta.url)("workerd");
 const folder = mkdtempSync(join(tmpdir(), "postern-worker-"));
-let port = options.port;
+const instances = Number(options.instances);
+// Of the instances, the first one's first.
+const ports = Array.from({ length: instances }, (_, at) => (at === 0 ? options.port : "0"));
 let running;
 // One order at a time.
 let orders = Promise.resolve();
@@ -47,7 +53,8 @@ orders = orders.then(serve);
 async function serve() {
   try {
     await start();
-    console.log(`ready http://127.0.0.1:${port}`);
+    for (const other of ports.slice(1)) console.log(`instance http://127.0.0.1:${other}`);
+    console.log(`ready http://127.0.0.1:${ports[0]}`);
   } catch (error) {
     console.log(`failed ${error.message}`);
     process.exit(1);
@@ -58,7 +65,7 @@ async function reload() {
   try {
     await stop();
     await start();
-    console.log(`reloaded http://127.0.0.1:${port}`);
+    console.log(`reloaded http://127.0.0.1:${ports[0]}`);
   } catch (error) {
     console.log(`failed ${error.message}`);
   }
@@ -75,14 +82,15 @@ async function start() {
     stdio: ["ignore", 2, 2, "pipe"],
   });
   running = child;
+  let heard = 0;
   await new Promise((listening, failed) => {
     child.once("error", failed);
     child.once("exit", (code, signal) => failed(new Error(`workerd has ended (${signal ?? `exit code ${code}`})`)));
     createInterface({ input: child.stdio[3] }).on("line", (line) => {
       const message = JSON.parse(line);
       if (message.event !== "listen") return;
-      port = message.port;
-      listening();
+      ports[Number(message.socket.slice("http".length))] = message.port;
+      if (++heard === instances) listening();
     });
   });
   child.removeAllListeners("exit");
@@ -110,21 +118,37 @@ function end() {
 
 function configuration() {
   const variables = options.variables === undefined ? {} : JSON.parse(readFileSync(options.variables, "utf8"));
-  const bindings = Object.entries(variables).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  const values = Object.entries(variables).map(([name, value]) => `(name = ${text(name)}, text = ${text(value)})`);
+  // Counters outlive a reload.
+  const counters = join(folder, "counters");
+  mkdirSync(counters, { recursive: true });
+  const numbers = [...ports.keys()];
   return `using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
   services = [
-    (name = "gateway", worker = .gateway),
+    ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
+    (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
       tlsOptions = (trustBrowserCas = true),
     )),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
+  sockets = [
+    ${numbers.map((at) => `(name = "http${at}", address = "127.0.0.1:${ports[at]}", http = (), service = "gateway${at}"),`).join("\n    ")}
+  ],
 );
+${numbers.map((at) => worker(at, values)).join("")}`;
+}
 
-const gateway :Workerd.Worker = (
+// The first instance has the objects.
+function worker(at, values) {
+  const objects = `
+  durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
+  durableObjectStorage = (localDisk = "counters"),`;
+  const namespace = 'durableObjectNamespace = (className = "Counters", serviceName = "gateway0")';
+  return `
+const gateway${at} :Workerd.Worker = (
   modules = [
     (name = "facts.js", esModule = embed "facts.js"),
     (name = "index.js", esModule = embed "index.js"),
@@ -133,7 +157,7 @@ const gateway :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  bindings = [${bindings.join(", ")}],
+  bindings = [${[...values, `(name = "POSTERN_COUNTERS", ${namespace})`].join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

@@ -51,6 +51,26 @@ export class Core {
     return this.read(this.exports.resume(number, call, status, length, Date.now()));
   }
 
+  // Begins what a reply has left to do.
+  settle(number) {
+    this.thinks = true;
+    return this.read(this.exports.settle(number, Date.now()));
+  }
+
+  // Changes counters as ordered: the decision, until when the new ones say something, whether they must survive, and
+  // what they are.
+  decide(order, kept) {
+    const size = (order.length + kept.length) * 3;
+    if (size > this.capacity) this.makeRoom(size);
+    const { written } = encoder.encodeInto(order, this.room);
+    const behind = kept === "" ? 0 : encoder.encodeInto(kept, this.room.subarray(written)).written;
+    this.thinks = true;
+    this.read(this.exports.decide(written, behind, Date.now()) ?? 0);
+    const [decision, until, durable, counters] = this.text.split("\n");
+    if (counters === undefined) throw new Error("this order cannot be read; is the Worker of another version?");
+    return { decision, until: Number(until), durable: durable === "1", counters };
+  }
+
   // Remembers who waits, so that it can be forgotten when nobody does: a client that goes away ends its request's code
   // without a word.
   //

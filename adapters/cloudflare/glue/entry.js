@@ -1,20 +1,18 @@
-// The Worker's entry: one gateway per isolate, made when the first request comes.
+// The Worker's entry: one gateway per isolate, and the objects that count for all of them.
 
-import artefact from "./gateway.bin";
-import module from "./postern_bg.wasm";
-import { Core } from "./core.js";
 import { answer, crash } from "./exchange.js";
+import { gateway } from "./gateway.js";
 
-let core;
+export { Counters } from "./counters.js";
 
 export default {
-  fetch(request, env) {
+  fetch(request, env, ctx) {
+    let core;
     try {
-      // Not at start-up: there is no environment yet, and the time for starting is short.
-      core ??= new Core(module, artefact, env);
+      core = gateway(env);
     } catch (error) {
       return crash(undefined, error);
     }
-    return answer(core, request);
+    return answer(core, request, ctx);
   },
 };

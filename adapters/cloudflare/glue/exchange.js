@@ -8,7 +8,9 @@ const END = 2;
 const ANSWER = 3;
 const READ = 5;
 const LOOKUP = 6;
-const SLEEP = 7;
+const TAKE = 7;
+const SLEEP = 8;
+const AFTERWARDS = 9;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -27,8 +29,10 @@ const FORBIDDEN = 5;
 const GRACE = 30_000;
 // How long reading a body or looking into the store may take before a request counts as gone.
 const PATIENCE = 300_000;
+// How long counting may take before it has failed.
+const COUNTING = 2_000;
 
-export function answer(core, request) {
+export function answer(core, request, ctx) {
   const { cf } = request;
   let text = `${request.method}\n${request.url}\n`;
   // Plain workerd tells the peer here; in production the edge puts it into CF-Connecting-IP, which clients cannot forge there.
@@ -37,7 +41,7 @@ export function answer(core, request) {
   text += pack(request.headers);
   try {
     const number = core.begin(text, request.body !== null);
-    return number === 0 ? reply(core, request, undefined) : carryOn(new Exchange(core, request, number));
+    return number === 0 ? reply(core, request, ctx, undefined) : carryOn(new Exchange(core, request, ctx, number));
   } catch (error) {
     return crash(core, error);
   }
@@ -56,34 +60,29 @@ function certificate(auth) {
 
 // Goes on until the core has an answer.
 async function carryOn(exchange) {
-  const { core, life, request } = exchange;
+  const { core, request, ctx } = exchange;
   try {
     for (;;) {
       exchange.perform();
-      if (exchange.number === 0) return reply(core, request, exchange.attempts);
-      core.wait(exchange);
-
-      const attempt = exchange.attempts.length === 1 ? exchange.attempts[0] : await exchange.next();
-      let status, text;
-      try {
-        const response = await attempt.promise;
-        status = response.status;
-        if (attempt instanceof Fetching) {
-          attempt.response = response;
-          text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
-        } else {
-          text = response.bytes;
-        }
-      } catch (error) {
-        status = attempt.givenUp ?? classify(error);
-        text = attempt.givenUp === undefined ? String(error) : "ended by the gateway";
-      }
-      attempt.promise = undefined;
-      if (life !== core.life) throw new Error("the gateway was restarted meanwhile");
-      exchange.number = core.resume(exchange.number, attempt.call, status, text);
+      if (exchange.number === 0) return reply(core, request, ctx, exchange.attempts);
+      await exchange.proceed();
     }
   } catch (error) {
     return crash(core, error);
+  }
+}
+
+// Does what an answer has left to do.
+async function settle(core, request, ctx, number) {
+  try {
+    const exchange = new Exchange(core, request, ctx, core.settle(number));
+    for (;;) {
+      exchange.perform();
+      if (exchange.number === 0) return;
+      await exchange.proceed();
+    }
+  } catch (error) {
+    crash(core, error);
   }
 }
 
@@ -94,10 +93,11 @@ class Exchange {
   deadline = 0;
   listens = false;
 
-  constructor(core, request, number) {
+  constructor(core, request, ctx, number) {
     this.core = core;
     this.life = core.life;
     this.request = request;
+    this.ctx = ctx;
     // The core's number for this request while it waits for us.
     this.number = number;
   }
@@ -110,6 +110,30 @@ class Exchange {
     request.signal.addEventListener("abort", () => {
       if (life === core.life) core.forget(this.number);
     });
+  }
+
+  // Waits for what one of the attempts brings, and tells the core.
+  async proceed() {
+    const { core } = this;
+    core.wait(this);
+    const attempt = this.attempts.length === 1 ? this.attempts[0] : await this.next();
+    let status, text;
+    try {
+      const response = await attempt.promise;
+      status = response.status;
+      if (attempt instanceof Fetching) {
+        attempt.response = response;
+        text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
+      } else {
+        text = response.bytes;
+      }
+    } catch (error) {
+      status = attempt.givenUp ?? classify(error);
+      text = attempt.givenUp === undefined ? String(error) : "ended by the gateway";
+    }
+    attempt.promise = undefined;
+    if (this.life !== core.life) throw new Error("the gateway was restarted meanwhile");
+    this.number = core.resume(this.number, attempt.call, status, text);
   }
 
   // Does what the commands say, up to the answer.
@@ -126,8 +150,11 @@ class Exchange {
         case LOOKUP:
           this.lookup();
           break;
+        case TAKE:
+          this.count();
+          break;
         case SLEEP:
-          this.take(core.number(), sleep(core.number()));
+          this.sleep();
           break;
         case END:
           this.attempts[core.number()].end();
@@ -182,6 +209,16 @@ class Exchange {
     this.take(core.number(), value(core.env, core.string()));
   }
 
+  count() {
+    const { core } = this;
+    this.take(core.number(), counted(core.env, core.string(), core.string()));
+  }
+
+  sleep() {
+    const { core } = this;
+    this.take(core.number(), passed(core.number()));
+  }
+
   take(call, promise) {
     this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
@@ -230,7 +267,8 @@ function letGo() {
   this.promise = undefined;
 }
 
-function sleep(milliseconds) {
+// Comes when that time has passed.
+function passed(milliseconds) {
   return new Promise((awake) => setTimeout(awake, milliseconds, { status: 200, bytes: "" }));
 }
 
@@ -267,11 +305,29 @@ async function value(env, key) {
   return found === null ? { status: 404, bytes: "" } : { status: 200, bytes: new Uint8Array(found) };
 }
 
+// Has the owner of a key's counters do what is ordered. Keys are spread over a fixed number of objects, each of which takes
+// about a thousand orders a second.
+async function counted(env, key, order) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const digits = key.startsWith("global/") ? 2 : 1;
+  const share = key.slice(0, key.indexOf("/") + 1 + digits);
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
+  const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
+  return { status: 200, bytes: decision };
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
 
-function reply(core, request, attempts) {
+function reply(core, request, ctx, attempts) {
+  if (core.peek() === AFTERWARDS) {
+    core.number();
+    const number = core.number();
+    // Not at once: the answer still stands where its commands would.
+    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
+  }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();

@@ -14,13 +14,13 @@ use std::task::{Context, Poll, Waker};
 pub struct Running {
     /// What it asks and hears.
     pub exchange: Rc<Exchange>,
-    /// `Gateway::handle`.
-    pub future: Pin<Box<dyn Future<Output = Reply<Stream>>>>,
+    /// `Gateway::handle`, or `Gateway::settle`, which has no reply.
+    pub future: Pin<Box<dyn Future<Output = Option<Reply<Stream>>>>>,
 }
 
 impl Running {
     /// Polls the gateway once.
-    pub fn poll(&mut self) -> Option<Reply<Stream>> {
+    pub fn poll(&mut self) -> Option<Option<Reply<Stream>>> {
         match self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(reply) => Some(reply),
             Poll::Pending => None,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
+use gateway_core::quota::{Decision, Order};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -113,7 +114,9 @@ pub struct Commands {
     /// `4`: answer that the gateway failed.
     /// `5 call source limit`: read a whole body, the request's (0) or that of the response of call `source - 1`.
     /// `6 call key`: look a value up in the store.
-    /// `7 call milliseconds`: come back after that time.
+    /// `7 call key order`: have the owner of a key's counters do what is ordered.
+    /// `8 call milliseconds`: wait.
+    /// `9 number`: before an answer: there is something to settle when it has been sent.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -154,7 +157,9 @@ const ANSWER: u32 = 3;
 const FAIL: u32 = 4;
 const READ: u32 = 5;
 const LOOKUP: u32 = 6;
-const SLEEP: u32 = 7;
+const TAKE: u32 = 7;
+const SLEEP: u32 = 8;
+const AFTERWARDS: u32 = 9;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -221,9 +226,31 @@ pub fn read_value(status: u32, packed: &[u8]) -> Result<Option<Bytes>, StoreErro
     }
 }
 
+/// Writes that counters are to be changed.
+pub fn write_take(out: &mut Commands, number: u32, key: &str, order: &Order) {
+    out.numbers.extend([TAKE, number]);
+    out.text(&[key]);
+    // Plain values: it cannot fail, and an owner that cannot read it says so.
+    out.text(&[&serde_json::to_string(order).unwrap_or_default()]);
+}
+
+/// Reads what became of that: 200 with the decision, or the code of a failure.
+pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
+    match status {
+        200 => serde_json::from_slice(packed)
+            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
+}
+
 /// Writes that time is to pass.
 pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
     out.numbers.extend([SLEEP, number, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)]);
+}
+
+/// Writes that there is something to settle after the answer that follows.
+pub fn write_afterwards(out: &mut Commands, number: u32) {
+    out.numbers.extend([AFTERWARDS, number]);
 }
 
 /// Writes that nobody waits for a call any more.

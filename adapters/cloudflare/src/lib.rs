@@ -5,6 +5,7 @@
 //! crosses otherwise, so a crossing costs nanoseconds.
 
 pub mod config;
+mod counters;
 mod exchanges;
 pub mod http;
 pub mod platform;
@@ -14,6 +15,8 @@ use crate::http::Commands;
 use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
+use gateway_core::gateway::Note;
+use gateway_core::policy::limit::Afterwards;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
@@ -75,7 +78,7 @@ pub fn begin(length: usize, has_body: bool, now: f64) -> u32 {
         return answer(&exchange, None);
     };
     let platform = Workers::new(Rc::clone(&exchange));
-    let future = Box::pin(async move { gateway.handle(&platform, incoming).await });
+    let future = Box::pin(async move { Some(gateway.handle(&platform, incoming).await) });
     proceed(Running { exchange, future })
 }
 
@@ -89,6 +92,27 @@ pub fn resume(number: u32, call: u32, status: u32, length: usize, now: f64) -> u
     running.exchange.enter(now as u64);
     INPUT.with_borrow(|input| running.exchange.settle(call, status, &input[..length]));
     proceed(running)
+}
+
+/// Does what a reply has left to do, once that was sent. Gives what [`begin`] gives; 0 is the end of it.
+#[wasm_bindgen]
+pub fn settle(number: u32, now: f64) -> u32 {
+    match exchanges::take(number) {
+        Some(running) => {
+            running.exchange.enter(now as u64);
+            proceed(running)
+        }
+        None => over(),
+    }
+}
+
+/// Changes counters as ordered, for whoever keeps them: in the input stand the order, and behind it what was kept (or nothing).
+/// Shows four lines: the decision, until when what is to be kept says something, whether it must survive (`1` or `0`), and what
+/// is to be kept. Shows nothing when it cannot read the order.
+#[wasm_bindgen]
+pub fn decide(order: usize, kept: usize, now: f64) {
+    let step = INPUT.with_borrow(|input| counters::decide(&input[..order], &input[order..order + kept], now as u64));
+    show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
 /// Shows, beside the commands, the body in memory of a call that waits.
@@ -128,7 +152,8 @@ thread_local! {
 /// Polls the gateway once. Nobody is woken: the glue comes back by itself when there is news.
 fn proceed(mut running: Running) -> u32 {
     match running.poll() {
-        Some(reply) => answer(&running.exchange, Some(reply)),
+        Some(Some(reply)) => answer(&running.exchange, Some(reply)),
+        Some(None) => over(),
         None if running.exchange.waits() => {
             show(running.exchange.commands(), Bytes::new());
             exchanges::keep(running)
@@ -138,12 +163,21 @@ fn proceed(mut running: Running) -> u32 {
     }
 }
 
+/// Shows that there is nothing more to do.
+fn over() -> u32 {
+    show(Commands::default(), Bytes::new());
+    0
+}
+
 /// Shows the reply; without one, that the gateway failed.
 fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
     let mut commands = exchange.commands();
     let body = match reply {
         Some(reply) => {
-            reply.notes.iter().filter_map(|note| serde_json::to_string(note).ok()).for_each(|line| log(&line));
+            write_notes(&reply.notes);
+            if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
+                http::write_afterwards(&mut commands, exchanges::keep(afterwards(gateway, reply.deferred)));
+            }
             http::write_reply(&mut commands, reply.response)
         }
         None => {
@@ -153,6 +187,21 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
     };
     show(commands, body);
     0
+}
+
+/// What is left to do, not begun yet.
+fn afterwards(gateway: &'static Gateway, deferred: Vec<Afterwards>) -> Running {
+    let exchange = Rc::new(Exchange::default());
+    let platform = Workers::new(Rc::clone(&exchange));
+    let future = Box::pin(async move {
+        write_notes(&gateway.settle(&platform, deferred).await);
+        None
+    });
+    Running { exchange, future }
+}
+
+fn write_notes(notes: &[Note]) {
+    notes.iter().filter_map(|note| serde_json::to_string(note).ok()).for_each(|line| log(&line));
 }
 
 fn show(commands: Commands, body: Bytes) {

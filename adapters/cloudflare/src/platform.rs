@@ -7,6 +7,7 @@ use crate::http::{self, Commands};
 use bytes::Bytes;
 use gateway_core::http::{Body, Response};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -47,6 +48,8 @@ enum Task {
     Read,
     /// A value in the store.
     Lookup,
+    /// Counters of an owner.
+    Take,
     /// That time passes.
     Sleep,
 }
@@ -57,6 +60,7 @@ enum Brought {
     Response(Outcome),
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
+    Taken(Result<Decision, StoreError>),
     Awake,
 }
 
@@ -88,6 +92,7 @@ impl Exchange {
                 Task::Fetch { interest, .. } => Brought::Response(http::read_outcome(call, status, packed, *interest)),
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
+                Task::Take => Brought::Taken(http::read_taken(status, packed)),
                 Task::Sleep => Brought::Awake,
             });
         }
@@ -97,9 +102,10 @@ impl Exchange {
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
-            Some(State::Waiting(Task::Read | Task::Lookup | Task::Sleep) | State::Done(_) | State::Over) | None => {
-                Bytes::new()
-            }
+            Some(
+                State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Sleep) | State::Done(_) | State::Over,
+            )
+            | None => Bytes::new(),
         }
     }
 
@@ -155,7 +161,7 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
+            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
                 Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
             }
         }
@@ -164,14 +170,18 @@ impl Platform for Workers {
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
             Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Awake => Err(ReadError::Broken(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
+                Err(ReadError::Broken(MIXED.to_owned()))
+            }
         }
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Awake => Err(StoreError(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
         }
     }
 
@@ -185,6 +195,15 @@ impl Platform for Workers {
             Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
             // Its client sends it whether anybody reads it or not.
             Stream::Request => {}
+        }
+    }
+
+    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+        match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
+            Brought::Taken(taken) => taken,
+            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
         }
     }
 }

@@ -26,6 +26,9 @@ const { answer } = await import("../glue/exchange.js");
 
 const FETCH = 1;
 const ANSWER = 3;
+const TAKE = 7;
+const SLEEP = 8;
+const AFTERWARDS = 9;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -130,8 +133,88 @@ test("the first to vanish are forgotten when their time is over, the others at o
   assert.ok(forgotten.length >= 250, `${forgotten.length} are forgotten`);
 });
 
+test("the owner of counters is an object for its share of the keys, and what it decides comes back", async () => {
+  const asked = [];
+  const namespace = {
+    idFromName: (name) => name,
+    get: (id) => ({ take: async (key, order) => (asked.push([id, key, order]), "decided") }),
+  };
+  const told = [];
+  const core = play(
+    {
+      begin: () => say(7, [TAKE, 0, "global/abcdef", "{}"]),
+      resume: (number, call, status, length) => {
+        told.push([status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length))]);
+        return told.length === 1 ? say(8, [TAKE, 1, "FRA/abcdef", "{}"]) : say(0, [ANSWER, 204, 0, 0]);
+      },
+    },
+    { POSTERN_COUNTERS: namespace },
+  );
+  assert.equal((await answer(core, new Request("http://g/"))).status, 204);
+  assert.deepEqual(asked, [["global/ab", "global/abcdef", "{}"], ["FRA/a", "FRA/abcdef", "{}"]]);
+  assert.deepEqual(told, [[200, "decided"], [200, "decided"]]);
+});
+
+test("an owner that is not there or does not answer is a failure of counting", async () => {
+  mock.timers.enable({ apis: ["Date", "setTimeout"] });
+  const silent = { idFromName: (name) => name, get: () => ({ take: () => new Promise(() => {}) }) };
+  for (const env of [{}, { POSTERN_COUNTERS: silent }]) {
+    const outcomes = [];
+    const core = play(
+      {
+        begin: () => say(7, [TAKE, 0, "global/abcdef", "{}"]),
+        resume: (number, call, status) => {
+          outcomes.push(status);
+          return say(0, [ANSWER, 200, 0, 0]);
+        },
+      },
+      env,
+    );
+    const response = answer(core, new Request("http://g/"));
+    mock.timers.tick(2_000);
+    assert.equal((await response).status, 200);
+    assert.deepEqual(outcomes, [1]);
+  }
+});
+
+test("a request that must wait for its turn waits", async () => {
+  mock.timers.enable({ apis: ["Date", "setTimeout"] });
+  let resumed = false;
+  const core = play({
+    begin: () => say(7, [SLEEP, 0, 250]),
+    resume: () => {
+      resumed = true;
+      return say(0, [ANSWER, 200, 0, 0]);
+    },
+  });
+  const response = answer(core, new Request("http://g/"));
+  mock.timers.tick(249);
+  await Promise.resolve();
+  assert.equal(resumed, false);
+  mock.timers.tick(1);
+  assert.equal((await response).status, 200);
+});
+
+test("what an answer leaves to do is done behind it", async () => {
+  const order = [];
+  const namespace = { idFromName: (name) => name, get: () => ({ take: async () => (order.push("counted"), "{}") }) };
+  const core = play(
+    {
+      begin: () => say(0, [AFTERWARDS, 9, ANSWER, 200, 0, 0]),
+      settle: (number) => (order.push(`settle ${number}`), say(10, [TAKE, 0, "global/ab", "{}"])),
+      resume: () => (order.push("over"), say(0, [])),
+    },
+    { POSTERN_COUNTERS: namespace },
+  );
+  let rest;
+  const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => (rest = promise) });
+  assert.equal(response.status, 200);
+  await rest;
+  assert.deepEqual(order, ["settle 9", "counted", "over"]);
+});
+
 // A core whose exports are these; those that a case does not need are not called.
-function play(exports) {
+function play(exports, env = {}) {
   const memory = new WebAssembly.Memory({ initial: 4 });
   played = {
     lives: 0,
@@ -139,7 +222,7 @@ function play(exports) {
     reset() {},
     exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, ...exports },
   };
-  return new Core(undefined, new ArrayBuffer(0), {});
+  return new Core(undefined, new ArrayBuffer(0), env);
 }
 
 // Writes commands as src/http.rs does, texts among the numbers, and gives the number.

@@ -1,6 +1,7 @@
 //! Postern on Spin: the entry.
 
 mod config;
+mod counters;
 mod http;
 mod platform;
 
@@ -19,7 +20,14 @@ wasip3::http::service::export!(Postern);
 impl Guest for Postern {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let reply = match config::gateway().await {
-            Ok(gateway) => gateway.handle(&Spin, http::read_request(request)).await,
+            Ok(gateway) => {
+                let mut reply = gateway.handle(&Spin, http::read_request(request)).await;
+                let deferred = std::mem::take(&mut reply.deferred);
+                if !deferred.is_empty() {
+                    spawn(async move { log(gateway.settle(&Spin, deferred).await).await });
+                }
+                reply
+            }
             Err(problem) => {
                 let reason = format!("the gateway cannot start: {problem}");
                 Reply::fail(&Spin, Error::Internal { reason: reason.clone() }, None, reason)

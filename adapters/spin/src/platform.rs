@@ -1,9 +1,11 @@
 //! What the core asks of the world, on Spin.
 
+use crate::counters;
 use crate::http::{self, Stream};
 use bytes::Bytes;
 use gateway_core::http::Response;
 use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::client;
@@ -44,6 +46,10 @@ impl Platform for Spin {
         let failed = |error: key_value::Error| StoreError(error.to_string());
         let store = Store::open_default().await.map_err(failed)?;
         Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
+    }
+
+    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+        counters::take(key, order, self.now())
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -12,7 +12,8 @@ use crate::{counting, timing};
 use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, Platform, Timestamp};
+use gateway_core::platform::{Call, Failure, Platform, StoreError, Timestamp};
+use gateway_core::quota::{Decision, Order};
 use gateway_core::testing;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -198,8 +199,12 @@ impl Platform for Still {
 
     async fn sleep(&self, _: std::time::Duration) {}
 
-    async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, gateway_core::platform::StoreError> {
+    async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
         Ok(None)
+    }
+
+    async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
+        Err(StoreError(String::new()))
     }
 
     async fn fetch(&self, call: Call<()>) -> Result<Response<()>, Failure> {

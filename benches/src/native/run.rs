@@ -1,15 +1,16 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, curves, handling, loaded, lookup, signatures, spin, workers};
+use crate::{counting, curves, handling, limiting, loaded, lookup, signatures, spin, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 10] = [
+pub const PARTS: [(&str, &str); 11] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("signatures", "who calls: tokens by algorithm, keys, expressions, and what each adds to the Wasm"),
+    ("limits", "what a limit costs that an instance counts itself, native and in Wasm"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
@@ -90,6 +91,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "handling" => handling::measure(&setup, &mut results)?,
                 "loading" => loaded::measure(&setup, &mut results)?,
                 "signatures" => signatures::measure(&setup, &mut results)?,
+                "limits" => limiting::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,

@@ -137,7 +137,7 @@ fn size(setup: &Setup, features: &[&str]) -> Result<f64, String> {
 }
 
 /// Builds Wasm, and gives the folder that it is in.
-fn wasm(setup: &Setup, arguments: &[&str]) -> Result<PathBuf, String> {
+pub fn wasm(setup: &Setup, arguments: &[&str]) -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(setup.root.join("target"), PathBuf::from);
     run(Command::new("cargo")
         .args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"])
@@ -148,7 +148,8 @@ fn wasm(setup: &Setup, arguments: &[&str]) -> Result<PathBuf, String> {
     Ok(target.join("wasm32-unknown-unknown/release"))
 }
 
-fn node(setup: &Setup, script: &Path, arguments: &[&str]) -> Result<String, String> {
+/// Runs a script; gives what it printed.
+pub fn node(setup: &Setup, script: &Path, arguments: &[&str]) -> Result<String, String> {
     run(Command::new(setup.root.join("node_modules/.bin/node")).arg(script).args(arguments))
 }
 

@@ -285,6 +285,7 @@ fn manifest(component: &str, variables: &BTreeMap<String, String>) -> String {
          [component.gateway]\nsource = {}\n\
          files = [{{ source = \"gateway.bin\", destination = \"/gateway.bin\" }}]\n\
          allowed_outbound_hosts = [\"http://*:*\", \"https://*:*\"]\n\
+         key_value_stores = [\"default\"]\n\
          [component.gateway.variables]\n{handed}",
         toml(component),
     )

@@ -46,6 +46,7 @@ use super::{
 
 mod consumers;
 mod forward_auth;
+mod limits;
 mod login;
 mod openapi;
 mod policies;

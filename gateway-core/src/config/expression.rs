@@ -102,33 +102,33 @@ fn read(text: &str, paths: &[Vec<&str>]) -> Result<(Expression, Type), Vec<Wrong
 fn syntax(text: &str, errors: &cel::ParseErrors) -> Vec<Wrong> {
     // What it makes of a tree with holes says nothing of how they came to be.
     let (first, then): (Vec<_>, Vec<_>) = errors.errors.iter().partition(|error| error.msg.starts_with("Syntax error"));
-    for error in first.into_iter().chain(then) {
-        let at = offset(text, error.pos);
-        let rest = &text[at..];
-        let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let length = length.max(rest.chars().next().map_or(0, char::len_utf8));
-        let told = error.msg.trim_start_matches("Syntax error: ");
-        let message = match (told.split_once(" expecting "), rest.is_empty()) {
-            (_, true) => "the expression ends too early".to_owned(),
-            (Some(_), _) => format!("`{}` is not expected here", &rest[..length]),
-            (None, _) if told.contains("token recognition error") || told.contains("extraneous input") => {
-                format!("`{}` is not expected here", &rest[..length])
-            }
-            (None, _) if told.contains("no viable alternative") => {
-                format!("`{}` is not expected here", &rest[..length])
-            }
-            (None, _) => told.lines().next().unwrap_or_default().trim_end_matches('.').to_owned(),
-        };
-        let help = match rest.as_bytes() {
-            [b'=', next, ..] if *next != b'=' => Some("write `==` to compare".to_owned()),
-            [b'&', ..] => Some("write `&&` for “and”".to_owned()),
-            [b'|', ..] => Some("write `||` for “or”".to_owned()),
-            _ => None,
-        };
-        // One mistake makes the parser stumble several times.
-        return vec![Wrong { part: (at, at + length), message, help }];
-    }
-    vec![Wrong { part: (0, text.len()), message: "this is no expression".to_owned(), help: None }]
+    let Some(error) = first.into_iter().chain(then).next() else {
+        return vec![Wrong { part: (0, text.len()), message: "this is no expression".to_owned(), help: None }];
+    };
+    let at = offset(text, error.pos);
+    let rest = &text[at..];
+    let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let length = length.max(rest.chars().next().map_or(0, char::len_utf8));
+    let told = error.msg.trim_start_matches("Syntax error: ");
+    let message = match (told.split_once(" expecting "), rest.is_empty()) {
+        (_, true) => "the expression ends too early".to_owned(),
+        (Some(_), _) => format!("`{}` is not expected here", &rest[..length]),
+        (None, _) if told.contains("token recognition error") || told.contains("extraneous input") => {
+            format!("`{}` is not expected here", &rest[..length])
+        }
+        (None, _) if told.contains("no viable alternative") => {
+            format!("`{}` is not expected here", &rest[..length])
+        }
+        (None, _) => told.lines().next().unwrap_or_default().trim_end_matches('.').to_owned(),
+    };
+    let help = match rest.as_bytes() {
+        [b'=', next, ..] if *next != b'=' => Some("write `==` to compare".to_owned()),
+        [b'&', ..] => Some("write `&&` for “and”".to_owned()),
+        [b'|', ..] => Some("write `||` for “or”".to_owned()),
+        _ => None,
+    };
+    // One mistake makes the parser stumble several times.
+    vec![Wrong { part: (at, at + length), message, help }]
 }
 
 /// From a line and a column, both from 1 on, to bytes.

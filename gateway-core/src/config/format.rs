@@ -6,12 +6,15 @@ use crate::{
     errand::Address,
     path,
     policy::authenticate::basic::PasswordHash,
+    quota::{calendar::Zone, rate::Rate},
     route::{Host, Pattern, Regex},
     signature::component::Component,
     template::Template,
 };
 
-use super::node::Value;
+use chrono::{DateTime, Offset, TimeZone};
+
+use super::{node::Value, suggest::closest};
 
 /// Why a text is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +118,13 @@ pub(super) const FORMATS: &[Format] = &[
         check: |text| moment(text).map(drop),
     },
     Format { name: "Country", code: "bad-country", noun: "a country such as `DE`", check: country },
+    Format { name: "Rate", code: "bad-rate", noun: "a rate such as `100 per second`", check: rate },
+    Format {
+        name: "TimeZone",
+        code: "bad-time-zone",
+        noun: "a time zone such as `Europe/Berlin`",
+        check: |text| zone(text).map(drop),
+    },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
 ];
 
@@ -707,6 +717,63 @@ fn country(text: &str) -> Result<(), Wrong> {
     Err(wrong(format!("`{text}` is not the code of a country")).help(help))
 }
 
+fn rate(text: &str) -> Result<(), Wrong> {
+    text.parse::<Rate>().map(drop).map_err(wrong)
+}
+
+/// A time zone, as the list of its changes from 2025 to 2049.
+pub(super) fn zone(text: &str) -> Result<Zone, Wrong> {
+    if let Some(ahead) = ahead(text) {
+        return Ok(Zone(if ahead == 0 { Vec::new() } else { vec![(0, ahead)] }));
+    }
+    let Ok(zone) = text.parse::<chrono_tz::Tz>() else {
+        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let help = closest(text, known)
+            .map_or("write `UTC`, `+05:30` or a name such as `Europe/Berlin`".to_owned(), |meant| {
+                format!("did you mean `{meant}`?")
+            });
+        return Err(wrong(format!("`{text}` is not a time zone")).help(help));
+    };
+    let offset = |second: i64| {
+        let moment = DateTime::from_timestamp(second, 0).unwrap_or_default().naive_utc();
+        zone.offset_from_utc_datetime(&moment).fix().local_minus_utc() / 60
+    };
+    let (mut at, end) = (1_735_689_600, 2_524_608_000);
+    let mut changes = vec![(0, offset(at))];
+    while at < end {
+        let next = at + 7 * 86_400;
+        if offset(next) != offset(at) {
+            // No zone changes twice within a week.
+            let (mut before, mut after) = (at, next);
+            while after - before > 1 {
+                let middle = before + (after - before) / 2;
+                if offset(middle) == offset(at) { before = middle } else { after = middle }
+            }
+            changes.push((after.unsigned_abs() * 1_000, offset(next)));
+        }
+        at = next;
+    }
+    Ok(Zone(changes))
+}
+
+/// `UTC`, `+05:30`: minutes ahead of UTC.
+fn ahead(text: &str) -> Option<i32> {
+    if text == "UTC" {
+        return Some(0);
+    }
+    let (sign, time) = match text.split_at_checked(1)? {
+        ("+", time) => (1, time),
+        ("-", time) => (-1, time),
+        _ => return None,
+    };
+    let (hours, minutes) = time.split_once(':')?;
+    let number = |text: &str, most: i32| {
+        let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse().ok().filter(|number: &i32| fits && *number <= most)
+    };
+    Some(sign * (number(hours, 14)? * 60 + number(minutes, 59)?))
+}
+
 fn data_centre(text: &str) -> Result<(), Wrong> {
     let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
     if !text.is_empty() && text.bytes().all(allowed) {
@@ -902,6 +969,20 @@ mod tests {
             ("/a/../{id}", Some("/{id}")),
         ] {
             assert_eq!(normal_path(written).as_deref(), normal, "{written}");
+        }
+    }
+
+    #[test]
+    fn zones_change_when_clocks_do() {
+        let berlin = zone("Europe/Berlin").expect("a zone").0;
+        assert_eq!(berlin[..3], [(0, 60), (1_743_296_400_000, 120), (1_761_440_400_000, 60)]);
+        assert_eq!(zone("UTC").expect("a zone").0, []);
+        assert_eq!(zone("-09:30").expect("a zone").0, [(0, -570)]);
+        assert_eq!(zone("Asia/Tokyo").expect("a zone").0, [(0, 540)]);
+        let wrong = zone("Europe/Berln").expect_err("no such place");
+        assert_eq!(wrong.help.as_deref(), Some("did you mean `Europe/Berlin`?"));
+        for text in ["", "+5:30", "+15:00", "Berlin", "05:30"] {
+            assert!(zone(text).is_err(), "{text}");
         }
     }
 

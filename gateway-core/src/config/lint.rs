@@ -43,6 +43,7 @@ pub(super) fn lint(
         lint.spelling(route);
         lint.platforms(route);
         lint.authorisation(route);
+        lint.limits(route);
     }
     if let Some(frozen) = frozen {
         lint.order(&frozen.index);
@@ -223,17 +224,74 @@ impl Lint<'_> {
                     self.warn(route, problem.help("put an `authenticate` before it"));
                     return;
                 }
-                written::Policy::Cors(_)
+                written::Policy::Concurrency(_)
+                | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
                 | written::Policy::JsonLimits(_)
                 | written::Policy::OpenApi(_)
+                | written::Policy::Quota(_)
+                | written::Policy::RateLimit(_)
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_)
+                | written::Policy::SpikeArrest(_)
                 | written::Policy::Validate(_) => {}
                 // It may say who calls.
                 written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
                 written::Policy::ForwardAuth(_) => {}
+            }
+        }
+    }
+
+    /// Limits that are not what they seem to be: on this platform, or for callers that nobody knows.
+    fn limits(&mut self, route: &Defined<written::Route>) {
+        let mut knows = false;
+        let policies = route.node.get("policies").map(Node::items).unwrap_or_default();
+        for entry in policies.iter().filter_map(|policy| policy.entries().first()) {
+            let (kind, policy) = (entry.name.as_str(), &entry.value);
+            knows |= matches!(kind, "authenticate" | "forward_auth");
+            let default = match kind {
+                "rate_limit" | "concurrency" | "spike_arrest" => "everybody",
+                "quota" => "consumer",
+                _ => continue,
+            };
+            let parts = policy.get("key").map(Node::items).unwrap_or_default();
+            let is_of_caller =
+                |part: &Node| matches!(part.text(), Some("consumer" | "group")) || part.get("claim").is_some();
+            let unknown = if parts.is_empty() { default == "consumer" } else { parts.iter().any(is_of_caller) };
+            if unknown && !knows {
+                let message = "nobody is known to be calling yet, so this part of the key is always missing";
+                let problem = Problem::warning("key-without-authenticate", entry.name_at, message);
+                self.warn(route, problem.help("put an `authenticate` before it, or choose another `key`"));
+            }
+            if !self.options.runtimes.contains(&Runtime::Spin) {
+                continue;
+            }
+            if let Some(country) = parts.iter().find(|part| part.text() == Some("country")) {
+                let message = "Spin does not tell the country, so there this part of the key is always missing";
+                self.warn(route, Problem::warning("location-unavailable", country.at, message));
+            }
+            let scope = policy.get("scope");
+            if let Some(scope) = scope.filter(|scope| scope.text() == Some("location")) {
+                let message = "Spin knows no data centres, so there this is one for all instances that share a store";
+                self.warn(route, Problem::warning("location-unavailable", scope.at, message));
+            }
+            let is_shared = scope.is_none_or(|scope| scope.text() != Some("instance"));
+            let rules = || {
+                std::iter::once(policy.get("limits")).chain(
+                    policy.get("plans").map(Node::entries).unwrap_or_default().iter().map(|entry| Some(&entry.value)),
+                )
+            };
+            let bucket = rules()
+                .flatten()
+                .flat_map(Node::items)
+                .any(|rule| rule.get("algorithm").and_then(Node::text) == Some("token_bucket"));
+            if is_shared && (bucket || kind == "concurrency" || kind == "spike_arrest") {
+                let message = "Spin's key-value store cannot count this in one step: of requests that instances count at the \
+                               same moment only one is counted, so as many times too much is admitted as there are instances \
+                               that do";
+                let problem = Problem::warning("limit-not-atomic", entry.name_at, message);
+                self.warn(route, problem.help("windows and quotas are exact there; or allow the warning"));
             }
         }
     }

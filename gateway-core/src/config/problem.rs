@@ -132,6 +132,14 @@ pub const WARNINGS: &[Warning] = &[
         code: "authorize-without-authenticate",
         about: "rules on who calls, without anything before them that says who that is",
     },
+    Warning {
+        code: "key-without-authenticate",
+        about: "a limit by caller, without anything before it that says who that is",
+    },
+    Warning {
+        code: "limit-not-atomic",
+        about: "a limit that the platform's store cannot count in one step, and by how much it can be missed",
+    },
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
     Warning { code: "one-target", about: "rules on several targets for an upstream that has one" },

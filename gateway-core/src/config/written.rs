@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod limit;
 mod login;
 mod policy;
 mod signed;
@@ -18,6 +19,7 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
+pub use self::limit::*;
 pub use self::login::*;
 pub use self::policy::*;
 pub use self::signed::*;
@@ -572,6 +574,13 @@ texts! {
     /// A country's two letters (ISO 3166-1): `DE`.
     #[schemars(extend("pattern" = "^[A-Z]{2}$", "examples" = ["DE", "FR"]))]
     Country;
+    /// So many in a time: a number, `per`, and `second`, `minute`, `hour`, `day`, `week`, `month` or a duration.
+    #[schemars(extend("pattern" = "^[0-9][0-9,_]* per [a-z0-9]+$", "examples" = ["100 per second", "5,000 per hour", "20 per 10s"]))]
+    Rate;
+    /// A time zone: `UTC`, hours and minutes ahead of it (`+05:30`), or a name of the IANA data base, whose changes are known up to
+    /// the year 2049.
+    #[schemars(extend("examples" = ["UTC", "Europe/Berlin", "+05:30"]))]
+    TimeZone;
     /// A data centre by the platform's name: `FRA`.
     #[schemars(extend("pattern" = "^[A-Z0-9]+$", "examples" = ["FRA"]))]
     DataCentre;
@@ -663,6 +672,8 @@ statuses! {
     RedirectStatus: 301 302 303 307 308;
     /// The status for a host that no route knows.
     UnknownHost: 404 421;
+    /// The status of a request that a limit refuses.
+    LimitStatus: 403 429 503;
 }
 
 fn warning_codes(schema: &mut Schema) {

@@ -94,17 +94,7 @@ impl Names {
 
 impl ClaimRule {
     fn is_met(&self, caller: &Caller) -> bool {
-        let (first, rest) = match self.name.split_once('.') {
-            // A claim's name may hold dots itself, as those that are URLs do.
-            _ if caller.claims.contains_key(&self.name) => (self.name.as_str(), None),
-            Some((first, rest)) => (first, Some(rest)),
-            None => (self.name.as_str(), None),
-        };
-        let mut value = caller.claims.get(first);
-        for member in rest.into_iter().flat_map(|rest| rest.split('.')) {
-            value = value.and_then(|value| value.get(member));
-        }
-        let value = value.filter(|value| !value.is_null());
+        let value = caller.claim(&self.name).filter(|value| !value.is_null());
         match (&self.test, value) {
             (ClaimTest::Present, value) => value.is_some(),
             (ClaimTest::Absent, value) => value.is_none(),

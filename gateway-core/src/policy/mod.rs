@@ -12,6 +12,7 @@ pub mod forward_auth;
 pub mod headers;
 #[cfg(feature = "validation")]
 pub mod json_limits;
+pub mod limit;
 #[cfg(feature = "validation")]
 pub mod openapi;
 pub mod origin;
@@ -28,6 +29,7 @@ pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
+pub use limit::{Counters, Limit};
 #[cfg(feature = "validation")]
 pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
@@ -50,6 +52,7 @@ use crate::upstream::Pool;
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
 use bytes::Bytes;
+use limit::{Afterwards, Passed, Told};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -109,6 +112,8 @@ pub enum Policy {
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     #[cfg(feature = "validation")]
     JsonLimits(JsonLimits),
+    /// Admits at most so many.
+    Limit(Limit),
     /// Holds requests and answers against an OpenAPI document.
     #[cfg(feature = "validation")]
     #[serde(rename = "openapi")]
@@ -139,6 +144,8 @@ pub struct Visit<'a, P: Platform> {
     pub consumers: &'a Consumers,
     /// Who makes tokens, and which have been seen.
     pub tokens: &'a Tokens,
+    /// What is counted in this instance.
+    pub counters: &'a Counters,
     /// Whom requests can be sent to, by the places that the configuration gives them.
     pub upstreams: &'a [Pool],
     /// What messages are checked against.
@@ -169,7 +176,7 @@ pub struct Visit<'a, P: Platform> {
 }
 
 /// What policies remember of the request for the way back.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
@@ -177,6 +184,12 @@ pub struct Memo {
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
     pub remarks: Vec<Remark>,
+    /// What limits have seen, in the order in which they were entered.
+    pub passed: Vec<Option<Passed>>,
+    /// How things stand with the limits.
+    pub told: Vec<Told>,
+    /// What is to be done with counters when the answer has been sent.
+    pub afterwards: Vec<Afterwards>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
@@ -203,6 +216,8 @@ pub struct Departure<'a, P: Platform> {
     pub scope: Scope<'a>,
     /// Whether an upstream has made it, and not the gateway.
     pub from_upstream: bool,
+    /// What is counted in this instance.
+    pub counters: &'a Counters,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -276,6 +291,7 @@ impl Policy {
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
+            Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             Policy::RequestRules(policy) => {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
@@ -293,6 +309,7 @@ impl Policy {
     pub fn reads_response(&self) -> bool {
         match self {
             Policy::Cors(_) | Policy::SecurityHeaders(_) => true,
+            Policy::Limit(policy) => policy.reads_response(),
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
@@ -312,13 +329,21 @@ impl Policy {
         if let Policy::OpenApi(policy) = self {
             return policy.on_response(departure).await;
         }
+        if let Policy::Limit(policy) = self {
+            policy.on_response(departure.counters, departure);
+            return Ok(());
+        }
         let Departure { scope, memo, response, .. } = departure;
         match self {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
             Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
             Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
-            Policy::Authorize(_) | Policy::Csrf(_) | Policy::ForwardAuth(_) | Policy::RequestRules(_) => {}
+            Policy::Authorize(_)
+            | Policy::Csrf(_)
+            | Policy::ForwardAuth(_)
+            | Policy::Limit(_)
+            | Policy::RequestRules(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }

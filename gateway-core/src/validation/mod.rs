@@ -144,7 +144,8 @@ impl Rules {
     ) -> Result<(), Error> {
         let schemas = &visit.validation.schemas;
         let mut violations = Vec::new();
-        let query = visit.line.query.as_deref().unwrap_or_default();
+        // As it goes on: a key that stood in it is gone, and not unknown.
+        let query = visit.query.as_deref().unwrap_or_default();
         let message = Message { query, headers: visit.headers, path: &path };
         for parameter in &self.parameters {
             parameter.check(&message, schemas, options.most, &mut violations).map_err(too_costly)?;

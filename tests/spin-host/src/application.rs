@@ -173,6 +173,8 @@ fn component(path: &Path, engine: &Engine) -> Result<ServicePre<Instance>, Error
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         bindings::spin::key_value::key_value::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
+        bindings::wasi::keyvalue::store::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
+        bindings::wasi::keyvalue::atomics::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         bindings::spin::variables::variables::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         ServicePre::new(linker.instantiate_pre(&component)?)
     };

@@ -1,6 +1,7 @@
-//! `spin:key-value`: one SQLite database, as Spin has it by default.
+//! `spin:key-value` and `wasi:keyvalue`: one SQLite database, as Spin has it by default.
 
 use crate::bindings::spin::key_value::key_value as wit;
+use crate::bindings::wasi::keyvalue::{atomics, store as wasi};
 use crate::error::Error;
 use crate::instance::{Data, Instance};
 use rusqlite::{Connection, OptionalExtension};
@@ -53,7 +54,53 @@ impl Store {
                 .optional()
         })
     }
+
+    fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), wit::Error> {
+        self.with(|connection, label| {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)")?
+                .execute((label, key, value))
+                .map(drop)
+        })
+    }
+
+    fn delete(&self, key: &str) -> std::result::Result<(), wit::Error> {
+        self.with(|connection, label| {
+            connection
+                .prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?
+                .execute((label, key))
+                .map(drop)
+        })
+    }
+
+    /// Adds in one step, also for other hosts on the same folder. The value is eight bytes, as in Spin.
+    fn increment(&self, key: &str, delta: i64) -> std::result::Result<i64, wit::Error> {
+        let sum = self.with(|connection, label| {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            let add = || {
+                let before: Option<Vec<u8>> = connection
+                    .prepare_cached("SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2")?
+                    .query_row((label, key), |row| row.get(0))
+                    .optional()?;
+                let Ok(before) = before.map_or(Ok([0; 8]), <[u8; 8]>::try_from) else { return Ok(None) };
+                let sum = i64::from_le_bytes(before).wrapping_add(delta);
+                connection
+                    .prepare_cached("INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)")?
+                    .execute((label, key, sum.to_le_bytes()))?;
+                Ok(Some(sum))
+            };
+            let sum = add();
+            connection.execute_batch(if sum.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+            sum
+        })?;
+        // Where Spin itself would panic.
+        sum.ok_or_else(|| wit::Error::Other("the value is not eight bytes".to_owned()))
+    }
 }
+
+/// Compare and swap, which Spin's own stores get wrong: whoever asks for it is told so.
+#[derive(Debug)]
+pub struct Swap;
 
 fn connect(path: &PathBuf) -> Result<Connection, Error> {
     let wrong = |problem: String| Error::KeyValue { path: path.clone(), problem };
@@ -117,12 +164,7 @@ impl<T> wit::HostStoreWithStore<T> for Data {
         key: String,
         value: Vec<u8>,
     ) -> Result<std::result::Result<(), wit::Error>> {
-        Ok(store(accessor, &resource)?.with(|connection, label| {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)")?
-                .execute((label, key, value))
-                .map(drop)
-        }))
+        Ok(store(accessor, &resource)?.set(&key, &value))
     }
 
     async fn delete(
@@ -130,12 +172,7 @@ impl<T> wit::HostStoreWithStore<T> for Data {
         resource: Resource<Store>,
         key: String,
     ) -> Result<std::result::Result<(), wit::Error>> {
-        Ok(store(accessor, &resource)?.with(|connection, label| {
-            connection
-                .prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?
-                .execute((label, key))
-                .map(drop)
-        }))
+        Ok(store(accessor, &resource)?.delete(&key))
     }
 
     async fn exists(
@@ -164,5 +201,97 @@ impl<T> wit::HostStoreWithStore<T> for Data {
             let keys = StreamReader::new(&mut access, keys)?;
             Ok((keys, FutureReader::new(&mut access, async move { wasmtime::error::Ok(outcome) })?))
         })
+    }
+}
+
+/// The same stores by the names of WASI. Only what the gateway asks for; the rest fails in words.
+impl wasi::Host for &mut Instance {
+    async fn open(&mut self, label: String) -> Result<std::result::Result<Resource<Store>, wasi::Error>> {
+        let stores = self.application.key_value.clone();
+        if !stores.labels.contains(&label) {
+            return Ok(Err(wasi::Error::AccessDenied));
+        }
+        Ok(Ok(self.table.push(Store { label, stores })?))
+    }
+}
+
+impl wasi::HostBucket for &mut Instance {
+    async fn get(
+        &mut self,
+        bucket: Resource<Store>,
+        key: String,
+    ) -> Result<std::result::Result<Option<Vec<u8>>, wasi::Error>> {
+        Ok(self.table.get(&bucket)?.get(&key).map_err(translate))
+    }
+
+    async fn set(
+        &mut self,
+        bucket: Resource<Store>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<std::result::Result<(), wasi::Error>> {
+        Ok(self.table.get(&bucket)?.set(&key, &value).map_err(translate))
+    }
+
+    async fn delete(&mut self, bucket: Resource<Store>, key: String) -> Result<std::result::Result<(), wasi::Error>> {
+        Ok(self.table.get(&bucket)?.delete(&key).map_err(translate))
+    }
+
+    async fn exists(&mut self, bucket: Resource<Store>, key: String) -> Result<std::result::Result<bool, wasi::Error>> {
+        Ok(self.table.get(&bucket)?.get(&key).map(|value| value.is_some()).map_err(translate))
+    }
+
+    async fn list_keys(
+        &mut self,
+        _: Resource<Store>,
+        _: Option<String>,
+    ) -> Result<std::result::Result<wasi::KeyResponse, wasi::Error>> {
+        Ok(Err(wasi::Error::Other("this host lists no keys here".to_owned())))
+    }
+
+    async fn drop(&mut self, bucket: Resource<Store>) -> Result<()> {
+        self.table.delete(bucket)?;
+        Ok(())
+    }
+}
+
+impl atomics::Host for &mut Instance {
+    async fn increment(
+        &mut self,
+        bucket: Resource<Store>,
+        key: String,
+        delta: i64,
+    ) -> Result<std::result::Result<i64, wasi::Error>> {
+        Ok(self.table.get(&bucket)?.increment(&key, delta).map_err(translate))
+    }
+
+    async fn swap(&mut self, _: Resource<Swap>, _: Vec<u8>) -> Result<std::result::Result<(), atomics::CasError>> {
+        Ok(Err(atomics::CasError::StoreError(wasi::Error::Other(NO_SWAP.to_owned()))))
+    }
+}
+
+impl atomics::HostCas for &mut Instance {
+    async fn new(&mut self, _: Resource<Store>, _: String) -> Result<std::result::Result<Resource<Swap>, wasi::Error>> {
+        Ok(Err(wasi::Error::Other(NO_SWAP.to_owned())))
+    }
+
+    async fn current(&mut self, _: Resource<Swap>) -> Result<std::result::Result<Option<Vec<u8>>, wasi::Error>> {
+        Ok(Err(wasi::Error::Other(NO_SWAP.to_owned())))
+    }
+
+    async fn drop(&mut self, swap: Resource<Swap>) -> Result<()> {
+        self.table.delete(swap)?;
+        Ok(())
+    }
+}
+
+const NO_SWAP: &str = "this host does not compare and swap: Spin's own stores do it wrongly";
+
+fn translate(error: wit::Error) -> wasi::Error {
+    match error {
+        wit::Error::NoSuchStore => wasi::Error::NoSuchStore,
+        wit::Error::AccessDenied => wasi::Error::AccessDenied,
+        wit::Error::StoreTableFull => wasi::Error::Other("too many stores are open".to_owned()),
+        wit::Error::Other(problem) => wasi::Error::Other(problem),
     }
 }

@@ -34,15 +34,23 @@ impl<'a> RouteCompiler<'_, 'a> {
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
                 written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node, paths))),
+                written::Policy::Concurrency(policy) => {
+                    Some(Policy::Limit(self.concurrency(policy, node, index, paths)))
+                }
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
                 written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
+                written::Policy::Quota(policy) => Some(Policy::Limit(self.quota(policy, node, index, paths))),
+                written::Policy::RateLimit(policy) => Some(Policy::Limit(self.rate_limit(policy, node, index, paths))),
                 written::Policy::RequestRules(policy) => Some(Policy::RequestRules(self.request_rules(policy, node))),
                 written::Policy::SecurityHeaders(policy) => {
                     Some(Policy::SecurityHeaders(self.security_headers(policy, node)))
+                }
+                written::Policy::SpikeArrest(policy) => {
+                    Some(Policy::Limit(self.spike_arrest(policy, node, index, paths)))
                 }
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
@@ -58,6 +66,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::JsonLimits(_)
+            | Policy::Limit(_)
             | Policy::OpenApi(_)
             | Policy::RequestRules(_)
             | Policy::Validate(_) => 2,
@@ -250,15 +259,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             let mut list = Vec::new();
             for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
                 let at = node.place([Field(field), Item(index)]);
-                // With a store, names may come from there.
-                let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
-                let declared = match of {
-                    NameOf::Consumer => &self.all.known.consumers,
-                    NameOf::Group => &self.all.known.groups,
-                };
-                if !elsewhere && !declared.contains(name.0.as_str()) {
-                    self.unknown_name(&name.0, of, at);
-                }
+                self.known_name(&name.0, of, at);
                 self.once(&mut list, name.0.clone(), &name.0, at);
             }
             list
@@ -271,6 +272,19 @@ impl<'a> RouteCompiler<'_, 'a> {
             self.all.problems.push(problem.help("denying comes first; keep one of the two"));
         }
         names
+    }
+
+    /// Complains of a name that leads nowhere.
+    pub(super) fn known_name(&mut self, name: &str, of: NameOf, at: Span) {
+        // With a store, names may come from there.
+        let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
+        let declared = match of {
+            NameOf::Consumer => &self.all.known.consumers,
+            NameOf::Group => &self.all.known.groups,
+        };
+        if !elsewhere && !declared.contains(name) {
+            self.unknown_name(name, of, at);
+        }
     }
 
     fn unknown_name(&mut self, name: &str, of: NameOf, at: Span) {
@@ -527,7 +541,7 @@ impl<'a> RouteCompiler<'_, 'a> {
 
 /// What is called by a name.
 #[derive(Debug, Clone, Copy)]
-enum NameOf {
+pub(super) enum NameOf {
     Consumer,
     Group,
 }

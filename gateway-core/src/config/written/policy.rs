@@ -4,9 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ClientCertificateMethod, Country, Duration, Expression, HeaderName, HmacAuthMethod, IntrospectionMethod,
-    JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany, OpenApiPolicy, Origin, Realm,
-    Regex, Scope, SignatureMethod, Size, TargetUrl, Template, Token, ValidatePolicy,
+    Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
+    IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany,
+    OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
+    TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -17,6 +18,8 @@ pub enum Policy {
     Authenticate(AuthenticatePolicy),
     /// Decides what they may do.
     Authorize(AuthorizePolicy),
+    /// Admits so many requests at once.
+    Concurrency(ConcurrencyPolicy),
     /// Lets pages of other origins call.
     Cors(CorsPolicy),
     /// Refuses what pages of other origins send on a user's behalf.
@@ -30,10 +33,16 @@ pub enum Policy {
     /// Holds requests, and answers if asked, against an OpenAPI document.
     #[serde(rename = "openapi")]
     OpenApi(OpenApiPolicy),
+    /// Admits so much in an hour, a day, a week or a month.
+    Quota(QuotaPolicy),
+    /// Admits so many requests per time.
+    RateLimit(RateLimitPolicy),
     /// Refuses requests by what they say of themselves.
     RequestRules(RequestRulesPolicy),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeadersPolicy),
+    /// Spaces requests out.
+    SpikeArrest(SpikeArrestPolicy),
     /// Refuses requests that are not as their JSON Schemas say.
     Validate(ValidatePolicy),
 }

@@ -1,0 +1,76 @@
+// The owner of counters: a Durable Object for each share of the keys, which runs the core's own step, one order after
+// another.
+//
+// Counters are in memory. Those that must outlive an eviction are written as well, and the runtime holds the answer back until
+// they are.
+
+import { DurableObject } from "cloudflare:workers";
+import { gateway } from "./gateway.js";
+
+export class Counters extends DurableObject {
+  // By key, the one used longest ago first.
+  known = new Map();
+  cleans = false;
+
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.sql = ctx.storage.sql;
+    this.sql.exec(
+      "CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, until INTEGER NOT NULL, counters TEXT NOT NULL) WITHOUT ROWID",
+    );
+  }
+
+  // Everything in here happens at once: nothing waits, so no other order comes in between.
+  take(key, order) {
+    const core = gateway(this.env);
+    let step;
+    try {
+      step = core.decide(order, this.read(key));
+    } catch (error) {
+      if (core.thinks) core.restart();
+      throw error;
+    }
+    const { decision, until, durable, counters } = step;
+    this.known.delete(key);
+    this.known.set(key, { until, durable, counters });
+    if (durable) this.write(key, until, counters);
+    if (this.known.size > MOST) this.makeRoom();
+    return decision;
+  }
+
+  read(key) {
+    const known = this.known.get(key);
+    if (known !== undefined) return known.counters;
+    const [row] = this.sql.exec("SELECT counters FROM counters WHERE key = ?", key);
+    return row?.counters ?? "";
+  }
+
+  write(key, until, counters) {
+    this.sql.exec("INSERT OR REPLACE INTO counters (key, until, counters) VALUES (?, ?, ?)", key, until, counters);
+    if (this.cleans) return;
+    this.cleans = true;
+    const { storage } = this.ctx;
+    this.ctx.waitUntil(storage.getAlarm().then((at) => (at === null ? storage.setAlarm(Date.now() + HOUR) : undefined)));
+  }
+
+  // What still says something is not forgotten, only put away.
+  makeRoom() {
+    const now = Date.now();
+    for (const [key, { until, durable, counters }] of this.known) {
+      if (!durable && until > now) this.write(key, until, counters);
+      this.known.delete(key);
+      if (this.known.size <= MOST / 2) return;
+    }
+  }
+
+  alarm() {
+    this.cleans = false;
+    this.sql.exec("DELETE FROM counters WHERE until <= ?", Date.now());
+    const [{ left }] = this.sql.exec("SELECT COUNT(*) AS left FROM counters");
+    if (left > 0) return this.ctx.storage.setAlarm(Date.now() + HOUR);
+  }
+}
+
+// Objects share an isolate's memory.
+const MOST = 4096;
+const HOUR = 3_600_000;

@@ -1,0 +1,128 @@
+//! The owner of counters on Spin: its key-value store.
+//!
+//! The store adds in one step, so windows and calendar periods are sums and never admit one more. Everything else has to be read,
+//! changed and written: in one step for this instance, which does not wait in between, but not for two that do it at the same
+//! moment, of which one counts for nothing (`postern check` says so: `limit-not-atomic`).
+
+use bindings::wasi::keyvalue::atomics::increment;
+use bindings::wasi::keyvalue::store::{self, Bucket};
+use gateway_core::platform::{StoreError, Timestamp};
+use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
+
+mod bindings {
+    #![allow(missing_docs, clippy::all, reason = "generated")]
+    spin_sdk::wit_bindgen::generate!({
+        path: "wit",
+        world: "postern:spin/counting",
+        runtime_path: "spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+/// Does what is ordered.
+pub fn take(key: &str, order: &Order, now: Timestamp) -> Result<Decision, StoreError> {
+    let bucket = store::open("default").map_err(failed)?;
+    let windows: Option<Vec<_>> = order.rules.iter().map(|rule| rule.windows(now)).collect();
+    match windows {
+        Some(windows) => add(&bucket, key, order, &windows, now),
+        None => rewrite(&bucket, key, order, now),
+    }
+}
+
+/// When a window began, and the one before it, where that counts.
+type Window = (Timestamp, Option<Timestamp>);
+
+/// Adds to the sum of each window. What turns out to be too much is taken back: for that moment others may be refused, but
+/// nobody is admitted who should not be.
+fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Timestamp) -> Result<Decision, StoreError> {
+    let most = match order.act {
+        Act::Take { most, .. } => {
+            // A cost that no window takes is not worth the trouble.
+            let free = quota::perform(order, None, now).decision;
+            if free.granted.is_none() {
+                return Ok(free);
+            }
+            amount(most.min(free.granted.unwrap_or(most)))
+        }
+        Act::Charge(cost) => amount(cost),
+        Act::GiveBack(cost) => -amount(cost),
+        Act::Release(_) => 0,
+    };
+    let mut states = Vec::with_capacity(windows.len());
+    for (place, (start, before)) in windows.iter().enumerate() {
+        let sum = increment(bucket, &sum_key(key, place, *start), most).map_err(failed)?;
+        if sum == most && most > 0 {
+            begin(bucket, key, place, (*start, *before))?;
+        }
+        let before = match before {
+            // Adding nothing reads a sum in whichever form the store keeps it.
+            Some(before) => increment(bucket, &sum_key(key, place, *before), 0).map_err(failed)?,
+            None => 0,
+        };
+        let used = match order.act {
+            Act::Take { .. } => sum - most,
+            Act::Charge(_) | Act::GiveBack(_) | Act::Release(_) => sum,
+        };
+        states.push(State::Window {
+            start: *start,
+            used: used.max(0).unsigned_abs(),
+            before: before.max(0).unsigned_abs(),
+        });
+    }
+    let Act::Take { .. } = order.act else {
+        return Ok(Decision { granted: Some(0), wait: Some(0), standings: Vec::new() });
+    };
+    let decision = quota::perform(order, Some(Kept { states }), now).decision;
+    let surplus = most - decision.granted.map_or(0, amount);
+    if surplus > 0 {
+        for (place, (start, _)) in windows.iter().enumerate() {
+            increment(bucket, &sum_key(key, place, *start), -surplus).map_err(failed)?;
+        }
+    }
+    Ok(decision)
+}
+
+/// The first in a window takes away the sum of the last one that says nothing any more. Who that was is noted.
+fn begin(bucket: &Bucket, key: &str, place: usize, (start, before): Window) -> Result<(), StoreError> {
+    let note = format!("postern/window/{key}/{place}");
+    let noted = bucket.get(&note).map_err(failed)?.and_then(|text| String::from_utf8(text).ok());
+    let oldest = before.unwrap_or(start);
+    let starts: Vec<Timestamp> =
+        noted.iter().flat_map(|text| text.split(' ')).filter_map(|text| text.parse().ok()).collect();
+    for over in starts.iter().filter(|noted| **noted < oldest) {
+        bucket.delete(&sum_key(key, place, *over)).map_err(failed)?;
+    }
+    let mut kept: Vec<String> =
+        starts.iter().filter(|noted| **noted >= oldest && **noted != start).map(ToString::to_string).collect();
+    kept.push(start.to_string());
+    bucket.set(&note, kept.join(" ").as_bytes()).map_err(failed)
+}
+
+/// No name that a client chooses, and none under which something else than a sum is kept.
+fn sum_key(key: &str, place: usize, start: Timestamp) -> String {
+    format!("postern/sum/{key}/{place}/{start}")
+}
+
+fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<Decision, StoreError> {
+    let key = format!("postern/counters/{key}");
+    let kept = bucket.get(&key).map_err(failed)?;
+    let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
+    let step = quota::perform(order, kept, now);
+    let text = serde_json::to_vec(&step.kept).map_err(|error| StoreError(error.to_string()))?;
+    bucket.set(&key, &text).map_err(failed)?;
+    Ok(step.decision)
+}
+
+/// What fits into a sum many times over.
+fn amount(cost: u64) -> i64 {
+    i64::try_from(cost.min(1 << 50)).unwrap_or(i64::MAX)
+}
+
+fn failed(error: store::Error) -> StoreError {
+    StoreError(match error {
+        store::Error::NoSuchStore | store::Error::AccessDenied => {
+            "the key-value store `default` is not there; name it in `key_value_stores` of spin.toml".to_owned()
+        }
+        store::Error::Other(problem) => problem,
+    })
+}

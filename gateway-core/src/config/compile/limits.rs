@@ -1,0 +1,391 @@
+//! Limits: from what was written to what runs.
+
+use super::super::{
+    node::{
+        Node,
+        Step::{Field, Item},
+    },
+    problem::{Problem, Span},
+    written,
+};
+use super::{RouteCompiler, consumers::listed_twice, policies::NameOf};
+use crate::{
+    policy::limit::{Cost, Dialect, Exempt, KeyPart, Limit, Missing, Named, Scope},
+    quota::{
+        Rule,
+        calendar::Zone,
+        rate::{Rate, Unit},
+    },
+    route::Matcher,
+    template::Piece,
+};
+
+/// What the four policies have in common.
+struct Common<'w> {
+    kind: &'static str,
+    name: &'w Option<written::Name>,
+    key: &'w Option<written::OneOrMany<written::KeyPart>>,
+    default_key: Vec<written::KeyPart>,
+    ipv6_prefix: Option<u8>,
+    missing_key: Option<written::MissingKey>,
+    plans_from: Option<written::PlansFrom>,
+    scope: Option<written::LimitScope>,
+    mode: Option<written::LimitMode>,
+    lease: Option<written::Duration>,
+    cost: Option<&'w written::Cost>,
+    delay: Option<written::Duration>,
+    exempt: Option<&'w written::Exempt>,
+    dry_run: Option<bool>,
+    on_failure: Option<written::LimitFailure>,
+    headers: &'w Option<written::OneOrMany<written::LimitHeaders>>,
+    status: Option<written::LimitStatus>,
+}
+
+/// How the fields that all four have are taken over.
+macro_rules! common {
+    ($kind:literal, $written:expr, $key:expr, $($field:ident: $value:expr),*) => {
+        Common {
+            kind: $kind,
+            name: &$written.name,
+            key: &$written.key,
+            default_key: vec![$key],
+            ipv6_prefix: $written.ipv6_prefix,
+            missing_key: $written.missing_key,
+            scope: $written.scope,
+            exempt: $written.exempt.as_ref(),
+            dry_run: $written.dry_run,
+            on_failure: $written.on_failure,
+            headers: &$written.headers,
+            status: $written.status,
+            $($field: $value),*
+        }
+    };
+}
+
+/// For how long the store's word on a plan counts, in milliseconds.
+const HOLD: u64 = 30_000;
+
+impl RouteCompiler<'_, '_> {
+    pub(super) fn rate_limit(
+        &mut self,
+        written: &written::RateLimitPolicy,
+        node: &Node,
+        index: usize,
+        paths: &[Matcher],
+    ) -> Limit {
+        let limits = self.rates(&written.limits, node.get("limits"));
+        let plans = written.plans.iter().flat_map(|plans| &plans.0).map(|(name, limits)| {
+            (name.0.clone(), self.rates(limits, node.get("plans").and_then(|plans| plans.get(&name.0))))
+        });
+        let plans: Vec<_> = plans.collect();
+        let common = common!(
+            "rate_limit", written, written::KeyPart::ClientAddress,
+            plans_from: written.plans_from, mode: written.mode, lease: written.lease, cost: written.cost.as_ref(),
+            delay: written.delay
+        );
+        self.limit(&common, node, index, paths, limits, plans)
+    }
+
+    pub(super) fn quota(
+        &mut self,
+        written: &written::QuotaPolicy,
+        node: &Node,
+        index: usize,
+        paths: &[Matcher],
+    ) -> Limit {
+        // The shape was checked before.
+        let zone = written.zone.as_ref().and_then(|zone| super::super::format::zone(&zone.0).ok()).unwrap_or_default();
+        let limits = self.periods(&written.limits, &zone, node.get("limits"));
+        let plans = written.plans.iter().flat_map(|plans| &plans.0).map(|(name, limits)| {
+            (name.0.clone(), self.periods(limits, &zone, node.get("plans").and_then(|plans| plans.get(&name.0))))
+        });
+        let plans: Vec<_> = plans.collect();
+        let common = common!(
+            "quota", written, written::KeyPart::Consumer,
+            plans_from: written.plans_from, mode: written.mode, lease: written.lease, cost: written.cost.as_ref(),
+            delay: None
+        );
+        self.limit(&common, node, index, paths, limits, plans)
+    }
+
+    pub(super) fn concurrency(
+        &mut self,
+        written: &written::ConcurrencyPolicy,
+        node: &Node,
+        index: usize,
+        paths: &[Matcher],
+    ) -> Limit {
+        let hold = written.hold.map_or(60_000, |hold| hold.milliseconds);
+        let leases = |limit| vec![Named { name: "concurrency".to_owned(), rule: Rule::Leases { limit, hold } }];
+        let plans =
+            written.plans.iter().flat_map(|plans| &plans.0).map(|(name, limit)| (name.0.clone(), leases(*limit)));
+        let common = common!(
+            "concurrency", written, written::KeyPart::ClientAddress,
+            plans_from: written.plans_from, mode: None, lease: None, cost: None, delay: None
+        );
+        self.limit(&common, node, index, paths, leases(written.limit), plans.collect())
+    }
+
+    pub(super) fn spike_arrest(
+        &mut self,
+        written: &written::SpikeArrestPolicy,
+        node: &Node,
+        index: usize,
+        paths: &[Matcher],
+    ) -> Limit {
+        let rate = self.rate(&written.rate, node.place([Field("rate")]));
+        let limits = rate.map(|(count, per, _)| {
+            let burst = count.min(1);
+            Named { name: "spike-arrest".to_owned(), rule: Rule::Bucket { rate: count, per, burst } }
+        });
+        let common = common!(
+            "spike_arrest", written, written::KeyPart::Everybody,
+            plans_from: None, mode: None, lease: None, cost: None, delay: written.delay
+        );
+        self.limit(&common, node, index, paths, limits.into_iter().collect(), Vec::new())
+    }
+
+    fn limit(
+        &mut self,
+        common: &Common<'_>,
+        node: &Node,
+        index: usize,
+        paths: &[Matcher],
+        limits: Vec<Named>,
+        plans: Vec<(String, Vec<Named>)>,
+    ) -> Limit {
+        for (name, _) in &plans {
+            let at = node.get("plans").and_then(|plans| plans.entry(name)).map_or(node.at, |entry| entry.name_at);
+            if common.plans_from.is_none() {
+                self.known_name(name, NameOf::Group, at);
+            }
+        }
+        let all = || limits.iter().chain(plans.iter().flat_map(|(_, limits)| limits)).map(|limit| &limit.rule);
+        if let (Some(delay), true) = (node.entry("delay"), all().any(|rule| !matches!(rule, Rule::Bucket { .. }))) {
+            let message = "only a token bucket knows whose turn is when, so only there requests can wait";
+            let problem = Problem::error("conflicting-fields", delay.name_at, message);
+            self.all.problems.push(problem.help("write `algorithm: token_bucket` for all limits, or remove `delay`"));
+        }
+        let scope = self.scope(common, node, all().map(span).min().unwrap_or(0));
+        let cost = match common.cost {
+            None => Cost::Fixed(1),
+            Some(written::Cost::Fixed(cost)) => Cost::Fixed(*cost),
+            Some(written::Cost::Told(told)) => match told {
+                written::ToldCost::Header(name) => Cost::Header(name.0.to_ascii_lowercase()),
+                written::ToldCost::Query(name) => Cost::Query(name.clone()),
+                written::ToldCost::ResponseHeader(name) => Cost::Response(name.0.to_ascii_lowercase()),
+            },
+        };
+        let key = self.key_parts(common, node, paths);
+        let exempt_node = node.get("exempt");
+        let exempt = common.exempt.zip(exempt_node).map(|(exempt, node)| Exempt {
+            addresses: self.all.ranges(exempt.addresses.as_ref(), node.get("addresses")),
+            consumers: self.name_list(exempt.consumers.as_ref(), node, "consumers", NameOf::Consumer),
+            groups: self.name_list(exempt.groups.as_ref(), node, "groups", NameOf::Group),
+        });
+        let dialects = match common.headers {
+            None => vec![Dialect::Ietf],
+            Some(dialects) => dialects.0.iter().filter_map(dialect).collect(),
+        };
+        Limit {
+            name: match common.name {
+                Some(name) => name.0.clone(),
+                // Route names have no slash, so nobody else's limits are called so.
+                None => format!("{}/{}/{index}", self.defined.written.name.0, common.kind),
+            },
+            key,
+            missing: match common.missing_key {
+                None | Some(written::MissingKey::Together) => Missing::Together,
+                Some(written::MissingKey::Skip) => Missing::Skip,
+                Some(written::MissingKey::Refuse) => Missing::Refuse,
+            },
+            limits,
+            plans,
+            plans_from_store: common.plans_from.map(|written::PlansFrom::Store| HOLD),
+            scope,
+            cost,
+            patience: common.delay.map_or(0, |delay| delay.milliseconds),
+            exempt: exempt.unwrap_or_default(),
+            dry_run: common.dry_run.unwrap_or(false),
+            opens_on_failure: common.on_failure != Some(written::LimitFailure::Closed),
+            dialects,
+            status: common.status.map_or(429, |status| status.0),
+        }
+    }
+
+    /// Who counts; the shortest time of the limits says how long tokens may be held.
+    fn scope(&mut self, common: &Common<'_>, node: &Node, shortest: u64) -> Scope {
+        let leased = common.mode == Some(written::LimitMode::Leased);
+        let mut conflict = |field: &str, message: &str, help: &str| {
+            if let Some(entry) = node.entry(field) {
+                self.all.problems.push(Problem::error("conflicting-fields", entry.name_at, message).help(help));
+            }
+        };
+        if !leased {
+            conflict("lease", "nothing is leased here", "write `mode: leased`, or remove `lease`");
+        }
+        match common.scope {
+            Some(scope @ (written::LimitScope::Instance | written::LimitScope::Location)) => {
+                let help = "write `scope: global`, or remove `mode`";
+                conflict("mode", "`mode` says how a `global` limit is counted, and this one is not", help);
+                if scope == written::LimitScope::Instance { Scope::Instance } else { Scope::Location }
+            }
+            None | Some(written::LimitScope::Global) if leased => {
+                conflict("delay", "whoever leases tokens cannot say whose turn is when", "write `mode: exact`");
+                Scope::Leased(common.lease.map_or((shortest / 10).clamp(250, 10_000), |lease| lease.milliseconds))
+            }
+            None | Some(written::LimitScope::Global) => Scope::Global,
+        }
+    }
+
+    fn key_parts(&mut self, common: &Common<'_>, node: &Node, paths: &[Matcher]) -> Vec<KeyPart> {
+        let written = common.key.as_ref().map_or(common.default_key.as_slice(), |parts| &parts.0);
+        let mut key = Vec::new();
+        for (index, part) in written.iter().enumerate() {
+            let at = node.place([Field("key"), Item(index)]);
+            let part = match part {
+                // Which is what a key without parts is.
+                written::KeyPart::Everybody if written.len() == 1 => continue,
+                written::KeyPart::Everybody => {
+                    let problem = Problem::error("conflicting-fields", at, "`everybody` tells nobody from anybody");
+                    self.all.problems.push(problem.help("remove it, or the other parts"));
+                    continue;
+                }
+                written::KeyPart::ClientAddress => KeyPart::ClientAddress(common.ipv6_prefix.unwrap_or(64)),
+                written::KeyPart::Consumer => KeyPart::Consumer,
+                written::KeyPart::Group => KeyPart::Group,
+                written::KeyPart::Route => KeyPart::Route,
+                written::KeyPart::Method => KeyPart::Method,
+                written::KeyPart::Country => KeyPart::Country,
+                written::KeyPart::Header(name) => KeyPart::Header(name.0.to_ascii_lowercase()),
+                written::KeyPart::Query(name) => KeyPart::Query(name.clone()),
+                written::KeyPart::Cookie(name) => KeyPart::Cookie(name.0.clone()),
+                written::KeyPart::Claim(name) => KeyPart::Claim(name.clone()),
+                written::KeyPart::Parameter(name) => {
+                    self.known_parameter(name, at, paths);
+                    KeyPart::Parameter(name.clone())
+                }
+            };
+            if key.contains(&part) {
+                self.all.problems.push(listed_twice("this part", at));
+            } else {
+                key.push(part);
+            }
+        }
+        key
+    }
+
+    fn known_parameter(&mut self, name: &str, at: Span, paths: &[Matcher]) {
+        let found = self.text(&format!("{{{name}}}"), at, paths);
+        if found.is_some_and(|template| !matches!(template.pieces(), [Piece::Parameter(_)])) {
+            let message = format!("`{name}` is no parameter of a path");
+            self.all.problems.push(Problem::error("unknown-parameter", at, message).help("name one of `path`"));
+        }
+    }
+
+    fn rates(&mut self, written: &written::OneOrMany<written::RateLimit>, node: Option<&Node>) -> Vec<Named> {
+        let mut limits: Vec<Named> = Vec::new();
+        for (index, limit) in written.0.iter().enumerate() {
+            let Some(at) = node.map(|node| node.place([Item(index)])) else { continue };
+            let (rate, rule) = match limit {
+                written::RateLimit::Rate(rate) => (rate, None),
+                written::RateLimit::Rule(rule) => (&rule.rate, Some(rule)),
+            };
+            let Some((count, per, unit)) = self.rate(rate, at) else { continue };
+            let algorithm = rule.and_then(|rule| rule.algorithm).unwrap_or(written::Algorithm::SlidingWindow);
+            let burst = rule.and_then(|rule| rule.burst);
+            if burst.is_some() && algorithm != written::Algorithm::TokenBucket {
+                let problem = Problem::error("conflicting-fields", at, "only a token bucket has a `burst`");
+                self.all.problems.push(problem.help("write `algorithm: token_bucket`, or remove `burst`"));
+            }
+            let name = rule.and_then(|rule| rule.name.as_ref()).map_or(format!("per-{unit}"), |name| name.0.clone());
+            let rule = match algorithm {
+                written::Algorithm::TokenBucket => Rule::Bucket { rate: count, per, burst: burst.unwrap_or(count) },
+                written::Algorithm::SlidingWindow => Rule::Window { limit: count, per, sliding: true },
+                written::Algorithm::FixedWindow => Rule::Window { limit: count, per, sliding: false },
+            };
+            self.add_limit(&mut limits, Named { name, rule }, at);
+        }
+        limits
+    }
+
+    fn periods(&mut self, written: &written::OneOrMany<written::Rate>, zone: &Zone, node: Option<&Node>) -> Vec<Named> {
+        let mut limits: Vec<Named> = Vec::new();
+        for (index, rate) in written.0.iter().enumerate() {
+            let (Some(node), Ok(Rate { count, unit })) = (node, rate.0.parse()) else { continue };
+            let at = node.place([Item(index)]);
+            let Some(every) = unit.period() else {
+                let problem = Problem::error("bad-rate", at, "a quota is per `hour`, `day`, `week` or `month`");
+                self.all.problems.push(problem.help("`rate_limit` takes any time"));
+                continue;
+            };
+            let name = format!("quota-per-{}", unit_of(&rate.0));
+            let rule = Rule::Calendar { limit: count, every, zone: zone.clone() };
+            self.add_limit(&mut limits, Named { name, rule }, at);
+        }
+        limits
+    }
+
+    /// Clients tell limits apart by their names.
+    fn add_limit(&mut self, limits: &mut Vec<Named>, limit: Named, at: Span) {
+        if limits.iter().any(|known| known.name == limit.name) {
+            let problem = Problem::error("listed-twice", at, format!("there are two limits called `{}`", limit.name));
+            self.all.problems.push(problem.help("keep the lower one, or give one of them a `name`"));
+        } else {
+            limits.push(limit);
+        }
+    }
+
+    /// Count, length in milliseconds, and how the time is called.
+    fn rate(&mut self, written: &written::Rate, at: Span) -> Option<(u64, u64, String)> {
+        // The shape was checked before.
+        let rate: Rate = written.0.parse().ok()?;
+        match rate.unit {
+            Unit::Span(per) => Some((rate.count, per, unit_of(&written.0).to_owned())),
+            Unit::Month => {
+                let problem = Problem::error("bad-rate", at, "months have no length of their own");
+                self.all.problems.push(problem.help("write a `quota`, which knows the calendar"));
+                None
+            }
+        }
+    }
+
+    fn name_list(
+        &mut self,
+        written: Option<&written::OneOrMany<written::Name>>,
+        node: &Node,
+        field: &'static str,
+        of: NameOf,
+    ) -> Vec<String> {
+        let mut list = Vec::new();
+        for (index, name) in written.iter().flat_map(|names| &names.0).enumerate() {
+            let at = node.place([Field(field), Item(index)]);
+            self.known_name(&name.0, of, at);
+            self.once(&mut list, name.0.clone(), &name.0, at);
+        }
+        list
+    }
+}
+
+/// What stands behind `per`.
+fn unit_of(rate: &str) -> &str {
+    rate.split_once(" per ").map_or("", |(_, unit)| unit)
+}
+
+fn span(rule: &Rule) -> u64 {
+    match rule {
+        Rule::Bucket { per, .. } | Rule::Window { per, .. } => *per,
+        Rule::Calendar { every, .. } => every.length(),
+        Rule::Leases { hold, .. } => *hold,
+    }
+}
+
+fn dialect(written: &written::LimitHeaders) -> Option<Dialect> {
+    match written {
+        written::LimitHeaders::Ietf => Some(Dialect::Ietf),
+        written::LimitHeaders::Kong => Some(Dialect::Kong),
+        written::LimitHeaders::Github => Some(Dialect::Github),
+        written::LimitHeaders::Spring => Some(Dialect::Spring),
+        written::LimitHeaders::None => None,
+    }
+}

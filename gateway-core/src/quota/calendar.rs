@@ -1,0 +1,187 @@
+//! Hours, days, weeks and months as people count them, in their own time zone.
+//!
+//! A zone is the list of its changes, looked up when the configuration is compiled: no data base of time zones runs.
+
+use crate::platform::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A period of the calendar. Weeks begin on Monday (ISO 8601).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// An hour.
+    Hour,
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Sunday.
+    Week,
+    /// From the first to the last.
+    Month,
+}
+
+/// How far clocks are ahead of UTC: from when on, and how many minutes, earliest first. What the first says counts for all
+/// time before it, what the last says for all time after it. None: UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Zone(pub Vec<(Timestamp, i32)>);
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// The end of the year 9999.
+const END: Timestamp = 253_402_300_799_000;
+
+impl Zone {
+    /// Coordinated universal time.
+    pub fn utc() -> Self {
+        Self::default()
+    }
+
+    /// What of it matters within two months of a moment: all that has to travel with an order.
+    pub fn near(&self, now: Timestamp) -> Self {
+        let margin = 62 * DAY.unsigned_abs();
+        let (from, to) = (now.saturating_sub(margin), now.saturating_add(margin));
+        let first = self.0.partition_point(|(start, _)| *start <= from).saturating_sub(1);
+        let last = self.0.partition_point(|(start, _)| *start <= to);
+        Self(self.0[first.min(last)..last.max(first + 1).min(self.0.len())].to_vec())
+    }
+
+    /// In milliseconds.
+    fn offset(&self, utc: i64) -> i64 {
+        let utc = u64::try_from(utc).unwrap_or(0);
+        let place = self.0.partition_point(|(start, _)| *start <= utc).saturating_sub(1);
+        self.0.get(place).map_or(0, |(_, minutes)| i64::from(*minutes) * MINUTE)
+    }
+
+    /// The moment of a local time.
+    fn moment(&self, local: i64, guess: i64) -> i64 {
+        local - self.offset(local - guess)
+    }
+}
+
+impl Period {
+    /// Its usual length in milliseconds; of a month thirty days.
+    pub fn length(self) -> u64 {
+        let days = match self {
+            Period::Hour => return HOUR.unsigned_abs(),
+            Period::Day => 1,
+            Period::Week => 7,
+            Period::Month => 30,
+        };
+        days * DAY.unsigned_abs()
+    }
+
+    /// Beginning and end of the period that a moment is in.
+    pub fn around(self, now: Timestamp, zone: &Zone) -> (Timestamp, Timestamp) {
+        let now = now.min(END) as i64;
+        let offset = zone.offset(now);
+        let local = now + offset;
+        let (start, end) = match self {
+            // An hour is an hour also when clocks change.
+            Period::Hour => {
+                let start = local.div_euclid(HOUR) * HOUR - offset;
+                return (start.max(0).unsigned_abs(), (start + HOUR).unsigned_abs());
+            }
+            Period::Day => {
+                let day = local.div_euclid(DAY);
+                (day, day + 1)
+            }
+            Period::Week => {
+                // The first of January 1970 was a Thursday.
+                let monday = (local.div_euclid(DAY) + 3).div_euclid(7) * 7 - 3;
+                (monday, monday + 7)
+            }
+            Period::Month => {
+                let (year, month) = month_of(local.div_euclid(DAY));
+                let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+                (first_of(year, month), first_of(next.0, next.1))
+            }
+        };
+        let (start, end) = (zone.moment(start * DAY, offset), zone.moment(end * DAY, offset));
+        (start.min(now).max(0).unsigned_abs(), end.max(now + 1).unsigned_abs())
+    }
+}
+
+/// Year and month of a day counted from 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn month_of(day: i64) -> (i64, i64) {
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year + era * 400 + i64::from(month <= 2), month)
+}
+
+/// The first day of a month, counted from 1970-01-01.
+fn first_of(year: i64, month: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BERLIN: [(Timestamp, i32); 4] = [
+        (1_743_296_400_000, 120), // 2025-03-30T01:00Z
+        (1_761_440_400_000, 60),  // 2025-10-26T01:00Z
+        (1_774_746_000_000, 120), // 2026-03-29T01:00Z
+        (1_792_890_000_000, 60),  // 2026-10-25T01:00Z
+    ];
+
+    #[test]
+    fn periods_begin_where_people_say_they_do() {
+        let berlin = Zone(BERLIN.to_vec());
+        let utc = Zone::utc();
+        // 2025-11-30T23:30:00Z, a Sunday; in Berlin it is Monday, the first of December.
+        let now = 1_764_545_400_000;
+        for (period, zone, start, end) in [
+            (Period::Hour, &utc, 1_764_543_600_000, 1_764_547_200_000),
+            (Period::Day, &utc, 1_764_460_800_000, 1_764_547_200_000),
+            (Period::Week, &utc, 1_763_942_400_000, 1_764_547_200_000),
+            (Period::Month, &utc, 1_761_955_200_000, 1_764_547_200_000),
+            (Period::Day, &berlin, 1_764_543_600_000, 1_764_630_000_000),
+            (Period::Week, &berlin, 1_764_543_600_000, 1_765_148_400_000),
+            (Period::Month, &berlin, 1_764_543_600_000, 1_767_222_000_000),
+        ] {
+            assert_eq!(period.around(now, zone), (start, end), "{period:?} {zone:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_on_which_clocks_change_is_longer_or_shorter() {
+        let berlin = Zone(BERLIN.to_vec());
+        let hours = |now: u64| {
+            let (start, end) = Period::Day.around(now, &berlin);
+            (end - start) / HOUR.unsigned_abs()
+        };
+        let fall = BERLIN[1].0;
+        assert_eq!((hours(fall - 1), hours(fall), hours(fall + 86_400_000)), (25, 25, 24));
+        assert_eq!((hours(BERLIN[2].0 - 1), hours(BERLIN[2].0 + 1)), (23, 23));
+    }
+
+    #[test]
+    fn every_moment_is_in_its_period_and_periods_follow_one_another() {
+        for zone in [Zone::utc(), Zone(BERLIN.to_vec()), Zone(vec![(0, -570)]), Zone(vec![(0, 840)])] {
+            for period in [Period::Hour, Period::Day, Period::Week, Period::Month] {
+                let mut now = 1_740_000_000_000;
+                while now < 1_800_000_000_000 {
+                    let (start, end) = period.around(now, &zone);
+                    assert!(start <= now && now < end, "{period:?} {now}");
+                    assert_eq!(period.around(end - 1, &zone), (start, end), "{period:?} {now}");
+                    assert_eq!(period.around(end, &zone).0, end, "{period:?} {now}");
+                    assert_eq!(period.around(now, &zone.near(now)), (start, end), "{period:?} {now}");
+                    now += 7 * 3_600_000 + 12_345;
+                }
+            }
+        }
+        for now in [0, u64::MAX] {
+            let (start, end) = Period::Month.around(now, &Zone(BERLIN.to_vec()));
+            assert!(start < end);
+        }
+    }
+}
