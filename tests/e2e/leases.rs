@@ -270,7 +270,8 @@ fn plot(points: &[(Run, f64, f64, f64)]) -> String {
          <rect width=\"780\" height=\"250\" fill=\"#fff\"/>\n",
     );
     let bound = 100.0 * LEASE as f64 / 1_000.0;
-    let panels: [(&str, f64, fn(&(Run, f64, f64, f64)) -> f64); 3] = [
+    type Value = fn(&(Run, f64, f64, f64)) -> f64;
+    let panels: [(&str, f64, Value); 3] = [
         ("overshoot (tokens); dashed: the bound", 30.0, |point| point.1),
         ("undershoot (% of exact)", 50.0, |point| point.2 * 100.0),
         ("owner's calls per request (exact: 1)", 1.0, |point| point.3),

@@ -1,6 +1,9 @@
 //! A real OpenID provider (npm `oidc-provider`), and both real runtimes: a user logs in and out with a browser, programs bring
 //! its tokens, and it rotates its keys and goes down.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here it is waited for real processes")]
+#![allow(clippy::panic, reason = "a test")]
+
 use postern_tests::Platform;
 use postern_tests::browser::{Browser, Page};
 use postern_tests::client::{PATIENCE, exchange, request};

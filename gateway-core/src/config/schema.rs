@@ -44,8 +44,9 @@ fn simplify(schema: &mut Schema) {
         Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
         Some("uint32") => Some((0, i64::from(u32::MAX))),
         Some("uint16") => Some((0, i64::from(u16::MAX))),
+        Some("uint8") => Some((0, i64::from(u8::MAX))),
         // As wide as numbers get: no bound worth telling.
-        Some("int64") => {
+        Some("int64" | "uint64") => {
             object.remove("format");
             None
         }
