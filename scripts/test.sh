@@ -15,20 +15,20 @@ failed=()
 main() {
     case ${1:-all} in
     all)
-        run cargo test --package gateway-core --all-features
-        run env POSTERN_RUNTIMES=1 cargo test --package postern
+        run cargo test --no-fail-fast --package gateway-core --all-features
+        run env POSTERN_RUNTIMES=1 cargo test --no-fail-fast --package postern
         # The conversions of the Workers adapter, inside Wasm, in Node.
         run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
-            cargo test --package postern-cloudflare --target wasm32-unknown-unknown
+            cargo test --no-fail-fast --package postern-cloudflare --target wasm32-unknown-unknown
         # Its glue, against a core that a test plays.
         run node --test "adapters/cloudflare/test/*.test.js"
-        run cargo test --package postern-spin
+        run cargo test --no-fail-fast --package postern-spin
         # The Makefile has built what runs in the runtimes, and the tool has just been built.
-        run env POSTERN_BUILT=1 cargo test --package postern-tests
+        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests
         ;;
     conformance)
         run cargo build --package postern
-        run env POSTERN_BUILT=1 cargo test --package postern-tests --test contract --test fidelity
+        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests --test contract --test fidelity
         ;;
     *)
         echo "test.sh knows no suite '$1': all, conformance" >&2

@@ -31,6 +31,9 @@ pub struct Scenario {
     /// Needs a gateway of its own: it has routes for any host, or can tell what its routes are called.
     #[serde(default)]
     pub alone: bool,
+    /// Sees what an instance remembers from one step to the next.
+    #[serde(default)]
+    pub remembers: bool,
     /// Values of variables and secrets.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
