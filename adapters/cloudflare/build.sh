@@ -3,6 +3,9 @@
 #
 #   adapters/cloudflare/build.sh [--configured]
 #
+# POSTERN_FEATURES="es256 login" builds these abilities only (Cargo.toml lists them all), "" none of them: a smaller module. A
+# configuration that needs another is refused when it is loaded, with its name.
+#
 # --configured compiles the configuration beside them as well (POSTERN_CONFIG, or else the quick start's): wrangler.toml
 # calls it so. The development server brings its own.
 
@@ -15,7 +18,8 @@ main() {
     local target=${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/postern_cloudflare.wasm
     # Without SIMD, the comparison of memory runs byte by byte.
     RUSTFLAGS="-C target-feature=+simd128" \
-        cargo build --quiet --release --target wasm32-unknown-unknown --package postern-cloudflare
+        cargo build --quiet --release --target wasm32-unknown-unknown --package postern-cloudflare \
+        ${POSTERN_FEATURES+--no-default-features --features "$POSTERN_FEATURES"}
     mkdir -p "$out"
 
     local inputs=("$target" adapters/cloudflare/glue/*.js adapters/cloudflare/build.sh Cargo.lock package-lock.json)

@@ -6,7 +6,9 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
 target="${CARGO_TARGET_DIR:-$root/target}"
-cargo build --quiet --release --target wasm32-wasip2 --package postern-spin
+# POSTERN_FEATURES="es256 login" builds these abilities only (Cargo.toml lists them all), "" none of them.
+cargo build --quiet --release --target wasm32-wasip2 --package postern-spin \
+    ${POSTERN_FEATURES+--no-default-features --features "$POSTERN_FEATURES"}
 built="$target/wasm32-wasip2/release/postern_spin.wasm"
 mkdir -p build/spin
 # The old file's time stays when nothing has changed, for those who watch it.

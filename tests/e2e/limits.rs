@@ -1,5 +1,7 @@
 //! Limits under load: many clients, several instances of the gateway, and an owner of the counters that breaks down.
 
+#![allow(clippy::panic, reason = "a test")]
+
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use postern_tests::Platform;
