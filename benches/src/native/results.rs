@@ -119,7 +119,11 @@ impl Results {
         let mut rest = text;
         while let Some((before, id, old, after)) = next_mark(rest) {
             out.push_str(before);
-            let fresh = if id == "targets" { Some(self.targets()) } else { self.tables.get(id).cloned() };
+            let fresh = if id == "targets" {
+                Some(with_rows_of(old, &self.targets().to_string()))
+            } else {
+                self.tables.get(id).map(ToString::to_string)
+            };
             match fresh {
                 Some(table) => out.push_str(&format!("\n\n{table}\n")),
                 None => out.push_str(old),
@@ -151,6 +155,15 @@ impl Results {
         }
         table
     }
+}
+
+/// The table of targets, where those that this run has not measured stand as the run before left them.
+fn with_rows_of(old: &str, table: &str) -> String {
+    let known = |line: &str| {
+        let id = line.split('|').nth(1)?;
+        old.lines().find(|old| line.contains("not measured") && old.split('|').nth(1) == Some(id))
+    };
+    table.lines().map(|line| known(line).unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
 
 const MARK: &str = "<!-- measured: ";
