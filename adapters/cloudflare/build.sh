@@ -4,7 +4,7 @@
 #   adapters/cloudflare/build.sh [--configured]
 #
 # POSTERN_FEATURES="es256 login" builds these abilities only (Cargo.toml lists them all), "" none of them: a smaller module. A
-# configuration that needs another is refused when it is loaded, with its name.
+# configuration that needs another is refused when it is loaded, with its name. POSTERN_OUT: another folder for what is built.
 #
 # --configured compiles the configuration beside them as well (POSTERN_CONFIG, or else the quick start's): wrangler.toml
 # calls it so. The development server brings its own.
@@ -12,7 +12,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 PATH="$PWD/node_modules/.bin:$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
-out=build/worker
+out=${POSTERN_OUT:-build/worker}
 
 main() {
     local target=${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/postern_cloudflare.wasm

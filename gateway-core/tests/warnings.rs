@@ -103,11 +103,11 @@ fn what_spin_cannot_tell_or_remember_is_a_warning() {
         (&bound(true), &["certificate-unavailable"]),
         (&bound(false), &[]),
         (
-            "{ authenticate: { any_of: [{ signature: { nonce: required } }, { hmac_auth: { single_use: true } }] } }",
+            "{ authenticate: { any_of: [{ signature: { nonce: required, replay_scope: instance } }, { hmac_auth: { single_use: true, replay_scope: instance } }] } }",
             &["replays-forgotten"; 2],
         ),
         (
-            "{ authenticate: { any_of: [{ signature: { nonce: optional } }, { hmac_auth: { single_use: false } }] } }",
+            "{ authenticate: { any_of: [{ signature: { nonce: required } }, { hmac_auth: { single_use: true } }] } }",
             &[],
         ),
         ("{ headers: { response: { set: { x: '{client.address}' } } } }", &[]),

@@ -46,7 +46,7 @@ fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Times
         }
         Act::Charge(cost) => amount(cost),
         Act::GiveBack(cost) => -amount(cost),
-        Act::Release(_) => 0,
+        Act::Release(_) | Act::Once(_) => 0,
     };
     let mut states = Vec::with_capacity(windows.len());
     for (place, (start, before)) in windows.iter().enumerate() {
@@ -61,7 +61,7 @@ fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Times
         };
         let used = match order.act {
             Act::Take { .. } => sum - most,
-            Act::Charge(_) | Act::GiveBack(_) | Act::Release(_) => sum,
+            Act::Charge(_) | Act::GiveBack(_) | Act::Release(_) | Act::Once(_) => sum,
         };
         states.push(State::Window {
             start: *start,

@@ -71,7 +71,7 @@ const TARGETS: [Target; 9] = [
     },
     Target {
         id: "Z1",
-        what: "Workers: bundle, gzipped, with every optional feature",
+        what: "Workers: bundle, gzipped, without optional abilities",
         now: 400.0,
         later: 200.0,
         unit: " KB",

@@ -187,7 +187,7 @@ impl Lint<'_> {
             let problem = Problem::warning("replays-forgotten", taken_once, message);
             self.warn(
                 route,
-                problem.help("a short `max_age` or `clock_skew` bounds it; allow the warning if that is enough"),
+                problem.help("write `replay_scope: global`, or allow the warning if a short time is enough"),
             );
         }
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
@@ -438,13 +438,11 @@ fn ways(policy: &Node) -> impl Iterator<Item = &Node> {
     ["any_of", "all_of"].into_iter().filter_map(move |field| policy?.get(field)).flat_map(Node::items)
 }
 
-/// Where a policy asks that signatures be taken once.
+/// Where a policy asks that signatures be taken once by each instance.
 fn taken_once(policy: &Node) -> Vec<Span> {
     let asks = ways(policy).filter_map(|way| {
-        let nonce = way.get("signature").and_then(|method| method.entry("nonce"));
-        let nonce = nonce.filter(|nonce| nonce.value.text() == Some("required"));
-        let single = way.get("hmac_auth").and_then(|method| method.entry("single_use"));
-        nonce.or(single.filter(|single| single.value.value == Value::Bool(true))).map(|entry| entry.name_at)
+        let method = way.get("signature").or_else(|| way.get("hmac_auth"))?;
+        method.entry("replay_scope").filter(|scope| scope.value.text() == Some("instance")).map(|entry| entry.name_at)
     });
     asks.collect()
 }

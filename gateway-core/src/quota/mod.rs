@@ -123,6 +123,9 @@ pub enum Act {
     /// Ends the lease of this name.
     #[serde(rename = "e")]
     Release(u64),
+    /// Takes a lease of this name, unless somebody holds it: for what may happen once.
+    #[serde(rename = "o")]
+    Once(u64),
 }
 
 /// What became of an order.
@@ -206,6 +209,14 @@ pub fn perform(order: &Order, kept: Option<Kept>, now: Timestamp) -> Step {
         Act::Charge(cost) => rules().zip(&mut states).for_each(|(rule, state)| rule.charge(state, cost)),
         Act::GiveBack(cost) => states.iter_mut().for_each(|state| state.give_back(cost)),
         Act::Release(name) => states.iter_mut().for_each(|state| state.release(name)),
+        Act::Once(name) => {
+            let held = states.iter().any(|state| state.holds(name));
+            let full = rules().zip(&states).any(|(rule, state)| rule.wait(state, now, 1) != Some(0));
+            (granted, wait) = if held || full { (None, None) } else { (Some(1), Some(0)) };
+            if granted.is_some() {
+                rules().zip(&mut states).for_each(|(rule, state)| rule.add(state, 1, name, now));
+            }
+        }
     }
     let standings = rules().zip(&states).map(|(rule, state)| rule.standing(state, now)).collect();
     let until = rules().zip(&states).map(|(rule, state)| rule.until(state)).max().unwrap_or(now);
@@ -431,6 +442,10 @@ impl State {
         }
     }
 
+    fn holds(&self, name: u64) -> bool {
+        matches!(self, State::Leases(leases) if leases.iter().any(|(lease, _)| *lease == name))
+    }
+
     fn release(&mut self, name: u64) {
         if let State::Leases(leases) = self {
             leases.retain(|(lease, _)| *lease != name);
@@ -572,6 +587,20 @@ mod tests {
             perform(&Order { rules: rules.clone(), act: Act::Release(2) }, Some(two.kept.clone()), START + 2);
         assert_eq!(perform(&lease(3), Some(released.kept), START + 2).decision.granted, Some(1));
         assert_eq!(perform(&lease(3), Some(two.kept), START + 1_000).decision.granted, Some(1));
+    }
+
+    #[test]
+    fn what_may_happen_once_happens_again_only_when_its_time_is_over() {
+        let order = |name| Order { rules: vec![Rule::Leases { limit: 2, hold: 1_000 }], act: Act::Once(name) };
+        let one = perform(&order(1), None, START);
+        assert_eq!(one.decision.granted, Some(1));
+        let again = perform(&order(1), Some(one.kept), START + 999);
+        assert_eq!(again.decision.granted, None);
+        let other = perform(&order(2), Some(again.kept), START + 999);
+        assert_eq!(other.decision.granted, Some(1));
+        // Where there is no room to remember it, nobody could say that it happens once.
+        assert_eq!(perform(&order(3), Some(other.kept.clone()), START + 999).decision.granted, None);
+        assert_eq!(perform(&order(1), Some(other.kept), START + 1_000).decision.granted, Some(1));
     }
 
     #[test]

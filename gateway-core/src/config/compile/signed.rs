@@ -13,7 +13,7 @@ use super::{Compile, RouteCompiler};
 use crate::{
     certificate::{CertificateSource, DistinguishedName, fingerprint},
     consumer::CertificateOf,
-    policy::authenticate::{ClientCertificate, HmacAuth, Signature},
+    policy::authenticate::{ClientCertificate, HmacAuth, ReplayScope, Signature},
     signature::{Algorithm, component::Component, hmac, key::Hash, rules::Rules},
 };
 
@@ -46,6 +46,11 @@ impl RouteCompiler<'_, '_> {
             label: written.label.as_ref().map(|label| label.0.clone()),
             tag: written.tag.as_ref().map(|tag| tag.0.clone()),
             body_limit: written.body_limit.map_or(BODY_LIMIT, |limit| limit.bytes),
+            replay_scope: match written.replay_scope {
+                Some(scope) => replay_scope(scope),
+                None if written.nonce == Some(written::Nonce::Required) => ReplayScope::Global,
+                None => ReplayScope::Instance,
+            },
             realm: realm(written.realm.as_ref()),
             keep: written.keep.unwrap_or(false),
         }
@@ -82,7 +87,10 @@ impl RouteCompiler<'_, '_> {
             },
             body: written.validate_request_body.unwrap_or(false),
             body_limit: written.body_limit.map_or(BODY_LIMIT, |limit| limit.bytes),
-            single_use: written.single_use.unwrap_or(false),
+            single_use: written
+                .single_use
+                .unwrap_or(false)
+                .then(|| written.replay_scope.map_or(ReplayScope::Global, replay_scope)),
             realm: realm(written.realm.as_ref()),
             keep: written.keep.unwrap_or(false),
         }
@@ -188,5 +196,12 @@ impl<'a> Compile<'a> {
                 wrong("missing-field", node.head(), message, "add `fingerprint`")
             }
         }
+    }
+}
+
+fn replay_scope(written: written::ReplayScope) -> ReplayScope {
+    match written {
+        written::ReplayScope::Instance => ReplayScope::Instance,
+        written::ReplayScope::Global => ReplayScope::Global,
     }
 }

@@ -14,12 +14,11 @@ use super::{CoveredComponent, DistinguishedName, Duration, Fingerprint, OneOrMan
 /// field whose type is known here, and on Workers `;bs` a field of one line, since the runtime joins lines.
 ///
 /// A body's `Content-Digest` (RFC 9530) is compared with the body wherever it is signed: SHA-256 and SHA-512 count. The body
-/// is read into memory for that, and goes on as it came. A signature with a `nonce` is taken once by each instance of the
-/// gateway, which remembers the last 8192 of them for as long as they count. Another instance does not know of it, and one that
-/// is started anew has forgotten: on Workers there is at least one for each data centre; on Spin several at once, each for a
-/// second of rest or some hundred requests. So a nonce keeps the same instance from doing something twice; it does not keep
-/// somebody from sending a request once more to another. `max_age` bounds for how long, and what must not happen twice has
-/// an identifier that the origin knows.
+/// is read into memory for that, and goes on as it came. A signature with a `nonce` is taken once: everywhere
+/// (`replay_scope: global`), or by each instance, which remembers the last 8192 of them for as long as they count. Another instance
+/// does not know of those, and one that is started anew has forgotten: on Workers there is at least one for each data
+/// centre; on Spin several at once, each for a second of rest or some hundred requests. Everywhere is exact on Workers; Spin's
+/// store cannot look and write in one step, so there two copies that arrive at the same moment may both be taken.
 ///
 /// The key decides on the algorithm, never the request: a secret is for `hmac-sha256`, and a public key for what its kind says
 /// or `algorithm` of the signer. Who is refused finds in `Accept-Signature` what would be taken. `postern sign` signs a
@@ -63,6 +62,8 @@ pub struct SignatureMethod {
     /// Whether a signature needs a nonce. One that is there is taken once in any case. Default: `optional`.
     #[schemars(extend("default" = "optional"))]
     pub nonce: Option<Nonce>,
+    /// Where used nonces are remembered. Default: `global` where a nonce is required, else `instance`.
+    pub replay_scope: Option<ReplayScope>,
     /// The label of the signature that counts. Default: any; up to four are looked at, and one that is right is enough.
     #[schemars(extend("examples" = ["sig1"]))]
     pub label: Option<Label>,
@@ -88,6 +89,17 @@ pub enum Nonce {
     Optional,
     /// It must be there, and is taken once.
     Required,
+}
+
+/// Where it is remembered what may be used once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayScope {
+    /// In the memory of each instance: it costs nothing, and another instance takes it once more.
+    Instance,
+    /// Where all instances look, as for limits with `scope: global`: each signature that is right costs a call there. While nobody
+    /// answers there, requests are refused with 503.
+    Global,
 }
 
 /// The label of a signature: small letters, digits, `_`, `-`, `.` and `*`, a letter or `*` first.
@@ -178,10 +190,13 @@ pub struct HmacAuthMethod {
     /// How many bytes of a body are read to check its digest; a longer one is refused with 413. Default: `1MiB`.
     #[schemars(extend("default" = "1MiB"))]
     pub body_limit: Option<Size>,
-    /// Whether every signature is taken once (by each instance, as a nonce is). Two equal requests in one second have the
-    /// same signature, so the second one is refused. Default: `false`.
+    /// Whether every signature is taken once. Two equal requests in one second have the same signature, so the second one
+    /// is refused. Default: `false`.
     #[schemars(extend("default" = false))]
     pub single_use: Option<bool>,
+    /// Where signatures that have been taken are remembered, with `single_use`. Default: `global`.
+    #[schemars(extend("default" = "global"))]
+    pub replay_scope: Option<ReplayScope>,
     /// What signatures are for, as the challenge tells. Default: `restricted`.
     #[schemars(extend("default" = "restricted"))]
     pub realm: Option<Realm>,

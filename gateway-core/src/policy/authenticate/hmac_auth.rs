@@ -1,7 +1,7 @@
 //! A request that is signed by the older `hmac` scheme, as clients of Kong and APISIX send it.
 
 use super::Verdict;
-use super::signed::{has_body, used_before};
+use super::signed::{Once, ReplayScope, has_body, used_before};
 use crate::caller::Caller;
 use crate::consumer::{By, Signer, SigningKey, hex};
 use crate::error::Error;
@@ -23,9 +23,9 @@ pub struct HmacAuth {
     pub body: bool,
     /// How many bytes of a body are read to check its digest.
     pub body_limit: u64,
-    /// Whether every signature is taken once.
-    #[serde(default)]
-    pub single_use: bool,
+    /// Whether every signature is taken once, and where those that were are remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_use: Option<ReplayScope>,
     /// What signatures are for, as the challenge tells.
     pub realm: String,
     /// Whether the upstream gets to see the credential.
@@ -83,8 +83,14 @@ impl HmacAuth {
             }
         }
         // The code, not its spelling: Base64 has several.
-        if self.single_use && used_before(visit, &format!("{}\nhmac {}", sent.id, hex(&sent.signature)), until).await {
-            return wrong(Refusal::Used);
+        if let Some(scope) = self.single_use {
+            let identifier = &format!("{}\nhmac {}", sent.id, hex(&sent.signature));
+            let hold = self.rules.clock_skew.saturating_mul(2);
+            match used_before(visit, Once { scope, identifier, until, hold }).await {
+                Ok(false) => {}
+                Ok(true) => return wrong(Refusal::Used),
+                Err(why) => return Ok(Verdict::Unknowable(why)),
+            }
         }
         Ok(Verdict::Proven(Caller {
             consumer: Some(consumer),

@@ -33,6 +33,8 @@ pub use jwt::Jwt;
 pub use login::Login;
 #[cfg(feature = "signatures")]
 pub use signature::Signature;
+#[cfg(feature = "signatures")]
+pub use signed::ReplayScope;
 
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;

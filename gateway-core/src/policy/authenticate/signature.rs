@@ -1,7 +1,7 @@
 //! A request that is signed by HTTP message signatures (RFC 9421).
 
 use super::Verdict;
-use super::signed::{has_body, signing_key, used_before};
+use super::signed::{Once, ReplayScope, has_body, signing_key, used_before};
 use crate::caller::Caller;
 use crate::consumer::Consumer;
 use crate::error::Error;
@@ -27,6 +27,9 @@ pub struct Signature {
     pub tag: Option<String>,
     /// How many bytes of a body are read to check its digest.
     pub body_limit: u64,
+    /// Where used nonces are remembered.
+    #[serde(default)]
+    pub replay_scope: ReplayScope,
     /// What signatures are for, as the challenge tells.
     pub realm: String,
     /// Whether the upstream gets to see the signatures.
@@ -86,10 +89,15 @@ impl Signature {
             return Ok(Verdict::Wrong(Refusal::Uncovered.reason()));
         }
         let id = signed.key.unwrap_or_default();
-        if let Some(nonce) = &signed.nonce
-            && used_before(visit, &format!("{id}\n{nonce}"), until).await
-        {
-            return Ok(Verdict::Wrong(Refusal::Used.reason()));
+        if let Some(nonce) = &signed.nonce {
+            let Rules { max_age, leeway, .. } = self.rules;
+            let hold = max_age.saturating_add(leeway.saturating_mul(2));
+            let once = Once { scope: self.replay_scope, identifier: &format!("{id}\n{nonce}"), until, hold };
+            match used_before(visit, once).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(Verdict::Wrong(Refusal::Used.reason())),
+                Err(why) => return Ok(Verdict::Unknowable(why)),
+            }
         }
         Ok(Verdict::Proven(Caller {
             consumer: Some(consumer),

@@ -1,11 +1,14 @@
 //! What both kinds of signatures need: keys, what has been used, and whether there is a body.
 
 use super::Verdict;
-use crate::consumer::{By, Consumer};
+use crate::consumer::{By, Consumer, hex};
 use crate::http::{Body, Headers};
 use crate::platform::{Platform, Timestamp};
 use crate::policy::Visit;
+use crate::quota::{Act, Order, Rule};
 use crate::signature::key::SignerKey;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::rc::Rc;
 
 /// The consumer whose signing key has this identifier, and the key, which is read once.
@@ -28,10 +31,50 @@ pub(super) async fn signing_key<P: Platform>(
     Ok(Some((consumer, key)))
 }
 
-/// Whether something that is taken once has been taken before; from now on it has. The memory is this instance's own.
-pub(super) async fn used_before<P: Platform>(visit: &Visit<'_, P>, identifier: &str, until: Timestamp) -> bool {
-    !visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now())
+/// Where it is remembered what has been used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayScope {
+    /// In the memory of each instance.
+    #[default]
+    Instance,
+    /// Where all instances look.
+    Global,
 }
+
+/// What is taken once.
+pub(super) struct Once<'a> {
+    /// Where it is remembered.
+    pub scope: ReplayScope,
+    /// What it is known by, among all that are taken once.
+    pub identifier: &'a str,
+    /// When it counts no longer by itself.
+    pub until: Timestamp,
+    /// How long anything like it may count, at the most: the same for all that come by the same rules.
+    pub hold: u64,
+}
+
+/// Whether something that is taken once has been taken before; from now on it has. `Err`: nobody can say just now.
+pub(super) async fn used_before<P: Platform>(visit: &Visit<'_, P>, once: Once<'_>) -> Result<bool, String> {
+    let Once { scope, identifier, until, hold } = once;
+    // What this instance knows costs nothing.
+    let is_first = visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now());
+    if !is_first || scope == ReplayScope::Instance {
+        return Ok(!is_first);
+    }
+    let hash: [u8; 32] = Sha256::digest(identifier).into();
+    let (shard, name) =
+        (hash[0], u64::from_be_bytes(*hash[1..].first_chunk().expect("a hash has more than nine bytes")));
+    // Many share a key, so that what is over goes when the next one comes: some stores forget nothing by themselves.
+    let family = hex(&Sha256::digest(format!("replays {hold}"))[..15]);
+    let order = Order { rules: vec![Rule::Leases { limit: MOST_SHARED, hold }], act: Act::Once(name) };
+    let taken = visit.platform.take(&format!("global/{shard:02x}{family}"), &order).await;
+    let decision = taken.map_err(|error| format!("nobody knows whether a signature has been used: {}", error.0))?;
+    Ok(decision.granted.is_none())
+}
+
+/// How many used ones each of 256 shares remembers; beyond that, new ones are refused until old ones are over.
+const MOST_SHARED: u64 = 10_000;
 
 /// Whether there is a body, as far as that is known without reading it: what comes in chunks may be nothing, and some
 /// platforms give a stream for every POST.
