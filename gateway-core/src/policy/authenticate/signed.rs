@@ -57,10 +57,9 @@ pub(super) struct Once<'a> {
 /// Whether something that is taken once has been taken before; from now on it has. `Err`: nobody can say just now.
 pub(super) async fn used_before<P: Platform>(visit: &Visit<'_, P>, once: Once<'_>) -> Result<bool, String> {
     let Once { scope, identifier, until, hold } = once;
-    // What this instance knows costs nothing.
-    let is_first = visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now());
-    if !is_first || scope == ReplayScope::Instance {
-        return Ok(!is_first);
+    // One place only: what is refused because the other does not answer has not been used, and may come again.
+    if scope == ReplayScope::Instance {
+        return Ok(!visit.consumers.used.borrow_mut().is_first(identifier, until, visit.platform.now()));
     }
     let hash: [u8; 32] = Sha256::digest(identifier).into();
     let (shard, name) =
