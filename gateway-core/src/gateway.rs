@@ -10,7 +10,9 @@ use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
-use crate::policy::{Counters, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors};
+use crate::policy::{
+    Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
+};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -82,7 +84,7 @@ pub struct Reply<S> {
     /// For the log, where something went wrong that the client is not to blame for.
     pub notes: Vec<Note>,
     /// What nobody waits for: see [`Gateway::settle`].
-    pub deferred: Vec<Afterwards>,
+    pub deferred: Vec<Deferred>,
 }
 
 /// A line for the log, written as JSON.
@@ -211,12 +213,17 @@ impl Gateway {
     }
 
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
-    pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Afterwards>) -> Vec<Note> {
+    pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
-        for Afterwards { key, order } in deferred {
-            if let Err(error) = platform.take(&key, &order).await {
-                let (request_id, detail) = (request_id(platform), format!("a limit cannot be settled: {}", error.0));
-                notes.push(Note { problem: "limit-uncertain", status: 0, request_id, route: None, detail });
+        for deferred in deferred {
+            let failed = match deferred {
+                Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
+                    Ok(_) => None,
+                    Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
+                },
+            };
+            if let Some((problem, detail)) = failed {
+                notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
             }
         }
         notes
@@ -336,7 +343,7 @@ impl Gateway {
                 reply.notes.extend(notes);
             }
         }
-        reply.deferred = memo.afterwards;
+        reply.deferred = memo.deferred;
         // After all policies, so that none of them takes a session away that has just been given.
         for (at, (name, value)) in memo.fields.iter().enumerate() {
             // The first line of a field replaces what is there, the others stand beside it.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
-use gateway_core::policy::limit::Afterwards;
+use gateway_core::policy::Deferred;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
@@ -190,7 +190,7 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
 }
 
 /// What is left to do, not begun yet.
-fn afterwards(gateway: &'static Gateway, deferred: Vec<Afterwards>) -> Running {
+fn afterwards(gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
     let exchange = Rc::new(Exchange::default());
     let platform = Workers::new(Rc::clone(&exchange));
     let future = Box::pin(async move {

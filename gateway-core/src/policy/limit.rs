@@ -3,7 +3,7 @@
 //! Who counts is declared: this instance (its memory), the data centre or the world (an owner behind
 //! [`Platform::take`]). All limits of a policy have one key, so one step decides on all of them, and takes from all or none.
 
-use super::{Departure, Memo, Remark, Visit};
+use super::{Deferred, Departure, Memo, Remark, Visit};
 use crate::caller::Caller;
 use crate::client::{Cidr, Client};
 use crate::consumer::hash;
@@ -319,7 +319,7 @@ impl Limit {
                 let order = Order { rules: passed.rules, act };
                 match passed.owner {
                     Owner::Here(place) => drop(counters.change(*platform, place, &order, now)),
-                    Owner::There(key) => memo.afterwards.push(Afterwards { key, order }),
+                    Owner::There(key) => memo.deferred.push(Deferred::Count(Afterwards { key, order })),
                 }
             }
         }

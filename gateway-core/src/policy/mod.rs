@@ -188,12 +188,20 @@ pub struct Memo {
     pub passed: Vec<Option<Passed>>,
     /// How things stand with the limits.
     pub told: Vec<Told>,
-    /// What is to be done with counters when the answer has been sent.
-    pub afterwards: Vec<Afterwards>,
+    /// What is to be done when the answer has been sent.
+    pub deferred: Vec<Deferred>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
     pub fields: Vec<(String, Vec<u8>)>,
+}
+
+/// Something that is done when the answer has been sent: nobody waits for it, and what comes of it only the log hears.
+/// It cannot use the request's own streams: they end with the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deferred {
+    /// Counters change.
+    Count(Afterwards),
 }
 
 /// Something that the log should hear although the request goes on.
