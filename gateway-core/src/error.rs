@@ -127,6 +127,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: what all instances have counted cannot be read just now.
+    MetricsUncertain {
+        /// For the log only.
+        reason: String,
+    },
     /// 503: the upstream has failed so often that it is not asked for a while.
     UpstreamUnavailable {
         /// After so many seconds it is asked again, for `Retry-After`.
@@ -198,6 +203,7 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::MetricsUncertain { .. } => (503, "metrics-uncertain", "Metrics cannot be read", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
@@ -241,6 +247,7 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -262,6 +269,7 @@ impl Error {
             Error::Internal { reason }
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
+            | Error::MetricsUncertain { reason }
             | Error::LoginFailed { reason } => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
@@ -369,6 +377,7 @@ mod tests {
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },
+            Error::MetricsUncertain { reason: String::new() },
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },

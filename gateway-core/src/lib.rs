@@ -23,6 +23,8 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+pub mod telemetry;
+
 pub mod frozen;
 
 #[cfg(feature = "validation")]
@@ -33,6 +35,7 @@ pub mod schema;
 pub mod validation;
 
 pub mod answer;
+pub mod serve;
 pub mod caller;
 pub mod client;
 pub mod error;

@@ -11,6 +11,8 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const COLLECT = 20;
+const PUBLISH = 21;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -155,6 +157,12 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case COLLECT:
+          this.take(core.number(), collected(core.env, core.string()));
+          break;
+        case PUBLISH:
+          this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
           break;
         case END:
           this.attempts[core.number()].end();
@@ -315,6 +323,31 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// Has the owner of all sums add to them, or say what they are.
+async function collected(env, added) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
+  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
+  return { status: 200, bytes: sums };
+}
+
+// Hands a batch to a queue, or its points to a dataset.
+async function published(env, kind, name, batch) {
+  const binding = env[name];
+  if (binding === undefined) throw new Error(`nothing is bound as ${name} in wrangler.toml`);
+  const items = JSON.parse(batch);
+  if (kind === 1) {
+    for (const point of items) binding.writeDataPoint(point);
+  } else {
+    // A batch has at most a hundred messages.
+    for (let at = 0; at < items.length; at += 100) {
+      await binding.sendBatch(items.slice(at, at + 100).map((body) => ({ body, contentType: "json" })));
+    }
+  }
+  return { status: 404, bytes: "" };
 }
 
 function expire(attempt) {

@@ -8,7 +8,7 @@ use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -117,6 +117,8 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `20 call text`: have the owner of the sums add these, or nothing, and say what they are.
+    /// `21 call kind name text`: hand a JSON array to the queue (0) or the dataset (1) that is bound under that name.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -160,6 +162,8 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const COLLECT: u32 = 20;
+const PUBLISH: u32 = 21;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -241,6 +245,23 @@ pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
             .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
+}
+
+/// Writes that sums are to be added to, or read.
+pub fn write_collect(out: &mut Commands, number: u32, added: &[u8]) {
+    out.numbers.extend([COLLECT, number]);
+    out.text(&[&String::from_utf8_lossy(added)]);
+}
+
+/// Writes that a batch is to be handed on.
+pub fn write_publish(out: &mut Commands, number: u32, outlet: &Outlet, batch: &[u8]) {
+    let (kind, name) = match outlet {
+        Outlet::Queue(name) => (0, name),
+        Outlet::Dataset(name) => (1, name),
+    };
+    out.numbers.extend([PUBLISH, number, kind]);
+    out.text(&[name]);
+    out.text(&[&String::from_utf8_lossy(batch)]);
 }
 
 /// Writes that time is to pass.

@@ -52,6 +52,15 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        crate::sums::collect(added, self.now())
+    }
+
+    fn print(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
     async fn sleep(&self, duration: Duration) {
         monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }

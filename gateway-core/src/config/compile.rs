@@ -51,6 +51,7 @@ mod login;
 mod openapi;
 mod policies;
 mod signed;
+mod telemetry;
 mod tokens;
 mod upstreams;
 mod validation;
@@ -180,6 +181,8 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
+        let telemetry = self.telemetry();
+        self.metrics_are_kept(telemetry.as_deref());
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -200,6 +203,7 @@ impl<'a> Compile<'a> {
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),
             session_keys: std::mem::take(&mut self.session_keys),
+            telemetry,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
@@ -328,6 +332,7 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        self.is_protected(&policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -526,7 +531,7 @@ impl RouteCompiler<'_, '_> {
         let written = &self.defined.written;
         let node = &self.defined.node;
         let mut given: Vec<_> =
-            ["upstream", "redirect", "respond"].iter().filter_map(|name| node.entry(name)).collect();
+            ["upstream", "redirect", "respond", "serve"].iter().filter_map(|name| node.entry(name)).collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -534,7 +539,7 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    self.all.problems.push(problem.help("add one of `upstream`, `redirect` and `respond`"));
+                    self.all.problems.push(problem.help("add one of `upstream`, `redirect`, `respond` and `serve`"));
                 }
                 return None;
             }
@@ -558,7 +563,8 @@ impl RouteCompiler<'_, '_> {
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let forward = forward.flatten().map(Action::Forward);
-        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
+        let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
+        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond)).or(serve)
     }
 
     fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
@@ -1011,7 +1017,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::Serve(_) => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

@@ -14,6 +14,7 @@ mod limit;
 mod login;
 mod policy;
 mod signed;
+mod telemetry;
 mod token;
 mod upstream;
 mod validation;
@@ -23,6 +24,7 @@ pub use self::limit::*;
 pub use self::login::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::upstream::*;
 pub use self::validation::*;
@@ -69,6 +71,8 @@ pub struct File {
     pub unknown_host: Option<UnknownHost>,
     /// The largest requests that are taken.
     pub limits: Option<Limits>,
+    /// What the gateway tells of itself. Default: nothing but what goes wrong.
+    pub telemetry: Option<Telemetry>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// Who may call, and by which credentials they are known.
@@ -194,7 +198,7 @@ pub struct Defaults {
     pub allow: Option<OneOrMany<WarningCode>>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect` or `respond`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond` or `serve`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -262,6 +266,9 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// Action: answer from here.
     pub respond: Option<Respond>,
+    /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
+    /// who may see it.
+    pub serve: Option<Serve>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,

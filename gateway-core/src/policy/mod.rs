@@ -47,6 +47,7 @@ use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, ReadError};
 use crate::request::Line;
 use crate::route::{Parameters, Records};
+use crate::telemetry::watch::Record;
 use crate::template::{Scope, Settings};
 use crate::upstream::Pool;
 #[cfg(feature = "validation")]
@@ -202,6 +203,8 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// What was noted of the request is told to those who observe.
+    Observe(Box<Record>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -282,6 +285,27 @@ impl<P: Platform> Visit<'_, P> {
 }
 
 impl Policy {
+    /// What kind of policy it is, as logs, metrics and spans say it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Policy::Authenticate(_) => "authenticate",
+            Policy::Authorize(_) => "authorize",
+            Policy::Cors(_) => "cors",
+            Policy::Csrf(_) => "csrf",
+            Policy::ForwardAuth(_) => "forward_auth",
+            Policy::Headers(_) => "headers",
+            Policy::Limit(_) => "limit",
+            Policy::RequestRules(_) => "request_rules",
+            Policy::SecurityHeaders(_) => "security_headers",
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) => "json_limits",
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(_) => "openapi",
+            #[cfg(feature = "validation")]
+            Policy::Validate(_) => "validate",
+        }
+    }
+
     /// Before the action.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {

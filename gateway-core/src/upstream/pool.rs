@@ -5,7 +5,7 @@
 
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
-use super::breaker::{Admission, Breaker};
+use super::breaker::{Admission, Breaker, State};
 use super::health::{Health, WHOLE};
 use super::latency::{Histogram, Latency};
 use super::lease::{Lease, Leases};
@@ -157,6 +157,17 @@ impl Pool {
     /// Whether clients are told in `Proxy-Status` what happened.
     pub fn tells(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.rules.proxy_status)
+    }
+
+    /// The state of its circuit breaker, where it has one.
+    pub fn breaker(&self) -> Option<State> {
+        let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;
+        Some(group.state.borrow().breaker.state())
+    }
+
+    /// How many of its targets are in rotation, as far as this instance knows.
+    pub fn usable(&self) -> usize {
+        self.targets.len() - self.group.as_ref().map_or(0, |group| group.state.borrow().out)
     }
 
     /// What a target is called.
