@@ -10,6 +10,7 @@ pub mod scenario;
 pub mod script;
 pub mod sign;
 
+pub mod access_log;
 pub mod batch;
 pub mod in_process;
 pub mod memory;
@@ -18,6 +19,7 @@ pub mod play;
 pub mod browser;
 pub mod client;
 pub mod origin;
+pub mod instances;
 pub mod running;
 pub mod wire;
 

@@ -5,7 +5,7 @@ use crate::{counting, curves, handling, limiting, loaded, lookup, signatures, sp
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 11] = [
+pub const PARTS: [(&str, &str); 12] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
@@ -15,6 +15,7 @@ pub const PARTS: [(&str, &str); 11] = [
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
     ("steps", "what of that any gateway on Workers would cost"),
+    ("telemetry", "what observing costs on Workers: everything off, and an access log, traces and metrics on"),
     ("curves", "growth on Workers with routes, header fields and bodies"),
     ("spin", "requests on Spin beside the least that a component can do"),
 ];
@@ -96,6 +97,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
                 "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(&setup, &mut results)?,
+                "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(&setup, &mut results)?,
                 "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
                 "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
                 _ => {}

@@ -172,6 +172,9 @@ pub struct SampleRule {
 /// More rules than these cannot be told apart.
 pub const MOST_RULES: usize = 32;
 
+/// The longest time that anything may be gathered, in milliseconds.
+pub const LONGEST_INTERVAL: u64 = 15_000;
+
 /// How things are gathered until they leave together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {

@@ -58,6 +58,9 @@ enum To {
     Shared,
 }
 
+/// How long a request whose answer has been sent goes on for this at most, in milliseconds: platforms give it half a minute.
+const LONGEST_WAIT: u64 = rules::LONGEST_INTERVAL;
+
 /// How much later than planned somebody who waits may be before another one does it.
 const GRACE: u64 = 10_000;
 
@@ -336,33 +339,41 @@ impl Telemetry {
 
     /// Sends what is full at once, and what is due when it is due. Gives what the log should hear.
     async fn deliver<P: Platform>(&self, platform: &P) -> Vec<String> {
-        let now = platform.now();
+        let started = platform.now();
         let mut told = Vec::new();
-        for sink in self.sinks().filter(|sink| sink.is_full(now)) {
+        for sink in self.sinks().filter(|sink| sink.is_full(started)) {
             told.extend(self.flush(platform, sink).await);
         }
-        let counts = !self.sums.is_empty() && (!self.registry.borrow().is_empty() || self.is_behind());
-        let batches = self.sinks().filter(|sink| sink.waits()).map(Sink::interval).min();
-        let metrics = self.rules.metrics.as_ref().filter(|_| counts).map(|metrics| metrics.interval);
-        let Some(wait) = batches.into_iter().chain(metrics).min() else { return told };
-        let now = platform.now();
-        if now < self.waits_until.get() {
+        if platform.now() < self.waits_until.get() {
             return told;
         }
         // Somebody waits from here on. Should that request's code end, another one waits a little later.
-        self.waits_until.set(now.saturating_add(wait + GRACE));
-        if self.metrics_due.get() == 0 {
-            self.metrics_due.set(now.saturating_add(metrics.unwrap_or(0)));
+        while let Some(wait) = self.due(platform.now())
+            && platform.now().saturating_add(wait) <= started.saturating_add(LONGEST_WAIT)
+        {
+            self.waits_until.set(platform.now().saturating_add(wait + GRACE));
+            platform.sleep(Duration::from_millis(wait)).await;
+            for sink in self.sinks() {
+                told.extend(self.flush(platform, sink).await);
+            }
+            if (1..=platform.now()).contains(&self.metrics_due.get()) {
+                told.extend(self.tell(platform).await);
+            }
         }
-        platform.sleep(Duration::from_millis(wait)).await;
         self.waits_until.set(0);
-        for sink in self.sinks() {
-            told.extend(self.flush(platform, sink).await);
-        }
-        if counts && platform.now() >= self.metrics_due.get() {
-            told.extend(self.tell(platform).await);
-        }
         told
+    }
+
+    /// After how many milliseconds there is something to be taken away; `None`: there is nothing.
+    fn due(&self, now: Timestamp) -> Option<u64> {
+        let counted = !self.sums.is_empty() && (!self.registry.borrow().is_empty() || self.is_behind());
+        let metrics = self.rules.metrics.as_ref().filter(|_| counted).map(|metrics| {
+            if self.metrics_due.get() == 0 {
+                self.metrics_due.set(now.saturating_add(metrics.interval));
+            }
+            self.metrics_due.get().saturating_sub(now)
+        });
+        self.sinks().filter_map(|sink| sink.due(now)).chain(metrics).min()
     }
 
     async fn flush<P: Platform>(&self, platform: &P, sink: &Sink) -> Option<String> {

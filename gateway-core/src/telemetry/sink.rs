@@ -118,20 +118,16 @@ impl Sink {
         state.shorten(self.batch.buffer);
     }
 
-    /// Whether there is anything to send.
-    pub fn waits(&self) -> bool {
-        !self.state.borrow().items.is_empty()
+    /// After how many milliseconds what is there is to be sent; `None`: there is nothing.
+    pub fn due(&self, now: Timestamp) -> Option<u64> {
+        let state = self.state.borrow();
+        (!state.items.is_empty()).then(|| self.batch.interval.max(state.retry_at.saturating_sub(now)))
     }
 
     /// Whether a whole batch is there, and may be tried.
     pub fn is_full(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
         state.items.len() >= self.batch.size && now >= state.retry_at
-    }
-
-    /// How long the first thing waits, in milliseconds.
-    pub fn interval(&self) -> u64 {
-        self.batch.interval
     }
 
     /// Sends what is there, batch by batch, until one fails.
@@ -383,7 +379,7 @@ mod tests {
         let sink = sink();
         sink.push(b"11".to_vec());
         let trouble = run(sink.flush(&platform, &[])).expect("trouble");
-        assert_eq!((trouble.lost, sink.waits()), (1, false));
+        assert_eq!((trouble.lost, sink.due(0)), (1, None));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         Formats,
         field::Fields,
         rules::{
-            Batch, Debug, Encoding, Form, Format, HttpSink, Logs, MOST_RULES, Metrics, Otlp, RequestId, Rules, SampleRule,
+            Batch, Debug, Encoding, Form, Format, HttpSink, LONGEST_INTERVAL, Logs, MOST_RULES, Metrics, Otlp, RequestId, Rules, SampleRule,
             Sampling, Sink, Traces, Trust,
         },
     },
@@ -200,7 +200,7 @@ impl Compile<'_> {
             response_headers: self.shown(headers.and_then(|headers| headers.response.as_ref()), node, "response"),
             query: written.query.iter().flat_map(|query| &query.0).cloned().collect(),
             sample: self.log_sample(written.sample.as_ref(), node.get("sample")),
-            batch: batch(written.batch.as_ref()),
+            batch: self.batch(written.batch.as_ref(), node),
         })
     }
 
@@ -313,7 +313,10 @@ impl Compile<'_> {
             ratio: sample.ratio.unwrap_or(1.0),
             parent: sample.parent.unwrap_or(true),
             on_error: sample.on_error.unwrap_or(false),
-            batch: batch(written.batch.as_ref()),
+            batch: match node {
+                Some(node) => self.batch(written.batch.as_ref(), node),
+                None => BATCH,
+            },
         }
     }
 
@@ -332,7 +335,7 @@ impl Compile<'_> {
         Some(Metrics {
             otlp: to.contains(&written::MetricSink::Otlp),
             shared: to.contains(&written::MetricSink::Shared),
-            interval: written.interval.map_or(10_000, |interval| interval.milliseconds),
+            interval: self.interval(written.interval, 10_000, node.place([Field("interval")])),
             buckets,
             series: written.series.map_or(2_000, |series| series as usize),
         })
@@ -386,12 +389,28 @@ fn trust(written: Option<written::TrustedPeers>) -> Trust {
     }
 }
 
-fn batch(written: Option<&written::TelemetryBatch>) -> Batch {
-    let written = written.cloned().unwrap_or_default();
-    Batch {
-        size: written.size.map_or(200, |size| size as usize),
-        interval: written.interval.map_or(1_000, |interval| interval.milliseconds),
-        buffer: written.buffer.map_or(1 << 20, |size| usize::try_from(size.bytes).unwrap_or(usize::MAX)),
+/// How things are gathered where nobody says.
+const BATCH: Batch = Batch { size: 200, interval: 1_000, buffer: 1 << 20 };
+
+impl Compile<'_> {
+    fn batch(&mut self, written: Option<&written::TelemetryBatch>, node: &Node) -> Batch {
+        let Some(written) = written else { return BATCH };
+        let at = node.place([Field("batch"), Field("interval")]);
+        Batch {
+            size: written.size.map_or(BATCH.size, |size| size as usize),
+            interval: self.interval(written.interval, BATCH.interval, at),
+            buffer: written.buffer.map_or(BATCH.buffer, |size| usize::try_from(size.bytes).unwrap_or(usize::MAX)),
+        }
+    }
+
+    fn interval(&mut self, written: Option<written::Duration>, usual: u64, at: Span) -> u64 {
+        let interval = written.map_or(usual, |interval| interval.milliseconds);
+        if interval > LONGEST_INTERVAL {
+            let message = "platforms end the work behind an answer before that";
+            let problem = Problem::error("bad-interval", at, message);
+            self.problems.push(problem.help(format!("write `{}s` or less", LONGEST_INTERVAL / 1_000)));
+        }
+        interval
     }
 }
 
