@@ -171,7 +171,7 @@ impl Compile<'_> {
             };
             if let Some(sink) = sink {
                 if to.contains(&sink) {
-                    self.problems.push(super::consumers::listed_twice("the same", sink_node.at));
+                    self.problems.push(super::consumers::listed_twice(&sink_name(&sink), sink_node.at));
                 } else {
                     to.push(sink);
                 }
@@ -263,9 +263,15 @@ impl Compile<'_> {
                 },
                 None => None,
             };
+            let status = rule.status.as_ref().map(|status| (statuses(&status.0), &status.0));
+            if let Some((None, text)) = status {
+                let at = node.place([Field("status")]);
+                let problem = Problem::error("bad-status", at, format!("`{text}` is neither a status nor a class of them"));
+                self.problems.push(problem.help("write `503`, or `5xx` for all from 500 to 599"));
+            }
             rules.push(SampleRule {
                 ratio: rule.ratio,
-                status: rule.status.as_ref().and_then(|status| statuses(&status.0)),
+                status: status.and_then(|(status, _)| status),
                 slower_than: rule.slower_than.map(|time| time.milliseconds),
                 when,
             });
@@ -381,6 +387,15 @@ impl RouteCompiler<'_, '_> {
     }
 }
 
+fn sink_name(sink: &Sink) -> String {
+    match sink {
+        Sink::Console => "console".to_owned(),
+        Sink::Otlp => "otlp".to_owned(),
+        Sink::Http(http) => http.url.to_string(),
+        Sink::Queue(name) | Sink::Analytics(name) => name.clone(),
+    }
+}
+
 fn trust(written: Option<written::TrustedPeers>) -> Trust {
     match written {
         Some(written::TrustedPeers::Everybody) => Trust::Everybody,
@@ -414,10 +429,11 @@ impl Compile<'_> {
     }
 }
 
-/// `404`, `5xx`: from this status to that one. The shape was checked before.
+/// `404`, `5xx`: from this status to that one.
 fn statuses(text: &str) -> Option<(u16, u16)> {
-    match text.strip_suffix("xx") {
-        Some(class) => class.parse::<u16>().ok().map(|class| (class * 100, class * 100 + 99)),
-        None => text.parse().ok().map(|status| (status, status)),
-    }
+    let (from, to) = match text.strip_suffix("xx") {
+        Some(class) => (format!("{class}00").parse().ok()?, format!("{class}99").parse().ok()?),
+        None => (text.parse().ok()?, text.parse().ok()?),
+    };
+    (text.len() == 3 && (100..=599).contains(&from)).then_some((from, to))
 }
