@@ -227,11 +227,7 @@ impl Gateway {
         reply
     }
 
-    async fn answer<P: Platform>(
-        &self,
-        platform: &Watched<'_, P>,
-        incoming: Incoming<P::Stream>,
-    ) -> Reply<P::Stream> {
+    async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
@@ -290,9 +286,9 @@ impl Gateway {
         watch.note(|record| {
             let Some(passed_over) = &mut record.passed_over else { return };
             let considered = self.routes.consider(&request.head());
-            let unmet = considered.into_iter().map_while(|considered| {
-                Some((considered.candidate.route.name.clone(), considered.unmet?.to_string()))
-            });
+            let unmet = considered
+                .into_iter()
+                .map_while(|considered| Some((considered.candidate.route.name.clone(), considered.unmet?.to_string())));
             passed_over.extend(unmet.take(20));
         });
     }
@@ -632,7 +628,11 @@ impl Gateway {
         let served = match endpoint {
             Endpoint::Live => Ok(serve::live()),
             Endpoint::Ready => {
-                let store = if self.globals.consumer_store.is_some() { platform.lookup(serve::PROBE).await.err() } else { None };
+                let store = if self.globals.consumer_store.is_some() {
+                    platform.lookup(serve::PROBE).await.err()
+                } else {
+                    None
+                };
                 Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
             }
             Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),

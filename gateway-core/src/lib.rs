@@ -35,12 +35,12 @@ pub mod schema;
 pub mod validation;
 
 pub mod answer;
-pub mod serve;
 pub mod caller;
 pub mod client;
 pub mod error;
 pub mod path;
 pub mod secret;
+pub mod serve;
 pub mod template;
 
 #[cfg(feature = "expressions")]

@@ -1,6 +1,7 @@
 //! What is observed of requests, from the configuration to what those hear who are told.
 
 #![cfg(all(feature = "compile", feature = "telemetry", feature = "testing"))]
+#![allow(clippy::panic, reason = "a test")]
 
 use bytes::Bytes;
 use gateway_core::Gateway;
@@ -100,7 +101,8 @@ fn a_problem_its_note_and_its_line_have_one_identifier() {
 fn each_attempt_is_told_a_span_of_its_own_within_one_trace() {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let hears = seen.clone();
-    let gateway = load(&forwards(&json!({ "metrics": {}, "traces": { "trust": "everybody", "sample": { "parent": true } } })));
+    let gateway =
+        load(&forwards(&json!({ "metrics": {}, "traces": { "trust": "everybody", "sample": { "parent": true } } })));
     let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
         hears.borrow_mut().push(call.headers.text("traceparent").unwrap_or_default().to_owned());
         Err(Failure { error: FetchError::Unreachable, detail: "nobody".to_owned() })
@@ -118,7 +120,8 @@ fn each_attempt_is_told_a_span_of_its_own_within_one_trace() {
 
 #[test]
 fn shares_are_kept_to() {
-    let telemetry = json!({ "metrics": {}, "logs": { "sample": { "ratio": 0.25, "rules": [{ "status": "5xx", "ratio": 1 }] } } });
+    let telemetry =
+        json!({ "metrics": {}, "logs": { "sample": { "ratio": 0.25, "rules": [{ "status": "5xx", "ratio": 1 }] } } });
     let gateway = load(&forwards(&telemetry));
     let status = Rc::new(Cell::new(200));
     let answers = status.clone();
@@ -233,17 +236,16 @@ fn who_has_a_token_sees_the_decision_and_nobody_else() {
     });
     let token = |secret: &str| {
         let claims = json!({ "aud": "postern-debug", "exp": platform.clock.get() / 1_000 + 60 });
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
         mac.update(signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     };
-    let reply = ask(&gateway, &platform, "/x", &format!("postern-debug\0{}\n", token("a secret of thirty-two bytes or more")));
-    let decision: Value = serde_json::from_str(reply.response.headers.text("postern-decision").expect("it is told")).expect("JSON");
+    let reply =
+        ask(&gateway, &platform, "/x", &format!("postern-debug\0{}\n", token("a secret of thirty-two bytes or more")));
+    let decision: Value =
+        serde_json::from_str(reply.response.headers.text("postern-decision").expect("it is told")).expect("JSON");
     assert_eq!(decision["route"], "all");
     assert_eq!(decision["passed_over"][0]["route"], "better");
     assert_eq!(decision["steps"][0]["upstream"], "origin");

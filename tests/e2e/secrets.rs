@@ -139,7 +139,9 @@ fn the_core_shows_no_secret() {
     let hears = told.clone();
     let platform = TestPlatform::new(move |call| {
         // What those hear who are told; the fields of such a request hold what opens their door.
-        if let (true, Body::Bytes(body)) = (call.target.starts_with("/v1/") || call.target.starts_with("/in"), &call.body) {
+        if let (true, Body::Bytes(body)) =
+            (call.target.starts_with("/v1/") || call.target.starts_with("/in"), &call.body)
+        {
             let _ = writeln!(hears.borrow_mut(), "{}", String::from_utf8_lossy(body));
         }
         Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() })
@@ -175,7 +177,15 @@ fn the_core_shows_no_secret() {
     }
     assert_silent("what others are told", &told);
     assert_silent("the sums", &String::from_utf8_lossy(&platform.sums.borrow()));
-    for expected in ["telemetry-lost", "postern.access/1", "credential-uncertain", "upstream-failed", "unauthenticated", "forbidden", "character"] {
+    for expected in [
+        "telemetry-lost",
+        "postern.access/1",
+        "credential-uncertain",
+        "upstream-failed",
+        "unauthenticated",
+        "forbidden",
+        "character",
+    ] {
         assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
     }
     assert_silent("an answer or a note", &notes);

@@ -161,7 +161,11 @@ fn a_collector_understands(platform: Platform, encoding: &str) {
     assert!(heard.points.contains_key("http.server.request.duration"), "{:?}", heard.points);
     let requests = &heard.points["http.server.request.duration"];
     assert_eq!(requests.iter().map(|(_, count)| count).sum::<u64>(), 3, "{requests:?}");
-    assert!(requests.iter().any(|(labels, _)| labels["http.route"] == "nobody" && labels["error.type"] == "upstream-failed"));
+    assert!(
+        requests
+            .iter()
+            .any(|(labels, _)| labels["http.route"] == "nobody" && labels["error.type"] == "upstream-failed")
+    );
     assert_eq!(heard.points["http.client.request.duration"].iter().map(|(_, count)| count).sum::<u64>(), 2);
     assert_eq!(heard.points["postern.refusals"][0].0["postern.problem"], "upstream-failed");
 }
@@ -191,7 +195,15 @@ fn many_instances_add_up_exactly_on_spin() {
     let again = scrape(running.address);
     running.stop().expect("it leaves nothing behind");
     assert_counts(&text, &[counted]);
-    let total = |text: &str| samples(text).iter().filter(|(name, labels, _)| name == REQUESTS && labels.get("http_route").map(String::as_str) != Some("metrics")).map(|(.., count)| *count).sum::<f64>();
+    let total = |text: &str| {
+        samples(text)
+            .iter()
+            .filter(|(name, labels, _)| {
+                name == REQUESTS && labels.get("http_route").map(String::as_str) != Some("metrics")
+            })
+            .map(|(.., count)| *count)
+            .sum::<f64>()
+    };
     assert!((total(&text) - total(&again)).abs() < 0.5, "looking changes nothing");
 }
 
@@ -270,17 +282,24 @@ fn assert_counts(text: &str, loads: &[BTreeMap<(&'static str, u16), u64>]) {
     assert_eq!(found, expected, "{text}");
     let sum = |name: &str, label: &str, value: &str| -> f64 {
         let all = samples(text);
-        let fits = all.iter().filter(|(found, labels, _)| found == name && labels.get(label).map(String::as_str) == Some(value));
+        let fits = all
+            .iter()
+            .filter(|(found, labels, _)| found == name && labels.get(label).map(String::as_str) == Some(value));
         fits.map(|(.., count)| *count).sum()
     };
-    let of = |target: &str, status: u16| loads.iter().filter_map(|load| load.get(&(target, status))).sum::<u64>() as f64;
+    let of =
+        |target: &str, status: u16| loads.iter().filter_map(|load| load.get(&(target, status))).sum::<u64>() as f64;
     for (name, label, value, expected) in [
         ("postern_limits_total", "postern_outcome", "admitted", of("/scarce", 200)),
         ("postern_limits_total", "postern_outcome", "refused", of("/scarce", 429)),
         ("postern_refusals_total", "postern_problem", "limit-reached", of("/scarce", 429)),
         ("postern_refusals_total", "postern_problem", "no-route", of("/none", 404)),
     ] {
-        assert!((sum(name, label, value) - expected).abs() < 0.5, "{name} {value}: {} of {expected}\n{text}", sum(name, label, value));
+        assert!(
+            (sum(name, label, value) - expected).abs() < 0.5,
+            "{name} {value}: {} of {expected}\n{text}",
+            sum(name, label, value)
+        );
     }
 }
 
@@ -288,7 +307,8 @@ fn assert_counts(text: &str, loads: &[BTreeMap<(&'static str, u16), u64>]) {
 fn samples(text: &str) -> Vec<(String, BTreeMap<String, String>, f64)> {
     // The parser takes the parts of a histogram apart, so it is asked to read them as what they are: counters.
     let plain: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    let scrape = prometheus_parse::Scrape::parse(plain.lines().map(|line| Ok(line.to_owned()))).expect("it can be read");
+    let scrape =
+        prometheus_parse::Scrape::parse(plain.lines().map(|line| Ok(line.to_owned()))).expect("it can be read");
     let all: Vec<_> = scrape
         .samples
         .into_iter()
@@ -390,14 +410,19 @@ fn documents_say_what_there_is() {
     let schema: Value = serde_json::from_str(&read("docs/access-log.schema.json")).expect("JSON");
     let document = read("docs/observability.md");
     let known: BTreeSet<&str> = LogField::ALL.iter().map(|(name, ..)| *name).chain(["schema"]).collect();
-    let described: BTreeSet<&str> = schema["properties"].as_object().expect("a map").keys().map(String::as_str).collect();
+    let described: BTreeSet<&str> =
+        schema["properties"].as_object().expect("a map").keys().map(String::as_str).collect();
     assert_eq!(described, known, "docs/access-log.schema.json");
     for name in known {
         assert!(document.contains(&format!("`{name}`")), "docs/observability.md lacks {name}");
     }
     let mut names = BTreeSet::new();
     for instrument in Instrument::ALL {
-        assert!(document.contains(&format!("| `{}` |", instrument.name())), "docs/observability.md lacks {}", instrument.name());
+        assert!(
+            document.contains(&format!("| `{}` |", instrument.name())),
+            "docs/observability.md lacks {}",
+            instrument.name()
+        );
         assert!(document.contains(&instrument.prometheus()), "docs/observability.md lacks {}", instrument.prometheus());
         match instrument.kind() {
             Kind::Counter => drop(names.insert(instrument.prometheus())),
@@ -428,7 +453,11 @@ fn documents_say_what_there_is() {
         }
     }
     for instrument in Instrument::ALL {
-        assert!(used.iter().any(|name| name.starts_with(&instrument.prometheus())), "no panel shows {}", instrument.name());
+        assert!(
+            used.iter().any(|name| name.starts_with(&instrument.prometheus())),
+            "no panel shows {}",
+            instrument.name()
+        );
     }
 }
 
@@ -455,7 +484,9 @@ fn server(answer: &'static [u8]) -> (Arc<Log>, Origin) {
 fn received(requests: &[Received], name: &str) -> Vec<String> {
     requests
         .iter()
-        .flat_map(|received| received.all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>())
+        .flat_map(|received| {
+            received.all(name).map(|value| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -560,7 +591,9 @@ fn hear(log: &Log, encoding: &str, enough: impl Fn(&Heard) -> bool) -> Heard {
 
 fn decode<M: Message + Default + serde::de::DeserializeOwned>(body: &[u8], encoding: &str) -> M {
     match encoding {
-        "json" => serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(body))),
+        "json" => {
+            serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(body)))
+        }
         _ => M::decode(body).expect("protobuf"),
     }
 }

@@ -10,7 +10,8 @@ pub fn observed(gateway: &Value) -> Value {
     if let Value::Object(members) = &mut gateway
         && !members.contains_key("telemetry")
     {
-        members.insert("telemetry".to_owned(), json!({ "logs": { "with": ["postern.costs", "network.peer.address"] } }));
+        members
+            .insert("telemetry".to_owned(), json!({ "logs": { "with": ["postern.costs", "network.peer.address"] } }));
     }
     gateway
 }
@@ -31,13 +32,17 @@ pub fn is_whole(gateway: &Value) -> bool {
 pub fn read(line: &str) -> Result<Value, String> {
     static SCHEMA: OnceLock<Result<jsonschema::Validator, String>> = OnceLock::new();
     let schema = SCHEMA.get_or_init(|| {
-        let schema: Value =
-            serde_json::from_str(include_str!("../../docs/access-log.schema.json")).map_err(|error| error.to_string())?;
+        let schema: Value = serde_json::from_str(include_str!("../../docs/access-log.schema.json"))
+            .map_err(|error| error.to_string())?;
         jsonschema::validator_for(&schema).map_err(|error| error.to_string())
     });
     let line: Value = serde_json::from_str(line).map_err(|error| format!("{error} in the access log: {line}"))?;
     let wrong: Vec<_> = schema.as_ref()?.iter_errors(&line).map(|error| error.to_string()).collect();
-    if wrong.is_empty() { Ok(line) } else { Err(format!("the access log is not as its schema says: {wrong:?} in {line}")) }
+    if wrong.is_empty() {
+        Ok(line)
+    } else {
+        Err(format!("the access log is not as its schema says: {wrong:?} in {line}"))
+    }
 }
 
 /// Every line of the access log among all that was written.

@@ -18,8 +18,8 @@ pub mod play;
 
 pub mod browser;
 pub mod client;
-pub mod origin;
 pub mod instances;
+pub mod origin;
 pub mod running;
 pub mod wire;
 

@@ -120,9 +120,8 @@ pub fn decide(order: usize, kept: usize, now: f64) {
 #[cfg(feature = "telemetry")]
 #[wasm_bindgen]
 pub fn merge(kept: usize, added: usize) {
-    let sums = INPUT.with_borrow(|input| {
-        gateway_core::telemetry::metrics::merge(&input[..kept], &input[kept..kept + added])
-    });
+    let sums =
+        INPUT.with_borrow(|input| gateway_core::telemetry::metrics::merge(&input[..kept], &input[kept..kept + added]));
     show(Commands { numbers: Vec::new(), text: String::from_utf8_lossy(&sums).into_owned() }, Bytes::new());
 }
 

@@ -266,7 +266,8 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let metrics = observed("postern-metrics", serde_json::json!({ "otlp": otlp, "metrics": { "to": "otlp" } }))?;
     let traces = serde_json::json!({ "to": "otlp", "sample": { "ratio": 0.01 } });
     let one_percent = observed("postern-traces", serde_json::json!({ "otlp": otlp, "traces": traces }))?;
-    let all = serde_json::json!({ "otlp": otlp, "logs": { "to": "console" }, "traces": traces, "metrics": { "to": "otlp" } });
+    let all =
+        serde_json::json!({ "otlp": otlp, "logs": { "to": "console" }, "traces": traces, "metrics": { "to": "otlp" } });
     let all = observed("postern-observed", all)?;
     let load = || Load::get(paths(1_000));
     let variants = vec![

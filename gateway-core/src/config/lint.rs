@@ -65,13 +65,17 @@ impl Lint<'_> {
             return;
         }
         let sinks = self.loaded.settings.node.reach([Field("telemetry"), Field("logs"), Field("to")]);
-        for (sink, name) in sinks.map(Node::items).unwrap_or_default().iter().flat_map(|sink| {
-            ["queue", "analytics"].map(|name| (sink, name))
-        }) {
+        for (sink, name) in sinks
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|sink| ["queue", "analytics"].map(|name| (sink, name)))
+        {
             if let Some(entry) = sink.entry(name) {
                 let message = "Spin has no such thing, so there these lines are lost";
                 let problem = Problem::warning("binding-unavailable", entry.name_at, message);
-                self.problems.push(problem.help("compile with `--runtime workers` if it runs there only, or take `http`"));
+                self.problems
+                    .push(problem.help("compile with `--runtime workers` if it runs there only, or take `http`"));
             }
         }
     }

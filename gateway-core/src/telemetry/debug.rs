@@ -29,9 +29,7 @@ pub fn key(secret: &str) -> Result<Key, String> {
 /// Whether a token (JWT, HS256) is one for this, and not over: `aud` is [`AUDIENCE`], `exp` is at most a day ahead.
 pub fn is_right(token: &str, key: &Key, now: Timestamp) -> bool {
     let Ok(token) = Token::read(token, Purpose::Token) else { return false };
-    if token.header.algorithm != Algorithm::Hs256
-        || !key.verify(Algorithm::Hs256, token.signed(), token.signature())
-    {
+    if token.header.algorithm != Algorithm::Hs256 || !key.verify(Algorithm::Hs256, token.signed(), token.signature()) {
         return false;
     }
     let Ok(claims) = token.claims() else { return false };
@@ -125,10 +123,13 @@ fn told(step: &Step, record: &Record, object: &impl Fn(&[(&str, &str)], Option<u
         },
         What::Forward { upstream } => object(&[("upstream", upstream)], took),
         What::Call(called) => {
-            let (host, outcome) = (called.authority.as_str(), match called.outcome {
-                Outcome::Status(status) => status.to_string(),
-                Outcome::GivenUp | Outcome::Failed(_) => called.outcome.error().unwrap_or_default().to_owned(),
-            });
+            let (host, outcome) = (
+                called.authority.as_str(),
+                match called.outcome {
+                    Outcome::Status(status) => status.to_string(),
+                    Outcome::GivenUp | Outcome::Failed(_) => called.outcome.error().unwrap_or_default().to_owned(),
+                },
+            );
             let kind = if called.attempt.is_some() { "attempt" } else { "call" };
             object(&[(kind, field::method(&called.method)), ("to", host), ("outcome", &outcome)], took)
         }

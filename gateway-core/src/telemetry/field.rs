@@ -207,7 +207,8 @@ pub fn describe<'r>(record: &'r Record, choice: Choice<'_>, mut say: impl FnMut(
 
 fn value<'r>(record: &'r Record, field: Field, shown: &[String]) -> Option<Said<'r>> {
     let text = |text: &'r Option<String>| text.as_deref().map(Said::Text);
-    let address = |address: Option<std::net::IpAddr>| address.map(|address| Said::Made(address.to_canonical().to_string()));
+    let address =
+        |address: Option<std::net::IpAddr>| address.map(|address| Said::Made(address.to_canonical().to_string()));
     Some(match field {
         Field::Timestamp => Said::Made(super::moment::rfc3339(record.began)),
         Field::RequestId => Said::Text(&record.request_id),

@@ -91,7 +91,9 @@ fn common(record: &Record, choice: Choice<'_>) -> String {
     line.push_str(" - ");
     match &record.consumer {
         // A space would be the next column.
-        Some(name) => name.chars().for_each(|c| if c == ' ' { line.push('_') } else { escape(c.encode_utf8(&mut [0; 4]), &mut line) }),
+        Some(name) => name
+            .chars()
+            .for_each(|c| if c == ' ' { line.push('_') } else { escape(c.encode_utf8(&mut [0; 4]), &mut line) }),
         None => line.push('-'),
     }
     line.push_str(&format!(" [{}] \"", moment::common(record.began)));
@@ -112,7 +114,9 @@ fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| out.push_str(&format!("\\x{b:02x}"))),
+            c if c.is_control() => {
+                c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| out.push_str(&format!("\\x{b:02x}")))
+            }
             c => out.push(c),
         }
     }
@@ -148,7 +152,8 @@ mod tests {
     #[test]
     fn older_formats_stay_on_their_line() {
         let line = write(&record(), Format::Combined, NOTHING_SHOWN);
-        let expected = r#"192.0.2.1 - - [29/Feb/2024:23:59:59 +0000] "GET /a\"b?q=REDACTED HTTP/1.1" 200 - "-" "curl\x0a\"x\"""#;
+        let expected =
+            r#"192.0.2.1 - - [29/Feb/2024:23:59:59 +0000] "GET /a\"b?q=REDACTED HTTP/1.1" 200 - "-" "curl\x0a\"x\"""#;
         assert_eq!(String::from_utf8_lossy(&line), expected);
     }
 }

@@ -274,11 +274,9 @@ impl Registry {
             self.add(Instrument::Cache, &[route, outcome], 1);
         }
         let costs = record.costs;
-        for (operation, count) in [
-            ("subrequest", costs.subrequests),
-            ("store_read", costs.store_reads),
-            ("object_call", costs.object_calls),
-        ] {
+        for (operation, count) in
+            [("subrequest", costs.subrequests), ("store_read", costs.store_reads), ("object_call", costs.object_calls)]
+        {
             if count > 0 {
                 self.add(Instrument::Operations, &[operation], count.into());
             }
@@ -443,7 +441,9 @@ fn entry(series: &Series<'_>) -> Entry {
 pub fn merge(kept: &[u8], added: &[u8]) -> Vec<u8> {
     let (kept, added) = (Kept::read(kept), Kept::read(added));
     // A configuration with other classes: what counted in the old ones cannot be sorted into the new ones.
-    let kept_series = if kept.bounds == added.bounds || added.series.is_empty() { kept.series } else {
+    let kept_series = if kept.bounds == added.bounds || added.series.is_empty() {
+        kept.series
+    } else {
         kept.series.into_iter().filter(|Entry(.., value)| matches!(value, Value::Sum(_))).collect()
     };
     let bounds = if added.series.is_empty() { kept.bounds } else { added.bounds };
@@ -479,8 +479,10 @@ pub fn prometheus(kept: &[u8]) -> String {
         let _ = write!(out, "# HELP {name} {}\n# TYPE {name} {kind}\n", instrument.about());
         for Entry(_, labels, value) in series.iter().filter(|Entry(of, ..)| of == instrument.name()) {
             let series = Series { instrument, value, values: labels.iter().map(String::as_str).collect() };
-            let labels: Vec<String> =
-                series.labels().map(|(name, value)| format!("{}=\"{}\"", name.replace('.', "_"), escaped(value))).collect();
+            let labels: Vec<String> = series
+                .labels()
+                .map(|(name, value)| format!("{}=\"{}\"", name.replace('.', "_"), escaped(value)))
+                .collect();
             let braced = |more: Option<String>| {
                 let all: Vec<&str> = labels.iter().map(String::as_str).chain(more.as_deref()).collect();
                 if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
@@ -571,6 +573,9 @@ mod tests {
         let mut registry = registry(10);
         registry.add(Instrument::Limits, &["a\"b\n\\", "admitted"], 1);
         let text = prometheus(&merge(b"", &registry.take()));
-        assert!(text.contains(r#"postern_limits_total{postern_limit="a\"b\n\\",postern_outcome="admitted"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"postern_limits_total{postern_limit="a\"b\n\\",postern_outcome="admitted"} 1"#),
+            "{text}"
+        );
     }
 }

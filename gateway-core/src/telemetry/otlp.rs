@@ -39,8 +39,7 @@ pub fn export(signal: Signal, encoding: Encoding, resource: &[(String, String)],
     };
     let mut inner = Message::new(encoding);
     inner.message(1, "resource", |message| {
-        let all: Vec<_> =
-            resource.iter().map(|(name, value)| attribute(encoding, name, &Said::Text(value))).collect();
+        let all: Vec<_> = resource.iter().map(|(name, value)| attribute(encoding, name, &Said::Text(value))).collect();
         message.list(1, "attributes", &all);
     });
     let mut scope = Message::new(encoding);
@@ -131,8 +130,7 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
     let name = record.route.as_ref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let mut whole = begin(context.span, trace.parent, &name, SERVER, (record.began, record.ended));
     let mut attributes = Vec::new();
-    let choice =
-        Choice { fields: field::Fields::default(), request_headers: &[], response_headers: &[], query: &[] };
+    let choice = Choice { fields: field::Fields::default(), request_headers: &[], response_headers: &[], query: &[] };
     field::describe(record, choice, |name, said| {
         // What has places of its own, and what the other spans say.
         if !matches!(name, "timestamp" | "trace_id" | "span_id" | "postern.attempts" | "http.server.request.duration") {
@@ -180,7 +178,8 @@ fn named(step: &Step) -> (String, u64) {
 fn said(step: &Step) -> Vec<(&'static str, Said<'_>)> {
     match &step.what {
         What::Policy { kind, verdict } => {
-            let mut said = vec![("postern.policy", Said::Text(kind)), ("postern.verdict", Said::Text(verdict.as_str()))];
+            let mut said =
+                vec![("postern.policy", Said::Text(kind)), ("postern.verdict", Said::Text(verdict.as_str()))];
             if let Verdict::Refused(problem) = verdict {
                 said.push(("postern.problem", Said::Text(problem)));
             }
@@ -219,7 +218,13 @@ fn call(called: &Called) -> Vec<(&'static str, Said<'_>)> {
 }
 
 /// A `Metric` for each instrument of which there are series, with what was added since the last time (delta temporality).
-pub fn metrics(all: &[Series<'_>], bounds: &[u64], encoding: Encoding, since: Timestamp, now: Timestamp) -> Vec<Vec<u8>> {
+pub fn metrics(
+    all: &[Series<'_>],
+    bounds: &[u64],
+    encoding: Encoding,
+    since: Timestamp,
+    now: Timestamp,
+) -> Vec<Vec<u8>> {
     let mut written = Vec::new();
     for instrument in Instrument::ALL {
         let points: Vec<Vec<u8>> = all

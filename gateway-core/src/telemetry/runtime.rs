@@ -459,7 +459,11 @@ impl Drop for Parcel<'_> {
     fn drop(&mut self) {
         if !self.counted.is_empty() {
             let unsent = &mut *self.owner.unsent.borrow_mut();
-            *unsent = if unsent.is_empty() { std::mem::take(&mut self.counted) } else { metrics::merge(&self.counted, unsent) };
+            *unsent = if unsent.is_empty() {
+                std::mem::take(&mut self.counted)
+            } else {
+                metrics::merge(&self.counted, unsent)
+            };
         }
     }
 }
@@ -516,7 +520,9 @@ fn is_problem<S>(response: &Response<S>) -> bool {
 /// An identifier that is safe to hand on, to log and to send back: at most 128 letters, digits and a few marks.
 fn is_identifier(text: &str) -> bool {
     (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'~'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'~'))
 }
 
 /// `gateway;dur=12, upstream;dur=11` (W3C Server Timing). Names of upstreams and policies stay inside.

@@ -85,11 +85,14 @@ impl Sink {
         let address = Address::parse(&rules.url.resolve(settings))?;
         let mut headers = resolved(&rules.headers, settings);
         if !headers.contains("content-type") {
-            headers.set("content-type", match rules.form {
-                Form::Lines if is_json => "application/x-ndjson",
-                Form::Lines => "text/plain; charset=utf-8",
-                Form::Array | Form::Loki | Form::Datadog | Form::Splunk => "application/json",
-            });
+            headers.set(
+                "content-type",
+                match rules.form {
+                    Form::Lines if is_json => "application/x-ndjson",
+                    Form::Lines => "text/plain; charset=utf-8",
+                    Form::Array | Form::Loki | Form::Datadog | Form::Splunk => "application/json",
+                },
+            );
         }
         // Without path and query, which may hold what is nobody's business.
         let name = address.to_string();
@@ -287,7 +290,9 @@ pub fn part(form: Form, written: Vec<u8>, is_json: bool, began: Timestamp, servi
         Form::Lines => written,
         Form::Array if is_json => written,
         Form::Array => quoted(&written),
-        Form::Loki => [format!("[\"{}\",", began.saturating_mul(1_000_000)).as_bytes(), &quoted(&written), b"]"].concat(),
+        Form::Loki => {
+            [format!("[\"{}\",", began.saturating_mul(1_000_000)).as_bytes(), &quoted(&written), b"]"].concat()
+        }
         Form::Datadog => {
             [b"{\"ddsource\":\"postern\",\"service\":", &name[..], b",\"message\":", &quoted(&written), b"}"].concat()
         }
@@ -374,8 +379,7 @@ mod tests {
 
     #[test]
     fn what_a_sink_refuses_for_good_is_lost_and_told() {
-        let platform =
-            TestPlatform::new(|_| Ok(Response { status: 400, headers: Headers::new(), body: Body::Empty }));
+        let platform = TestPlatform::new(|_| Ok(Response { status: 400, headers: Headers::new(), body: Body::Empty }));
         let sink = sink();
         sink.push(b"11".to_vec());
         let trouble = run(sink.flush(&platform, &[])).expect("trouble");

@@ -19,8 +19,8 @@ use crate::{
         Formats,
         field::Fields,
         rules::{
-            Batch, Debug, Encoding, Form, Format, HttpSink, LONGEST_INTERVAL, Logs, MOST_RULES, Metrics, Otlp, RequestId, Rules, SampleRule,
-            Sampling, Sink, Traces, Trust,
+            Batch, Debug, Encoding, Form, Format, HttpSink, LONGEST_INTERVAL, Logs, MOST_RULES, Metrics, Otlp,
+            RequestId, Rules, SampleRule, Sampling, Sink, Traces, Trust,
         },
     },
     template::Template,
@@ -95,7 +95,8 @@ impl Compile<'_> {
         for (wanted, signal) in to_collector {
             if wanted && written.otlp.is_none() {
                 let at = node.place([Field(signal), Field("to")]);
-                let problem = Problem::error("no-collector", at, format!("{signal} go to a collector that is not named"));
+                let problem =
+                    Problem::error("no-collector", at, format!("{signal} go to a collector that is not named"));
                 self.problems.push(problem.help("say where it is: `telemetry: { otlp: { endpoint: https://… } }`"));
             }
         }
@@ -230,8 +231,8 @@ impl Compile<'_> {
         for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
             let lower = name.0.to_ascii_lowercase();
             let at = node.place([Field("headers"), Field(side), Item(index)]);
-            let is_secret = SECRET_HEADERS.contains(&lower.as_str())
-                || SECRET_PARTS.iter().any(|part| lower.contains(part));
+            let is_secret =
+                SECRET_HEADERS.contains(&lower.as_str()) || SECRET_PARTS.iter().any(|part| lower.contains(part));
             if is_secret {
                 let message = format!("`{}` may hold what opens something, so it is never logged", name.0);
                 let help = "who called stands in `postern.consumer`, by which key in `postern.credential`";
@@ -254,7 +255,9 @@ impl Compile<'_> {
         for (rule, node) in written.rules.iter().flatten().zip(nodes) {
             if rule.status.is_none() && rule.slower_than.is_none() && rule.when.is_none() {
                 let problem = Problem::error("empty-rule", node.at, "this rule has no condition");
-                self.problems.push(problem.help("name a `status`, `slower_than` or `when`; `ratio` beside the rules is for the rest"));
+                self.problems.push(
+                    problem.help("name a `status`, `slower_than` or `when`; `ratio` beside the rules is for the rest"),
+                );
             }
             let when = match &rule.when {
                 Some(when) => match self.condition(&when.0, node.place([Field("when")])) {
@@ -266,7 +269,8 @@ impl Compile<'_> {
             let status = rule.status.as_ref().map(|status| (statuses(&status.0), &status.0));
             if let Some((None, text)) = status {
                 let at = node.place([Field("status")]);
-                let problem = Problem::error("bad-status", at, format!("`{text}` is neither a status nor a class of them"));
+                let problem =
+                    Problem::error("bad-status", at, format!("`{text}` is neither a status nor a class of them"));
                 self.problems.push(problem.help("write `503`, or `5xx` for all from 500 to 599"));
             }
             rules.push(SampleRule {
@@ -376,9 +380,9 @@ impl RouteCompiler<'_, '_> {
     pub(super) fn is_protected(&mut self, policies: &[Policy]) {
         let Some(serve) = self.defined.written.serve else { return };
         let is_inside = matches!(serve, written::Serve::Metrics | written::Serve::Ready | written::Serve::Version);
-        let asks = policies.iter().any(|policy| {
-            matches!(policy, Policy::Authenticate(_) | Policy::Authorize(_) | Policy::ForwardAuth(_))
-        });
+        let asks = policies
+            .iter()
+            .any(|policy| matches!(policy, Policy::Authenticate(_) | Policy::Authorize(_) | Policy::ForwardAuth(_)));
         if is_inside && !asks && self.defined.written.client_address.is_none() {
             let at = self.defined.node.place([Field("serve")]);
             let problem = Problem::warning("open-endpoint", at, "everybody may see this");
