@@ -13,6 +13,9 @@ pub mod policy;
 
 pub mod quota;
 
+#[cfg(feature = "idempotency")]
+pub mod claim;
+
 pub mod jwt;
 
 pub mod certificate;
