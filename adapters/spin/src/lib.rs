@@ -1,5 +1,7 @@
 //! Postern on Spin: the entry.
 
+#[cfg(feature = "idempotency")]
+mod claims;
 mod config;
 mod counters;
 mod http;
