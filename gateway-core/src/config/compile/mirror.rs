@@ -25,12 +25,12 @@ impl RouteCompiler<'_, '_> {
             self.all.problems.push(problem.help("raise `percent`, or remove the policy"));
         }
         let methods = self.methods(written.methods.as_ref(), node);
-        let remove = match &written.remove {
-            Some(_) => self.header_names(written.remove.as_ref(), node, "remove"),
-            None => vec!["authorization".to_owned(), "cookie".to_owned()],
-        };
+        let mut remove = self.header_names(written.remove.as_ref(), node, "remove");
         for (index, name) in remove.iter().enumerate() {
             self.changeable(name, node.place([Field("remove"), Item(index)]), Direction::Request);
+        }
+        if written.credentials != Some(written::MirrorCredentials::Keep) {
+            remove.extend(["authorization", "cookie"].map(str::to_owned));
         }
         let mark = written.mark.as_ref().map_or("x-mirror", |name| &name.0).to_ascii_lowercase();
         self.changeable(&mark, node.place([Field("mark")]), Direction::Request);

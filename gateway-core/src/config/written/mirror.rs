@@ -7,7 +7,7 @@ use super::{HeaderName, Method, Name, OneOrMany, Share, Size};
 
 /// Copies a share of the requests to another upstream, and compares its answers with those that clients got, if asked.
 ///
-/// A copy is what the upstream of the route was sent, with the same path, less `remove` and marked with `mark`. It is sent when the
+/// A copy is what the upstream of the route was sent, with the same path, without credentials and marked with `mark`. It is sent when the
 /// answer is on its way: nobody waits for it, and what becomes of it only the log hears (`mirror-failed`). A request is copied
 /// where it stands in the order of policies: one that is refused before is not. Not copied are requests with a body that is longer
 /// than `body` or whose length nobody has declared, and changes of protocol. A body of up to `body` is read before
@@ -50,14 +50,27 @@ pub struct MirrorPolicy {
     /// How long a request's body may be to be copied. Default: `64KiB`.
     #[schemars(extend("default" = "64KiB"))]
     pub body: Option<Size>,
-    /// Header fields that copies do not have. Default: `authorization` and `cookie`; an empty list keeps them.
-    #[schemars(extend("default" = ["authorization", "cookie"]))]
+    /// Whether copies have the fields `Authorization` and `Cookie`. Default: `remove`.
+    #[schemars(extend("default" = "remove"))]
+    pub credentials: Option<MirrorCredentials>,
+    /// Further header fields that copies do not have: of other credentials, or of what nobody there should know.
+    #[schemars(extend("examples" = [["x-api-key"]]))]
     pub remove: Option<OneOrMany<HeaderName>>,
     /// The field that marks a copy; its value is `true`. Default: `x-mirror`.
     #[schemars(extend("default" = "x-mirror"))]
     pub mark: Option<HeaderName>,
     /// What of the two answers is compared, besides their statuses. Default: nothing is compared.
     pub compare: Option<MirrorCompare>,
+}
+
+/// Whether copies have the credentials of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MirrorCredentials {
+    /// They are taken out.
+    Remove,
+    /// They are copied.
+    Keep,
 }
 
 /// What of two answers is compared, besides their statuses.
