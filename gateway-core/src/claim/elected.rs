@@ -78,7 +78,7 @@ async fn begin<K: KeyValue>(
         let now = store.now();
         let Step { verdict, kept } = perform(order, kept, now);
         write(store, key, &Record { kept, generation, lease, written: (now, token) }).await?;
-        for past in first..=generation {
+        for past in first.saturating_sub(1)..generation {
             store.delete(&counter(key, past)).await?;
             store.delete(&noticed(key, past)).await?;
         }
@@ -207,9 +207,12 @@ async fn remove<K: KeyValue>(store: &K, key: &str) -> Result<(), StoreError> {
         if look(store, key).await?.0 != text {
             return Ok(());
         }
+        store.delete(&counter(key, record.generation)).await?;
+        store.delete(&noticed(key, record.generation)).await?;
         store.delete(&place(key)).await?;
         // Last, so that nobody wins it who has not seen that the claim is gone.
         store.delete(&counter(key, next)).await?;
+        store.delete(&noticed(key, next)).await?;
     }
     Ok(())
 }
