@@ -224,9 +224,9 @@ impl Gateway {
                     Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
                 },
                 #[cfg(feature = "mirror")]
-                Deferred::Mirror(copy) => mirror::send(platform, &self.upstreams, *copy)
-                    .await
-                    .map(|(route, heard)| (Some(route), heard)),
+                Deferred::Mirror(copy) => {
+                    mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
+                }
             };
             if let Some((route, (problem, detail))) = failed {
                 notes.push(Note { problem, status: 0, request_id: request_id(platform), route, detail });

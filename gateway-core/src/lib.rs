@@ -13,7 +13,6 @@ pub mod policy;
 
 pub mod quota;
 
-#[cfg(feature = "idempotency")]
 pub mod claim;
 
 pub mod jwt;

@@ -1,6 +1,5 @@
 //! All that the core asks of the world.
 
-#[cfg(feature = "idempotency")]
 use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
 use crate::quota::{Decision, Order};
@@ -53,7 +52,6 @@ pub trait Platform {
     /// there is to keep until it says nothing any more, and have it written down before answering; fail rather than wait for
     /// long; carry the request on to its end when the client goes away, as soon as a claim is its own. The key is 64
     /// hexadecimal digits.
-    #[cfg(feature = "idempotency")]
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<Verdict, StoreError>;
 
     /// Reads a response's body into memory if it is no longer than the limit; else gives it back, as if it had not been

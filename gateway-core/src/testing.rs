@@ -1,8 +1,7 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
-use crate::http::Response;
-#[cfg(feature = "idempotency")]
 use crate::claim;
+use crate::http::Response;
 use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
@@ -31,7 +30,6 @@ pub struct TestPlatform<F> {
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
     /// What is claimed.
-    #[cfg(feature = "idempotency")]
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
     pub claiming_fails: Cell<bool>,
@@ -65,7 +63,6 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
-            #[cfg(feature = "idempotency")]
             claims: Rc::default(),
             claiming_fails: Cell::default(),
             discarded: Cell::default(),
@@ -135,7 +132,6 @@ where
         Ok(step.decision)
     }
 
-    #[cfg(feature = "idempotency")]
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         if self.claiming_fails.get() {
             return Err(StoreError("nobody keeps claims".to_owned()));

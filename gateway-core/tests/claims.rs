@@ -1,7 +1,5 @@
 //! Claims in virtual time: whatever the order in which those who ask take their steps, nobody does what another one does.
 
-#![cfg(all(feature = "idempotency", feature = "testing"))]
-
 use gateway_core::claim::elected::{self, KeyValue};
 use gateway_core::claim::{Answer, Kept, Order, Outcome, Verdict, perform};
 use gateway_core::platform::{StoreError, Timestamp};
@@ -248,7 +246,8 @@ async fn ask(world: Rc<World>, token: u64, fate: Fate) {
 /// Has them take their steps in the order of the choices, and time pass between; no step waits for longer than three seconds.
 fn play(world: &Rc<World>, fates: &[Fate], choices: &[u8], to_the_end: bool) {
     type Task = Pin<Box<dyn Future<Output = ()>>>;
-    let tasks = fates.iter().enumerate().map(|(at, fate)| -> Task { Box::pin(ask(world.clone(), at as u64 + 1, *fate)) });
+    let tasks =
+        fates.iter().enumerate().map(|(at, fate)| -> Task { Box::pin(ask(world.clone(), at as u64 + 1, *fate)) });
     let mut tasks: Vec<Option<Task>> = tasks.map(Some).collect();
     let mut stepped = vec![true; tasks.len()];
     let step = |tasks: &mut Vec<Option<Task>>, at: usize| {

@@ -4,13 +4,13 @@
 #![allow(clippy::panic, reason = "a test may fail")]
 
 use bytes::Bytes;
+use gateway_core::Gateway;
 use gateway_core::claim::Kept;
 use gateway_core::config::{self, Files};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::testing::{TestPlatform, run};
-use gateway_core::Gateway;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -151,7 +151,8 @@ fn two_hundred_at_once_reach_the_upstream_once() {
 
 #[test]
 fn who_does_not_wait_is_told_to_ask_again() {
-    for (policy, waited) in [(json!({ "concurrent": "refuse" }), 0), (json!({ "concurrent": { "wait": "2s" } }), 2_000)] {
+    for (policy, waited) in [(json!({ "concurrent": "refuse" }), 0), (json!({ "concurrent": { "wait": "2s" } }), 2_000)]
+    {
         let (gateway, world) = (gateway(policy), World::new());
         let began = world.clock.get();
         let slow = world.platform(|_| answer(200, "", b""));
@@ -181,10 +182,8 @@ fn the_same_key_for_something_else_is_refused() {
     world.send(&gateway, "k", "a", |_| answer(200, "", b""));
     assert_eq!(problem(&world.send(&gateway, "k", "b", |_| panic!("it is refused"))), "idempotency-key-reused");
     assert_eq!(world.send(&gateway, "l", "b", |_| answer(200, "", b"")).response.status, 200, "another key");
-    let target = run(gateway.handle(&world.platform(|_| panic!("it is refused")), Incoming {
-        target: "/y".into(),
-        ..post("k", "a")
-    }));
+    let target = run(gateway
+        .handle(&world.platform(|_| panic!("it is refused")), Incoming { target: "/y".into(), ..post("k", "a") }));
     assert_eq!(problem(&target), "idempotency-key-reused");
     // Without a key everything goes on, as often as it comes.
     for _ in 0..2 {
@@ -194,7 +193,9 @@ fn the_same_key_for_something_else_is_refused() {
 
 #[test]
 fn what_says_that_it_was_not_done_is_done_again() {
-    for (status, again) in [(200, false), (400, false), (404, false), (500, false), (429, true), (502, true), (503, true)] {
+    for (status, again) in
+        [(200, false), (400, false), (404, false), (500, false), (429, true), (502, true), (503, true)]
+    {
         let (gateway, world) = (gateway(json!({})), World::new());
         let first = world.send(&gateway, "k", "", |_| answer(status, "", b"x"));
         assert_eq!(first.response.status, status);
@@ -227,7 +228,8 @@ fn what_reached_nobody_is_done_again_and_what_nobody_knows_as_declared() {
 #[test]
 fn a_gateway_that_dies_blocks_nobody_for_longer_than_the_lease() {
     for (policy, then) in [("repeat", 201), ("refuse", 409)] {
-        let (gateway, world) = (gateway(json!({ "when_unknown": policy, "lease": "20s", "concurrent": "refuse" })), World::new());
+        let (gateway, world) =
+            (gateway(json!({ "when_unknown": policy, "lease": "20s", "concurrent": "refuse" })), World::new());
         let platform = world.platform(|_| answer(200, "", b""));
         platform.delay.replace(Some(Box::new(|_| 5_000)));
         let mut dying = Box::pin(gateway.handle(&platform, post("k", "")));
@@ -253,7 +255,9 @@ fn an_answer_is_forgotten_when_its_time_is_over() {
 #[test]
 fn what_is_too_long_is_handed_on_and_not_kept() {
     let long = vec![b'x'; 11];
-    for (block, text) in [("", &long[..]), ("content-type\0text/event-stream\n", b"data: 1"), ("content-length\x0011\n", &long)] {
+    for (block, text) in
+        [("", &long[..]), ("content-type\0text/event-stream\n", b"data: 1"), ("content-length\x0011\n", &long)]
+    {
         let (gateway, world) = (gateway(json!({ "answer": 10 })), World::new());
         let first = world.send(&gateway, "k", "", |_| answer(200, block, text));
         assert_eq!((first.response.status, body(&first)), (200, text.to_vec()));
@@ -268,7 +272,8 @@ fn what_is_too_long_is_handed_on_and_not_kept() {
 
 #[test]
 fn an_answer_comes_back_byte_for_byte_without_what_was_for_one_browser() {
-    let block = "x-a\0\u{e9}\nx-b\0one\nx-b\0two\nset-cookie\0secret=1\ndate\0today\ncontent-type\0application/octet-stream\n";
+    let block =
+        "x-a\0\u{e9}\nx-b\0one\nx-b\0two\nset-cookie\0secret=1\ndate\0today\ncontent-type\0application/octet-stream\n";
     let (plain, world) = (gateway(json!({})), World::new());
     world.send(&plain, "k", "", |_| answer(200, block, b"\0\xff\r\n"));
     let again = world.send(&plain, "k", "", |_| panic!("it was done"));

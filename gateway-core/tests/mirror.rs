@@ -68,7 +68,12 @@ struct Course {
     notes: Vec<Note>,
 }
 
-fn send(gateway: &Gateway, incoming: Incoming<Vec<u8>>, there: impl Fn() -> Outcome, here: impl Fn() -> Outcome) -> Course {
+fn send(
+    gateway: &Gateway,
+    incoming: Incoming<Vec<u8>>,
+    there: impl Fn() -> Outcome,
+    here: impl Fn() -> Outcome,
+) -> Course {
     let calls = RefCell::new(Vec::new());
     let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
         let outcome = if call.authority == "there" { there() } else { here() };
@@ -114,8 +119,12 @@ fn a_copy_is_the_request_without_credentials_sent_after_the_answer() {
 #[test]
 fn credentials_stay_where_they_are_meant_to() {
     let gateway = gateway(json!({ "upstream": "there", "credentials": "keep", "remove": "x-a", "mark": "X-Shadow" }));
-    let course =
-        send(&gateway, incoming("GET", "authorization\0a\nx-a\x001\n", ""), || answer(200, "", ""), || answer(200, "", ""));
+    let course = send(
+        &gateway,
+        incoming("GET", "authorization\0a\nx-a\x001\n", ""),
+        || answer(200, "", ""),
+        || answer(200, "", ""),
+    );
     let headers = &course.after[0].headers;
     assert_eq!((headers.text("authorization"), headers.text("x-shadow")), (Some("a"), Some("true")));
     assert!(!headers.contains("x-a"));
@@ -137,10 +146,8 @@ fn bodies_that_are_long_or_of_unknown_length_are_streamed_and_not_copied() {
     let gateway = gateway(json!({ "upstream": "there", "body": 4 }));
     let good = || answer(200, "", "");
     assert_eq!(send(&gateway, incoming("POST", "", "1234"), good, good).after.len(), 1);
-    for request in [
-        incoming("POST", "", "12345"),
-        Incoming { headers: Headers::new(), ..incoming("POST", "", "1234") },
-    ] {
+    for request in [incoming("POST", "", "12345"), Incoming { headers: Headers::new(), ..incoming("POST", "", "1234") }]
+    {
         let course = send(&gateway, request, good, good);
         assert!(course.after.is_empty());
         assert!(matches!(course.before[0].body, Body::Stream(_)), "it streams");

@@ -166,7 +166,8 @@ fn what_two_answers_differ_in_is_logged(platform: Platform) {
     });
     let running = Running::start(platform, &configuration, &BTreeMap::new()).expect("it starts");
     for path in ["/compared", "/lost"] {
-        let seen = exchange(running.address, &request("GET", path, "mirror.example", &[], b""), "GET").expect("a response");
+        let seen =
+            exchange(running.address, &request("GET", path, "mirror.example", &[], b""), "GET").expect("a response");
         assert_eq!((seen.status, seen.body.as_slice()), (200, &br#"{"id":1,"items":[1,2]}"#[..]));
     }
     let mut said = String::new();

@@ -7,7 +7,6 @@
 use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
-#[cfg(feature = "idempotency")]
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
@@ -166,7 +165,6 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
-#[cfg(feature = "idempotency")]
 const CLAIM: u32 = 20;
 const PEEK: u32 = 21;
 const COPY: u32 = 22;
@@ -233,7 +231,6 @@ pub fn write_copied(out: &mut Commands, number: u32, copy: u32) {
 }
 
 /// Writes that the keeper of a claim has something to do.
-#[cfg(feature = "idempotency")]
 pub fn write_claim(out: &mut Commands, number: u32, key: &str, order: &claim::Order) {
     out.numbers.extend([CLAIM, number]);
     out.text(&[key]);
@@ -242,7 +239,6 @@ pub fn write_claim(out: &mut Commands, number: u32, key: &str, order: &claim::Or
 }
 
 /// Reads what became of that: 200 with the verdict, or the code of a failure.
-#[cfg(feature = "idempotency")]
 pub fn read_claimed(status: u32, packed: &[u8]) -> Result<claim::Verdict, StoreError> {
     match status {
         200 => serde_json::from_slice(packed)

@@ -5,7 +5,6 @@
 
 use crate::http::{self, Commands};
 use bytes::Bytes;
-#[cfg(feature = "idempotency")]
 use gateway_core::claim;
 use gateway_core::http::{Body, Response};
 use gateway_core::platform::{
@@ -55,7 +54,6 @@ enum Task {
     /// Counters of an owner.
     Take,
     /// A claim.
-    #[cfg(feature = "idempotency")]
     Claim,
     /// That time passes.
     Sleep,
@@ -68,7 +66,6 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
-    #[cfg(feature = "idempotency")]
     Claimed(Result<claim::Verdict, StoreError>),
     Awake,
 }
@@ -102,7 +99,6 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
-                #[cfg(feature = "idempotency")]
                 Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
             });
@@ -187,9 +183,7 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            _ => {
-                Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
-            }
+            _ => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
         }
     }
 
@@ -215,7 +209,6 @@ impl Platform for Workers {
         self.whole(|out, number| http::write_copied(out, number, copy.number())).await
     }
 
-    #[cfg(feature = "idempotency")]
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         match self.exchange.ask(Task::Claim, |out, number| http::write_claim(out, number, key, order)).await {
             Brought::Claimed(claimed) => claimed,

@@ -1,6 +1,5 @@
 //! Postern on Spin: the entry.
 
-#[cfg(feature = "idempotency")]
 mod claims;
 mod config;
 mod counters;

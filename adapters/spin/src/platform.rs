@@ -3,12 +3,9 @@
 use crate::counters;
 use crate::http::{self, Stream};
 use bytes::Bytes;
-#[cfg(feature = "idempotency")]
 use gateway_core::claim;
 use gateway_core::http::Response;
-use gateway_core::platform::{
-    Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp,
-};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -56,7 +53,6 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
-    #[cfg(feature = "idempotency")]
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         crate::claims::claim(key, order).await
     }

@@ -198,7 +198,8 @@ async fn sweep<K: KeyValue>(store: &K) -> Result<(), StoreError> {
 /// too old to mean anything.
 async fn remove<K: KeyValue>(store: &K, key: &str) -> Result<(), StoreError> {
     let (text, Some(record)) = look(store, key).await? else { return Ok(()) };
-    let over = record.kept.as_ref().map_or(record.written.0, Kept::until).saturating_add(record.lease.saturating_mul(3));
+    let over =
+        record.kept.as_ref().map_or(record.written.0, Kept::until).saturating_add(record.lease.saturating_mul(3));
     if store.now() < over {
         return remember(store, key, over).await;
     }

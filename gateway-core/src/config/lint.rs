@@ -253,7 +253,8 @@ impl Lint<'_> {
             let (kind, policy) = (entry.name.as_str(), &entry.value);
             knows |= matches!(kind, "authenticate" | "forward_auth");
             if kind == "idempotency" && !knows {
-                let message = "nobody is known to be calling, so keys belong to whoever sends the same `Authorization`, or none";
+                let message =
+                    "nobody is known to be calling, so keys belong to whoever sends the same `Authorization`, or none";
                 let problem = Problem::warning("keys-without-authenticate", entry.name_at, message);
                 self.warn(route, problem.help("put an `authenticate` before it; or allow this, if the upstream asks for credentials in `Authorization`"));
             }
@@ -478,7 +479,8 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
     let places: Vec<&Node> = routes.chain(defaults).collect();
     let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
-    let asked = policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());
+    let asked =
+        policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());
     places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
 }
 

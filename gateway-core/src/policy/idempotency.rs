@@ -125,7 +125,9 @@ impl Refusal {
     /// One sentence for the client.
     pub fn detail(&self) -> String {
         match self {
-            Refusal::Missing { header } => format!("This needs a key in {header}: a text of your own, another one for each request."),
+            Refusal::Missing { header } => {
+                format!("This needs a key in {header}: a text of your own, another one for each request.")
+            }
             Refusal::Malformed { header } => {
                 format!("{header} must hold one key: 1 to 255 printable characters, in quotes or without.")
             }
@@ -189,12 +191,8 @@ impl Idempotency {
             Unknown::Repeat => None,
             Unknown::Refuse => Some(self.keep),
         };
-        let order = Order::Begin {
-            payload: claimed.payload.clone(),
-            token: claimed.token,
-            lease: self.lease,
-            remember_loss,
-        };
+        let order =
+            Order::Begin { payload: claimed.payload.clone(), token: claimed.token, lease: self.lease, remember_loss };
         let asked = visit.platform.now();
         let mut pause = PAUSES.0;
         loop {

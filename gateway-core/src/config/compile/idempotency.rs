@@ -43,11 +43,11 @@ impl RouteCompiler<'_, '_> {
         }
         let answer = written.answer.map_or(64 << 10, |size| size.bytes);
         if answer > LONGEST_ANSWER {
-            let problem = Problem::error("limit-too-high", node.place([Field("answer")]), "answers this long are not kept");
+            let problem =
+                Problem::error("limit-too-high", node.place([Field("answer")]), "answers this long are not kept");
             self.all.problems.push(problem.help("write `1MiB` or less"));
         }
-        let fields =
-            written.headers.as_ref().map(|_| self.header_names(written.headers.as_ref(), node, "headers"));
+        let fields = written.headers.as_ref().map(|_| self.header_names(written.headers.as_ref(), node, "headers"));
         Idempotency {
             header: written.header.as_ref().map_or("idempotency-key", |name| &name.0).to_ascii_lowercase(),
             methods,

@@ -511,7 +511,11 @@ impl<'a> RouteCompiler<'_, 'a> {
         SecurityHeaders { fields, replace: written.replace.unwrap_or(false), conceal }
     }
 
-    pub(super) fn methods(&mut self, written: Option<&written::OneOrMany<written::Method>>, node: &Node) -> Vec<String> {
+    pub(super) fn methods(
+        &mut self,
+        written: Option<&written::OneOrMany<written::Method>>,
+        node: &Node,
+    ) -> Vec<String> {
         let mut methods = Vec::new();
         for (index, method) in written.iter().flat_map(|methods| &methods.0).enumerate() {
             self.once(&mut methods, method.0.clone(), &method.0, node.place([Field("methods"), Item(index)]));
