@@ -135,6 +135,7 @@ fn told(step: &Step, record: &Record, object: &impl Fn(&[(&str, &str)], Option<u
         }
         What::Lookup => object(&[("platform", "lookup")], took),
         What::Count => object(&[("platform", "count")], took),
+        What::Claim => object(&[("platform", "claim")], took),
         What::Read => object(&[("platform", "read")], took),
         What::Wait => object(&[("platform", "wait")], took),
     }

@@ -156,7 +156,7 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
                 Outcome::Status(_) => {}
                 Outcome::GivenUp | Outcome::Failed(_) => fail(&mut message, called.outcome.error().unwrap_or_default()),
             },
-            What::Policy { .. } | What::Forward { .. } | What::Lookup | What::Count | What::Read | What::Wait => {}
+            What::Policy { .. } | What::Forward { .. } | What::Lookup | What::Count | What::Claim | What::Read | What::Wait => {}
         }
         spans.push(message.finish());
     }
@@ -170,6 +170,7 @@ fn named(step: &Step) -> (String, u64) {
         What::Call(called) => (field::method(&called.method).to_owned(), CLIENT),
         What::Lookup => ("store lookup".to_owned(), CLIENT),
         What::Count => ("counters take".to_owned(), CLIENT),
+        What::Claim => ("claim".to_owned(), CLIENT),
         What::Read => ("body read".to_owned(), INTERNAL),
         What::Wait => ("wait".to_owned(), INTERNAL),
     }
@@ -187,7 +188,7 @@ fn said(step: &Step) -> Vec<(&'static str, Said<'_>)> {
         }
         What::Forward { upstream } => vec![("postern.upstream", Said::Text(upstream))],
         What::Call(called) => call(called),
-        What::Lookup | What::Count | What::Read | What::Wait => Vec::new(),
+        What::Lookup | What::Count | What::Claim | What::Read | What::Wait => Vec::new(),
     }
 }
 

@@ -8,9 +8,12 @@
 
 use super::context::{Context, Formats};
 use crate::caller::Caller;
+use crate::claim;
 use crate::error::Error;
 use crate::http::{Response, Scheme};
-use crate::platform::{Call, Failure, FetchError, Outlet, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{
+    Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
@@ -173,6 +176,8 @@ pub enum What {
     Lookup,
     /// An order to the owner of a counter.
     Count,
+    /// An order to the keeper of a claim.
+    Claim,
     /// Reading a body into memory.
     Read,
     /// Waiting on purpose.
@@ -530,6 +535,22 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.take(key, order)).await
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        self.timed(What::Claim, |costs| costs.object_calls += 1, self.platform.claim(key, order)).await
+    }
+
+    async fn peek(&self, body: P::Stream, limit: usize) -> Result<Peeked<P::Stream>, ReadError> {
+        self.timed(What::Read, |_| {}, self.platform.peek(body, limit)).await
+    }
+
+    fn copy(&self, body: P::Stream, limit: usize) -> (P::Stream, Copied) {
+        self.platform.copy(body, limit)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        self.platform.copied(copy).await
     }
 
     async fn sleep(&self, duration: Duration) {
