@@ -15,8 +15,8 @@ const tool = join(root, process.env.CARGO_TARGET_DIR ?? "target", "debug/postern
 const missing = [join(bundle, "postern_bg.wasm"), tool].find((file) => !existsSync(file));
 
 test("lines reach a queue, and points a dataset", { skip: missing && `${missing} is not built` }, async () => {
-  const { Miniflare } = await import("miniflare");
-  const gateway = new Miniflare({
+  const { Miniflare, convertV4MiniflareOptions } = await import("miniflare");
+  const options = convertV4MiniflareOptions({
     workers: [
       {
         name: "gateway",
@@ -27,7 +27,10 @@ test("lines reach a queue, and points a dataset", { skip: missing && `${missing}
         ],
         compatibilityDate: "2026-11-17",
         compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
-        durableObjects: { POSTERN_COUNTERS: { className: "Counters", useSQLite: true } },
+        durableObjects: {
+          POSTERN_COUNTERS: { className: "Counters", useSQLite: true },
+          POSTERN_CLAIMS: { className: "Claims", useSQLite: true },
+        },
         queueProducers: { LINES: { queueName: "lines" } },
         analyticsEngineDatasets: { POINTS: { dataset: "points" } },
       },
@@ -45,6 +48,7 @@ test("lines reach a queue, and points a dataset", { skip: missing && `${missing}
       },
     ],
   });
+  const gateway = new Miniflare(options);
   try {
     for (let at = 0; at < 3; at++) {
       const response = await gateway.dispatchFetch(`http://gateway.test/${at}?token=secret`);
