@@ -127,6 +127,8 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: the gateway has nothing just now that it could show the upstream.
+    NoCredential,
     /// 503: the upstream has failed so often that it is not asked for a while.
     UpstreamUnavailable {
         /// After so many seconds it is asked again, for `Retry-After`.
@@ -199,6 +201,7 @@ impl Error {
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
+            Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
@@ -249,6 +252,7 @@ impl Error {
             Error::LoginFailed { .. } => "The provider's answer to the login is not right.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
+            Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
             Error::UpstreamUnavailable { .. } => {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
@@ -302,7 +306,9 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(feature = "validation")]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } | Error::NoCredential => {
+                headers.set("retry-after", "5");
+            }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
@@ -374,6 +380,7 @@ mod tests {
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
             Error::CredentialUncertain { reason: String::new() },
+            Error::NoCredential,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
         ] {

@@ -5,6 +5,8 @@ use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
+#[cfg(feature = "credentials")]
+use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
@@ -34,6 +36,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "credentials")]
+    keyring: Keyring,
     #[cfg(feature = "validation")]
     validation: Validation,
 }
@@ -74,6 +78,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// The keys by which anybody can see that the gateway has told who is calling.
+    #[cfg(feature = "credentials")]
+    IdentityKeys,
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -162,7 +169,22 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "credentials")]
+        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.into_iter().map(|pool| {
+            let credentials = keyring.credentials(&pool.upstream.credentials, &known);
+            match credentials {
+                Ok(credentials) => Ok(pool.with_credentials(credentials)),
+                Err(why) => {
+                    let upstream = &pool.upstream.name;
+                    Err(LoadError::Keys(format!("the credentials of the upstream `{upstream}`: {why}")))
+                }
+            }
+        });
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -178,6 +200,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "credentials")]
+            keyring,
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
         })
@@ -315,6 +339,14 @@ impl Gateway {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "credentials")]
+            (None, Action::IdentityKeys) => match self.keyring.mint() {
+                Some(mint) => Reply::answer(mint.publish(&headers)),
+                None => {
+                    let reason = "the configuration has no `identity`".to_owned();
+                    Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+                }
+            },
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
@@ -382,6 +414,7 @@ impl Gateway {
             return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
+        let limit = pool.body_limit(limit);
         let mut target = match forward.path.apply(scope) {
             Ok(target) => target,
             Err(error) => return fail(error, String::new()),
@@ -406,6 +439,7 @@ impl Gateway {
             method: line.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target,
             host: None,
             headers,
@@ -593,6 +627,7 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
         FetchError::ClientGone => Error::ClientGone,
+        FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
 }
@@ -604,7 +639,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -614,6 +649,7 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "credentials") { "credentials" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -76,6 +76,10 @@ pub struct Call<S> {
     pub scheme: Scheme,
     /// Host and port of the target.
     pub authority: String,
+    /// The platform's own way to the target, by its name (on Workers a binding to another Worker, or one that shows a client
+    /// certificate). A platform that has none of that name fails the call with [`FetchError::Forbidden`]; one that knows no such
+    /// ways goes by the address alone.
+    pub binding: Option<String>,
     /// Path and query, normalised; to be sent as they are.
     pub target: String,
     /// The `Host` to send where it is not the authority, on platforms that can.
@@ -113,6 +117,7 @@ impl<S> Call<S> {
             method: self.method.clone(),
             scheme: self.scheme,
             authority: self.authority.clone(),
+            binding: self.binding.clone(),
             target: self.target.clone(),
             host: self.host.clone(),
             headers: self.headers.clone(),
@@ -149,4 +154,6 @@ pub enum FetchError {
     ClientGone,
     /// The platform refuses to make this call (a host that is not allowed, a limit of the platform).
     Forbidden,
+    /// The gateway has nothing just now that it could show the target. Never the platform's word: nothing was sent.
+    NoCredential,
 }

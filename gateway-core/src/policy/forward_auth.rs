@@ -182,6 +182,7 @@ impl ForwardAuth {
             method: self.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target: if bare { "/".to_owned() } else { path },
             host: None,
             headers,

@@ -116,7 +116,7 @@ pub async fn send<P: Platform>(
         if !direct(&mut call, pool, 0, host, timeout) {
             return Err(Failed { cause: nobody(), history: Vec::new() });
         }
-        return match platform.fetch(call).await {
+        return match pool.fetch(platform, asked, call).await {
             Ok(response) => Ok(Answer { response, target: 0, history: Vec::new() }),
             Err(failure) => Err(Failed { cause: Cause::Failure(failure), history: Vec::new() }),
         };
@@ -131,6 +131,7 @@ fn direct<S>(call: &mut Call<S>, pool: &Pool, target: u32, host: Option<&str>, t
     let Some(target) = pool.targets().get(target as usize) else { return false };
     call.scheme = target.scheme;
     call.authority.clone_from(&target.authority);
+    call.binding.clone_from(&target.binding);
     call.host = host.filter(|host| *host != target.authority).map(str::to_owned);
     call.target.insert_str(0, &target.base);
     call.timeout = Duration::from_millis(timeout);
@@ -242,7 +243,7 @@ impl<P: Platform> Trip<'_, P> {
 
     /// Calls one target, and takes note of how it went.
     async fn attempt(&self, mut call: Call<P::Stream>, target: u32, left: u64) -> Outcome<P::Stream> {
-        let Trip { platform, pool, group, timeouts, host, .. } = *self;
+        let Trip { platform, pool, group, timeouts, host, asked } = *self;
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
         }
@@ -253,7 +254,7 @@ impl<P: Platform> Trip<'_, P> {
             return Outcome { target, result: Err(failure), took: 0 };
         }
         let under_way = group.under_way(target, started);
-        let result = platform.fetch(call).await;
+        let result = pool.fetch(platform, asked, call).await;
         drop(under_way);
         let now = platform.now();
         let took = now.saturating_sub(started);
@@ -264,7 +265,10 @@ impl<P: Platform> Trip<'_, P> {
                 FetchError::Timeout => (given >= timeouts.attempt.min(timeouts.total)).then_some(true),
                 FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
-                FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden => None,
+                FetchError::BodyTooLarge
+                | FetchError::ClientGone
+                | FetchError::Forbidden
+                | FetchError::NoCredential => None,
             },
         };
         if let Some(failed) = failed {
