@@ -17,6 +17,7 @@ const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
+const BOUND = 32;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -179,18 +180,20 @@ class Exchange {
     attempt.readsAll = (flags & EVERYTHING) !== 0;
     const method = core.string();
     const url = core.string();
+    const binding = flags & BOUND ? core.string() : undefined;
     try {
       const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
       const { signal } = attempt.controller;
+      const way = binding === undefined ? globalThis : bound(core.env, binding);
       if (flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
-        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual" });
+        attempt.promise = way.fetch(new Request(url, request), { headers, signal, redirect: "manual" });
         return;
       }
       let body = null;
       if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
       else if (flags & BYTES) body = core.bodyOf(this.number, call);
-      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual" });
+      attempt.promise = way.fetch(url, { method, headers, body, signal, redirect: "manual" });
     } catch (error) {
       // What the runtime refuses is an outcome too.
       attempt.promise = Promise.reject(error);
@@ -315,6 +318,13 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
+function bound(env, name) {
+  const way = env[name];
+  if (typeof way?.fetch === "function") return way;
+  throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
 }
 
 function expire(attempt) {

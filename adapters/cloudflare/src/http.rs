@@ -107,7 +107,7 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
 /// among the numbers as its length in UTF-16 units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    /// `1 call timeout limit-high limit-low flags method url edits…`: fetch.
+    /// `1 call timeout limit-high limit-low flags method url (binding) edits…`: fetch, by a binding where the flags say so.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
     /// commands, 2: the body of the request.
@@ -170,6 +170,7 @@ const SENDS_BYTES: u32 = 2;
 const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
 const FROM_NOTHING: u32 = 16;
+const BOUND: u32 = 32;
 
 /// Writes a call, with the edits of the client's fields.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
@@ -185,11 +186,22 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
         Interest::HopByHop => 0,
     };
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
+    let bound = if call.binding.is_some() { BOUND } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
-    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads | base]);
+    out.numbers.extend([
+        FETCH,
+        number,
+        timeout,
+        (limit >> 32) as u32,
+        limit as u32,
+        flags | limited | reads | base | bound,
+    ]);
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
+    if let Some(binding) = &call.binding {
+        out.text(&[binding]);
+    }
     write_edits(out, &call.headers, call.upgrade);
 }
 
@@ -395,6 +407,7 @@ mod tests {
             method: "POST".to_owned(),
             scheme: Scheme::Http,
             authority: "o:1".to_owned(),
+            binding: None,
             target: "/p?q".to_owned(),
             host: None,
             headers,
@@ -420,6 +433,12 @@ mod tests {
         write_call(&mut out, 0, &call);
         assert_eq!(out.text, "POSThttp://o:1/p?qx-avia1.1 posternx-bä", "the upgrade is handed on");
         assert_eq!(out.numbers[..9], [FETCH, 0, 2000, 0, 0, READS_EVERYTHING, 4, 14, 3]);
+
+        call.binding = Some("ORDERS".to_owned());
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call);
+        assert!(out.text.starts_with("POSThttp://o:1/p?qORDERSx-a"));
+        assert_eq!(out.numbers[5..10], [READS_EVERYTHING | BOUND, 4, 14, 6, 3]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

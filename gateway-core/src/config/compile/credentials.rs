@@ -72,7 +72,7 @@ impl Compile<'_> {
                 let username = self.constant(&written.username.0, at);
                 if username.as_ref().and_then(Template::as_literal).is_some_and(|name| name.contains(':')) {
                     let problem = Problem::error("bad-username", at, "a user name has no colon (RFC 7617 §2)");
-                    self.problems.push(problem);
+                    self.problems.push(problem.help("what follows a colon belongs into `password`"));
                 }
                 let password = self.secret(&written.password.0, node.place([Field("password")]));
                 Some(Credential::Basic { username: username?, password: password? })
@@ -168,14 +168,13 @@ impl Compile<'_> {
         }
     }
 
-    /// A key for tests stands in the configuration, so it is read now. What kind a real one is of, only the platform knows: the
-    /// gateway needs every kind.
+    /// A key for tests stands in the configuration, so it is read now. Of what kind a real one is, only the platform knows.
     fn private_key(&mut self, key: &Template, at: Span) {
-        self.features.extend(["eddsa", "es256", "rsa"]);
         if let Some(text) = key.as_literal()
             && let Err(why) = SigningKey::read(text, None)
         {
-            self.problems.push(Problem::error("bad-key", at, why));
+            let help = "give the platform what `openssl genpkey -algorithm ed25519` prints, and write `${secret:NAME}`";
+            self.problems.push(Problem::error("bad-key", at, why).help(help));
         }
     }
 
