@@ -3,7 +3,7 @@
 
 use crate::http::{Body, Headers, Scheme};
 use crate::path;
-use crate::platform::{Call, Interest, Platform, ReadError};
+use crate::platform::{Call, Interest, Patience, Platform, ReadError};
 use crate::route::pattern;
 use bytes::Bytes;
 use std::fmt;
@@ -132,6 +132,7 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         body,
         body_limit: None,
         timeout,
+        patience: Patience::default(),
         interest: Interest::HopByHop,
         upgrade: false,
     };
@@ -143,10 +144,13 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         Body::Empty => Ok(Bytes::new()),
         Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
         Body::Bytes(_) => Err(format!("{address} answered with more than {limit} bytes")),
-        Body::Stream(stream) => platform.read(stream, limit).await.map_err(|error| match error {
-            ReadError::TooLarge => format!("{address} answered with more than {limit} bytes"),
-            ReadError::Broken(why) => format!("the answer of {address} broke off ({why})"),
-        }),
+        // No platform gives another one.
+        Body::Stream(stream) | Body::Pumped(stream, _) => {
+            platform.read(stream, limit).await.map_err(|error| match error {
+                ReadError::TooLarge => format!("{address} answered with more than {limit} bytes"),
+                ReadError::Broken(why) => format!("the answer of {address} broke off ({why})"),
+            })
+        }
     };
     Ok(Answered { status: response.status, body: body? })
 }

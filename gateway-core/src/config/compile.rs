@@ -215,6 +215,7 @@ impl<'a> Compile<'a> {
         let timeouts = Timeouts {
             attempt: written.attempt.map_or(base.attempt, |attempt| attempt.milliseconds),
             total: written.total.map_or(base.total, |total| total.milliseconds),
+            idle: written.idle.map(|idle| idle.milliseconds).or(base.idle),
         };
         // A short total alone is a way to say how long it may take at most.
         if written.attempt.is_some() && timeouts.attempt > timeouts.total {
@@ -988,7 +989,7 @@ mod tests {
         assert_eq!(globals.limits, Limits::default());
         assert_eq!((globals.via.as_str(), globals.misdirected), ("postern", false));
         assert_eq!(globals.forwarded, ForwardedFields::XForwarded);
-        assert_eq!(globals.upstreams[0].timeouts, Timeouts { attempt: 30_000, total: 60_000 });
+        assert_eq!(globals.upstreams[0].timeouts, Timeouts::default());
         assert_eq!(globals.upstreams[0].host, HostHeader::Target);
         let Ranked { priority, hosts, route } = &running.routes[0].ranked;
         assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));

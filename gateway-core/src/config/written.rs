@@ -143,6 +143,11 @@ pub struct Timeouts {
     /// All attempts together. Default: `60s`.
     #[schemars(extend("default" = "60s"))]
     pub total: Option<Duration>,
+    /// How long a body may stand still. A response's is cut off then, and the upstream's connection ended; a request's is answered
+    /// with 408. Bodies that are watched pass through the gateway's memory chunk by chunk, instead of past it. Default: nobody looks,
+    /// and the platform's own limits hold.
+    #[schemars(extend("examples" = ["10s"]))]
+    pub idle: Option<Duration>,
 }
 
 /// Routes that have something in common.

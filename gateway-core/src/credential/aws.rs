@@ -7,6 +7,7 @@
 use crate::consumer::hex;
 use crate::http::{Body, Headers, Scheme, percent_decode};
 use crate::platform::{Call, Failure, FetchError, Platform, ReadError, Timestamp};
+use crate::pump;
 use crate::template::{Settings, Template};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,9 @@ impl Signer {
         let most = match self.payload {
             Payload::Hash(most) => most,
             Payload::HashUpTo(most) if declared.is_some_and(|length| length <= most) => most,
-            Payload::HashUpTo(_) if matches!(call.body, Body::Stream(_)) => return Ok(UNSIGNED.to_owned()),
+            Payload::HashUpTo(_) if matches!(call.body, Body::Stream(_) | Body::Pumped(..)) => {
+                return Ok(UNSIGNED.to_owned());
+            }
             Payload::HashUpTo(_) => u64::MAX,
         };
         let room = usize::try_from(most).unwrap_or(usize::MAX);
@@ -133,10 +136,12 @@ impl Signer {
             Body::Empty => return Ok(hex(&Sha256::digest(b""))),
             Body::Bytes(bytes) if bytes.len() > room => return Err(too_large()),
             Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => platform.read(stream, room).await.map_err(|error| match error {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(detail) => Failure { error: FetchError::ClientGone, detail },
-            })?,
+            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+                pump::read(platform, body, room).await.map_err(|error| match error {
+                    ReadError::TooLarge => too_large(),
+                    ReadError::Broken(detail) => Failure { error: FetchError::ClientGone, detail },
+                })?
+            }
         };
         let hash = hex(&Sha256::digest(&bytes));
         if declared.is_none() {

@@ -198,7 +198,7 @@ impl Credentials {
         if platform.now() >= until {
             return Ok(response);
         }
-        if let Body::Stream(body) = response.body {
+        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
             platform.discard(body);
         }
         put(&mut spare.headers, &source.header, &format!("Bearer {}", token.text));

@@ -149,11 +149,14 @@ pub struct Timeouts {
     pub attempt: u64,
     /// All attempts together.
     pub total: u64,
+    /// Between two parts of a body; `None`: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { attempt: 30_000, total: 60_000 }
+        Self { attempt: 30_000, total: 60_000, idle: None }
     }
 }
 

@@ -38,7 +38,9 @@ fn error(cause: &Cause) -> Option<&'static str> {
             FetchError::Timeout => Some("http_response_timeout"),
             FetchError::Forbidden => Some("proxy_configuration_error"),
             FetchError::NoCredential => Some("proxy_internal_error"),
-            FetchError::BodyTooLarge | FetchError::ClientGone => None,
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone => {
+                None
+            }
         },
     }
 }

@@ -4,7 +4,7 @@ use super::pool::{Asked, Group, Pick, Pool};
 use super::retry::{self, Ended, Facts, Next};
 use super::{Timeouts, deadline};
 use crate::http::{Body, Response};
-use crate::platform::{Call, Failure, FetchError, Platform, ReadError};
+use crate::platform::{Call, Failure, FetchError, Patience, Platform, ReadError};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -113,6 +113,7 @@ pub async fn send<P: Platform>(
     let Some(group) = pool.group() else {
         // The common case: one target, nothing to decide.
         let timeout = timeouts.attempt.min(timeouts.total);
+        call.patience.idle = timeouts.idle.map(Duration::from_millis);
         if !direct(&mut call, pool, 0, host, timeout) {
             return Err(Failed { cause: nobody(), history: Vec::new() });
         }
@@ -247,6 +248,11 @@ impl<P: Platform> Trip<'_, P> {
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
         }
+        call.patience = Patience {
+            idle: timeouts.idle.map(Duration::from_millis),
+            // The client waits for the whole answer, not for its head.
+            whole: asked.deadline.is_some().then(|| Duration::from_millis(left)),
+        };
         let started = platform.now();
         let given = timeouts.attempt.min(left);
         if !direct(&mut call, pool, target, host, given) {
@@ -266,6 +272,8 @@ impl<P: Platform> Trip<'_, P> {
                 FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
                 FetchError::BodyTooLarge
+                | FetchError::BodyRefused
+                | FetchError::BodyStalled
                 | FetchError::ClientGone
                 | FetchError::Forbidden
                 | FetchError::NoCredential => None,
@@ -335,7 +343,7 @@ impl<P: Platform> Trip<'_, P> {
         let Outcome { target, result, took } = outcome;
         match result {
             Ok(Response { status, body, .. }) => {
-                if let Body::Stream(body) = body {
+                if let Body::Stream(body) | Body::Pumped(body, _) = body {
                     self.platform.discard(body);
                 }
                 course.note(self.pool, target, ended, took, "");
