@@ -54,7 +54,11 @@ impl Batch {
                 OWN.iter().for_each(|own| drop(members.remove(*own)));
             }
             // The one that most share comes first.
-            let key = if scenario.alone || scenario.remembers || !scenario.settings.is_empty() {
+            let key = if scenario.alone
+                || scenario.remembers
+                || !scenario.settings.is_empty()
+                || !scenario.bindings.is_empty()
+            {
                 format!("own {}", scenario.id)
             } else if shared == json!({}) {
                 "all".to_owned()
@@ -124,16 +128,19 @@ impl Batch {
         let mut scenes = BTreeMap::new();
         let mut whole = Map::new();
         let mut settings = BTreeMap::new();
+        let mut bindings = BTreeMap::new();
         for scenario in &self.scenarios {
             let scene = Scene::set(scenario)?;
             let alone = self.scenarios.len() == 1;
             let configuration = if alone { scene.scenario.gateway.clone() } else { on_own_hosts(&scene.scenario)? };
             merge(&mut whole, configuration);
             settings.extend(scene.scenario.settings.clone());
+            let listening = scene.scenario.bindings.iter();
+            bindings.extend(listening.map(|(name, origin)| (name.clone(), format!("http://{origin}"))));
             scenes.insert(scenario.id.clone(), scene);
         }
         let whole = access_log::observed(&whole.into());
-        let running = Running::start(self.platform, &whole, &settings)?;
+        let running = Running::start_with(self.platform, &whole, &settings, &bindings)?;
         let (address, log) = (running.address, running.log_file());
         let logs = access_log::is_whole(&whole);
         Ok(Started { address, log, logs, running: Mutex::new(Some(running)), scenes })

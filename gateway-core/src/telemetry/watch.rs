@@ -250,8 +250,11 @@ impl Outcome {
                 FetchError::Reset => "reset",
                 FetchError::Timeout => "timeout",
                 FetchError::BodyTooLarge => "body_too_large",
+                FetchError::BodyRefused => "body_refused",
+                FetchError::BodyStalled => "body_stalled",
                 FetchError::ClientGone => "client_gone",
                 FetchError::Forbidden => "forbidden",
+                FetchError::NoCredential => "no_credential",
             }),
         }
     }
