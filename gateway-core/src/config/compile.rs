@@ -536,8 +536,10 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> =
-            ["upstream", "redirect", "respond", "publish", "serve"].iter().filter_map(|name| node.entry(name)).collect();
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve"]
+            .iter()
+            .filter_map(|name| node.entry(name))
+            .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {

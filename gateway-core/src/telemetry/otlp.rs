@@ -156,7 +156,13 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
                 Outcome::Status(_) => {}
                 Outcome::GivenUp | Outcome::Failed(_) => fail(&mut message, called.outcome.error().unwrap_or_default()),
             },
-            What::Policy { .. } | What::Forward { .. } | What::Lookup | What::Count | What::Claim | What::Read | What::Wait => {}
+            What::Policy { .. }
+            | What::Forward { .. }
+            | What::Lookup
+            | What::Count
+            | What::Claim
+            | What::Read
+            | What::Wait => {}
         }
         spans.push(message.finish());
     }

@@ -11,9 +11,7 @@ use crate::caller::Caller;
 use crate::claim;
 use crate::error::Error;
 use crate::http::{Response, Scheme};
-use crate::platform::{
-    Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
-};
+use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
