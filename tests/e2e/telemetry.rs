@@ -275,20 +275,30 @@ fn assert_counts(at_first: &str, text: &str, loads: &[BTreeMap<(&'static str, u1
         let route = if *target == "/none" { "" } else { &target[1..] };
         *expected.entry((route.to_owned(), status.to_string())).or_default() += count;
     }
-    let mut found = BTreeMap::new();
-    for (_, labels, count) in samples(text).iter().filter(|(name, ..)| name == REQUESTS) {
-        let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
-        if label("http_route") != "metrics" {
-            found.insert((label("http_route"), label("http_response_status_code")), *count as u64);
+    let counts = |text: &str| {
+        let mut found = BTreeMap::new();
+        for (_, labels, count) in samples(text).iter().filter(|(name, ..)| name == REQUESTS) {
+            let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+            if label("http_route") != "metrics" {
+                found.insert((label("http_route"), label("http_response_status_code")), *count as u64);
+            }
         }
+        found
+    };
+    let mut found = counts(text);
+    for (key, count) in counts(at_first) {
+        *found.entry(key).or_default() -= count;
     }
     assert_eq!(found, expected, "{text}");
     let sum = |name: &str, label: &str, value: &str| -> f64 {
-        let all = samples(text);
-        let fits = all
-            .iter()
-            .filter(|(found, labels, _)| found == name && labels.get(label).map(String::as_str) == Some(value));
-        fits.map(|(.., count)| *count).sum()
+        let of = |text: &str| -> f64 {
+            let all = samples(text);
+            let fits = |(found, labels, _): &&(String, BTreeMap<String, String>, f64)| {
+                found == name && labels.get(label).map(String::as_str) == Some(value)
+            };
+            all.iter().filter(fits).map(|(.., count)| *count).sum()
+        };
+        of(text) - of(at_first)
     };
     let of =
         |target: &str, status: u16| loads.iter().filter_map(|load| load.get(&(target, status))).sum::<u64>() as f64;

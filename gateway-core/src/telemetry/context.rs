@@ -1,8 +1,7 @@
 //! Which trace a request belongs to, as callers say and as upstreams are told: W3C Trace Context and B3.
 
-use crate::http::Headers;
+use crate::http::{Headers, list};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// A place in a trace (W3C Trace Context §3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,16 +94,10 @@ fn w3c(headers: &Headers) -> Option<Context> {
     let trace = hex(trace, 32).filter(|trace| *trace != 0)?;
     let span = u64::try_from(hex(span, 16)?).ok().filter(|span| *span != 0)?;
     let flags = hex(flags, 2)?;
-    let mut state = String::new();
-    for part in headers.all("tracestate") {
-        let part = std::str::from_utf8(part).ok()?.trim();
-        if !part.is_empty() {
-            let comma = if state.is_empty() { "" } else { "," };
-            let _ = write!(state, "{comma}{part}");
-        }
-    }
+    let members: Vec<&str> = list(headers, "tracestate").collect();
+    let state = members.join(",");
     // §3.3.1.5: who hands on more than it must hold may drop all of it.
-    let state = (!state.is_empty() && state.len() <= 512 && state.split(',').count() <= 32).then_some(state);
+    let state = (!state.is_empty() && state.len() <= 512 && members.len() <= 32).then_some(state);
     Some(Context { trace, span, sampled: Some(flags & 1 == 1), state })
 }
 
