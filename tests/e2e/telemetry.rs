@@ -401,7 +401,8 @@ fn lines_reach_servers_in_batches_and_survive_one_that_is_down() {
                 let lines: Vec<Value> = serde_json::from_slice(&received.body).expect("an array");
                 for line in lines {
                     let line = access_log::read(&line.to_string()).expect("a line");
-                    heard.insert(line["url.path"].as_str().expect("a path").to_owned());
+                    // Not that of `postern dev`, which asks whether the gateway is there.
+                    heard.extend(line["url.path"].as_str().filter(|path| sent.contains(*path)).map(str::to_owned));
                 }
             }
             if heard == sent {
