@@ -136,6 +136,7 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         interest: Interest::HopByHop,
         upgrade: false,
     };
+    platform.watch().errand();
     let response = platform
         .fetch(call)
         .await

@@ -88,6 +88,8 @@ pub struct Record {
     within: Option<usize>,
     /// How many calls to the upstream were made.
     attempts: u32,
+    /// Whether the call that comes next is one of the gateway's own, wherever it is made.
+    errand: bool,
 }
 
 /// A trace, and the place of this request in it.
@@ -295,6 +297,7 @@ impl Record {
             lot: 0,
             within: None,
             attempts: 0,
+            errand: false,
         }
     }
 
@@ -392,6 +395,11 @@ impl<'a> Watch<'a> {
         self.note(|record| record.cache = Some(outcome));
     }
 
+    /// The call that is made now is the gateway's own: what it is about is nothing for the trace of the upstream.
+    pub fn errand(self) {
+        self.note(|record| record.errand = true);
+    }
+
     /// From here on, calls are attempts to reach this upstream.
     pub fn forward<P: Platform>(self, platform: &P, upstream: &str) {
         self.note(|record| {
@@ -475,8 +483,10 @@ impl<'a, P: Platform> Watched<'a, P> {
 
     /// Notes a call that is about to be made, and tells the upstream which trace it belongs to.
     fn begin(&self, record: &mut Record, call: &mut Call<P::Stream>) -> usize {
-        let forwards = record.within.and_then(|place| record.steps.get(place));
-        let forwards = forwards.is_some_and(|step| matches!(step.what, What::Forward { .. }));
+        // Credentials for an upstream may have to be asked for on the way to it.
+        let errand = std::mem::take(&mut record.errand);
+        let step = record.within.and_then(|place| record.steps.get(place)).filter(|_| !errand);
+        let forwards = step.is_some_and(|step| matches!(step.what, What::Forward { .. }));
         let span = if record.trace.is_some() { self.platform.random().max(1) } else { 0 };
         let attempt = forwards.then(|| {
             record.attempts += 1;
