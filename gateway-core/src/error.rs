@@ -99,13 +99,13 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 400, 409, 422 or 503: what is to be done once is not done now.
+    #[cfg(feature = "idempotency")]
+    Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
     /// 408: the body stood still for too long.
     BodyStalled,
-    /// 400, 409, 422 or 503: what is to be done once is not done now.
-    #[cfg(feature = "idempotency")]
-    Idempotency(Refusal),
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -199,13 +199,13 @@ impl Error {
             }
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
-            Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
-            Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             #[cfg(feature = "idempotency")]
             Error::Idempotency(refusal) => {
                 let (status, code, title) = refusal.kind();
                 (status, code, title, if status < 500 { Client } else { Gateway })
             }
+            Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
+            Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),

@@ -122,11 +122,11 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
-    /// `10 pump`: before an answer: its body changes on its way.
     /// `20 call key order`: have the keeper of a claim do what is ordered.
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
     /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
+    /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -170,11 +170,11 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
-const PUMPED: u32 = 10;
 const CLAIM: u32 = 20;
 const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
+const PUMPED: u32 = 10;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;

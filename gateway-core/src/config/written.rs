@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
-mod credential;
 mod idempotency;
+mod credential;
 mod limit;
 mod login;
 mod mirror;
@@ -22,8 +22,8 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
-pub use self::credential::*;
 pub use self::idempotency::*;
+pub use self::credential::*;
 pub use self::limit::*;
 pub use self::login::*;
 pub use self::mirror::*;

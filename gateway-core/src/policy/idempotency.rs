@@ -273,12 +273,16 @@ impl Idempotency {
                 response.body = Body::Bytes(bytes.clone());
                 bytes
             }
+            body @ (Body::Stream(_) | Body::Pumped(..)) if is_long(status, &response.headers, self.answer) => {
+                response.body = body;
+                return too_long;
+            }
             Body::Pumped(stream, mut pump) => match platform.peek(stream, most).await {
                 Ok(Peeked::Whole(bytes)) => match pump.whole(&bytes) {
                     Ok(changed) => {
-                        let changed = Bytes::from(changed);
-                        response.body = Body::Bytes(changed.clone());
-                        changed
+                        let bytes = Bytes::from(changed);
+                        response.body = Body::Bytes(bytes.clone());
+                        bytes
                     }
                     Err(_) => return (self.unknown(), Err(Error::UpstreamFailed(FetchError::Reset))),
                 },
@@ -288,10 +292,6 @@ impl Idempotency {
                 }
                 Err(_) => return (self.unknown(), Err(Error::UpstreamFailed(FetchError::Reset))),
             },
-            Body::Stream(stream) if is_long(status, &response.headers, self.answer) => {
-                response.body = Body::Stream(stream);
-                return too_long;
-            }
             Body::Stream(stream) => match platform.peek(stream, most).await {
                 Ok(Peeked::Whole(bytes)) => {
                     response.body = Body::Bytes(bytes.clone());

@@ -189,7 +189,7 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
             response.body = Body::Stream(stream);
             Seen::Passing(copied)
         }
-        // As the upstream gave it, which is what another one's answer is like.
+        // What the upstream has said, before anything of it is changed.
         Body::Pumped(stream, pump) => {
             let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
             response.body = Body::Pumped(stream, pump);
@@ -247,16 +247,16 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         method,
         scheme: crate::http::Scheme::Http,
         authority: String::new(),
-        binding: None,
         target,
         host: None,
         headers,
         body: if body.is_empty() { Body::Empty } else { Body::Bytes(body) },
         body_limit: None,
         timeout: Duration::ZERO,
-        patience: Patience::default(),
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         upgrade: false,
+        binding: None,
+        patience: Patience::default(),
     };
     let timeouts = pool.upstream.timeouts;
     let name = &pool.upstream.name;
@@ -303,7 +303,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
 }
 
 fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    if let Body::Stream(stream) = body {
+    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
         platform.discard(stream);
     }
 }
