@@ -30,6 +30,9 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    /// The places of those whose targets are checked.
+    #[cfg(feature = "checks")]
+    checked: Vec<u32>,
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
@@ -162,7 +165,9 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "checks")]
+        let checked = (0..).zip(&upstreams).filter(|(_, pool)| pool.checks().is_some()).map(|(at, _)| at).collect();
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -174,6 +179,8 @@ impl Gateway {
             settings: known,
             routes,
             upstreams,
+            #[cfg(feature = "checks")]
+            checked,
             policies,
             consumers,
             tokens,
@@ -191,6 +198,36 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+        #[allow(unused_mut, reason = "there is nothing to add without checks")]
+        let mut reply = self.answer(platform, incoming).await;
+        #[cfg(feature = "checks")]
+        self.look_at_checks(platform, &mut reply.deferred);
+        reply
+    }
+
+    /// Has what checks have found looked at when it is time, whatever the request was about: after the answer.
+    #[cfg(feature = "checks")]
+    fn look_at_checks<P: Platform>(&self, platform: &P, deferred: &mut Vec<Deferred>) {
+        if self.checked.is_empty() {
+            return;
+        }
+        let now = platform.now();
+        for at in &self.checked {
+            let Some(pool) = self.upstreams.get(*at as usize).filter(|pool| pool.is_to_look(now)) else { continue };
+            pool.look(now);
+            deferred.push(Deferred::Check(*at));
+        }
+    }
+
+    /// Checks all targets that are due, for a platform that wakes somebody up to do so: see
+    /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
+    #[cfg(feature = "checks")]
+    pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
+        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    async fn answer<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
@@ -220,6 +257,20 @@ impl Gateway {
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
                     Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
+                },
+                #[cfg(feature = "checks")]
+                Deferred::Check(at) => match self.upstreams.get(at as usize) {
+                    Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
+                        Ok(news) => {
+                            notes.extend(news.iter().map(|news| note_of(platform, news)));
+                            None
+                        }
+                        Err(error) => {
+                            let why = format!("upstream `{}`: {}", pool.upstream.name, error.0);
+                            Some(("checks-unavailable", why))
+                        }
+                    },
+                    None => None,
                 },
             };
             if let Some((problem, detail)) = failed {
@@ -603,8 +654,20 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
     format!("upstream `{}`: {}", pool.upstream.name, attempts.join("; "))
 }
 
+/// What checks have found, for the log.
+#[cfg(feature = "checks")]
+fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
+    Note {
+        problem: news.problem(),
+        status: 0,
+        request_id: request_id(platform),
+        route: None,
+        detail: news.to_string(),
+    }
+}
+
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -614,6 +677,7 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "checks") { "checks" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

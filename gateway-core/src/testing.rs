@@ -28,6 +28,8 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// Whether somebody else checks targets; a test says so, and does it.
+    pub checks: Cell<bool>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
     /// How many milliseconds each call takes; without it, none.
@@ -58,6 +60,7 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            checks: Cell::default(),
             discarded: Cell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
@@ -123,6 +126,22 @@ where
         let step = quota::perform(order, counters.remove(key), self.now());
         counters.insert(key.to_owned(), step.kept);
         Ok(step.decision)
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&format!("health/{key}")).await
+    }
+
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        if self.store_fails.get() {
+            return Err(StoreError("the store does not answer".to_owned()));
+        }
+        self.store.borrow_mut().insert(format!("health/{key}"), Bytes::from(board.to_owned()));
+        Ok(())
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        self.checks.get()
     }
 
     async fn sleep(&self, duration: Duration) {

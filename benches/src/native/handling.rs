@@ -207,6 +207,14 @@ impl Platform for Still {
         Err(StoreError(String::new()))
     }
 
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
     async fn fetch(&self, call: Call<()>) -> Result<Response<()>, Failure> {
         call.headers.edits().for_each(|edit| {
             black_box(edit);

@@ -44,6 +44,7 @@ use super::{
     written,
 };
 
+mod check;
 mod consumers;
 mod forward_auth;
 mod limits;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod check;
 mod consumer;
 mod limit;
 mod login;
@@ -18,6 +19,7 @@ mod token;
 mod upstream;
 mod validation;
 
+pub use self::check::*;
 pub use self::consumer::*;
 pub use self::limit::*;
 pub use self::login::*;

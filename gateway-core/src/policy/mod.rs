@@ -202,6 +202,9 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
+    #[cfg(feature = "checks")]
+    Check(u32),
 }
 
 /// Something that the log should hear although the request goes on.

@@ -6,6 +6,8 @@
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
 use super::breaker::{Admission, Breaker};
+#[cfg(feature = "checks")]
+use super::check::{self, Board, CheckRules, Watch};
 use super::health::{Health, WHOLE};
 use super::latency::{Histogram, Latency};
 use super::lease::{Lease, Leases};
@@ -52,9 +54,13 @@ pub(super) struct Group {
 struct Known {
     targets: Vec<KnownTarget>,
     all: Leases,
-    /// How many targets are out of rotation, and when the first of them comes back.
+    /// How many targets are out of rotation, how many of them because of their answers, and when the first of them comes back.
     out: usize,
+    ejected: usize,
     next_return: Timestamp,
+    /// When it looks at what checks have found.
+    #[cfg(feature = "checks")]
+    watch: Watch,
     breaker: Breaker,
     budget: Budget,
     took: Histogram,
@@ -66,7 +72,17 @@ struct KnownTarget {
     health: Health,
     leases: Leases,
     latency: Latency,
-    out: bool,
+    /// Whether it is out of rotation because of its answers.
+    ejected: bool,
+    /// Until when it is out because checks find it ill; 0: they do not.
+    ill_until: Timestamp,
+}
+
+impl KnownTarget {
+    /// Whether it is out of rotation: either is enough.
+    fn is_out(&self) -> bool {
+        self.ejected || self.ill_until > 0
+    }
 }
 
 /// The targets as one kind of request sees them, best first.
@@ -211,7 +227,10 @@ impl Group {
                 targets: targets.iter().map(|_| KnownTarget::default()).collect(),
                 all: Leases::default(),
                 out: 0,
+                ejected: 0,
                 next_return: Timestamp::MAX,
+                #[cfg(feature = "checks")]
+                watch: Watch::default(),
                 breaker: Breaker::default(),
                 budget: Budget::default(),
                 took: Histogram::default(),
@@ -299,11 +318,11 @@ impl Group {
         random: &mut impl FnMut() -> u64,
     ) -> Option<u32> {
         if now >= known.next_return {
-            known.come_back(now);
+            known.count_out(now);
         }
         // Not in a canary release of which the request is on the other side: overrides would not work.
         if let Some(target) = asked.stay.filter(|target| !tried.contains(target) && self.is_on_side(asked, *target))
-            && known.targets.get(target as usize).is_some_and(|known| !known.out)
+            && known.targets.get(target as usize).is_some_and(|known| !known.is_out())
         {
             return Some(target);
         }
@@ -320,7 +339,7 @@ impl Group {
         let tiers = &mut views[at].tiers;
         let (balance, key) = (&self.rules.balance, asked.key);
         let enough = |tier: &Tier| {
-            let usable = tier.members().iter().filter(|member| !targets[member.target as usize].out).count();
+            let usable = tier.members().iter().filter(|member| !targets[member.target as usize].is_out()).count();
             usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
         };
         // Once with another target than those that have been tried, and then with any.
@@ -402,27 +421,90 @@ impl Group {
             one.latency.observe(if failed { took.max(self.longest) } else { took }, now);
         }
         let has_to_go = count > 1 && one.health.observe(failed, now, &rules.health);
-        if has_to_go && !one.out && known.out < rules.health.most_ejected(count) {
-            let until = one.health.eject(now, &rules.health);
-            one.out = true;
-            known.out += 1;
-            known.next_return = known.next_return.min(until);
+        if has_to_go && !one.ejected && known.ejected < rules.health.most_ejected(count) {
+            one.health.eject(now, &rules.health);
+            one.ejected = true;
+            known.count_out(now);
         }
     }
 }
 
 impl Known {
-    /// Puts those targets back into rotation whose time is over.
-    fn come_back(&mut self, now: Timestamp) {
-        self.next_return = Timestamp::MAX;
-        self.out = 0;
+    /// Puts those targets back into rotation whose time is over, and counts the others.
+    fn count_out(&mut self, now: Timestamp) {
+        (self.out, self.ejected, self.next_return) = (0, 0, Timestamp::MAX);
         for target in &mut self.targets {
-            target.out = target.out && now < target.health.until();
-            if target.out {
-                self.out += 1;
-                self.next_return = self.next_return.min(target.health.until());
+            let until = target.health.until();
+            target.ejected = target.ejected && now < until;
+            if now >= target.ill_until {
+                target.ill_until = 0;
+            }
+            self.ejected += usize::from(target.ejected);
+            self.out += usize::from(target.is_out());
+            if target.ejected {
+                self.next_return = self.next_return.min(until);
+            }
+            if target.ill_until > 0 {
+                self.next_return = self.next_return.min(target.ill_until);
             }
         }
+    }
+}
+
+/// Active health: what checks have found, and when to look for it.
+#[cfg(feature = "checks")]
+impl Pool {
+    /// How its targets are asked how they are, if they are.
+    pub fn checks(&self) -> Option<&CheckRules> {
+        self.group.as_ref()?.rules.health.check.as_deref()
+    }
+
+    /// Under which key the store has what was found.
+    pub fn board_key(&self) -> String {
+        format!("{:016x}", hash(self.upstream.name.as_bytes()))
+    }
+
+    /// The numbers of the targets' addresses.
+    pub(super) fn identities(&self) -> &[u64] {
+        self.group.as_ref().map_or(&[], |group| &group.identities)
+    }
+
+    /// Whether it is time to look at what was found: the caller does so, see [`Pool::look`].
+    pub fn is_to_look(&self, now: Timestamp) -> bool {
+        self.group.as_ref().is_some_and(|group| {
+            group.rules.health.check.is_some() && group.state.borrow().watch.is_due(now)
+        })
+    }
+
+    /// Whether nothing is known that would still count.
+    pub(super) fn lacks_findings(&self, now: Timestamp) -> bool {
+        self.group.as_ref().zip(self.checks()).is_some_and(|(group, rules)| {
+            group.state.borrow().watch.lacks(rules, self.targets.len(), now)
+        })
+    }
+
+    /// Somebody looks now.
+    pub fn look(&self, now: Timestamp) {
+        if let Some((group, rules)) = self.group.as_ref().zip(self.checks()) {
+            group.state.borrow_mut().watch.look(rules, now);
+        }
+    }
+
+    /// Takes what checks have found.
+    pub(super) fn learn(&self, board: &Board, now: Timestamp, random: u64) {
+        let Some((group, rules)) = self.group.as_ref().zip(self.checks()) else { return };
+        let known = &mut *group.state.borrow_mut();
+        known.watch.seen(board, rules, now, random);
+        let count = known.targets.len();
+        for (target, identity) in known.targets.iter_mut().zip(&group.identities) {
+            let until = board.findings.get(&check::name(*identity)).and_then(|finding| rules.ill_until(finding, count));
+            let was_ill = target.ill_until > 0;
+            target.ill_until = until.filter(|until| now < *until).unwrap_or(0);
+            if was_ill && target.ill_until == 0 {
+                target.health.recover(now);
+            }
+        }
+        known.count_out(now);
     }
 }
 
@@ -439,8 +521,8 @@ struct Now<'a> {
 impl Facts for Now<'_> {
     fn share(&self, target: u32) -> u32 {
         match self.targets.get(target as usize) {
-            Some(known) if (known.out && !self.panics) || self.tried.contains(&target) => 0,
-            Some(known) if known.out => WHOLE,
+            Some(known) if (known.is_out() && !self.panics) || self.tried.contains(&target) => 0,
+            Some(known) if known.is_out() => WHOLE,
             Some(known) => known.health.share(self.now, self.group.rules.slow_start),
             None => 0,
         }
