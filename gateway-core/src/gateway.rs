@@ -219,6 +219,14 @@ impl Gateway {
         }
     }
 
+    /// Whether targets of any upstream are checked.
+    pub fn has_checks(&self) -> bool {
+        #[cfg(feature = "checks")]
+        return !self.checked.is_empty();
+        #[cfg(not(feature = "checks"))]
+        return false;
+    }
+
     /// Checks all targets that are due, for a platform that wakes somebody up to do so: see
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]

@@ -11,6 +11,7 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const BOARD = 20;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -86,6 +87,17 @@ async function settle(core, request, ctx, number) {
   }
 }
 
+// Checks all targets that are due, of which so much is known; gives the core's lines.
+export async function check(core, ctx, kept) {
+  // Nobody has sent a request, but somebody may ask for one's signal.
+  const exchange = new Exchange(core, new Request("http://check.invalid/"), ctx, core.check(kept));
+  for (;;) {
+    exchange.perform();
+    if (exchange.number === 0) return core.text;
+    await exchange.proceed();
+  }
+}
+
 class Exchange {
   // By the call's number.
   attempts = [];
@@ -156,6 +168,9 @@ class Exchange {
         case SLEEP:
           this.sleep();
           break;
+        case BOARD:
+          this.board();
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -217,6 +232,11 @@ class Exchange {
   sleep() {
     const { core } = this;
     this.take(core.number(), passed(core.number()));
+  }
+
+  board() {
+    const { core } = this;
+    this.take(core.number(), found(core.env, core.string()));
   }
 
   take(call, promise) {
@@ -315,6 +335,20 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// What checks have found of an upstream's targets.
+async function found(env, key) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
+  const board = await Promise.race([whoChecks(env).board(key), late]);
+  return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
+}
+
+// The one object that checks targets, for all instances.
+export function whoChecks(env) {
+  const namespace = env.POSTERN_CHECKS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
 }
 
 function expire(attempt) {

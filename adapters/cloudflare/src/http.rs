@@ -160,6 +160,7 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const BOARD: u32 = 20;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -251,6 +252,12 @@ pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
 /// Writes that there is something to settle after the answer that follows.
 pub fn write_afterwards(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTERWARDS, number]);
+}
+
+/// Writes that somebody asks what checks have found. What comes is read like a value.
+pub fn write_board(out: &mut Commands, number: u32, key: &str) {
+    out.numbers.extend([BOARD, number]);
+    out.text(&[key]);
 }
 
 /// Writes that nobody waits for a call any more.

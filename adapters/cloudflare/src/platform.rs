@@ -29,6 +29,8 @@ pub struct Exchange {
     now: Cell<Timestamp>,
     calls: RefCell<Vec<State>>,
     commands: RefCell<Commands>,
+    /// What is told in the end, where that is no answer.
+    told: RefCell<String>,
 }
 
 /// What became of a call.
@@ -123,6 +125,16 @@ impl Exchange {
         Pending { exchange: self, number }
     }
 
+    /// Says what is told in the end, where that is no answer.
+    pub fn tell(&self, text: String) {
+        self.told.replace(text);
+    }
+
+    /// What was told; nothing, if nothing was.
+    pub fn told(&self) -> String {
+        self.told.take()
+    }
+
     /// Takes the commands recorded since the last time.
     pub fn commands(&self) -> Commands {
         self.commands.take()
@@ -183,6 +195,23 @@ impl Platform for Workers {
                 Err(StoreError(MIXED.to_owned()))
             }
         }
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
+            Brought::Value(value) => value,
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
+        }
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        true
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -52,9 +52,24 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&board(key)).await
+    }
+
+    async fn post(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        let failed = |error: key_value::Error| StoreError(error.to_string());
+        let store = Store::open_default().await.map_err(failed)?;
+        store.set(board(key), text.as_bytes()).await.map_err(failed)
+    }
+
     async fn sleep(&self, duration: Duration) {
         monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
     }
+}
+
+/// Where what checks have found is kept.
+fn board(key: &str) -> String {
+    format!("postern/checks/{key}")
 }
 
 /// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole: a timer of our
