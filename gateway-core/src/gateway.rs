@@ -483,8 +483,9 @@ impl Gateway {
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
-            let spare = call.replay();
+            let (spare, begun) = (call.replay(), platform.now());
             let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
+            let asked = asked.after(platform.now().saturating_sub(begun));
             self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
         })
         .await
@@ -517,7 +518,8 @@ impl Gateway {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
                 };
-                let asked = other.asked(scope, &spare.headers, || platform.random());
+                // What the client's deadline leaves, whichever of the two upstreams has read it.
+                let asked = other.asked(scope, &spare.headers, || platform.random()).within(asked);
                 let host = host_of(&other.upstream.host, scope.line);
                 let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
                 self.conclude(platform, other, &asked, outcome, limit, scope)

@@ -54,9 +54,10 @@ pub(super) struct Group {
 struct Known {
     targets: Vec<KnownTarget>,
     all: Leases,
-    /// How many targets are out of rotation, how many of them because of their answers, and when the first of them comes back.
-    out: usize,
+    /// How many targets are out of rotation because of their answers, and when the first of all that are out comes back.
     ejected: usize,
+    /// How often that has changed, or may have.
+    changes: u64,
     next_return: Timestamp,
     /// When it looks at what checks have found.
     #[cfg(feature = "checks")]
@@ -90,6 +91,9 @@ impl KnownTarget {
 struct View {
     seen_from: SeenFrom,
     tiers: Vec<Tier>,
+    /// Whether enough of each are in rotation, as of the change of this number: to count them costs time with each target.
+    enough: Vec<bool>,
+    as_of: u64,
 }
 
 /// All that different kinds of requests differ by. The numbers are places in the lists of a [`Group`], plus one.
@@ -116,6 +120,21 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What would be found in a request with this key, for tools that measure.
+    pub fn with_key(key: u64) -> Self {
+        Self { key: Some(key), ..Self::default() }
+    }
+
+    /// The same so many milliseconds later.
+    pub fn after(self, milliseconds: u64) -> Self {
+        Self { deadline: self.deadline.map(|deadline| deadline.saturating_sub(milliseconds)), ..self }
+    }
+
+    /// The same within the deadline of another.
+    pub fn within(self, other: &Self) -> Self {
+        Self { deadline: self.deadline.into_iter().chain(other.deadline).min(), ..self }
+    }
+
     /// The same for a request that the gateway makes for itself, with a method of its own.
     pub fn by(self, method: &str) -> Self {
         Self { repeatable: retry::is_idempotent(method), safe: retry::is_safe(method), ..self }
@@ -181,6 +200,18 @@ impl Pool {
         named.map_or("", String::as_str)
     }
 
+    /// Where a first attempt would go now, for tools that measure. Turns are taken as by any other.
+    pub fn pick(&self, asked: &Asked, now: Timestamp, random: &mut impl FnMut() -> u64) -> Option<u32> {
+        let Some(group) = &self.group else { return (!self.targets.is_empty()).then_some(0) };
+        group.pick(&mut group.state.borrow_mut(), &self.upstream, asked, &[], now, random)
+    }
+
+    /// How many attempts are under way, to each target.
+    pub fn under_way(&self, now: Timestamp) -> Vec<u32> {
+        let Some(group) = &self.group else { return vec![0; self.targets.len()] };
+        group.state.borrow().targets.iter().map(|known| known.leases.count(now, group.longest)).collect()
+    }
+
     /// Looks at a request as the rules ask for it. Without rules that is nothing.
     pub fn asked(&self, scope: &Scope<'_>, headers: &Headers, random: impl FnOnce() -> u64) -> Asked {
         match &self.group {
@@ -226,8 +257,8 @@ impl Group {
             state: RefCell::new(Known {
                 targets: targets.iter().map(|_| KnownTarget::default()).collect(),
                 all: Leases::default(),
-                out: 0,
                 ejected: 0,
+                changes: 1,
                 next_return: Timestamp::MAX,
                 #[cfg(feature = "checks")]
                 watch: Watch::default(),
@@ -334,21 +365,21 @@ impl Group {
             Balance::Hash { .. } => known.all.count(now, self.longest),
             Balance::RoundRobin | Balance::Random | Balance::LeastRequests | Balance::Latency => 0,
         };
-        let Known { targets, out, views, .. } = known;
+        let Known { targets, changes, views, .. } = known;
         let facts = |tried, panics| Now { group: self, targets, tried, panics, now, all: in_flight };
-        let tiers = &mut views[at].tiers;
+        let View { tiers, enough, as_of, .. } = &mut views[at];
+        if *as_of != *changes {
+            let is_enough = |tier: &Tier| {
+                let usable = tier.members().iter().filter(|member| !targets[member.target as usize].is_out()).count();
+                usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
+            };
+            (*enough, *as_of) = (tiers.iter().map(is_enough).collect(), *changes);
+        }
         let (balance, key) = (&self.rules.balance, asked.key);
-        let enough = |tier: &Tier| {
-            let usable = tier.members().iter().filter(|member| !targets[member.target as usize].is_out()).count();
-            usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
-        };
         // Once with another target than those that have been tried, and then with any.
         for tried in [tried, &[]] {
             let mut panics = true;
-            for tier in tiers.iter_mut() {
-                if *out > 0 && !enough(tier) {
-                    continue;
-                }
+            for (tier, _) in tiers.iter_mut().zip(&*enough).filter(|(_, enough)| **enough) {
                 panics = false;
                 if let Some(target) = tier.pick(balance, key, &facts(tried, false), random) {
                     return Some(target);
@@ -393,7 +424,7 @@ impl Group {
                 tiers.entry(rank).or_default().push(Member { target, identity: *identity, weight: rule.weight });
             }
         }
-        View { seen_from, tiers: tiers.into_values().map(Tier::new).collect() }
+        View { seen_from, tiers: tiers.into_values().map(Tier::new).collect(), enough: Vec::new(), as_of: 0 }
     }
 
     /// Counts an attempt as under way until what this gives is dropped, or its time is over.
@@ -432,7 +463,8 @@ impl Group {
 impl Known {
     /// Puts those targets back into rotation whose time is over, and counts the others.
     fn count_out(&mut self, now: Timestamp) {
-        (self.out, self.ejected, self.next_return) = (0, 0, Timestamp::MAX);
+        (self.ejected, self.next_return) = (0, Timestamp::MAX);
+        self.changes += 1;
         for target in &mut self.targets {
             let until = target.health.until();
             target.ejected = target.ejected && now < until;
@@ -440,7 +472,6 @@ impl Known {
                 target.ill_until = 0;
             }
             self.ejected += usize::from(target.ejected);
-            self.out += usize::from(target.is_out());
             if target.ejected {
                 self.next_return = self.next_return.min(until);
             }
