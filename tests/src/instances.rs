@@ -1,8 +1,9 @@
-//! Several instances of the gateway at once, as a deployment has them.
+//! Several isolates of one workerd, which share the objects of the first.
 
-#![allow(clippy::panic, reason = "a test")]
+#![allow(clippy::panic, reason = "for tests")]
 
-use crate::{Platform, process};
+use crate::Platform;
+use crate::process;
 use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use serde_json::Value;
@@ -15,10 +16,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Isolates of one workerd, with the same objects to count and to check for them.
+/// Isolates of one workerd, as long as this lives.
 #[derive(Debug)]
 pub struct Instances {
-    /// Where each listens.
+    /// Where they listen.
     pub addresses: Vec<SocketAddr>,
     child: Child,
     said: Receiver<String>,
@@ -26,7 +27,7 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Starts so many with this configuration.
+    /// Starts so many with this configuration, and waits until they are ready.
     pub fn start(count: usize, configuration: &Value) -> Self {
         // Builds what is not built.
         process::postern(Platform::Workers).expect("it builds");
@@ -78,7 +79,7 @@ impl Instances {
         self.said.recv_timeout(Duration::from_secs(60)).expect("it says something")
     }
 
-    /// Ends them.
+    /// Has them stop.
     pub fn stop(mut self) {
         // The end of its input is what it stops on.
         drop(self.child.stdin.take());

@@ -3,7 +3,7 @@
 
 import gateway from "./index.js";
 
-export { Checks, Counters } from "./index.js";
+export { Checks, Claims, Counters } from "./index.js";
 
 export default {
   fetch(request, env, ctx) {

@@ -147,10 +147,15 @@ function worker(at, values) {
   durableObjectNamespaces = [
     (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
     (className = "Checks", uniqueKey = "postern-checks", enableSql = true),
+    (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "counters"),`;
   const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
-  const owners = [`(name = "POSTERN_COUNTERS", ${namespace("Counters")})`, `(name = "POSTERN_CHECKS", ${namespace("Checks")})`];
+  const owners = [
+    `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
+    `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+  ];
   return `
 const gateway${at} :Workerd.Worker = (
   modules = [

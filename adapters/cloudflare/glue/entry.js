@@ -1,9 +1,10 @@
-// The Worker's entry: one gateway per isolate, and the objects that count and check for all of them.
+// The Worker's entry: one gateway per isolate, and the objects that count, keep and check for all of them.
 
 import { answer, crash, whoChecks } from "./exchange.js";
 import { gateway } from "./gateway.js";
 
 export { Checks } from "./checks.js";
+export { Claims } from "./claims.js";
 export { Counters } from "./counters.js";
 
 export default {

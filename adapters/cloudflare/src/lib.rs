@@ -137,13 +137,25 @@ pub fn check(length: usize, now: f64) -> u32 {
         let future = Box::pin(async move {
             let (text, notes) = gateway.check(&platform, &kept).await;
             write_notes(&notes);
-            tells.tell(text);
+            tells.conclude(text);
             None
         });
         return proceed(Running { exchange, future });
     }
     let _ = (length, now);
     over()
+}
+
+/// Does what the keeper of a claim is ordered to do: in the input stand the order, and behind it what was kept (or nothing). Shows
+/// three lines: the verdict, until when what is to be kept says something, and what is to be kept (or nothing). Shows nothing
+/// when it cannot read the order.
+#[cfg(feature = "idempotency")]
+#[wasm_bindgen]
+pub fn claim(order: usize, kept: usize, now: f64) {
+    let step = INPUT.with_borrow(|input| {
+        gateway_core::claim::perform_in_text(&input[..order], &input[order..order + kept], now as u64)
+    });
+    show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
 /// Shows, beside the commands, the body in memory of a call that waits.
@@ -185,7 +197,7 @@ fn proceed(mut running: Running) -> u32 {
     match running.poll() {
         Some(Some(reply)) => answer(&running.exchange, Some(reply)),
         Some(None) => {
-            show(Commands { numbers: Vec::new(), text: running.exchange.told() }, Bytes::new());
+            show(Commands { numbers: Vec::new(), text: running.exchange.conclusion() }, Bytes::new());
             0
         }
         None if running.exchange.waits() => {
