@@ -734,13 +734,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 /// What checks have found, for the log.
 #[cfg(feature = "checks")]
 fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
-    Note {
-        problem: news.problem(),
-        status: 0,
-        request_id: request_id(platform),
-        route: None,
-        detail: news.to_string(),
-    }
+    Note { problem: news.problem(), status: 0, request_id: request_id(platform), route: None, detail: news.to_string() }
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.

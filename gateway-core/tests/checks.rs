@@ -99,7 +99,11 @@ fn platform(world: &Rc<World>) -> TestPlatform<impl FnMut(Call<Vec<u8>>) -> Outc
 }
 
 /// One request, and what is done after it. Gives the codes that the log hears.
-fn visit<F: FnMut(Call<Vec<u8>>) -> Outcome>(gateway: &Gateway, platform: &TestPlatform<F>, target: &str) -> Vec<String> {
+fn visit<F: FnMut(Call<Vec<u8>>) -> Outcome>(
+    gateway: &Gateway,
+    platform: &TestPlatform<F>,
+    target: &str,
+) -> Vec<String> {
     let Reply { response, notes, deferred } = run(gateway.handle(platform, get(target)));
     assert_eq!(response.status, 200);
     let settled = run(gateway.settle(platform, deferred));
@@ -182,7 +186,11 @@ fn the_store_is_read_when_an_instance_starts_and_then_about_once_in_an_interval(
 }
 
 /// Does what an object with an alarm does: keeps the boards, and puts them where instances see them.
-fn check<F: FnMut(Call<Vec<u8>>) -> Outcome>(gateway: &Gateway, platform: &TestPlatform<F>, kept: &str) -> (String, u64) {
+fn check<F: FnMut(Call<Vec<u8>>) -> Outcome>(
+    gateway: &Gateway,
+    platform: &TestPlatform<F>,
+    kept: &str,
+) -> (String, u64) {
     let (text, notes) = run(gateway.check(platform, kept));
     assert!(notes.iter().all(|note| note.problem != "target-unasked"), "{notes:?}");
     let (next, boards) = text.split_once('\n').unwrap_or((&text, ""));
@@ -223,7 +231,11 @@ fn either_kind_of_health_is_enough_and_panic_mode_counts_both() {
     let (seen, broken) = (world.clone(), resets.clone());
     let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
         let outcome = seen.serve(&call);
-        if call.target != "/health" && broken.borrow().contains(&call.authority) { fails(FetchError::Reset) } else { outcome }
+        if call.target != "/health" && broken.borrow().contains(&call.authority) {
+            fails(FetchError::Reset)
+        } else {
+            outcome
+        }
     });
     platform.checks.set(true);
     let targets: Value = ["a", "b", "c", "d"].map(|name| json!({ "url": format!("http://{name}") })).into();

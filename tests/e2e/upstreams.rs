@@ -59,7 +59,9 @@ fn no_client_notices_a_failing_origin_on_spin() {
 #[test]
 #[ignore = "prints a table; `benches/run.sh failures` runs it"]
 fn beside_nginx() {
-    println!("| an origin of three | by | answered 200 | cut in mid-body | median before, after | mean before, after | longest |");
+    println!(
+        "| an origin of three | by | answered 200 | cut in mid-body | median before, after | mean before, after | longest |"
+    );
     for fault in FAULTS {
         for by in [By::Postern(Platform::Workers), By::Postern(Platform::Spin), By::Nginx] {
             let Some(answers) = under_load(fault, by) else {
@@ -191,7 +193,9 @@ struct Nginx {
 impl Nginx {
     /// `None`: it is not installed.
     fn start(origins: &[SocketAddr]) -> Option<Self> {
-        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).is_file())?;
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|path| Path::new(path).is_file())?;
         // Nobody else listened there a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let folder = std::env::temp_dir().join(format!("postern-nginx-{}-{}", std::process::id(), address.port()));

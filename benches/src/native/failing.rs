@@ -7,7 +7,17 @@ use std::process::Command;
 /// Measures and writes the table `failures`.
 pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let output = Command::new("cargo")
-        .args(["test", "--quiet", "--package", "postern-tests", "--test", "upstreams", "--", "--ignored", "--nocapture"])
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "postern-tests",
+            "--test",
+            "upstreams",
+            "--",
+            "--ignored",
+            "--nocapture",
+        ])
         .arg("beside_nginx")
         .current_dir(&setup.root)
         .output()
@@ -16,9 +26,10 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     if !output.status.success() {
         return Err(format!("{text}\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    let mut rows = text.lines().filter(|line| line.starts_with("| ")).map(|line| {
-        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
-    });
+    let mut rows = text
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
     let head = rows.next().ok_or("the test has printed no table")?;
     let mut table = Table::new("failures", &head.iter().map(String::as_str).collect::<Vec<_>>());
     rows.for_each(|row| table.push(row));

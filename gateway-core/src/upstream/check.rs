@@ -301,7 +301,8 @@ mod tests {
     }
 
     fn boards() -> impl Strategy<Value = Board> {
-        let finding = (0_u64..20, any::<bool>(), 0_u32..3).prop_map(|(at, ill, contrary)| Finding { at, ill, contrary });
+        let finding =
+            (0_u64..20, any::<bool>(), 0_u32..3).prop_map(|(at, ill, contrary)| Finding { at, ill, contrary });
         (0_u64..20, prop::collection::btree_map("[a-d]", finding, 0..4))
             .prop_map(|(round, findings)| Board { round, findings })
     }

@@ -502,16 +502,17 @@ impl Pool {
 
     /// Whether it is time to look at what was found: the caller does so, see [`Pool::look`].
     pub fn is_to_look(&self, now: Timestamp) -> bool {
-        self.group.as_ref().is_some_and(|group| {
-            group.rules.health.check.is_some() && group.state.borrow().watch.is_due(now)
-        })
+        self.group
+            .as_ref()
+            .is_some_and(|group| group.rules.health.check.is_some() && group.state.borrow().watch.is_due(now))
     }
 
     /// Whether nothing is known that would still count.
     pub(super) fn lacks_findings(&self, now: Timestamp) -> bool {
-        self.group.as_ref().zip(self.checks()).is_some_and(|(group, rules)| {
-            group.state.borrow().watch.lacks(rules, self.targets.len(), now)
-        })
+        self.group
+            .as_ref()
+            .zip(self.checks())
+            .is_some_and(|(group, rules)| group.state.borrow().watch.lacks(rules, self.targets.len(), now))
     }
 
     /// Somebody looks now.

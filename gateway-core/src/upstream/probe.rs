@@ -118,12 +118,7 @@ pub async fn tend<P: Platform>(platform: &P, pool: &Pool, settings: &Settings) -
 /// Does all rounds that are due, for whom the platform wakes up to do so. `kept` is what it has kept: lines of a key, a space and a
 /// board. Gives when to be woken up again (0: there is nothing to check) on a line of its own, the lines that have changed, and
 /// what the log should hear.
-pub async fn rounds<P: Platform>(
-    platform: &P,
-    pools: &[Pool],
-    settings: &Settings,
-    kept: &str,
-) -> (String, Vec<News>) {
+pub async fn rounds<P: Platform>(platform: &P, pools: &[Pool], settings: &Settings, kept: &str) -> (String, Vec<News>) {
     let now = platform.now();
     let kept: HashMap<&str, &str> = kept.lines().filter_map(|line| line.split_once(' ')).collect();
     let (mut due, mut next) = (Vec::new(), Timestamp::MAX);
@@ -354,7 +349,8 @@ mod grpc {
 
     /// Why an answer does not say that the service is there: `HealthCheckResponse { status: 1 }`, of which 1 is `SERVING`.
     pub fn not_serving(body: &[u8]) -> Option<String> {
-        let no_message = || Some("no message came; does the server have the gRPC health service, and know this one?".to_owned());
+        let no_message =
+            || Some("no message came; does the server have the gRPC health service, and know this one?".to_owned());
         let [flags, rest @ ..] = body else { return no_message() };
         let Some((length, rest)) = rest.split_first_chunk::<4>() else { return no_message() };
         let Some(message) = rest.get(..u32::from_be_bytes(*length) as usize) else { return no_message() };

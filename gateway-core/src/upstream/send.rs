@@ -395,7 +395,10 @@ pub(super) enum First<A, B> {
 }
 
 /// Waits for whichever comes first; of two that are there, the first.
-pub(super) async fn first<A: Future, B: Future>(mut one: Pin<&mut A>, mut other: Pin<&mut B>) -> First<A::Output, B::Output> {
+pub(super) async fn first<A: Future, B: Future>(
+    mut one: Pin<&mut A>,
+    mut other: Pin<&mut B>,
+) -> First<A::Output, B::Output> {
     poll_fn(|context| {
         if let Poll::Ready(value) = one.as_mut().poll(context) {
             return Poll::Ready(First::One(value));

@@ -1,10 +1,7 @@
 //! Checks of targets: one question, and an interval that leaves time for the answers.
 
 use super::super::{
-    node::{
-        Node,
-        Step::Field,
-    },
+    node::{Node, Step::Field},
     problem::Problem,
     written,
 };
@@ -110,7 +107,8 @@ impl Compile<'_> {
             }
             let template = self.template(&value.0, at)?;
             if template.pieces().iter().any(|piece| matches!(piece, Piece::Parameter(_) | Piece::Variable(_))) {
-                let problem = Problem::error("bad-check", at, "a check belongs to no request, so it has no values of one");
+                let problem =
+                    Problem::error("bad-check", at, "a check belongs to no request, so it has no values of one");
                 self.problems.push(problem.help("write a text, or `${secret:NAME}`"));
             }
             headers.push((name.0.to_ascii_lowercase(), template));
