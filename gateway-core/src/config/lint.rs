@@ -75,7 +75,8 @@ impl Lint<'_> {
         }
         for upstream in &self.loaded.upstreams {
             let own = upstream.written.targets.iter().all(|target| {
-                let authority = target.url.0.split_once("://").map_or("", |(_, rest)| rest);
+                let url = target.url.as_ref().map_or("", |url| &url.0);
+                let authority = url.split_once("://").map_or("", |(_, rest)| rest);
                 upstream.written.host.as_ref().is_some_and(|host| authority.split('/').next() == Some(host.0.as_str()))
             });
             if let (Some(host), false) = (upstream.node.get("host"), own) {
@@ -83,6 +84,7 @@ impl Lint<'_> {
                 self.problems.extend(problem);
             }
             self.grpc_check(upstream);
+            self.ways(upstream);
             if !self.options.runtimes.contains(&Runtime::Spin) {
                 continue;
             }
@@ -102,7 +104,7 @@ impl Lint<'_> {
         if check.and_then(|check| check.grpc.as_ref()).is_none_or(|grpc| grpc.web.unwrap_or(false)) {
             return;
         }
-        let clear = upstream.written.targets.iter().any(|target| target.url.0.starts_with("http://"));
+        let clear = upstream.written.targets.iter().any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")));
         let why = if self.options.runtimes.contains(&Runtime::Workers) {
             "Workers speak no HTTP/2 to targets, so there this check fails"
         } else if clear {
@@ -113,6 +115,28 @@ impl Lint<'_> {
         let Some(entry) = upstream.node.get("health").and_then(|node| node.get("check")?.entry("grpc")) else { return };
         let problem = Problem::warning("check-unavailable", entry.name_at, why);
         self.problems.push(problem.help("write `web: true` where the targets speak gRPC-Web, or check by `http`"));
+    }
+
+    /// Ways to a target that only one platform has.
+    fn ways(&mut self, upstream: &Defined<written::Upstream>) {
+        for (index, target) in upstream.written.targets.iter().enumerate() {
+            let node = |field| upstream.node.place([Field("targets"), Item(index), Field(field)]);
+            let url = target.url.as_ref().map_or("", |url| &url.0);
+            let host = url.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+            let runs_on = |runtime| self.options.runtimes.contains(&runtime);
+            if target.binding.is_some() && target.url.is_none() && runs_on(Runtime::Spin) {
+                let message = "Spin has no bindings, so there nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("binding"), message);
+                let help = "add a `url` for Spin, such as `http://orders.spin.internal`; or compile for Workers only";
+                self.problems.push(problem.help(help));
+            }
+            if host.ends_with(".spin.internal") && target.binding.is_none() && runs_on(Runtime::Workers) {
+                let message = "only Spin has components behind such names, so on Workers nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("url"), message);
+                let help = "add a `binding` for Workers, such as `binding: ORDERS`; or compile for Spin only";
+                self.problems.push(problem.help(help));
+            }
+        }
     }
 
     fn spelling(&mut self, route: &Defined<written::Route>) {

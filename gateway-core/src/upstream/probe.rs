@@ -9,7 +9,7 @@ use super::pool::Pool;
 use super::send::{First, first};
 use super::{HostHeader, Target};
 use crate::http::{Body, Headers};
-use crate::platform::{Call, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{Act, Order, Rule};
 use crate::template::Settings;
 use bytes::Bytes;
@@ -233,7 +233,10 @@ async fn ask<P: Platform>(
             let why = format!("{:?} ({})", failure.error, failure.detail);
             return match failure.error {
                 FetchError::Unreachable | FetchError::Reset | FetchError::Timeout => Verdict::Bad(why),
-                FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden => Verdict::Unknown(why),
+                FetchError::BodyTooLarge
+                | FetchError::BodyStalled
+                | FetchError::ClientGone
+                | FetchError::Forbidden => Verdict::Unknown(why),
             };
         }
     };
@@ -248,7 +251,7 @@ async fn ask<P: Platform>(
         Probe::Grpc { .. } => true,
     };
     if !(is_good && reads) {
-        if let Body::Stream(stream) = response.body {
+        if let Body::Stream(stream) | Body::Pumped(stream, _) = response.body {
             platform.discard(stream);
         }
         return if is_good { Verdict::Good } else { Verdict::Bad(format!("status {}", response.status)) };
@@ -257,7 +260,7 @@ async fn ask<P: Platform>(
     let body = match response.body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes,
-        Body::Stream(stream) => {
+        Body::Stream(stream) | Body::Pumped(stream, _) => {
             let timer = platform.sleep(Duration::from_millis(left));
             match first(pin!(platform.read(stream, MOST)), pin!(timer)).await {
                 First::One(Ok(bytes)) => bytes,
@@ -304,6 +307,7 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         method: method.to_owned(),
         scheme: target.scheme,
         authority: target.authority.clone(),
+        binding: target.binding.clone(),
         target: path.to_owned(),
         host: match host {
             HostHeader::Fixed(host) => Some(host.clone()),
@@ -313,6 +317,8 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         body,
         body_limit: None,
         timeout: Duration::from_millis(rules.timeout),
+        // Whoever reads the body has a timer of its own.
+        patience: Patience::default(),
         interest: Interest::HopByHop,
         upgrade: false,
     }
