@@ -235,6 +235,8 @@ async fn ask<P: Platform>(
                 FetchError::Unreachable | FetchError::Reset | FetchError::Timeout => Verdict::Bad(why),
                 FetchError::BodyTooLarge
                 | FetchError::BodyStalled
+                | FetchError::BodyRefused
+                | FetchError::NoCredential
                 | FetchError::ClientGone
                 | FetchError::Forbidden => Verdict::Unknown(why),
             };
