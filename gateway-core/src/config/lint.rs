@@ -104,7 +104,11 @@ impl Lint<'_> {
         if check.and_then(|check| check.grpc.as_ref()).is_none_or(|grpc| grpc.web.unwrap_or(false)) {
             return;
         }
-        let clear = upstream.written.targets.iter().any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")));
+        let clear = upstream
+            .written
+            .targets
+            .iter()
+            .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")));
         let why = if self.options.runtimes.contains(&Runtime::Workers) {
             "Workers speak no HTTP/2 to targets, so there this check fails"
         } else if clear {

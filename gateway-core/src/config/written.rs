@@ -11,8 +11,8 @@ use super::format;
 
 mod check;
 mod consumer;
-mod idempotency;
 mod credential;
+mod idempotency;
 mod limit;
 mod login;
 mod mirror;
@@ -24,8 +24,8 @@ mod validation;
 
 pub use self::check::*;
 pub use self::consumer::*;
-pub use self::idempotency::*;
 pub use self::credential::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
 pub use self::mirror::*;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::super::format;
 
 use super::{
-    BindingName, Check, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size, TargetUrl,
-    Template, Timeouts, Token, UpstreamCredential,
+    BindingName, Check, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size,
+    TargetUrl, Template, Timeouts, Token, UpstreamCredential,
 };
 
 /// Servers that answer alike: requests go to one of its targets. `docs/upstreams.md` has examples.
