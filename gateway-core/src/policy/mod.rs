@@ -226,6 +226,9 @@ pub enum Deferred {
     Count(Afterwards),
     /// What was noted of the request is told to those who observe.
     Observe(Box<Record>),
+    /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
+    #[cfg(feature = "checks")]
+    Check(u32),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),

@@ -548,6 +548,14 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.take(key, order)).await
     }
 
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.timed(What::Lookup, |costs| costs.store_reads += 1, self.platform.board(key)).await
+    }
+
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        self.platform.post(key, board).await
+    }
+
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         self.timed(What::Claim, |costs| costs.object_calls += 1, self.platform.claim(key, order)).await
     }
