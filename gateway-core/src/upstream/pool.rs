@@ -246,7 +246,8 @@ impl Pool {
 
     /// How many of its targets are in rotation, as far as this instance knows.
     pub fn usable(&self) -> usize {
-        self.targets.len() - self.group.as_ref().map_or(0, |group| group.state.borrow().out)
+        let out = |group: &Group| group.state.borrow().targets.iter().filter(|target| target.is_out()).count();
+        self.targets.len() - self.group.as_ref().map_or(0, out)
     }
 
     /// What a target is called.
