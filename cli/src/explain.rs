@@ -248,7 +248,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         edits: changes(&reply.response.headers),
         body: match reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Body::Empty | Body::Stream(Nothing) => String::new(),
+            Body::Empty | Body::Stream(Nothing) | Body::Pumped(Nothing, _) => String::new(),
         },
     };
     Ok(explanation)

@@ -137,10 +137,13 @@ pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answer
         Body::Empty => Ok(Bytes::new()),
         Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
         Body::Bytes(_) => Err(format!("{address} answered with more than {limit} bytes")),
-        Body::Stream(stream) => platform.read(stream, limit).await.map_err(|error| match error {
-            ReadError::TooLarge => format!("{address} answered with more than {limit} bytes"),
-            ReadError::Broken(why) => format!("the answer of {address} broke off ({why})"),
-        }),
+        // No platform gives another one.
+        Body::Stream(stream) | Body::Pumped(stream, _) => {
+            platform.read(stream, limit).await.map_err(|error| match error {
+                ReadError::TooLarge => format!("{address} answered with more than {limit} bytes"),
+                ReadError::Broken(why) => format!("the answer of {address} broke off ({why})"),
+            })
+        }
     };
     Ok(Answered { status: response.status, body: body? })
 }

@@ -97,6 +97,8 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 400: the body is not of the kind that the upstream's is made from.
+    BodyRefused,
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -188,6 +190,7 @@ impl Error {
             }
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
+            Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
@@ -241,6 +244,7 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::BodyRefused => "The body is not what can be handed on here.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),

@@ -13,6 +13,7 @@ use crate::policy::limit::Afterwards;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
+use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -447,7 +448,7 @@ impl Gateway {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
-            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::ClientGone));
+            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone));
         let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
             return (before, origin);
@@ -468,7 +469,7 @@ impl Gateway {
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;
-        if let Body::Stream(body) = response.body {
+        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
             platform.discard(body);
         }
         notes.extend(instead.notes);
@@ -592,6 +593,7 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
     match error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
+        FetchError::BodyRefused => Error::BodyRefused,
         FetchError::ClientGone => Error::ClientGone,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
@@ -618,6 +620,14 @@ const FEATURES: [&str; 9] = [
 
 fn request_id<P: Platform>(platform: &P) -> String {
     format!("{:016x}{:016x}", platform.random(), platform.random())
+}
+
+impl Note {
+    /// A body that broke off after its head had been sent.
+    pub fn broken(broken: &Broken) -> Self {
+        let (problem, detail) = ("broken-body", broken.to_string());
+        Self { problem, status: 0, request_id: String::new(), route: None, detail }
+    }
 }
 
 impl<S> Reply<S> {

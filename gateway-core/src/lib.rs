@@ -6,6 +6,7 @@
 pub mod gateway;
 pub mod http;
 pub mod platform;
+pub mod pump;
 
 pub mod route;
 

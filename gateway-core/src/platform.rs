@@ -21,7 +21,8 @@ pub trait Platform {
     ///
     /// Must: follow no redirect; decode nothing; keep the received fields' bytes, order and repeated lines and apply only
     /// the recorded edits; give up after `call.timeout` with [`FetchError::Timeout`], ending the upstream exchange;
-    /// end it as well when the client goes away. May leave out what the platform owns (`Host`, framing fields).
+    /// end it as well when the client goes away; pass each chunk of a [`Body::Pumped`] through its pump, and fail with
+    /// [`FetchError::BodyRefused`] when that breaks the body off. May leave out what the platform owns (`Host`, framing fields).
     async fn fetch(&self, call: Call<Self::Stream>) -> Result<Response<Self::Stream>, Failure>;
 
     /// Reads a whole body into memory: the request's own, or a response's. Only for those who must see it.
@@ -145,6 +146,8 @@ pub enum FetchError {
     Timeout,
     /// The request's body grew over the call's limit.
     BodyTooLarge,
+    /// The request's body could not be changed into what was to be sent: its [`Pump`](crate::pump::Pump) has broken it off.
+    BodyRefused,
     /// The client's own body broke off, or the client went away.
     ClientGone,
     /// The platform refuses to make this call (a host that is not allowed, a limit of the platform).

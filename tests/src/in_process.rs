@@ -76,6 +76,9 @@ impl<'a> InProcess<'a> {
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Pumped(bytes, mut pump) => pump
+                .whole(&bytes)
+                .map_err(|broken| Failure { error: FetchError::BodyRefused, detail: broken.to_string() })?,
         };
         let host = call.host.unwrap_or(call.authority);
         let mut fields = vec![Field::new("host", host)];
@@ -116,14 +119,29 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
+        let mut broken = None;
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Pumped(bytes, mut pump) => {
+                // As much as a client would see of it.
+                let mut body = pump.push(&bytes);
+                if let Ok(body) = &mut body {
+                    match pump.finish(Headers::new()) {
+                        Ok((rest, _)) => body.extend(rest),
+                        Err(why) => broken = Some(why.to_string()),
+                    }
+                }
+                body.unwrap_or_else(|why| {
+                    broken = Some(why.to_string());
+                    Vec::new()
+                })
+            }
         };
-        Ok(Seen { status, head, body, ..Seen::default() })
+        Ok(Seen { status, head, body, broken, ..Seen::default() })
     }
 }
 

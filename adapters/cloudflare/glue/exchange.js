@@ -11,12 +11,14 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const PUMPED_BODY = 10;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
+const PUMPED = 32;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -25,6 +27,7 @@ const RESET = 1;
 const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
+const BODY_REFUSED = 6;
 // How late, in milliseconds, a timer may be.
 const GRACE = 30_000;
 // How long reading a body or looking into the store may take before a request counts as gone.
@@ -176,13 +179,14 @@ class Exchange {
     this.deadline = Math.max(this.deadline, Date.now() + timeout + GRACE);
     const limit = core.number() * 2 ** 32 + core.number();
     const flags = core.number();
+    const pump = flags & PUMPED ? core.number() : 0;
     attempt.readsAll = (flags & EVERYTHING) !== 0;
     const method = core.string();
     const url = core.string();
     try {
       const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
       const { signal } = attempt.controller;
-      if (flags & STREAM && (method === "GET" || method === "HEAD")) {
+      if (pump === 0 && flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
         attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual" });
         return;
@@ -190,6 +194,7 @@ class Exchange {
       let body = null;
       if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
       else if (flags & BYTES) body = core.bodyOf(this.number, call);
+      if (pump !== 0) body = pumped(core, body, pump, request, () => attempt.giveUp(BODY_REFUSED));
       attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual" });
     } catch (error) {
       // What the runtime refuses is an outcome too.
@@ -328,15 +333,25 @@ function reply(core, request, ctx, attempts) {
     // Not at once: the answer still stands where its commands would.
     ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
   }
+  let pump = 0;
+  if (core.peek() === PUMPED_BODY) {
+    core.number();
+    pump = core.number();
+  }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
   if (source >= 3) {
     const { response } = attempts[source - 3];
     // Untouched: the runtime's own response goes on as it is.
-    if (core.peek() === 0 && response.status === status) return response;
-    const { body, statusText, webSocket } = response;
+    if (pump === 0 && core.peek() === 0 && response.status === status) return response;
+    const { statusText, webSocket } = response;
+    const body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
     return new Response(body, { status, statusText, headers: edit(core, new Headers(response.headers)), webSocket });
+  }
+  if (pump !== 0) {
+    const body = pumped(core, request.body, pump, request);
+    return new Response(body, { status, headers: fields(core) });
   }
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
@@ -393,6 +408,38 @@ function hopByHop(status, headers) {
   const connection = headers.get("connection");
   const names = connection !== null && !/^(keep-alive|close)$/i.test(connection);
   return names || status === 407 || headers.has("proxy-connection") ? pack(headers) : "";
+}
+
+// Has a body pass through the core, chunk by chunk. `refuse` is told where the core breaks off a body that is being sent, which
+// then stands still, since a request whose stream ends in an error is sent as if it were complete.
+function pumped(core, body, number, request, refuse) {
+  const { life } = core;
+  const isOver = () => life !== core.life;
+  const forget = () => {
+    if (!isOver()) core.exports.stop(number);
+  };
+  // A client that goes away ends its request's code without a word.
+  request.signal.addEventListener("abort", forget);
+  const step = (ask, controller) => {
+    let out;
+    try {
+      if (!isOver()) out = ask();
+    } catch (error) {
+      crash(core, error);
+    }
+    if (out === undefined) {
+      if (refuse === undefined) throw new Error("the gateway broke off the body");
+      refuse();
+      return new Promise(() => {});
+    }
+    if (out.length > 0) controller.enqueue(out);
+  };
+  const change = new TransformStream({
+    transform: (chunk, controller) => step(() => core.pump(number, chunk), controller),
+    flush: (controller) => step(() => core.drain(number), controller),
+    cancel: forget,
+  });
+  return (body ?? new Blob([]).stream()).pipeThrough(change);
 }
 
 // Counts a body of unknown length as it passes. One that is too long ends the attempt and then stands still: a stream

@@ -5,6 +5,7 @@
 //! runtime's own header object keeps those bytes, because only edits are applied to it.
 
 use crate::platform::{Outcome, Stream};
+use crate::pumps;
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
@@ -86,6 +87,7 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
         1 => FetchError::Reset,
         2 => FetchError::Timeout,
         3 => FetchError::BodyTooLarge,
+        6 => FetchError::BodyRefused,
         4 => FetchError::ClientGone,
         5 => FetchError::Forbidden,
         101..=599 => {
@@ -107,7 +109,7 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
 /// among the numbers as its length in UTF-16 units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    /// `1 call timeout limit-high limit-low flags method url edits…`: fetch.
+    /// `1 call timeout limit-high limit-low flags pump? method url edits…`: fetch.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
     /// commands, 2: the body of the request.
@@ -117,6 +119,7 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -160,6 +163,7 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const PUMPED: u32 = 10;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -170,14 +174,16 @@ const SENDS_BYTES: u32 = 2;
 const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
 const FROM_NOTHING: u32 = 16;
+const SENDS_PUMPED: u32 = 32;
 
-/// Writes a call, with the edits of the client's fields.
-pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
+/// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
+pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
     let limit = call.body_limit.unwrap_or_default();
     let flags = match &call.body {
         Body::Empty => 0,
         Body::Bytes(_) => SENDS_BYTES,
-        Body::Stream(_) => SENDS_STREAM,
+        Body::Stream(_) | Body::Pumped(..) if pump.is_some() => SENDS_STREAM | SENDS_PUMPED,
+        Body::Stream(_) | Body::Pumped(..) => SENDS_STREAM,
     };
     let limited = if call.body_limit.is_some() { LIMITED } else { 0 };
     let reads = match call.interest {
@@ -188,6 +194,7 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
     out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads | base]);
+    out.numbers.extend(pump);
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
     write_edits(out, &call.headers, call.upgrade);
@@ -258,8 +265,20 @@ pub fn write_end(out: &mut Commands, number: u32) {
     out.numbers.extend([END, number]);
 }
 
+/// Writes that the body of the answer that follows passes through this.
+pub fn write_pumped(out: &mut Commands, pump: u32) {
+    out.numbers.extend([PUMPED, pump]);
+}
+
 /// Writes the answer: with the edits of an upstream's response, or else with all its fields. A body in memory is returned.
 pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
+    let response = match response {
+        Response { status, headers, body: Body::Pumped(stream, pump) } => {
+            write_pumped(out, pumps::keep(pump));
+            Response { status, headers, body: Body::Stream(stream) }
+        }
+        response => response,
+    };
     out.number(ANSWER);
     out.number(response.status.into());
     let (source, bytes) = match response.body {
@@ -268,7 +287,7 @@ pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
             write_edits(out, &response.headers, true);
             return Bytes::new();
         }
-        Body::Stream(Stream::Request) => (2, Bytes::new()),
+        Body::Stream(Stream::Request) | Body::Pumped(..) => (2, Bytes::new()),
         Body::Bytes(bytes) => (1, bytes),
         Body::Empty => (0, Bytes::new()),
     };
@@ -405,7 +424,7 @@ mod tests {
             upgrade: false,
         };
         let mut out = Commands::default();
-        write_call(&mut out, 3, &call);
+        write_call(&mut out, 3, &call, None);
         assert_eq!(out.text, "POSThttp://o:1/p?qupgradex-avia1.1 posternx-bä");
         let flags = SENDS_STREAM | LIMITED;
         #[rustfmt::skip]
@@ -417,7 +436,7 @@ mod tests {
         call.upgrade = true;
         (call.body, call.body_limit, call.interest) = (Body::Empty, None, Interest::Everything);
         let mut out = Commands::default();
-        write_call(&mut out, 0, &call);
+        write_call(&mut out, 0, &call, None);
         assert_eq!(out.text, "POSThttp://o:1/p?qx-avia1.1 posternx-bä", "the upgrade is handed on");
         assert_eq!(out.numbers[..9], [FETCH, 0, 2000, 0, 0, READS_EVERYTHING, 4, 14, 3]);
     }

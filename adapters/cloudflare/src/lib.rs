@@ -9,6 +9,7 @@ mod counters;
 mod exchanges;
 pub mod http;
 pub mod platform;
+mod pumps;
 pub mod random;
 
 use crate::http::Commands;
@@ -123,6 +124,31 @@ pub fn body(number: u32, call: u32) {
     place(4, body.as_ptr().addr(), body.len());
 }
 
+/// Takes so many bytes of a body that changes on its way, and shows what comes out where a body in memory would stand. Gives
+/// false where the body breaks off.
+#[wasm_bindgen]
+pub fn pump(number: u32, length: usize) -> bool {
+    show_body(INPUT.with_borrow(|input| pumps::push(number, &input[..length])))
+}
+
+/// Ends such a body, and shows the rest of it. Gives false where it breaks off.
+#[wasm_bindgen]
+pub fn drain(number: u32) -> bool {
+    show_body(pumps::finish(number))
+}
+
+/// Gives up such a body.
+#[wasm_bindgen]
+pub fn stop(number: u32) {
+    pumps::forget(number);
+}
+
+/// How many such bodies are under way: for tests of what is left behind.
+#[wasm_bindgen]
+pub fn pumping() -> usize {
+    pumps::count()
+}
+
 /// Gives up a request that the glue knows to be over.
 #[wasm_bindgen]
 pub fn forget(number: u32) {
@@ -209,6 +235,12 @@ fn show(commands: Commands, body: Bytes) {
     place(2, commands.text.as_ptr().addr(), commands.text.len());
     place(4, body.as_ptr().addr(), body.len());
     SHOWN.set(Some((commands, body)));
+}
+
+fn show_body(body: Option<Vec<u8>>) -> bool {
+    let is_there = body.is_some();
+    show(Commands::default(), Bytes::from(body.unwrap_or_default()));
+    is_there
 }
 
 fn place(at: usize, address: usize, length: usize) {

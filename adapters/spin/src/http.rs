@@ -2,8 +2,10 @@
 
 use crate::platform;
 use bytes::Bytes;
+use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
 use gateway_core::platform::{Call, Failure, FetchError, ReadError};
+use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
@@ -22,14 +24,18 @@ pub struct Stream {
 
 type FutureTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
-/// Whether a body went over its limit.
+/// Why a body of ours was broken off, if it was.
 #[derive(Debug, Clone, Default)]
-pub struct Counted(Rc<Cell<bool>>);
+pub struct Ending(Rc<Cell<Option<FetchError>>>);
 
-impl Counted {
-    /// Whether it did.
-    pub fn is_exceeded(&self) -> bool {
+impl Ending {
+    /// Why it was.
+    pub fn get(&self) -> Option<FetchError> {
         self.0.get()
+    }
+
+    fn set(&self, why: FetchError) {
+        self.0.set(Some(why));
     }
 }
 
@@ -57,15 +63,19 @@ pub fn read_request(request: Request) -> Incoming<Stream> {
     }
 }
 
-/// The request that a call stands for, and the count of its body.
-pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> {
+/// The request that a call stands for, and what becomes of its body.
+pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
     let refused = |what: &'static str| move |()| platform::refused(what);
-    let counted = Counted::default();
+    let ending = Ending::default();
     let fields = fields(&call.headers).map_err(|error| platform::refused(&format!("the header fields: {error}")))?;
     let (reader, trailers) = match (call.body, call.body_limit) {
         (Body::Stream(Stream { reader, trailers, .. }), None) => (Some(reader), trailers),
         (Body::Stream(stream), Some(limit)) => {
-            let (reader, trailers) = count(stream, limit, counted.clone());
+            let (reader, trailers) = pass(stream, None, Some(limit), ending.clone());
+            (Some(reader), trailers)
+        }
+        (Body::Pumped(stream, pump), limit) => {
+            let (reader, trailers) = pass(stream, Some(pump), limit, ending.clone());
             (Some(reader), trailers)
         }
         (Body::Bytes(bytes), _) => memory(bytes),
@@ -83,7 +93,7 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> 
     request.set_scheme(Some(&scheme)).map_err(refused("the scheme"))?;
     request.set_authority(Some(&call.authority)).map_err(refused("the authority"))?;
     request.set_path_with_query(Some(&call.target)).map_err(refused("the path"))?;
-    Ok((request, counted))
+    Ok((request, ending))
 }
 
 /// A response as an upstream gave it.
@@ -110,6 +120,10 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
             let untouched =
                 fields.filter(|_| headers.edits().len() == 0 && !headers.iter().any(|(name, _)| is_ours(name)));
             (untouched, Some(reader), trailers)
+        }
+        Body::Pumped(stream, pump) => {
+            let (reader, trailers) = pass(stream, Some(pump), None, Ending::default());
+            (None, Some(reader), trailers)
         }
         Body::Bytes(bytes) => {
             if !headers.contains("content-length") {
@@ -253,35 +267,82 @@ pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError>
     }
 }
 
-/// Moves the body through the component, to count it. One that grows over the limit breaks off the call.
-fn count(stream: Stream, limit: u64, counted: Counted) -> (StreamReader<u8>, FutureTrailers) {
+/// Moves a body through the component, to count it or to change it. One that grows over the limit, or that cannot be
+/// changed, breaks off.
+fn pass(
+    stream: Stream,
+    mut pump: Option<Pump>,
+    limit: Option<u64>,
+    ending: Ending,
+) -> (StreamReader<u8>, FutureTrailers) {
     let Stream { mut reader, trailers: received, .. } = stream;
-    let (mut writer, counted_reader) = wit_stream::new();
-    let (trailers, counted_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
+    let (mut writer, passed) = wit_stream::new();
+    // Dropping the future of the trailers tells the host that the body is no whole one.
+    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
     spawn(async move {
-        let mut left = limit;
+        let mut left = limit.unwrap_or(u64::MAX);
         let mut buffer = Vec::with_capacity(CHUNK);
         loop {
             let (result, chunk) = reader.read(buffer).await;
             if result == StreamResult::Dropped {
                 break;
             }
-            let Some(rest) = left.checked_sub(chunk.len() as u64) else {
-                counted.0.set(true);
-                // Dropping the future of the trailers tells the host that the body is no whole one.
-                return;
-            };
+            let Some(rest) = left.checked_sub(chunk.len() as u64) else { return ending.set(FetchError::BodyTooLarge) };
             left = rest;
             // Gives the buffer back, with what nobody took any more.
-            buffer = writer.write_all(chunk).await;
+            buffer = match &mut pump {
+                None => writer.write_all(chunk).await,
+                Some(pump) => {
+                    let changed = match pump.push(&chunk) {
+                        Ok(changed) => changed,
+                        Err(broken) => return break_off(&broken, &ending),
+                    };
+                    if !changed.is_empty() && !writer.write_all(changed).await.is_empty() {
+                        return;
+                    }
+                    let mut buffer = chunk;
+                    buffer.clear();
+                    buffer
+                }
+            };
             if !buffer.is_empty() {
                 return;
             }
         }
+        let mut received = received.await;
+        if let (Some(pump), Ok(fields)) = (&mut pump, &mut received) {
+            let (rest, fields_behind) = match pump.finish(read_trailers(fields.take())) {
+                Ok(finished) => finished,
+                Err(broken) => return break_off(&broken, &ending),
+            };
+            if !rest.is_empty() && !writer.write_all(rest).await.is_empty() {
+                return;
+            }
+            *fields = write_trailers(&fields_behind);
+        }
         drop(writer);
-        let _ = trailers.write(received.await).await;
+        let _ = trailers.write(received).await;
     });
-    (counted_reader, counted_trailers)
+    (passed, passed_trailers)
+}
+
+fn break_off(broken: &Broken, ending: &Ending) {
+    ending.set(FetchError::BodyRefused);
+    crate::log_now(&[Note::broken(broken)]);
+}
+
+fn read_trailers(trailers: Option<Trailers>) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in trailers.map(|fields| fields.copy_all()).unwrap_or_default() {
+        headers.receive(&name, &value);
+    }
+    headers
+}
+
+/// Fields that the host refuses are left out with all the others: there is nobody left to tell.
+fn write_trailers(headers: &Headers) -> Option<Trailers> {
+    headers.iter().next()?;
+    fields(headers).ok()
 }
 
 const CHUNK: usize = 16 << 10;

@@ -30,11 +30,10 @@ impl Platform for Spin {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Result<Response<Stream>, Failure> {
-        let (request, counted) = http::write_request(call)?;
+        let (request, ending) = http::write_request(call)?;
         match client::send(request).await {
             Ok(response) => http::read_response(response),
-            Err(code) if counted.is_exceeded() => Err(failure(FetchError::BodyTooLarge, &code)),
-            Err(code) => Err(failure(meaning(&code), &code)),
+            Err(code) => Err(failure(ending.get().unwrap_or_else(|| meaning(&code)), &code)),
         }
     }
 

@@ -264,7 +264,9 @@ impl<P: Platform> Trip<'_, P> {
                 FetchError::Timeout => (given >= timeouts.attempt.min(timeouts.total)).then_some(true),
                 FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
-                FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden => None,
+                FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone | FetchError::Forbidden => {
+                    None
+                }
             },
         };
         if let Some(failed) = failed {
@@ -331,7 +333,7 @@ impl<P: Platform> Trip<'_, P> {
         let Outcome { target, result, took } = outcome;
         match result {
             Ok(Response { status, body, .. }) => {
-                if let Body::Stream(body) = body {
+                if let Body::Stream(body) | Body::Pumped(body, _) = body {
                     self.platform.discard(body);
                 }
                 course.note(self.pool, target, ended, took, "");
