@@ -26,10 +26,10 @@ pub mod upstream;
 
 pub mod frozen;
 
-#[cfg(feature = "validation")]
 pub mod json;
 #[cfg(feature = "validation")]
 pub mod schema;
+pub mod shape;
 #[cfg(feature = "validation")]
 pub mod validation;
 
