@@ -6,7 +6,7 @@ use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
-use crate::forward::{self, Forward};
+use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
@@ -16,7 +16,7 @@ use crate::policy::{
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
-use crate::template::{Reference, Scope, Settings};
+use crate::template::{Reference, Scope, Settings, View};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -75,6 +75,20 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+}
+
+impl Action {
+    /// Whether it looks at fields of the request.
+    fn asks_request(&self) -> bool {
+        match self {
+            Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            Action::Redirect(redirect) => redirect.to.asks_request(),
+            Action::Respond(respond) => {
+                let headers = respond.headers.iter().map(|(_, value)| value);
+                headers.chain(&respond.body).any(|template| template.asks_request())
+            }
+        }
+    }
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -265,6 +279,13 @@ impl Gateway {
         let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let clock = || platform.now();
+        let upstream = match &plan.action {
+            Action::Forward(forward) => {
+                self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
+            Action::Redirect(_) | Action::Respond(_) => "",
+        };
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
@@ -276,6 +297,8 @@ impl Gateway {
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
+            upstream,
+            clock: &clock,
             parameters: matched.parameters(&line.path),
             client: &client,
             line: &line,
@@ -301,6 +324,9 @@ impl Gateway {
                 break;
             }
         }
+        // They go on with the request, so whoever looks at them later looks at a copy.
+        let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
+        let kept = asked.then(|| headers.clone());
         let scope = Scope {
             line: &line,
             client: &client,
@@ -308,6 +334,7 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
+            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
         };
         let mut from_upstream = false;
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
@@ -319,7 +346,11 @@ impl Gateway {
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
+                // A policy that has changed the body has taken its length away, or given it another.
+                let content_length = content_length.and(request_length(&headers));
                 let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 from_upstream = origin == Origin::Upstream;
                 reply
@@ -577,6 +608,11 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+}
+
+/// The length that a request declares, after all policies.
+fn request_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
 }
 
 /// The `Host` that is sent where it is not the target's own.

@@ -193,6 +193,11 @@ impl Platform for Workers {
         }
     }
 
+    fn decodes(&self, coding: &str) -> bool {
+        // workerd gives the plain bytes of a response to whoever reads it, and packs again what is answered under its fields.
+        ["gzip", "br"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+    }
+
     async fn sleep(&self, duration: Duration) {
         // Whatever is brought, the wait is over.
         let _ = self.exchange.ask(Task::Sleep, |out, number| http::write_sleep(out, number, duration)).await;
