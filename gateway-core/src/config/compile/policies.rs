@@ -39,6 +39,11 @@ impl<'a> RouteCompiler<'_, 'a> {
                 }
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
+                written::Policy::Deprecation(policy) => Some(Policy::Deprecation(self.deprecation(policy, node))),
+                written::Policy::ErrorPages(policy) => Some(Policy::ErrorPages(self.error_pages(policy, node, paths))),
+                written::Policy::Links(policy) => Some(Policy::Links(self.links(policy, node, paths))),
+                written::Policy::Maintenance(policy) => Some(Policy::Maintenance(self.maintenance(policy, node))),
+                written::Policy::Transform(policy) => Some(Policy::Transform(self.transform(policy, node, paths))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
@@ -55,21 +60,26 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
-        self.only_one(&["cors", "csrf", "security_headers"]);
+        self.only_one(&["cors", "csrf", "error_pages", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
             Policy::SecurityHeaders(_) => 1,
+            Policy::ErrorPages(_) => 2,
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::Deprecation(_)
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::JsonLimits(_)
             | Policy::Limit(_)
+            | Policy::Links(_)
+            | Policy::Maintenance(_)
             | Policy::OpenApi(_)
             | Policy::RequestRules(_)
-            | Policy::Validate(_) => 2,
+            | Policy::Transform(_)
+            | Policy::Validate(_) => 3,
         });
         policies
     }
