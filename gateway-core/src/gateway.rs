@@ -642,7 +642,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 13] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -652,6 +652,10 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "shaping") { "shaping" } else { "" },
+    if cfg!(feature = "formats") { "formats" } else { "" },
+    if cfg!(feature = "queries") { "queries" } else { "" },
+    if cfg!(feature = "codings") { "codings" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -192,7 +192,7 @@ const HEARSAY: [&str; 13] = [
 ];
 
 /// Methods that everybody knows.
-pub(crate) const KNOWN_METHODS: [&str; 10] =
+const KNOWN_METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
 
 fn host(authority: &str, headers: &Headers) -> Result<String, Error> {

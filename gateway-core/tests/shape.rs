@@ -157,7 +157,7 @@ impl Element {
         use quick_xml::events::Event;
         let mut reader = quick_xml::Reader::from_str(xml);
         let mut open: Vec<Element> = Vec::new();
-        let mut text = |open: &mut Vec<Element>, more: &str| {
+        let text = |open: &mut Vec<Element>, more: &str| {
             if let Some(inner) = open.last_mut() {
                 match inner.content.last_mut() {
                     Some(Content::Text(before)) => before.push_str(more),
@@ -199,6 +199,7 @@ impl Element {
                                 "lt" => '<',
                                 "gt" => '>',
                                 "quot" => '"',
+                                "apos" => '\'',
                                 other => panic!("{other}"),
                             }
                         });

@@ -48,6 +48,7 @@ mod consumers;
 mod forward_auth;
 mod limits;
 mod login;
+mod mock;
 mod openapi;
 mod policies;
 mod signed;

@@ -233,6 +233,7 @@ impl Lint<'_> {
                 | written::Policy::JsonLimits(_)
                 | written::Policy::Links(_)
                 | written::Policy::Maintenance(_)
+                | written::Policy::Mock(_)
                 | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
                 | written::Policy::RateLimit(_)

@@ -160,6 +160,18 @@ impl Page {
     }
 }
 
+/// The place of the kind that a client likes best, the first of those that it likes the same. `None` where it likes none.
+#[cfg(feature = "validation")]
+pub(super) fn preferred<'k>(request: &Headers, kinds: impl Iterator<Item = &'k str>) -> Option<usize> {
+    let accept: Vec<&str> = crate::http::list(request, "accept").collect();
+    let ranges: Vec<(&str, u16)> = accept.iter().map(|range| weighed(range)).collect();
+    if ranges.is_empty() {
+        return Some(0);
+    }
+    let liked = kinds.map(|kind| quality(&ranges, kind, false)).enumerate().filter(|(_, quality)| *quality > 0);
+    liked.max_by_key(|(place, quality)| (*quality, usize::MAX - place)).map(|(place, _)| place)
+}
+
 /// A range with its weight, in thousandths (RFC 9110 §12.4.2).
 fn weighed(range: &str) -> (&str, u16) {
     let mut parts = range.split(';').map(str::trim);

@@ -18,6 +18,8 @@ pub mod limit;
 pub mod links;
 pub mod maintenance;
 #[cfg(feature = "validation")]
+pub mod mock;
+#[cfg(feature = "validation")]
 pub mod openapi;
 pub mod origin;
 pub mod request_rules;
@@ -39,6 +41,8 @@ pub use json_limits::JsonLimits;
 pub use limit::{Counters, Limit};
 pub use links::Links;
 pub use maintenance::Maintenance;
+#[cfg(feature = "validation")]
+pub use mock::Mock;
 #[cfg(feature = "validation")]
 pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
@@ -133,6 +137,9 @@ pub enum Policy {
     Links(Links),
     /// Answers 503 while there is work on what is behind.
     Maintenance(Maintenance),
+    /// Answers as an OpenAPI document says that an upstream would.
+    #[cfg(feature = "validation")]
+    Mock(Mock),
     /// Holds requests and answers against an OpenAPI document.
     #[cfg(feature = "validation")]
     #[serde(rename = "openapi")]
@@ -352,6 +359,8 @@ impl Policy {
             #[cfg(feature = "validation")]
             Policy::JsonLimits(policy) => policy.check(visit).await.map(|()| Flow::Continue),
             #[cfg(feature = "validation")]
+            Policy::Mock(policy) => policy.on_request(visit),
+            #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.check(visit).await,
             #[cfg(feature = "validation")]
             Policy::Validate(policy) => policy.check(visit).await.map(|()| Flow::Continue),
@@ -376,7 +385,7 @@ impl Policy {
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
-            Policy::JsonLimits(_) | Policy::Validate(_) => false,
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::Validate(_) => false,
         }
     }
 
@@ -429,7 +438,7 @@ impl Policy {
             | Policy::RequestRules(_)
             | Policy::Transform(_) => {}
             #[cfg(feature = "validation")]
-            Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
         Ok(())
     }

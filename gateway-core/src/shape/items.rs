@@ -17,8 +17,10 @@ pub struct Items {
     invalid: Invalid,
     limits: Limits,
     most: usize,
-    /// The line that is not complete.
+    /// The line that is not complete, as far as it is kept.
     line: Vec<u8>,
+    /// Whether there is such a line.
+    partial: bool,
     /// Whether the last line ended with CR, so that an LF belongs to it.
     after_cr: bool,
     /// Whether nothing has come yet.
@@ -48,6 +50,7 @@ impl Items {
             limits,
             most: usize::try_from(rules.limit).unwrap_or(usize::MAX),
             line: Vec::new(),
+            partial: false,
             after_cr: false,
             begins: true,
             event: Event::default(),
@@ -64,21 +67,26 @@ impl Transform for Items {
             let byte = rest[at];
             rest = behind;
             // CR LF is one end, wherever the two are torn apart.
-            let is_second = byte == b'\n' && self.after_cr && line.is_empty() && self.line.is_empty();
+            let is_second = byte == b'\n' && self.after_cr && line.is_empty() && !self.partial;
             self.after_cr = byte == b'\r';
             if is_second {
                 continue;
             }
-            if self.line.is_empty() && !self.overlong {
+            if !self.partial {
                 self.complete(line, out)?;
-            } else {
-                self.keep(line)?;
-                let line = std::mem::take(&mut self.line);
+                continue;
+            }
+            self.keep(line)?;
+            self.partial = false;
+            let line = std::mem::take(&mut self.line);
+            // What was too long to be kept is no empty line, which would end an event.
+            if !(self.overlong && self.framing == Framing::Events) {
                 self.complete(&line, out)?;
             }
         }
         if !rest.is_empty() {
             self.after_cr = false;
+            self.partial = true;
             self.keep(rest)?;
         }
         Ok(())
@@ -154,15 +162,15 @@ impl Items {
         if self.overlong {
             return Ok(());
         }
+        let held = self.event.before.len() + self.event.after.len() + self.event.data.len();
+        if held + line.len() > self.most {
+            return self.too_long();
+        }
         if line.starts_with(b":") {
             // A comment belongs to no event; that it comes is what it is for.
             out.extend_from_slice(line);
             out.push(b'\n');
             return Ok(());
-        }
-        let held = self.event.before.len() + self.event.after.len() + self.event.data.len();
-        if held + line.len() > self.most {
-            return self.too_long();
         }
         let (name, value) = match line.iter().position(|byte| *byte == b':') {
             Some(at) => (&line[..at], &line[at + 1..]),

@@ -43,6 +43,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::ErrorPages(policy) => Some(Policy::ErrorPages(self.error_pages(policy, node, paths))),
                 written::Policy::Links(policy) => Some(Policy::Links(self.links(policy, node, paths))),
                 written::Policy::Maintenance(policy) => Some(Policy::Maintenance(self.maintenance(policy, node))),
+                written::Policy::Mock(policy) => self.mock(policy, node).map(Policy::Mock),
                 written::Policy::Transform(policy) => Some(Policy::Transform(self.transform(policy, node, paths))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
@@ -76,6 +77,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Limit(_)
             | Policy::Links(_)
             | Policy::Maintenance(_)
+            | Policy::Mock(_)
             | Policy::OpenApi(_)
             | Policy::RequestRules(_)
             | Policy::Transform(_)

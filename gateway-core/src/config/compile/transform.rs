@@ -17,7 +17,6 @@ use crate::{
         error_pages::Page,
         transform::{CookieEdits, PairEdits, RequestChanges, ResponseChanges, Statuses},
     },
-    request::KNOWN_METHODS,
     route::{Matcher, Regex},
     shape::{
         Blueprint, Edit, Path, Rules, Step,
@@ -89,7 +88,12 @@ impl RouteCompiler<'_, '_> {
         let mut policy = Transform::default();
         if let (Some(request), Some(node)) = (&written.request, node.get("request")) {
             policy.request = RequestChanges {
-                method: self.method_changes(request.method.as_ref(), node.get("method")),
+                method: request
+                    .method
+                    .iter()
+                    .flat_map(|all| &all.0)
+                    .map(|(from, to)| (from.0.clone(), to.0.clone()))
+                    .collect(),
                 query: self.query_edits(request.query.as_ref(), node.get("query"), paths),
                 cookies: self.cookie_edits(request.cookies.as_ref(), node.get("cookies"), paths),
                 body: request.body.as_ref().and_then(|body| {
@@ -112,27 +116,6 @@ impl RouteCompiler<'_, '_> {
             self.all.problems.push(problem.help("say what becomes of a `request` or of a `response`"));
         }
         policy
-    }
-
-    fn method_changes(
-        &mut self,
-        written: Option<&written::Named<written::Method, written::Method>>,
-        node: Option<&Node>,
-    ) -> Vec<(String, String)> {
-        let mut changes = Vec::new();
-        for (from, to) in written.iter().flat_map(|changes| &changes.0) {
-            let Some(entry) = node.and_then(|node| node.entry(&from.0)) else { continue };
-            let misspelt = KNOWN_METHODS.iter().find(|known| **known != to.0 && known.eq_ignore_ascii_case(&to.0));
-            if let Some(known) = misspelt {
-                let problem = Problem::error("bad-method", entry.value.at, format!("`{}` is not `{known}`", to.0));
-                self.all.problems.push(problem.help(format!("write `{known}`: methods are told apart by case")));
-            } else if matches!(to.0.as_str(), "CONNECT" | "TRACE") {
-                let message = format!("gateways do not send `{}`", to.0);
-                self.all.problems.push(Problem::error("bad-method", entry.value.at, message));
-            }
-            changes.push((from.0.clone(), to.0.clone()));
-        }
-        changes
     }
 
     fn query_edits(
@@ -193,7 +176,7 @@ impl RouteCompiler<'_, '_> {
         paths: &[Matcher],
         seen: Seen,
     ) -> Option<Rules> {
-        self.all.features.extend(["validation", "regex", "shaping", "codings"]);
+        self.all.features.extend(["validation", "regex", "shaping"]);
         let from = match written.from {
             None | Some(written::BodyFormat::Json) => Format::Json,
             Some(written::BodyFormat::Xml) => Format::Xml,
@@ -408,7 +391,7 @@ impl RouteCompiler<'_, '_> {
         let json: Vec<Path> =
             written.json.iter().flat_map(|paths| &paths.0).filter_map(|path| Path::parse(&path.0)).collect();
         let body = (!json.is_empty()).then(|| {
-            self.all.features.extend(["validation", "regex", "shaping", "codings"]);
+            self.all.features.extend(["validation", "regex", "shaping"]);
             Rules {
                 kinds: vec!["application/json".to_owned(), "application/*+json".to_owned()],
                 others: Others::Pass,

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration, ErrorPagesPolicy,
     Expression, HeaderName, HmacAuthMethod, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LinksPolicy, LoginMethod,
-    MaintenancePolicy, MediaRange, Method, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy,
-    Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy,
-    ValidatePolicy,
+    MaintenancePolicy, MediaRange, Method, MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy,
+    RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token,
+    TransformPolicy, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -39,6 +39,8 @@ pub enum Policy {
     Links(LinksPolicy),
     /// Answers 503 while there is work on what is behind.
     Maintenance(MaintenancePolicy),
+    /// Answers as an OpenAPI document says that an upstream would.
+    Mock(MockPolicy),
     /// Holds requests, and answers if asked, against an OpenAPI document.
     #[serde(rename = "openapi")]
     OpenApi(OpenApiPolicy),

@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de, de::IgnoredAny};
 
 use super::{
-    Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, Query, Size, Template, Token,
-    format,
+    Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, OpenApiDocument, PlainPath,
+    Query, Size, Template, Token, Unknown, format,
 };
 
 /// Changes requests and responses besides their header fields: method and status, query, cookies and bodies.
@@ -520,6 +520,53 @@ impl JsonSchema for Switch {
             "anyOf": [{ "type": "boolean" }, template],
         })
     }
+}
+
+/// Answers as an OpenAPI document (3.0 or 3.1) says that an upstream would: with its examples, or with values that fit its schemas.
+///
+/// The first success of an operation is the usual answer. `Prefer: code=404` asks for another one, `Prefer: example=NAME` for an
+/// example by its name, and `Accept` for another type. What the document does not know goes on to the route's action, so that an
+/// upstream may answer what it can already.
+///
+/// ```yaml
+/// upstreams:
+///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+/// routes:
+///   - name: pets
+///     path_prefix: /v1
+///     upstream: origin
+///     policies:
+///       - mock:
+///           document:
+///             openapi: 3.1.0
+///             info: { title: Pets, version: 1.0.0 }
+///             servers: [{ url: https://api.example.com/v1 }]
+///             paths:
+///               /pets/{id}:
+///                 get:
+///                   responses:
+///                     "200":
+///                       description: A pet
+///                       content: { application/json: { example: { id: 7, name: Rex } } }
+///                     "404": { description: None }
+/// ```
+///
+/// ```text
+/// GET /v1/pets/7                    → 200  content-type: application/json
+/// GET /v1/pets/7  prefer: code=404  → 404
+/// GET /v1/dogs                      → 200
+/// ```
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MockPolicy {
+    /// The file with the document, relative to this one; or the document itself.
+    #[schemars(extend("examples" = ["api/openapi.yaml"]))]
+    pub document: OpenApiDocument,
+    /// What stands before the document's paths in those that clients ask for. Default: the path of its first server.
+    pub base_path: Option<PlainPath>,
+    /// What happens to requests that the document does not know: `refuse` answers 404 and 405. Default: `pass`.
+    #[schemars(extend("default" = "pass"))]
+    pub unknown: Option<Unknown>,
 }
 
 /// Tells clients that what they use is going away, in `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and `Link`, and refuses it
