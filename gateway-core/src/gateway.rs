@@ -371,7 +371,11 @@ impl Gateway {
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                (reply.response, from_upstream) = (response, false);
+                let refused = std::mem::replace(&mut reply.response, response);
+                if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
+                    platform.discard(body);
+                }
+                from_upstream = false;
                 reply.notes.extend(notes);
             }
         }
