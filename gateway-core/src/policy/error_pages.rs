@@ -41,14 +41,6 @@ pub struct Page {
 }
 
 impl ErrorPages {
-    /// Every template.
-    pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.pages.iter().flat_map(|page| {
-            let json = page.json.iter().flat_map(|(_, blueprint)| blueprint.templates());
-            json.chain(&page.html).chain(&page.text)
-        })
-    }
-
     /// Puts a page in the place of what would be sent.
     pub fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) {
         let Departure { platform, response, scope, from_upstream, .. } = departure;

@@ -31,9 +31,14 @@ pub struct Links {
 }
 
 impl Links {
-    /// Every template.
-    pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.replace.iter().chain(&self.cookie_domains).chain(&self.cookie_paths).map(|(_, to)| to)
+    /// Whether the way back looks at the request's fields.
+    pub fn asks_request(&self) -> bool {
+        #[cfg(feature = "shaping")]
+        if self.body.is_some() {
+            // How the answer may be packed stands there.
+            return true;
+        }
+        self.replace.iter().chain(&self.cookie_domains).chain(&self.cookie_paths).any(|(_, to)| to.asks_request())
     }
 
     /// On the way in.

@@ -394,7 +394,7 @@ impl Policy {
         match self {
             Policy::Headers(policy) => policy.response.templates().any(Template::asks_request),
             Policy::Transform(policy) => policy.asks_request(),
-            Policy::Links(policy) => policy.templates().any(Template::asks_request),
+            Policy::Links(policy) => policy.asks_request(),
             // Its `Accept` says which page.
             Policy::ErrorPages(_) => true,
             _ => false,

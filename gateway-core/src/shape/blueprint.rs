@@ -65,16 +65,6 @@ impl Blueprint {
             },
         })
     }
-
-    /// Every template in it.
-    pub fn templates(&self) -> Vec<&Template> {
-        match self {
-            Blueprint::Raw(_) => Vec::new(),
-            Blueprint::Text(template) => vec![template],
-            Blueprint::List(items) => items.iter().flat_map(Blueprint::templates).collect(),
-            Blueprint::Object(members) => members.iter().flat_map(|(_, value)| value.templates()).collect(),
-        }
-    }
 }
 
 /// What ends as a number stands without quotes.

@@ -109,15 +109,6 @@ impl Edit {
             Edit::Remove(_) | Edit::Rename(_) | Edit::Move(_) | Edit::Pick(_) => self.clone(),
         }
     }
-
-    /// Every template in it.
-    pub fn templates(&self) -> Vec<&Template> {
-        match self {
-            Edit::Set(all) | Edit::Default(all) => all.iter().flat_map(|(_, value)| value.templates()).collect(),
-            Edit::Links(_, prefixes) => prefixes.iter().map(|(_, to)| to).collect(),
-            Edit::Remove(_) | Edit::Rename(_) | Edit::Move(_) | Edit::Pick(_) => Vec::new(),
-        }
-    }
 }
 
 /// What a blueprint is filled from, while a document is changed: the document itself, as it is then.

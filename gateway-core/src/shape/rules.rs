@@ -13,11 +13,12 @@ use crate::platform::{Platform, ReadError};
 use crate::policy::transform::Statuses;
 use crate::policy::{Departure, Visit};
 use crate::pump::{self, Broken};
-use crate::template::{Scope, Template};
+use crate::template::Scope;
 use crate::validation::content::media_type;
 use crate::validation::{is_plain, refused};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The rules for one way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,12 +196,6 @@ pub(super) const REQUEST: Limits = Limits::USUAL;
 pub(super) const RESPONSE: Limits = Limits { duplicates: true, ..Limits::USUAL };
 
 impl Rules {
-    /// Every template.
-    pub fn templates(&self) -> Vec<&Template> {
-        let template = self.steps.template.iter().flat_map(Blueprint::templates);
-        template.chain(self.steps.edits.iter().flat_map(Edit::templates)).collect()
-    }
-
     /// Asks an upstream for an answer that can be read: the whole of it, and packed only as it can be unpacked.
     pub fn ask_for_plain(&self, headers: &mut Headers) {
         let unpacks = cfg!(feature = "codings") && self.framing == Framing::Whole;
@@ -304,14 +299,20 @@ impl Rules {
             return Ok(());
         }
         let content_type = response.headers.text("content-type").unwrap_or_default().to_owned();
+        // What the upstream was asked for says what the client takes.
+        let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         let scope = scope.with_response(status, &response.headers);
         let new = packed.unpack(bytes, self.limit);
         let new = new.and_then(|plain| self.reshape(&plain, &content_type, &RESPONSE, &scope));
         let new = match new {
-            Ok(new) => packed.pack(new),
+            Ok(new) if takes_gzip => packed.pack(new),
+            Ok(new) => Bytes::from(new),
             Err(wrong) => return refuse(wrong.tell()),
         };
         let Response { headers, body, .. } = &mut **response;
+        if !takes_gzip {
+            headers.remove("content-encoding");
+        }
         self.describe(headers, Some(new.len()));
         *body = Body::Bytes(new);
         Ok(())
@@ -360,8 +361,11 @@ impl Rules {
     /// Reads one value, changes it and writes it.
     fn reshape(&self, bytes: &[u8], content_type: &str, limits: &Limits, scope: &Scope<'_>) -> Result<Vec<u8>, Wrong> {
         let mut out = Vec::with_capacity(bytes.len());
+        // Addresses begin with what the request says, and their templates are no part of a blueprint.
+        let has_links = self.steps.edits.iter().any(|edit| matches!(edit, Edit::Links(..)));
+        let steps = if has_links { Cow::Owned(self.steps.bind(scope)) } else { Cow::Borrowed(&self.steps) };
         let mut then = |value: Value<'_>| {
-            self.steps.run(
+            steps.run(
                 value,
                 &|value, then| {
                     let document = Document("body", value);
