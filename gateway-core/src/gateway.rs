@@ -10,6 +10,8 @@ use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
+#[cfg(feature = "mirror")]
+use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
@@ -234,11 +236,15 @@ impl Gateway {
             let failed = match deferred {
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
-                    Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
+                    Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
                 },
+                #[cfg(feature = "mirror")]
+                Deferred::Mirror(copy) => {
+                    mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
+                }
             };
-            if let Some((problem, detail)) = failed {
-                notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
+            if let Some((route, (problem, detail))) = failed {
+                notes.push(Note { problem, status: 0, request_id: request_id(platform), route, detail });
             }
         }
         notes
@@ -336,7 +342,7 @@ impl Gateway {
             caller: &caller,
             view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
         };
-        let mut from_upstream = false;
+        let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
         let mut reply = match (early, &plan.action) {
@@ -348,11 +354,21 @@ impl Gateway {
                 let limit = plan.body_limit;
                 // A policy that has changed the body has taken its length away, or given it another.
                 let content_length = content_length.and(request_length(&headers));
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
+                let payload = Payload {
+                    headers,
+                    query,
+                    body,
+                    upgrade,
+                    content_length,
+                    limit,
+                    reads,
+                    #[cfg(feature = "mirror")]
+                    mirrors: std::mem::take(&mut memo.mirrors),
+                };
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
-                from_upstream = origin == Origin::Upstream;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
         };
@@ -365,6 +381,7 @@ impl Gateway {
                 counters: &self.counters,
                 scope,
                 from_upstream,
+                perhaps_done,
                 response,
                 memo: &mut memo,
             };
@@ -375,11 +392,12 @@ impl Gateway {
                 if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
                     platform.discard(body);
                 }
-                from_upstream = false;
+                // What comes to nobody has been done all the same.
+                (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
         }
-        reply.deferred = memo.deferred;
+        reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
         for (at, (name, value)) in memo.fields.iter().enumerate() {
             // The first line of a field replaces what is there, the others stand beside it.
@@ -413,7 +431,9 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, .. } = payload;
+        #[cfg(feature = "mirror")]
+        let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
@@ -431,7 +451,15 @@ impl Gateway {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
-        let body = match upstream::keep_body(platform, pool, &asked, content_length, body).await {
+        let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
+        #[cfg(feature = "mirror")]
+        let kept = match kept {
+            Ok(body) if !mirrors.is_empty() && !upgrade => {
+                upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
+            }
+            kept => kept,
+        };
+        let body = match kept {
             Ok(body) => body,
             Err(error) => return fail(refusal(error, limit), "the body could not be read".to_owned()),
         };
@@ -452,17 +480,46 @@ impl Gateway {
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             upgrade,
         };
-        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), line);
+        #[cfg(feature = "mirror")]
+        if !mirrors.is_empty() {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(async {
+                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+                if origin == Origin::Upstream {
+                    mirror::observe(platform, &mut copies, &mut reply.response);
+                }
+                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
+                (reply, origin)
+            })
+            .await;
+        }
+        self.send(platform, forward, pool, &asked, call, limit, scope).await
+    }
+
+    /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.
+    #[allow(clippy::too_many_arguments)] // All of what is known of a request.
+    async fn send<P: Platform>(
+        &self,
+        platform: &P,
+        forward: &Forward,
+        pool: &Pool,
+        asked: &upstream::Asked,
+        call: Call<P::Stream>,
+        limit: Option<u64>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         let Some(fallback) = pool.fallback() else {
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            return self.conclude(platform, pool, &asked, outcome, limit, scope);
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
             let spare = call.replay();
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -489,7 +546,10 @@ impl Gateway {
             return (before, origin);
         }
         let (instead, origin) = match (&fallback.instead, spare) {
-            (Instead::Respond(respond), _) => (Reply::answer(respond.answer(scope)), Origin::Gateway),
+            (Instead::Respond(respond), _) => {
+                let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                (Reply::answer(respond.answer(scope)), origin)
+            }
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
@@ -556,6 +616,7 @@ impl Gateway {
             }
             Err(Failed { cause, history }) => {
                 let told = told(None, Some(&cause), &history);
+                let origin = if upstream::may_be_done(&cause, &history) { Origin::Lost } else { Origin::Gateway };
                 let (error, why) = match cause {
                     Cause::Open { for_another } => {
                         let seconds = for_another.div_ceil(1_000).max(1);
@@ -572,7 +633,7 @@ impl Gateway {
                 if let Some(told) = told {
                     reply.response.headers.append("proxy-status", told);
                 }
-                (reply, Origin::Gateway)
+                (reply, origin)
             }
         }
     }
@@ -600,6 +661,8 @@ enum Origin {
     Gateway,
     /// An upstream.
     Upstream,
+    /// The gateway, for want of an answer: but an upstream may have done what was asked for.
+    Lost,
 }
 
 /// What of a request goes on to an upstream.
@@ -612,6 +675,9 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Who gets copies.
+    #[cfg(feature = "mirror")]
+    mirrors: Vec<mirror::Mirror>,
 }
 
 /// The length that a request declares, after all policies.
@@ -646,7 +712,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 15] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -660,6 +726,8 @@ const FEATURES: [&str; 13] = [
     if cfg!(feature = "formats") { "formats" } else { "" },
     if cfg!(feature = "queries") { "queries" } else { "" },
     if cfg!(feature = "codings") { "codings" } else { "" },
+    if cfg!(feature = "idempotency") { "idempotency" } else { "" },
+    if cfg!(feature = "mirror") { "mirror" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -3,8 +3,9 @@
 use crate::counters;
 use crate::http::{self, Stream};
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::http::Response;
-use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -49,6 +50,22 @@ impl Platform for Spin {
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         counters::take(key, order, self.now())
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        crate::claims::claim(key, order).await
+    }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        http::peek_body(body, limit).await
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        http::copy_body(body, limit)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
     }
 
     async fn sleep(&self, duration: Duration) {

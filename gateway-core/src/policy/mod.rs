@@ -12,11 +12,15 @@ pub mod deprecation;
 pub mod error_pages;
 pub mod forward_auth;
 pub mod headers;
+#[cfg(feature = "idempotency")]
+pub mod idempotency;
 #[cfg(feature = "validation")]
 pub mod json_limits;
 pub mod limit;
 pub mod links;
 pub mod maintenance;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "validation")]
 pub mod mock;
 #[cfg(feature = "validation")]
@@ -36,11 +40,15 @@ pub use deprecation::Deprecation;
 pub use error_pages::ErrorPages;
 pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
+#[cfg(feature = "idempotency")]
+pub use idempotency::Idempotency;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
 pub use limit::{Counters, Limit};
 pub use links::Links;
 pub use maintenance::Maintenance;
+#[cfg(feature = "mirror")]
+pub use mirror::Mirror;
 #[cfg(feature = "validation")]
 pub use mock::Mock;
 #[cfg(feature = "validation")]
@@ -128,6 +136,9 @@ pub enum Policy {
     ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Does once what is asked for several times.
+    #[cfg(feature = "idempotency")]
+    Idempotency(Idempotency),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     #[cfg(feature = "validation")]
     JsonLimits(JsonLimits),
@@ -140,6 +151,9 @@ pub enum Policy {
     /// Answers as an OpenAPI document says that an upstream would.
     #[cfg(feature = "validation")]
     Mock(Mock),
+    /// Copies requests to another upstream.
+    #[cfg(feature = "mirror")]
+    Mirror(Mirror),
     /// Holds requests and answers against an OpenAPI document.
     #[cfg(feature = "validation")]
     #[serde(rename = "openapi")]
@@ -208,7 +222,7 @@ pub struct Visit<'a, P: Platform> {
 }
 
 /// What policies remember of the request for the way back.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
@@ -220,6 +234,12 @@ pub struct Memo {
     pub passed: Vec<Option<Passed>>,
     /// How things stand with the limits.
     pub told: Vec<Told>,
+    /// The claim that this request holds.
+    #[cfg(feature = "idempotency")]
+    pub claimed: Option<idempotency::Claimed>,
+    /// Who gets a copy of it.
+    #[cfg(feature = "mirror")]
+    pub mirrors: Vec<Mirror>,
     /// What is to be done when the answer has been sent.
     pub deferred: Vec<Deferred>,
     /// The method that goes on, where it is another one.
@@ -232,10 +252,13 @@ pub struct Memo {
 
 /// Something that is done when the answer has been sent: nobody waits for it, and what comes of it only the log hears.
 /// It cannot use the request's own streams: they end with the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// A copy of the request is sent to another upstream.
+    #[cfg(feature = "mirror")]
+    Mirror(Box<mirror::Mirrored>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -258,6 +281,8 @@ pub struct Departure<'a, P: Platform> {
     pub scope: Scope<'a>,
     /// Whether an upstream has made it, and not the gateway.
     pub from_upstream: bool,
+    /// Whether, if not, an upstream may have done what was asked for all the same.
+    pub perhaps_done: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
     /// What is sent, whoever made it.
@@ -351,7 +376,14 @@ impl Policy {
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(policy) => policy.on_request(visit).await,
             Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(policy) => {
+                policy.draw(&visit.line.method, || visit.platform.random(), visit.memo);
+                Ok(Flow::Continue)
+            }
             Policy::RequestRules(policy) => {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
@@ -382,6 +414,10 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Maintenance(_)
             | Policy::RequestRules(_) => false,
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => true,
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(policy) => policy.compare.is_some(),
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
@@ -405,6 +441,10 @@ impl Policy {
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
         #[cfg(feature = "validation")]
         if let Policy::OpenApi(policy) = self {
+            return policy.on_response(departure).await;
+        }
+        #[cfg(feature = "idempotency")]
+        if let Policy::Idempotency(policy) = self {
             return policy.on_response(departure).await;
         }
         if let Policy::Limit(policy) = self {
@@ -437,6 +477,10 @@ impl Policy {
             | Policy::Maintenance(_)
             | Policy::RequestRules(_)
             | Policy::Transform(_) => {}
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => {}
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }

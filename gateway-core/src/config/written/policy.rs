@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration, ErrorPagesPolicy,
-    Expression, HeaderName, HmacAuthMethod, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LinksPolicy, LoginMethod,
-    MaintenancePolicy, MediaRange, Method, MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy,
-    RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token,
-    TransformPolicy, ValidatePolicy,
+    Expression, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod,
+    LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy, MockPolicy, Name, Named, OneOrMany,
+    OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
+    TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -33,6 +33,8 @@ pub enum Policy {
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Does once what is asked for several times.
+    Idempotency(IdempotencyPolicy),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     JsonLimits(JsonLimitsPolicy),
     /// Makes what an upstream says of its own address right for clients.
@@ -41,6 +43,8 @@ pub enum Policy {
     Maintenance(MaintenancePolicy),
     /// Answers as an OpenAPI document says that an upstream would.
     Mock(MockPolicy),
+    /// Copies requests to another upstream, and compares the answers if asked.
+    Mirror(MirrorPolicy),
     /// Holds requests, and answers if asked, against an OpenAPI document.
     #[serde(rename = "openapi")]
     OpenApi(OpenApiPolicy),
