@@ -5,10 +5,12 @@ use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
+#[cfg(feature = "credentials")]
+use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform};
 use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
@@ -37,6 +39,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "credentials")]
+    keyring: Keyring,
     #[cfg(feature = "validation")]
     validation: Validation,
 }
@@ -77,6 +81,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// The keys by which anybody can see that the gateway has told who is calling.
+    #[cfg(feature = "credentials")]
+    IdentityKeys,
 }
 
 impl Action {
@@ -89,6 +96,8 @@ impl Action {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => false,
         }
     }
 }
@@ -179,7 +188,22 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "credentials")]
+        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.into_iter().map(|pool| {
+            let credentials = keyring.credentials(&pool.upstream.credentials, &known);
+            match credentials {
+                Ok(credentials) => Ok(pool.with_credentials(credentials)),
+                Err(why) => {
+                    let upstream = &pool.upstream.name;
+                    Err(LoadError::Keys(format!("the credentials of the upstream `{upstream}`: {why}")))
+                }
+            }
+        });
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -195,6 +219,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "credentials")]
+            keyring,
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
         })
@@ -291,6 +317,8 @@ impl Gateway {
                 self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
             }
             Action::Redirect(_) | Action::Respond(_) => "",
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => "",
         };
         let mut visit = Visit {
             platform,
@@ -349,6 +377,14 @@ impl Gateway {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "credentials")]
+            (None, Action::IdentityKeys) => match self.keyring.mint() {
+                Some(mint) => Reply::answer(mint.publish(&headers)),
+                None => {
+                    let reason = "the configuration has no `identity`".to_owned();
+                    Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+                }
+            },
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
@@ -438,6 +474,7 @@ impl Gateway {
             return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
+        let limit = pool.body_limit(limit);
         let mut target = match forward.path.apply(scope) {
             Ok(target) => target,
             Err(error) => return fail(error, String::new()),
@@ -470,6 +507,7 @@ impl Gateway {
             method: line.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target,
             host: None,
             headers,
@@ -477,6 +515,7 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             upgrade,
         };
@@ -540,7 +579,10 @@ impl Gateway {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
-            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone));
+        if matches!(
+            failure.error,
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone
+        ));
         let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
             return (before, origin);
@@ -700,7 +742,9 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
         FetchError::BodyRefused => Error::BodyRefused,
+        FetchError::BodyStalled => Error::BodyStalled,
         FetchError::ClientGone => Error::ClientGone,
+        FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
 }
@@ -712,7 +756,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 15] = [
+const FEATURES: [&str; 16] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -728,6 +772,7 @@ const FEATURES: [&str; 15] = [
     if cfg!(feature = "codings") { "codings" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
+    if cfg!(feature = "credentials") { "credentials" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -24,6 +24,8 @@ pub struct InProcess<'a> {
     gateway: gateway_core::Gateway,
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
+    /// From the name of a binding to an authority.
+    bindings: BTreeMap<String, String>,
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
@@ -64,6 +66,7 @@ impl<'a> InProcess<'a> {
         Ok(Self {
             gateway: gateway.map_err(|error| error.to_string())?,
             origins,
+            bindings: scenario.bindings.clone(),
             stage,
             counters: Rc::default(),
             claims: Rc::default(),
@@ -74,7 +77,14 @@ impl<'a> InProcess<'a> {
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
-        let Some(origin) = self.origins.get(&call.authority) else {
+        let behind = match &call.binding {
+            None => Some(&call.authority),
+            Some(name) => self.bindings.get(name),
+        };
+        let Some(behind) = behind else {
+            return Err(Failure { error: FetchError::Forbidden, detail: "there is no such binding".to_owned() });
+        };
+        let Some(origin) = self.origins.get(behind) else {
             return Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() });
         };
         let body = match call.body {

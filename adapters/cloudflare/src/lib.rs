@@ -17,12 +17,15 @@ use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
+use gateway_core::pump::Broken;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -153,6 +156,17 @@ pub fn drain(number: u32) -> bool {
 #[wasm_bindgen]
 pub fn stop(number: u32) {
     pumps::forget(number);
+}
+
+/// Notes that the glue has broken a body off because it stood still for so many milliseconds; 0: because the client's deadline was
+/// over.
+#[wasm_bindgen]
+pub fn broke_off(idle: u32) {
+    let broken = match idle {
+        0 => Broken(Patience::LATE.to_owned()),
+        idle => Patience::stalled(Duration::from_millis(idle.into())),
+    };
+    write_notes(&[Note::broken(&broken)]);
 }
 
 /// How many such bodies are under way: for tests of what is left behind.

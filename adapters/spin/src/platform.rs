@@ -31,9 +31,10 @@ impl Platform for Spin {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Result<Response<Stream>, Failure> {
+        let patience = call.patience;
         let (request, ending) = http::write_request(call)?;
         match client::send(request).await {
-            Ok(response) => http::read_response(response),
+            Ok(response) => http::read_response(response, patience),
             Err(code) => Err(failure(ending.get().unwrap_or_else(|| meaning(&code)), &code)),
         }
     }
@@ -69,8 +70,13 @@ impl Platform for Spin {
     }
 
     async fn sleep(&self, duration: Duration) {
-        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+        wait(duration).await;
     }
+}
+
+/// Returns when so much time has passed.
+pub async fn wait(duration: Duration) {
+    monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
 }
 
 /// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole: a timer of our

@@ -6,7 +6,7 @@
 
 use super::Memo;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{Call, Copied, Interest, Platform, ReadError};
+use crate::platform::{Call, Copied, Interest, Patience, Platform, ReadError};
 use crate::upstream::{self, Asked, Cause, HostHeader, Pool};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -184,13 +184,15 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
             response.body = Body::Bytes(bytes.clone());
             Seen::Bytes(bytes)
         }
-        pumped @ Body::Pumped(..) => {
-            response.body = pumped;
-            Seen::Not("changes on its way")
-        }
         Body::Stream(stream) => {
             let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
             response.body = Body::Stream(stream);
+            Seen::Passing(copied)
+        }
+        // What the upstream has said, before anything of it is changed.
+        Body::Pumped(stream, pump) => {
+            let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
+            response.body = Body::Pumped(stream, pump);
             Seen::Passing(copied)
         }
     }
@@ -253,6 +255,8 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         upgrade: false,
+        binding: None,
+        patience: Patience::default(),
     };
     let timeouts = pool.upstream.timeouts;
     let name = &pool.upstream.name;
