@@ -151,7 +151,9 @@ fn the_core_shows_no_secret() {
             reply.response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
         let _ = writeln!(notes, "{} {fields:?} {body} {}", reply.response.status, json!(reply.notes));
     }
-    for expected in ["credential-uncertain", "upstream-failed", "upstream-credential", "unauthenticated", "forbidden", "character"] {
+    for expected in
+        ["credential-uncertain", "upstream-failed", "upstream-credential", "unauthenticated", "forbidden", "character"]
+    {
         assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
     }
     assert_silent("an answer or a note", &notes);

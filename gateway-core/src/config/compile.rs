@@ -777,6 +777,10 @@ impl RouteCompiler<'_, '_> {
             let Some(entry) = node.get("dedupe").and_then(|named| named.entry(&name.0)) else { continue };
             let lower = name.0.to_ascii_lowercase();
             self.changeable(&lower, entry.name_at, direction);
+            if COMMAS.contains(&lower.as_str()) {
+                let message = format!("values of `{lower}` hold commas, so nobody can say where one of several ends");
+                self.all.problems.push(Problem::error("forbidden-header", entry.name_at, message).help("remove it"));
+            }
             let dedupe = match dedupe {
                 written::Dedupe::First => Dedupe::First,
                 written::Dedupe::Last => Dedupe::Last,
@@ -928,6 +932,19 @@ impl RouteCompiler<'_, '_> {
         self.defined.node.place(steps)
     }
 }
+
+/// Fields of which a comma is no end of a value: dates, cookies and challenges.
+const COMMAS: [&str; 9] = [
+    "date",
+    "expires",
+    "last-modified",
+    "if-modified-since",
+    "if-unmodified-since",
+    "sunset",
+    "set-cookie",
+    "www-authenticate",
+    "user-agent",
+];
 
 /// What a template can see besides the request.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
-mod idempotency;
 mod credential;
+mod idempotency;
 mod limit;
 mod login;
 mod mirror;
@@ -23,8 +23,8 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
-pub use self::idempotency::*;
 pub use self::credential::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
 pub use self::mirror::*;

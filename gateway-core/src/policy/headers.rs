@@ -35,12 +35,12 @@ pub struct HeaderEdits {
     /// Fields that get one line more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub append: Vec<(String, Template)>,
-    /// Fields of whose lines some are left.
+    /// Fields of whose values some are left, whether they stand on lines of their own or with commas between.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dedupe: Vec<(String, Dedupe)>,
 }
 
-/// Which of the lines of a field are left.
+/// Which of the values of a field are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dedupe {
@@ -116,18 +116,31 @@ impl Rendered<'_> {
             headers.append(name, value);
         }
         for (name, dedupe) in &self.edits.dedupe {
-            let lines: Vec<Vec<u8>> = headers.all(name).map(<[u8]>::to_vec).collect();
-            let unique = lines.iter().enumerate().filter(|(at, line)| !lines[..*at].contains(line));
+            // Some platforms have joined the lines already (RFC 9110 §5.3).
+            let values: Vec<Vec<u8>> = headers.all(name).flat_map(members).map(<[u8]>::to_vec).collect();
+            let unique = values.iter().enumerate().filter(|(at, value)| !values[..*at].contains(value));
             let left: Vec<&[u8]> = match dedupe {
-                Dedupe::First => lines.first().into_iter().map(Vec::as_slice).collect(),
-                Dedupe::Last => lines.last().into_iter().map(Vec::as_slice).collect(),
-                Dedupe::Unique => unique.map(|(_, line)| line.as_slice()).collect(),
+                Dedupe::First => values.first().into_iter().map(Vec::as_slice).collect(),
+                Dedupe::Last => values.last().into_iter().map(Vec::as_slice).collect(),
+                Dedupe::Unique => unique.map(|(_, value)| value.as_slice()).collect(),
             };
-            if left.len() < lines.len() {
-                replace(headers, name, left.into_iter());
+            if left.len() < values.len() {
+                headers.set(name, left.join(&b", "[..]));
             }
         }
     }
+}
+
+/// The members of a list; a comma in quotes is part of one (RFC 9110 §5.6.1, §5.6.4).
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = line.split(move |byte| {
+        let is_end = *byte == b',' && !quoted;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = quoted && *byte == b'\\' && !escaped;
+        is_end
+    });
+    parts.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Puts lines in the place of those that a field has.
@@ -142,7 +155,7 @@ mod tests {
 
     #[test]
     fn fields_are_renamed_and_deduplicated() {
-        let mut headers = Headers::from_block(b"a\x001\nb\x002\na\x003\nvary\0x\nvary\0y\nvary\0x\n".to_vec());
+        let mut headers = Headers::from_block(b"a\x001\nb\x002\na\x003\nvary\0x, \"a,b\"\nvary\0y\nvary\0x\n".to_vec());
         let edits = HeaderEdits {
             rename: vec![("a".into(), "b".into()), ("c".into(), "vary".into())],
             dedupe: vec![("vary".into(), Dedupe::Unique), ("b".into(), Dedupe::Last)],
@@ -150,6 +163,6 @@ mod tests {
         };
         Rendered { edits: &edits, set: vec![], default: vec![], append: vec![] }.apply(&mut headers);
         let lines: Vec<_> = headers.iter().collect();
-        assert_eq!(lines, [("vary", &b"x"[..]), ("vary", b"y"), ("b", b"3")]);
+        assert_eq!(lines, [("vary", &b"x, \"a,b\", y"[..]), ("b", b"3")]);
     }
 }

@@ -250,6 +250,13 @@ impl Rules {
         if !self.statuses.iter().any(|statuses| statuses.contain(status)) || matches!(response.body, Body::Empty) {
             return Ok(());
         }
+        let length = response.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        if scope.line.method == "HEAD" || matches!(status, 204 | 205) || length == Some(0) {
+            if self.takes(&response.headers) && length != Some(0) {
+                self.describe(&mut response.headers, None);
+            }
+            return Ok(());
+        }
         let refuse = |reason: String| {
             Err(Error::ResponseRefused { reason: format!("the answer cannot be transformed: {reason}") })
         };
@@ -258,14 +265,6 @@ impl Rules {
                 Others::Pass => Ok(()),
                 Others::Refuse => refuse("it is of another kind".to_owned()),
             };
-        }
-        let length = response.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
-        if scope.line.method == "HEAD" || matches!(status, 204 | 205) {
-            self.describe(&mut response.headers, None);
-            return Ok(());
-        }
-        if length == Some(0) {
-            return Ok(());
         }
         if status == 206 {
             return refuse("it is a part of the whole".to_owned());

@@ -526,12 +526,13 @@ pub struct Edits {
     pub rename: Option<Named<HeaderName, HeaderName>>,
     /// Adds a line where there is none of this name.
     pub default: Option<Named<HeaderName, Template>>,
-    /// Leaves one line of those of a name, or one of those that are the same.
+    /// Leaves one value of those of a name, or one of those that are the same, whether they stand on lines of their own or with
+    /// commas between. Not for fields whose values hold commas.
     #[schemars(extend("examples" = [{"access-control-allow-origin": "first", "vary": "unique"}]))]
     pub dedupe: Option<Named<HeaderName, Dedupe>>,
 }
 
-/// Which lines of a field are left.
+/// Which values of a field are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dedupe {
