@@ -16,6 +16,9 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const BOARD = 30;
+const COLLECT = 40;
+const PUBLISH = 41;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -99,6 +102,17 @@ async function settle(core, request, ctx, number, before) {
   }
 }
 
+// Checks all targets that are due, of which so much is known; gives the core's lines.
+export async function check(core, ctx, kept) {
+  // Nobody has sent a request, but somebody may ask for one's signal.
+  const exchange = new Exchange(core, new Request("http://check.invalid/"), ctx, core.check(kept));
+  for (;;) {
+    exchange.perform();
+    if (exchange.number === 0) return core.text;
+    await exchange.proceed();
+  }
+}
+
 class Exchange {
   // By the call's number.
   attempts = [];
@@ -172,6 +186,15 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case COLLECT:
+          this.take(core.number(), collected(core.env, core.string()));
+          break;
+        case PUBLISH:
+          this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
+          break;
+        case BOARD:
+          this.board();
           break;
         case CLAIM:
           this.claim();
@@ -307,6 +330,11 @@ class Exchange {
     this.take(core.number(), passed(core.number()));
   }
 
+  board() {
+    const { core } = this;
+    this.take(core.number(), found(core.env, core.string()));
+  }
+
   take(call, promise) {
     this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
@@ -405,6 +433,45 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// Has the owner of all sums add to them, or say what they are.
+async function collected(env, added) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
+  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
+  return { status: 200, bytes: sums };
+}
+
+// Hands a batch to a queue, or its points to a dataset.
+async function published(env, kind, name, batch) {
+  const binding = env[name];
+  if (binding === undefined) throw new Error(`nothing is bound as ${name} in wrangler.toml`);
+  const items = JSON.parse(batch);
+  if (kind === 1) {
+    for (const point of items) binding.writeDataPoint(point);
+  } else {
+    // A batch has at most a hundred messages.
+    for (let at = 0; at < items.length; at += 100) {
+      await binding.sendBatch(items.slice(at, at + 100).map((body) => ({ body, contentType: "json" })));
+    }
+  }
+  return { status: 404, bytes: "" };
+}
+
+// What checks have found of an upstream's targets.
+async function found(env, key) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
+  const board = await Promise.race([whoChecks(env).board(key), late]);
+  return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
+}
+
+// The one object that checks targets, for all instances.
+export function whoChecks(env) {
+  const namespace = env.POSTERN_CHECKS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
 }
 
 // Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gateway_core::claim;
 use gateway_core::http::{Body, Response};
 use gateway_core::platform::{
-    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
@@ -33,6 +33,8 @@ pub struct Exchange {
     now: Cell<Timestamp>,
     calls: RefCell<Vec<State>>,
     commands: RefCell<Commands>,
+    /// What is told in the end, where that is no answer.
+    told: RefCell<String>,
 }
 
 /// What became of a call.
@@ -127,6 +129,16 @@ impl Exchange {
         write(&mut self.commands.borrow_mut(), number);
         calls.push(State::Waiting(task));
         Pending { exchange: self, number }
+    }
+
+    /// Says what is told in the end, where that is no answer.
+    pub fn conclude(&self, text: String) {
+        self.told.replace(text);
+    }
+
+    /// What was told; nothing, if nothing was.
+    pub fn conclusion(&self) -> String {
+        self.told.take()
     }
 
     /// Writes something down for the glue that nobody waits for yet; gives its number.
@@ -225,15 +237,42 @@ impl Platform for Workers {
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
+        self.value(|out, number| http::write_lookup(out, number, key)).await
+    }
+
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let sums = self.value(|out, number| http::write_collect(out, number, added)).await?;
+        Ok(sums.unwrap_or_default())
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.value(|out, number| http::write_publish(out, number, outlet, batch)).await.map(drop)
+    }
+
+    fn print(&self, line: &str) {
+        crate::print(line);
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
             Brought::Value(value) => value,
-            _ => Err(StoreError(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Claimed(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
         }
     }
 
     fn decodes(&self, coding: &str) -> bool {
         // workerd gives the plain bytes of a response to whoever reads it, and packs again what is answered under its fields.
         ["gzip", "br"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        true
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -252,6 +291,16 @@ impl Platform for Workers {
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+}
+
+impl Workers {
+    /// Asks for something that gives a value, or none.
+    async fn value(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, write).await {
+            Brought::Value(value) => value,
             _ => Err(StoreError(MIXED.to_owned())),
         }
     }

@@ -5,6 +5,8 @@ mod config;
 mod counters;
 mod http;
 mod platform;
+#[cfg(feature = "telemetry")]
+mod sums;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;

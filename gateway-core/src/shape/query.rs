@@ -1,7 +1,7 @@
 //! JMESPath: asks a value for another one.
 //!
 //! A query always ends, after as many steps as its length and the value's size allow; that is why it is this language
-//! (docs/decisions/0040-transformation.md). Numbers are read as 64-bit numbers here, and members come out in the order of their names.
+//! (docs/decisions/0041-transformation.md). Numbers are read as 64-bit numbers here, and members come out in the order of their names.
 
 use super::value::Value;
 use crate::json::{Json, Kind};

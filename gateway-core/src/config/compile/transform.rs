@@ -510,10 +510,10 @@ const LINES: [&str; 6] = [
     "application/json-lines",
 ];
 
-fn status(written: written::Statuses) -> Statuses {
+fn status(written: written::AnswerStatus) -> Statuses {
     match written {
-        written::Statuses::One(status) => Statuses::One(status),
-        written::Statuses::Class(digit) => Statuses::Class(digit),
+        written::AnswerStatus::One(status) => Statuses::One(status),
+        written::AnswerStatus::Class(digit) => Statuses::Class(digit),
     }
 }
 

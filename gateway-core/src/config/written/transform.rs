@@ -76,10 +76,10 @@ pub struct RequestTransform {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResponseTransform {
-    /// Statuses, and what they become: `404`, or `5xx` for all that begin alike. The first that fits counts. What becomes 204,
+    /// AnswerStatus, and what they become: `404`, or `5xx` for all that begin alike. The first that fits counts. What becomes 204,
     /// 205 or 304 loses its body.
     #[schemars(extend("examples" = [{"404": 410, "5xx": 503}]))]
-    pub status: Option<Named<Statuses, NewStatus>>,
+    pub status: Option<Named<AnswerStatus, NewStatus>>,
     /// The cookies that are set.
     pub cookies: Option<SetCookieEdits>,
     /// The body.
@@ -157,7 +157,7 @@ pub struct BodyTransform {
     pub others: Option<OtherBodies>,
     /// Of responses: the statuses with which they are changed. Default: `2xx`.
     #[schemars(extend("default" = ["2xx"], "examples" = [["2xx", 404]]))]
-    pub statuses: Option<OneOrMany<Statuses>>,
+    pub statuses: Option<OneOrMany<AnswerStatus>>,
     /// How much is read: of the whole body, or of one item of a `stream`. More is refused (413 for a request, 502 for a response;
     /// a stream breaks off). Default: `1MiB`.
     #[schemars(extend("default" = "1MiB"))]
@@ -307,23 +307,23 @@ impl JsonSchema for JsonValues {
     }
 }
 
-/// Statuses: one (`404`), or all that begin alike (`5xx`).
+/// AnswerStatus: one (`404`), or all that begin alike (`5xx`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statuses {
+pub enum AnswerStatus {
     /// This one.
     One(u16),
     /// Those that begin with this digit.
     Class(u16),
 }
 
-impl JsonSchema for Statuses {
+impl JsonSchema for AnswerStatus {
     fn schema_name() -> Cow<'static, str> {
-        "Statuses".into()
+        "AnswerStatus".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Statuses: one (`404`), or all that begin alike (`5xx`).",
+            "description": "AnswerStatus: one (`404`), or all that begin alike (`5xx`).",
             "type": ["integer", "string"],
             "minimum": 200,
             "maximum": 599,
@@ -333,7 +333,7 @@ impl JsonSchema for Statuses {
     }
 }
 
-impl<'de> Deserialize<'de> for Statuses {
+impl<'de> Deserialize<'de> for AnswerStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -345,7 +345,7 @@ impl<'de> Deserialize<'de> for Statuses {
             Either::Number(number) => number.to_string(),
             Either::Text(text) => text,
         };
-        format::statuses(&text).map_err(|wrong| de::Error::custom(wrong.message))
+        format::answer_status(&text).map_err(|wrong| de::Error::custom(wrong.message))
     }
 }
 
@@ -436,7 +436,7 @@ pub struct ErrorPagesPolicy {
 #[serde(deny_unknown_fields)]
 pub struct ErrorPage {
     /// For which statuses: `404`, `5xx`. Default: all from 400 on.
-    pub status: Option<OneOrMany<Statuses>>,
+    pub status: Option<OneOrMany<AnswerStatus>>,
     /// As JSON: any value whose texts are templates.
     pub json: Option<JsonTemplate>,
     /// The media type of the JSON. Default: `application/json`.
