@@ -141,6 +141,10 @@ pub enum Error {
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
     UpstreamTimeout,
+    /// 504: the client wants an answer from the cache only, and there is none.
+    NotCached,
+    /// 504: the cache has an answer that is stale, and the upstream cannot say whether it is still right.
+    NotValidated,
 }
 
 /// Whose fault it is.
@@ -201,6 +205,8 @@ impl Error {
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
+            Error::NotCached => (504, "not-cached", "Not cached", Client),
+            Error::NotValidated => (504, "not-validated", "Cached answer cannot be validated", Upstream),
         }
     }
 
@@ -253,6 +259,10 @@ impl Error {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+            Error::NotCached => "Only a cached answer was wanted, and there is none.".into(),
+            Error::NotValidated => {
+                "There is a cached answer, but it is too old, and the upstream cannot say whether it is still right.".into()
+            }
         }
     }
 
@@ -376,6 +386,8 @@ mod tests {
             Error::CredentialUncertain { reason: String::new() },
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
+            Error::NotCached,
+            Error::NotValidated,
         ] {
             let (status, code, ..) = error.kind();
             assert!(document.contains(&format!("| `{code}` | {status} |")), "docs/problems.md lacks {code}, {status}");

@@ -9,6 +9,8 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
+#[cfg(feature = "cache")]
+use crate::policy::cache::{Cached, Flight, Keeping};
 use crate::policy::limit::Afterwards;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
@@ -34,6 +36,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
 }
@@ -178,6 +182,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
         })
@@ -202,7 +208,7 @@ impl Gateway {
             return Reply::answer(response);
         }
         match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body).await,
+            Found::Route(matched) => self.follow(platform, matched, request, body, Start::default()).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
                 Reply::answer(answer::options(&allow))
             }
@@ -215,12 +221,37 @@ impl Gateway {
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
-        for deferred in deferred {
+        let mut left = std::collections::VecDeque::from(deferred);
+        while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
                     Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
                 },
+                #[cfg(feature = "cache")]
+                Deferred::Keep(Keeping { ticket, flight }) => {
+                    let kept = platform.kept(ticket).await;
+                    if let Some(Flight { key, number }) = flight {
+                        self.cache.flights.land(&key, number);
+                    }
+                    kept.err().map(|error| ("cache-failed", format!("an answer could not be stored: {}", error.0)))
+                }
+                #[cfg(feature = "cache")]
+                Deferred::Renew(renewal) => {
+                    let Renewal { matched, request, start } = *renewal;
+                    let flight = start.renews.clone();
+                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    if let Body::Stream(body) = reply.response.body {
+                        platform.discard(body);
+                    }
+                    let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
+                    if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
+                        self.cache.flights.land(&key, number);
+                    }
+                    left.extend(reply.deferred);
+                    notes.extend(reply.notes);
+                    None
+                }
             };
             if let Some((problem, detail)) = failed {
                 notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
@@ -249,6 +280,7 @@ impl Gateway {
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
+        start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
@@ -263,12 +295,18 @@ impl Gateway {
         };
         let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let (mut caller, mut memo) = (start.caller, Memo::default());
+        #[cfg(feature = "cache")]
+        let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
             counters: &self.counters,
+            #[cfg(feature = "cache")]
+            cache: &self.cache,
+            #[cfg(feature = "cache")]
+            cached: &mut cached,
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
@@ -284,9 +322,9 @@ impl Gateway {
             caller: &mut caller,
             memo: &mut memo,
         };
-        let mut entered = 0;
+        let mut entered = start.from;
         let mut early = None;
-        for policy in policies.iter() {
+        for policy in policies.iter().skip(start.from) {
             entered += 1;
             match policy.on_request(&mut visit).await {
                 Ok(Flow::Continue) => {}
@@ -299,6 +337,16 @@ impl Gateway {
             if early.is_some() {
                 break;
             }
+        }
+        // What a cache wants renewed is what this request would have fetched, from the cache on.
+        #[cfg(feature = "cache")]
+        if let Some(flight) = cached.renew.take() {
+            let matched = matched.clone();
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
         let scope = Scope {
             line: &line,
@@ -324,13 +372,17 @@ impl Gateway {
                 reply
             }
         };
-        for policy in policies[..entered].iter().rev() {
+        for policy in policies[start.from..entered].iter().rev() {
             let response = &mut reply.response;
             let mut departure = Departure {
                 platform,
                 #[cfg(feature = "validation")]
                 validation: &self.validation,
                 counters: &self.counters,
+                #[cfg(feature = "cache")]
+                cache: &self.cache,
+                #[cfg(feature = "cache")]
+                cached: &mut cached,
                 scope,
                 from_upstream,
                 response,
@@ -557,6 +609,37 @@ impl Gateway {
     }
 }
 
+/// Where a request enters the policies: at the first, as nobody, save where a cache renews what it has.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The first policy that it enters.
+    from: usize,
+    /// Who is calling, as far as the policies before have proven it.
+    caller: Caller,
+    /// What is renewed, so that nobody waits for the answer.
+    #[cfg(feature = "cache")]
+    renews: Option<Flight>,
+}
+
+/// Something stored that is fetched anew: the request for it, from the cache on.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    matched: Matched<Plan>,
+    request: Request,
+    start: Start,
+}
+
+#[cfg(feature = "cache")]
+impl PartialEq for Renewal {
+    fn eq(&self, other: &Self) -> bool {
+        self.start.renews == other.start.renews && self.request.line == other.request.line
+    }
+}
+
+#[cfg(feature = "cache")]
+impl Eq for Renewal {}
+
 /// Who has made a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -604,7 +687,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -614,6 +697,7 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -13,6 +13,9 @@ pub mod policy;
 
 pub mod quota;
 
+#[cfg(feature = "cache")]
+pub mod cache;
+
 pub mod jwt;
 
 pub mod certificate;

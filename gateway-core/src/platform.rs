@@ -41,6 +41,42 @@ pub trait Platform {
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
+    /// What is stored under a key of a cache: what was written of it, and the body. `None`: nothing.
+    ///
+    /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
+
+    /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
+    /// [`Platform::kept`]; `None`: it is not stored.
+    ///
+    /// Must: hand the client's part on as it comes, without waiting for the store; store nothing of a body that breaks off, or
+    /// that is longer than `item.most` where the platform sees its bytes; replace what was there. May: store nothing.
+    #[cfg(feature = "cache")]
+    async fn keep(
+        &self,
+        item: &Item<'_>,
+        body: Body<Self::Stream>,
+        shared: bool,
+    ) -> (Body<Self::Stream>, Option<u32>);
+
+    /// Waits until what [`Platform::keep`] began is done; also after the answer, in [`Gateway::settle`](crate::Gateway::settle).
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError>;
+
+    /// Takes away what is stored under a key, here.
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
+    /// [`Platform::take`] does, and gives all marks that then hold.
+    #[cfg(feature = "cache")]
+    async fn purges(
+        &self,
+        key: &str,
+        change: &crate::cache::purge::Change,
+    ) -> Result<crate::cache::purge::Marks, StoreError>;
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
@@ -66,6 +102,20 @@ pub struct StoreError(pub String);
 
 /// Milliseconds since the Unix epoch.
 pub type Timestamp = u64;
+
+/// Something that is to be stored.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// The key: 64 hexadecimal digits.
+    pub key: &'a str,
+    /// What is written beside the body, in printable ASCII.
+    pub record: &'a str,
+    /// For how many seconds it can be of any use.
+    pub seconds: u64,
+    /// The most bytes of the body.
+    pub most: u64,
+}
 
 /// One request to an upstream's target.
 #[derive(Debug)]

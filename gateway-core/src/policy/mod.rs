@@ -6,6 +6,8 @@
 
 pub mod authenticate;
 pub mod authorize;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod cors;
 pub mod csrf;
 pub mod forward_auth;
@@ -23,6 +25,8 @@ pub mod validate;
 
 pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
+#[cfg(feature = "cache")]
+pub use cache::Cache;
 pub use cors::Cors;
 pub use csrf::Csrf;
 pub use forward_auth::ForwardAuth;
@@ -101,6 +105,9 @@ pub enum Policy {
     Authenticate(Authenticate),
     /// Decides what they may do.
     Authorize(Authorize),
+    /// Answers from the store what has been answered before.
+    #[cfg(feature = "cache")]
+    Cache(Cache),
     /// Lets pages of other origins call.
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
@@ -146,6 +153,12 @@ pub struct Visit<'a, P: Platform> {
     pub tokens: &'a Tokens,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with this request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// Whom requests can be sent to, by the places that the configuration gives them.
     pub upstreams: &'a [Pool],
     /// What messages are checked against.
@@ -202,6 +215,12 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// Something is stored, and then who waits for it goes on.
+    #[cfg(feature = "cache")]
+    Keep(cache::Keeping),
+    /// What is stored is renewed.
+    #[cfg(feature = "cache")]
+    Renew(Box<crate::gateway::Renewal>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -226,6 +245,12 @@ pub struct Departure<'a, P: Platform> {
     pub from_upstream: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with the request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -287,6 +312,9 @@ impl Policy {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
             Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
+            // Boxed, so that requests without a cache need not carry its size around.
+            #[cfg(feature = "cache")]
+            Policy::Cache(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
@@ -324,6 +352,8 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => true,
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
@@ -336,6 +366,10 @@ impl Policy {
         #[cfg(feature = "validation")]
         if let Policy::OpenApi(policy) = self {
             return policy.on_response(departure).await;
+        }
+        #[cfg(feature = "cache")]
+        if let Policy::Cache(policy) = self {
+            return Box::pin(policy.on_response(departure)).await;
         }
         if let Policy::Limit(policy) = self {
             policy.on_response(departure.counters, departure);
@@ -352,6 +386,8 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Limit(_)
             | Policy::RequestRules(_) => {}
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
