@@ -1,6 +1,8 @@
 //! The way of one request, top to bottom.
 
 use crate::answer::{self, Redirect, Respond};
+#[cfg(feature = "cache")]
+use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
@@ -8,6 +10,8 @@ use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
+#[cfg(feature = "cache")]
+use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Platform};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
@@ -78,6 +82,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// From here, when what the request names has been taken back from caches.
+    #[cfg(feature = "cache")]
+    Purge,
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -363,6 +370,8 @@ impl Gateway {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "cache")]
+            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
@@ -418,6 +427,41 @@ impl Gateway {
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
         }
         reply
+    }
+
+    /// Writes down what is taken back from caches. Other instances hear of it within [`purge::HOLD`].
+    #[cfg(feature = "cache")]
+    async fn purge<P: Platform>(&self, platform: &P, body: Body<P::Stream>, route: &str) -> Reply<P::Stream> {
+        let body = match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Stream(stream) => platform.read(stream, LONGEST_PURGE as usize).await,
+        };
+        let change = match body {
+            Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
+            Err(ReadError::TooLarge) => Err(Error::BodyTooLarge { limit: LONGEST_PURGE }),
+            Err(ReadError::Broken(_)) => Err(Error::ClientGone),
+        };
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
+        };
+        match platform.purges(purge::OWNER, &change).await {
+            Ok(marks) => {
+                self.cache.purges.asks(platform.now());
+                self.cache.purges.learn(marks);
+                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
+                let mut headers = Headers::new();
+                headers.set("content-type", "application/json");
+                headers.set("cache-control", "no-store");
+                headers.set("content-length", body.len().to_string());
+                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+            }
+            Err(error) => {
+                let reason = format!("what is to be purged cannot be written down: {}", error.0);
+                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+            }
+        }
     }
 
     /// Sends the request on, and takes from the response what was meant for this hop only.
@@ -608,6 +652,10 @@ impl Gateway {
         &self.globals
     }
 }
+
+/// The longest list of what is to be taken back from caches, in bytes.
+#[cfg(feature = "cache")]
+const LONGEST_PURGE: u64 = 256 << 10;
 
 /// Where a request enters the policies: at the first, as nobody, save where a cache renews what it has.
 #[derive(Debug, Clone, Default)]

@@ -14,8 +14,9 @@ use gateway_core::{
     Gateway,
     config::{Files, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
-    testing::{TestPlatform, run},
+    testing::{Shelf, TestPlatform, run},
 };
+use std::{cell::RefCell, rc::Rc};
 
 #[test]
 fn every_example_does_what_stands_beside_it() {
@@ -108,6 +109,11 @@ fn gateway(name: &str, configuration: &str) -> Gateway {
 /// What the platform holds under every name.
 const VALUE: &str = "a value of the platform's, long enough for a key";
 
+thread_local! {
+    /// What caches have stored: each gateway has routes of its own, and so keys of its own.
+    static SHELF: Rc<RefCell<Shelf>> = Rc::default();
+}
+
 fn check(name: &str, gateway: &Gateway, line: &str) {
     let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
     let mut asked = parts(asked);
@@ -128,11 +134,14 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         peer: Peer::default(),
     };
     // What stands behind the gateway lets pass, but for a service on port 9001, which wants to see who calls.
-    let platform = TestPlatform::new(|call| {
+    let mut platform = TestPlatform::new(|call| {
         let refuses = call.authority.ends_with(":9001") && !call.headers.contains("authorization");
         Ok(Response { status: if refuses { 401 } else { 200 }, headers: Headers::new(), body: Body::Empty })
     });
-    let response = run(gateway.handle(&platform, incoming)).response;
+    platform.shelf = SHELF.with(Rc::clone);
+    let reply = run(gateway.handle(&platform, incoming));
+    run(gateway.settle(&platform, reply.deferred));
+    let response = reply.response;
     let mut expected = parts(expected);
     assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");
     for field in expected {

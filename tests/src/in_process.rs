@@ -7,11 +7,12 @@ use crate::scenario::{Later, Scenario, Step};
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
+use gateway_core::cache::purge::Marks;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
-use gateway_core::testing::{TestPlatform, run};
+use gateway_core::testing::{Shelf, TestPlatform, run};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -26,6 +27,9 @@ pub struct InProcess<'a> {
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
+    /// So is what caches have stored, and what was taken back of it.
+    shelf: Rc<RefCell<Shelf>>,
+    marks: Rc<RefCell<Option<Marks>>>,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
@@ -62,6 +66,8 @@ impl<'a> InProcess<'a> {
             origins,
             stage,
             counters: Rc::default(),
+            shelf: Rc::default(),
+            marks: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
@@ -111,6 +117,8 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.shelf = Rc::clone(&self.shelf);
+        platform.marks = Rc::clone(&self.marks);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;

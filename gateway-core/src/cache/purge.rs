@@ -80,6 +80,35 @@ pub fn perform(kept: Option<Marks>, change: &Change, now: Timestamp) -> Marks {
     Marks { marks }
 }
 
+/// What somebody wants taken back, as they write it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    everything: bool,
+    urls: Vec<String>,
+    prefixes: Vec<String>,
+    tags: Vec<String>,
+    soft: bool,
+}
+
+impl Change {
+    /// Reads what somebody wants taken back: `{"urls": […], "prefixes": […], "tags": […], "everything": true, "soft": true}`.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        let wanted: Wanted = serde_json::from_slice(body).map_err(|error| format!("The body cannot be read: {error}."))?;
+        let Wanted { everything, urls, prefixes, tags, soft } = wanted;
+        let named = urls.into_iter().map(What::Url);
+        let named = named.chain(prefixes.into_iter().map(What::Prefix)).chain(tags.into_iter().map(What::Tag));
+        let add: Vec<_> = everything.then_some(What::Everything).into_iter().chain(named).map(|what| (what, soft)).collect();
+        if add.is_empty() {
+            return Err("The body names nothing: write `everything`, `urls`, `prefixes` or `tags`.".to_owned());
+        }
+        if add.len() > MOST / 2 {
+            return Err(format!("The body names more than {} things.", MOST / 2));
+        }
+        Ok(Self { add })
+    }
+}
+
 /// How a stored response was taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purged {
@@ -179,6 +208,15 @@ mod tests {
             let expected = if hit { Purged::Wholly } else { Purged::No };
             assert_eq!(marks.judge(&entry(url, &["t"], 10)), expected, "{what:?}");
             assert_eq!(marks.judge(&entry(url, &["t"], 11)), Purged::No, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_read_or_refused() {
+        let change = Change::read(br#"{"urls":["http://a/"],"tags":["t"],"soft":true}"#).expect("it is right");
+        assert_eq!(change.add, [(What::Url("http://a/".to_owned()), true), (What::Tag("t".to_owned()), true)]);
+        for wrong in ["", "[]x", "{}", r#"{"tag":["t"]}"#, r#"{"tags":"t"}"#, r#"{"everything":false}"#] {
+            Change::read(wrong.as_bytes()).expect_err(wrong);
         }
     }
 

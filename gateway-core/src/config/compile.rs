@@ -44,6 +44,7 @@ use super::{
     written,
 };
 
+mod cache;
 mod consumers;
 mod forward_auth;
 mod limits;
@@ -101,6 +102,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
+        purges: loaded.routes.iter().any(|route| route.written.purge.is_some()),
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
@@ -141,6 +143,8 @@ struct Compile<'a> {
     /// Upstreams behind those of the list.
     unnamed: Vec<Upstream>,
     limits: Limits,
+    /// Whether a route takes back what caches have stored.
+    purges: bool,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
@@ -526,7 +530,7 @@ impl RouteCompiler<'_, '_> {
         let written = &self.defined.written;
         let node = &self.defined.node;
         let mut given: Vec<_> =
-            ["upstream", "redirect", "respond"].iter().filter_map(|name| node.entry(name)).collect();
+            ["upstream", "redirect", "respond", "purge"].iter().filter_map(|name| node.entry(name)).collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -558,7 +562,8 @@ impl RouteCompiler<'_, '_> {
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let forward = forward.flatten().map(Action::Forward);
-        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
+        let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
+        forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
 
     fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
@@ -1011,7 +1016,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::Purge => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod cache;
 mod consumer;
 mod limit;
 mod login;
@@ -18,6 +19,7 @@ mod token;
 mod upstream;
 mod validation;
 
+pub use self::cache::*;
 pub use self::consumer::*;
 pub use self::limit::*;
 pub use self::login::*;
@@ -262,6 +264,10 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// Action: answer from here.
     pub respond: Option<Respond>,
+    /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
+    /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
+    /// `forward_auth`. See `docs/caching.md`.
+    pub purge: Option<Purge>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
+    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
     IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany,
     OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
     TargetUrl, Template, Token, ValidatePolicy,
@@ -18,6 +18,8 @@ pub enum Policy {
     Authenticate(AuthenticatePolicy),
     /// Decides what they may do.
     Authorize(AuthorizePolicy),
+    /// Answers from the store what has been answered before.
+    Cache(Box<CachePolicy>),
     /// Admits so many requests at once.
     Concurrency(ConcurrencyPolicy),
     /// Lets pages of other origins call.
