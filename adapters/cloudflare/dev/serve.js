@@ -74,7 +74,7 @@ async function reload() {
 async function start() {
   // Cap'n Proto embeds only what lies beside it.
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
-  copyFileSync(join(import.meta.dirname, "facts.js"), join(folder, "facts.js"));
+  for (const name of ["facts.js", "cache.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
   const path = join(folder, "worker.capnp");
   writeFileSync(path, configuration(), { mode: 0o600 });
@@ -128,6 +128,7 @@ function configuration() {
 const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
+    (name = "cache", worker = .cache),
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
@@ -137,6 +138,11 @@ const config :Workerd.Config = (
   sockets = [
     ${numbers.map((at) => `(name = "http${at}", address = "127.0.0.1:${ports[at]}", http = (), service = "gateway${at}"),`).join("\n    ")}
   ],
+);
+
+const cache :Workerd.Worker = (
+  modules = [(name = "cache.js", esModule = embed "cache.js")],
+  compatibilityDate = "2026-11-17",
 );
 ${numbers.map((at) => worker(at, values)).join("")}`;
 }
@@ -157,6 +163,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
+  cacheApiOutbound = "cache",
   bindings = [${[...values, `(name = "POSTERN_COUNTERS", ${namespace})`].join(", ")}],${at === 0 ? objects : ""}
 );
 `;

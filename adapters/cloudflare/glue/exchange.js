@@ -2,6 +2,8 @@
 //
 // Most requests need one fetch, and all of this is arranged so that they make few calls into the runtime and few promises.
 
+import * as shelf from "./shelf.js";
+
 // The commands of src/http.rs.
 const FETCH = 1;
 const END = 2;
@@ -11,12 +13,21 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+// Those of src/shelf.rs, and what they say of a body.
+const RECALL = 40;
+const KEEP = 41;
+const KEPT = 42;
+const FORGET = 43;
+const SHARED = 1;
+const WAITS = 2;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
+// From here on, an answer's source is a call that found it in the store.
+const STORED = 2 ** 31;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -72,10 +83,11 @@ async function carryOn(exchange) {
   }
 }
 
-// Does what an answer has left to do.
-async function settle(core, request, ctx, number) {
+// Does what an answer has left to do. What its calls brought keeps its numbers.
+async function settle(core, request, ctx, number, attempts = []) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
+    exchange.attempts = attempts;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -126,6 +138,7 @@ class Exchange {
         text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
       } else {
         text = response.bytes;
+        attempt.response = response.stored;
       }
     } catch (error) {
       status = attempt.givenUp ?? classify(error);
@@ -155,6 +168,18 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case RECALL:
+          this.recall();
+          break;
+        case KEEP:
+          this.keep();
+          break;
+        case KEPT:
+          this.kept();
+          break;
+        case FORGET:
+          this.forget();
           break;
         case END:
           this.attempts[core.number()].end();
@@ -219,6 +244,33 @@ class Exchange {
     this.take(core.number(), passed(core.number()));
   }
 
+  recall() {
+    const { core } = this;
+    const call = core.number();
+    this.take(call, shelf.recall(core.string()));
+  }
+
+  // Begins to store a body. Nobody waits for it before the answer is sent, unless it is in memory.
+  keep() {
+    const { core, attempts } = this;
+    const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
+    const [key, record] = [core.string(), core.string()];
+    if (flags & WAITS) return this.take(call, shelf.keep(key, record, seconds, core.bodyOf(this.number, call)));
+    const kept = shelf.keep(key, record, seconds, ...shelf.body(attempts[source - 1], flags & SHARED));
+    attempts[call] = { call, promise: undefined, kept, end: letGo };
+    this.ctx.waitUntil(kept.catch(() => {}));
+  }
+
+  kept() {
+    const { core } = this;
+    this.take(core.number(), this.attempts[core.number()].kept);
+  }
+
+  forget() {
+    const { core } = this;
+    this.take(core.number(), shelf.forget(core.string()));
+  }
+
   take(call, promise) {
     this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
@@ -261,10 +313,11 @@ class Fetching {
   }
 }
 
-// Nobody waits for it any more.
+// Nobody waits for it any more, nor for what it found.
 function letGo() {
   this.promise?.catch(() => {});
   this.promise = undefined;
+  this.response?.body?.cancel().catch(() => {});
 }
 
 // Comes when that time has passed.
@@ -326,11 +379,15 @@ function reply(core, request, ctx, attempts) {
     core.number();
     const number = core.number();
     // Not at once: the answer still stands where its commands would.
-    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
+    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
+  if (source >= STORED) {
+    const { body } = attempts[source - STORED].response;
+    return new Response(body, { status, headers: fields(core) });
+  }
   if (source >= 3) {
     const { response } = attempts[source - 3];
     // Untouched: the runtime's own response goes on as it is.

@@ -10,6 +10,7 @@ use gateway_core::certificate::fingerprint;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
+use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -110,13 +111,14 @@ pub struct Commands {
     /// `1 call timeout limit-high limit-low flags method url edits…`: fetch.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
-    /// commands, 2: the body of the request.
+    /// commands, 2: the body of the request, 2³¹ and more: the body that the call of that number less 2³¹ found in the store.
     /// `4`: answer that the gateway failed.
     /// `5 call source limit`: read a whole body, the request's (0) or that of the response of call `source - 1`.
     /// `6 call key`: look a value up in the store.
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `40 call key`, `41 call source seconds flags key record`, `42 call ticket`, `43 call key`: see `shelf.rs`.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -124,11 +126,11 @@ pub struct Commands {
 }
 
 impl Commands {
-    fn number(&mut self, number: u32) {
+    pub(crate) fn number(&mut self, number: u32) {
         self.numbers.push(number);
     }
 
-    fn text(&mut self, pieces: &[&str]) {
+    pub(crate) fn text(&mut self, pieces: &[&str]) {
         let mut units = 0;
         for piece in pieces {
             units += if piece.is_ascii() { piece.len() } else { piece.encode_utf16().count() };
@@ -160,6 +162,8 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+#[cfg(feature = "cache")]
+const STORED: u32 = 1 << 31;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -198,6 +202,8 @@ pub fn write_read(out: &mut Commands, number: u32, body: Stream, limit: usize) {
     let source = match body {
         Stream::Request => 0,
         Stream::Response(call) => call + 1,
+        #[cfg(feature = "cache")]
+        Stream::Stored(call) => call + 1,
     };
     out.numbers.extend([READ, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
 }
@@ -228,6 +234,11 @@ pub fn read_value(status: u32, packed: &[u8]) -> Result<Option<Bytes>, StoreErro
 
 /// Writes that counters are to be changed.
 pub fn write_take(out: &mut Commands, number: u32, key: &str, order: &Order) {
+    write_order(out, number, key, order);
+}
+
+/// Writes that the owner of a key is to do something with what it keeps.
+pub fn write_order(out: &mut Commands, number: u32, key: &str, order: &impl Serialize) {
     out.numbers.extend([TAKE, number]);
     out.text(&[key]);
     // Plain values: it cannot fail, and an owner that cannot read it says so.
@@ -269,13 +280,16 @@ pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
             return Bytes::new();
         }
         Body::Stream(Stream::Request) => (2, Bytes::new()),
+        #[cfg(feature = "cache")]
+        Body::Stream(Stream::Stored(call)) => (call | STORED, Bytes::new()),
         Body::Bytes(bytes) => (1, bytes),
         Body::Empty => (0, Bytes::new()),
     };
     out.number(source);
     out.edits(|out| {
-        // The runtime counts the bytes itself.
-        let fields = response.headers.iter().filter(|(name, _)| *name != "content-length");
+        // The runtime counts the bytes itself, where there are some.
+        let is_counted = |(name, value): &(&str, &[u8])| *name == "content-length" && (source != 0 || *value == b"0");
+        let fields = response.headers.iter().filter(|field| !is_counted(field));
         fields.map(|(name, value)| out.edit(APPEND, name, value)).count() as u32
     });
     bytes

@@ -4,8 +4,14 @@
 //! leaves a command behind and returns pending, and the glue comes back with what happened.
 
 use crate::http::{self, Commands};
+#[cfg(feature = "cache")]
+use crate::shelf::{self, Ask, Found};
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::http::{Body, Response};
+#[cfg(feature = "cache")]
+use gateway_core::platform::Item;
 use gateway_core::platform::{Call, Failure, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
@@ -21,6 +27,9 @@ pub enum Stream {
     Request,
     /// The response that the call of this number brought.
     Response(u32),
+    /// What that call found in the store of caches. Its fields are not the response's.
+    #[cfg(feature = "cache")]
+    Stored(u32),
 }
 
 /// One request's side of the boundary: what it asks of the glue, and what the glue has answered.
@@ -52,6 +61,9 @@ enum Task {
     Take,
     /// That time passes.
     Sleep,
+    /// Something of the store of caches.
+    #[cfg(feature = "cache")]
+    Shelf(Ask),
 }
 
 /// What the glue brought.
@@ -62,6 +74,8 @@ enum Brought {
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
     Awake,
+    #[cfg(feature = "cache")]
+    Shelf(Found),
 }
 
 #[derive(Debug)]
@@ -94,6 +108,8 @@ impl Exchange {
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
                 Task::Sleep => Brought::Awake,
+                #[cfg(feature = "cache")]
+                Task::Shelf(ask) => Brought::Shelf(ask.read(call, status, packed)),
             });
         }
     }
@@ -102,6 +118,8 @@ impl Exchange {
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
+            #[cfg(feature = "cache")]
+            Some(State::Waiting(Task::Shelf(ask))) => ask.body(),
             Some(
                 State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Sleep) | State::Done(_) | State::Over,
             )
@@ -123,6 +141,22 @@ impl Exchange {
         Pending { exchange: self, number }
     }
 
+    /// An exchange that goes on after another one, whose calls keep their numbers.
+    pub fn after(before: &Exchange) -> Self {
+        let calls = before.calls.borrow().iter().map(|_| State::Over).collect();
+        Self { calls: RefCell::new(calls), ..Self::default() }
+    }
+
+    /// Writes down something to do that nobody waits for yet; gives its number.
+    #[cfg(feature = "cache")]
+    fn tell(&self, write: impl FnOnce(&mut Commands, u32)) -> u32 {
+        let mut calls = self.calls.borrow_mut();
+        let number = calls.len() as u32;
+        write(&mut self.commands.borrow_mut(), number);
+        calls.push(State::Over);
+        number
+    }
+
     /// Takes the commands recorded since the last time.
     pub fn commands(&self) -> Commands {
         self.commands.take()
@@ -139,6 +173,17 @@ impl Workers {
     /// The port that speaks through this exchange.
     pub fn new(exchange: Rc<Exchange>) -> Self {
         Self { exchange }
+    }
+
+    /// Asks the store of caches.
+    #[cfg(feature = "cache")]
+    async fn shelf(&self, ask: Ask, write: impl FnOnce(&mut Commands, u32)) -> Result<Found, StoreError> {
+        match self.exchange.ask(Task::Shelf(ask), write).await {
+            Brought::Shelf(found) => Ok(found),
+            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
+        }
     }
 }
 
@@ -159,30 +204,23 @@ impl Platform for Workers {
             Body::Empty | Body::Stream(_) => Bytes::new(),
         };
         let task = Task::Fetch { interest: call.interest, body };
-        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
-            Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
-            }
-        }
+        let brought = self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await;
+        let Brought::Response(outcome) = brought else {
+            return Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() });
+        };
+        outcome
     }
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
-        match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
-            Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(ReadError::Broken(MIXED.to_owned()))
-            }
-        }
+        let brought = self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await;
+        let Brought::Body(body) = brought else { return Err(ReadError::Broken(MIXED.to_owned())) };
+        body
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
-            Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
-        }
+        let brought = self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await;
+        let Brought::Value(value) = brought else { return Err(StoreError(MIXED.to_owned())) };
+        value
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -193,17 +231,72 @@ impl Platform for Workers {
     fn discard(&self, body: Stream) {
         match body {
             Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
+            #[cfg(feature = "cache")]
+            Stream::Stored(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
             // Its client sends it whether anybody reads it or not.
             Stream::Request => {}
         }
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
-        match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
-            Brought::Taken(taken) => taken,
-            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
+        let brought = self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await;
+        let Brought::Taken(taken) = brought else { return Err(StoreError(MIXED.to_owned())) };
+        taken
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+        match self.shelf(Ask::Recall, |out, number| shelf::write_recall(out, number, key)).await? {
+            Found::Recalled(found) => found,
+            Found::Done(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
+        match body {
+            Body::Stream(stream) => {
+                let ticket = self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
+                (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
             }
+            // What is in memory crosses with the question, so this waits for the answer.
+            Body::Bytes(_) | Body::Empty => {
+                let bytes = match &body {
+                    Body::Bytes(bytes) => bytes.clone(),
+                    Body::Empty | Body::Stream(_) => Bytes::new(),
+                };
+                let write = |out: &mut Commands, number| shelf::write_keep(out, number, item, None, shared);
+                let outcome = self.shelf(Ask::Keep(bytes), write).await;
+                let kept = matches!(outcome, Ok(Found::Done(Ok(()))));
+                (body, kept.then_some(shelf::DONE))
+            }
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        if ticket == shelf::DONE {
+            return Ok(());
+        }
+        match self.shelf(Ask::Done, |out, number| shelf::write_kept(out, number, ticket)).await? {
+            Found::Done(done) => done,
+            Found::Recalled(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        match self.shelf(Ask::Done, |out, number| shelf::write_forget(out, number, key)).await? {
+            Found::Done(done) => done,
+            Found::Recalled(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        match self.shelf(Ask::Marks, |out, number| http::write_order(out, number, key, change)).await? {
+            Found::Marks(marks) => marks,
+            Found::Recalled(_) | Found::Done(_) => Err(StoreError(MIXED.to_owned())),
         }
     }
 }
@@ -238,6 +331,10 @@ impl Drop for Pending<'_> {
         let state = std::mem::replace(&mut self.exchange.calls.borrow_mut()[self.number as usize], State::Over);
         match state {
             State::Waiting(_) | State::Done(Brought::Response(Ok(_))) => {
+                http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
+            }
+            #[cfg(feature = "cache")]
+            State::Done(Brought::Shelf(Found::Recalled(Ok(Some(_))))) => {
                 http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
             }
             State::Done(_) | State::Over => {}
