@@ -284,6 +284,51 @@ fn count(stream: Stream, limit: u64, counted: Counted) -> (StreamReader<u8>, Fut
     (counted_reader, counted_trailers)
 }
 
+/// Moves a body through the component, and gives a copy of it to whoever wants it when it has ended: nothing, where it is longer than
+/// `most` or breaks off. When the client goes away, the copy is still made.
+#[cfg(feature = "cache")]
+pub fn copy(stream: Stream, most: usize, take: impl AsyncFnOnce(Option<Vec<u8>>) + 'static) -> Stream {
+    let Stream { mut reader, trailers: received, fields } = stream;
+    let (mut writer, copied_reader) = wit_stream::new();
+    let (trailers, copied_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut copy = Some(Vec::new());
+        let mut gone = false;
+        let mut buffer = Vec::with_capacity(CHUNK);
+        loop {
+            let (result, mut chunk) = reader.read(buffer).await;
+            if let Some(whole) = copy.as_mut().filter(|whole| chunk.len() <= most - whole.len()) {
+                whole.extend_from_slice(&chunk);
+            } else {
+                copy = None;
+            }
+            if gone && copy.is_none() {
+                return take(None).await;
+            }
+            if !gone && !chunk.is_empty() {
+                // Gives the buffer back, with what nobody took any more.
+                chunk = writer.write_all(chunk).await;
+                gone = !chunk.is_empty();
+            }
+            if result == StreamResult::Dropped {
+                break;
+            }
+            chunk.clear();
+            buffer = chunk;
+        }
+        drop(writer);
+        let ended = received.await;
+        // A body that broke off ends like one that is whole; only the trailers tell.
+        let whole = copy.filter(|_| ended.is_ok());
+        if gone {
+            return take(whole).await;
+        }
+        let _ = trailers.write(ended).await;
+        take(whole).await;
+    });
+    Stream { reader: copied_reader, trailers: copied_trailers, fields }
+}
+
 const CHUNK: usize = 16 << 10;
 
 fn no_trailers() -> FutureTrailers {

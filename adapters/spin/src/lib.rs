@@ -4,6 +4,8 @@ mod config;
 mod counters;
 mod http;
 mod platform;
+#[cfg(feature = "cache")]
+mod shelf;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;
