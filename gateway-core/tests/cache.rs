@@ -92,8 +92,11 @@ fn text(body: Body<Vec<u8>>) -> String {
     }
 }
 
+/// Status, fields and body.
+type Seen = (u16, Headers, String);
+
 /// Asks, and does what is left to do.
-async fn ask<F>(gateway: &Gateway, platform: &TestPlatform<F>, request: Incoming<Vec<u8>>) -> (u16, Headers, String)
+async fn ask<F>(gateway: &Gateway, platform: &TestPlatform<F>, request: Incoming<Vec<u8>>) -> Seen
 where
     F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
 {
@@ -313,7 +316,7 @@ fn slow(
 fn a_thousand_misses_of_one_key_are_one_request() {
     let gateway = gateway();
     let (platform, asked) = slow(&[("cache-control", "max-age=60")]);
-    let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = _>>>;
+    let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
     let answers = run(all((0..1_000).map(|_| one()).collect()));
     assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == "the answer"));
     assert_eq!(asked.get(), 1);
@@ -325,7 +328,7 @@ fn answers_that_are_not_stored_keep_nobody_waiting() {
     let (platform, asked) = slow(&[("cache-control", "no-store")]);
     let batch = || {
         let begin = platform.now();
-        let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = _>>>;
+        let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
         run(all((0..100).map(|_| one()).collect()));
         platform.now() - begin
     };
