@@ -44,8 +44,11 @@ pub trait Platform {
     /// What is stored under a key of a cache: what was written of it, and the body. `None`: nothing.
     ///
     /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
+    /// Platforms that store nothing leave this and the next four as they are.
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
+    async fn recall(&self, _key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError> {
+        Ok(None)
+    }
 
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
@@ -55,27 +58,35 @@ pub trait Platform {
     #[cfg(feature = "cache")]
     async fn keep(
         &self,
-        item: &Item<'_>,
+        _item: &Item<'_>,
         body: Body<Self::Stream>,
-        shared: bool,
-    ) -> (Body<Self::Stream>, Option<u32>);
+        _shared: bool,
+    ) -> (Body<Self::Stream>, Option<u32>) {
+        (body, None)
+    }
 
     /// Waits until what [`Platform::keep`] began is done; also after the answer, in [`Gateway::settle`](crate::Gateway::settle).
     #[cfg(feature = "cache")]
-    async fn kept(&self, ticket: u32) -> Result<(), StoreError>;
+    async fn kept(&self, _ticket: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Takes away what is stored under a key, here.
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError>;
+    async fn forget(&self, _key: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
     /// [`Platform::take`] does, and gives all marks that then hold.
     #[cfg(feature = "cache")]
     async fn purges(
         &self,
-        key: &str,
-        change: &crate::cache::purge::Change,
-    ) -> Result<crate::cache::purge::Marks, StoreError>;
+        _key: &str,
+        _change: &crate::cache::purge::Change,
+    ) -> Result<crate::cache::purge::Marks, StoreError> {
+        Err(StoreError("nothing is stored here".to_owned()))
+    }
 
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);

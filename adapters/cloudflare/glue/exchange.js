@@ -256,7 +256,10 @@ class Exchange {
     const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
     const [key, record] = [core.string(), core.string()];
     if (flags & WAITS) return this.take(call, shelf.keep(key, record, seconds, core.bodyOf(this.number, call)));
-    const kept = shelf.keep(key, record, seconds, ...shelf.body(attempts[source - 1], flags & SHARED));
+    const origin = attempts[source - 1];
+    const kept = shelf.keep(key, record, seconds, ...shelf.body(origin, flags & SHARED));
+    // Whoever wants no more of it must not end what is being stored.
+    origin.end = letGo;
     attempts[call] = { call, promise: undefined, kept, end: letGo };
     this.ctx.waitUntil(kept.catch(() => {}));
   }

@@ -39,6 +39,9 @@ pub struct Entry {
     /// When it came, or was last confirmed.
     #[serde(rename = "t")]
     pub received: Timestamp,
+    /// When it was asked for: what was taken back after that may be what it says.
+    #[serde(rename = "q")]
+    pub requested: Timestamp,
     /// How old it was then, in seconds.
     #[serde(rename = "a")]
     pub initial_age: u64,
@@ -127,7 +130,11 @@ impl Entry {
         let left = u64::try_from(self.freshness(now)).unwrap_or(0);
         let stale = self.while_revalidate.max(self.if_error);
         let validated = if self.has_validator() { FOR_VALIDATION } else { 0 };
-        left.saturating_add(stale.max(validated)).min(KEPT_LONGEST)
+        match left.saturating_add(stale.max(validated)) {
+            0 => 0,
+            // The last second of a window belongs to it.
+            seconds => (seconds + 1).min(KEPT_LONGEST),
+        }
     }
 }
 
@@ -172,6 +179,7 @@ mod tests {
             status: 200,
             fields: vec![Field::new("etag", b"\"a\""), Field::new("x", b"caf\xe9 \"\x7f")],
             received: 10_000,
+            requested: 10_000,
             initial_age: 5,
             lifetime: 60,
             while_revalidate: 0,
@@ -198,6 +206,6 @@ mod tests {
         let entry = entry();
         assert_eq!((entry.age(10_000), entry.age(65_000), entry.age(0)), (5, 60, 5));
         assert_eq!((entry.freshness(10_000), entry.freshness(75_000)), (55, -10));
-        assert_eq!(entry.keep_for(10_000), 55 + FOR_VALIDATION);
+        assert_eq!(entry.keep_for(10_000), 55 + FOR_VALIDATION + 1);
     }
 }

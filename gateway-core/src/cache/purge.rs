@@ -121,7 +121,8 @@ pub enum Purged {
 }
 
 impl Marks {
-    /// How a response was taken back. What came in the very millisecond of a mark was taken back by it.
+    /// How a response was taken back. It counts when it was asked for: what was under way when something was taken back may be
+    /// what should be gone.
     pub fn judge(&self, entry: &Entry) -> Purged {
         let about = |what: &What| match what {
             What::Everything => true,
@@ -129,7 +130,7 @@ impl Marks {
             What::Prefix(prefix) => entry.url.starts_with(prefix),
             What::Tag(tag) => entry.tags.contains(tag),
         };
-        let counts = self.marks.iter().filter(|mark| entry.received <= mark.at && about(&mark.what));
+        let counts = self.marks.iter().filter(|mark| entry.requested < mark.at && about(&mark.what));
         counts.map(|mark| if mark.soft { Purged::Softly } else { Purged::Wholly }).max().unwrap_or(Purged::No)
     }
 }
@@ -172,11 +173,12 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn entry(url: &str, tags: &[&str], received: Timestamp) -> Entry {
+    fn entry(url: &str, tags: &[&str], requested: Timestamp) -> Entry {
         Entry {
             status: 200,
             fields: Vec::new(),
-            received,
+            received: requested + 5,
+            requested,
             initial_age: 0,
             lifetime: 60,
             while_revalidate: 0,
@@ -206,8 +208,8 @@ mod tests {
         ] {
             let marks = add(None, what.clone(), false, 10);
             let expected = if hit { Purged::Wholly } else { Purged::No };
-            assert_eq!(marks.judge(&entry(url, &["t"], 10)), expected, "{what:?}");
-            assert_eq!(marks.judge(&entry(url, &["t"], 11)), Purged::No, "{what:?}");
+            assert_eq!(marks.judge(&entry(url, &["t"], 9)), expected, "{what:?}");
+            assert_eq!(marks.judge(&entry(url, &["t"], 10)), Purged::No, "{what:?}");
         }
     }
 
@@ -224,7 +226,7 @@ mod tests {
     fn a_soft_mark_does_not_undo_a_hard_one() {
         let tag = || What::Tag("t".to_owned());
         let marks = add(Some(add(None, tag(), false, 10)), tag(), true, 20);
-        assert_eq!(marks.judge(&entry("", &["t"], 10)), Purged::Wholly);
+        assert_eq!(marks.judge(&entry("", &["t"], 9)), Purged::Wholly);
         assert_eq!(marks.judge(&entry("", &["t"], 15)), Purged::Softly);
         let marks = add(Some(marks), tag(), false, 30);
         assert_eq!(marks.marks.len(), 1, "the last hard one says all");
@@ -239,8 +241,8 @@ mod tests {
         }
         let marks = marks.expect("there are some");
         assert!(marks.marks.len() <= MOST / 2 + 1);
-        assert_eq!(marks.judge(&entry("", &["3"], 3)), Purged::Wholly);
-        assert_eq!(marks.judge(&entry("", &[&MOST.to_string()], MOST as u64)), Purged::Wholly);
+        assert_eq!(marks.judge(&entry("", &["3"], 2)), Purged::Wholly);
+        assert_eq!(marks.judge(&entry("", &[&MOST.to_string()], MOST as u64 - 1)), Purged::Wholly);
         assert_eq!(add(Some(marks), What::Url(String::new()), false, u64::MAX / 2).marks.len(), 1, "they grow old");
     }
 }

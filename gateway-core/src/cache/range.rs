@@ -73,6 +73,7 @@ mod tests {
                 Field::new("last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT"),
             ],
             received: 0,
+            requested: 0,
             initial_age: 0,
             lifetime: 1,
             while_revalidate: 0,

@@ -203,6 +203,7 @@ pub fn judge(asked: &Asked, status: u16, headers: &Headers, terms: &Terms, times
             .map(|(name, value)| Field::new(name, value))
             .collect(),
         received: times.received,
+        requested: times.requested,
         initial_age,
         lifetime,
         while_revalidate: window(said.stale_while_revalidate, terms.while_revalidate),

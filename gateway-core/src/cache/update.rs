@@ -50,6 +50,7 @@ mod tests {
             status: 200,
             fields: fields.iter().map(|(name, value)| Field::new(name, value.as_bytes())).collect(),
             received: 0,
+            requested: 0,
             initial_age: 0,
             lifetime: 1,
             while_revalidate: 0,

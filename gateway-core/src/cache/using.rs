@@ -60,6 +60,7 @@ mod tests {
             status: 200,
             fields: Vec::new(),
             received: 0,
+            requested: 0,
             initial_age: 0,
             lifetime: 60,
             while_revalidate: 30,

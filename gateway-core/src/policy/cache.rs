@@ -596,6 +596,7 @@ impl Cache {
                 fields: merged.iter().map(|(name, value)| Field::new(name, value)).collect(),
                 initial_age: 0,
                 received: times.received,
+                requested: times.requested,
                 ..stored.entry.clone()
             },
         };
@@ -608,7 +609,7 @@ impl Cache {
         };
         let mut body = stored.body;
         match fresh {
-            Ok(storable) => body = self.keep(departure, &asks, storable, body).await,
+            Ok(storable) => body = self.keep(departure, &asks, storable, body, true).await,
             Err(_) => {
                 // What is stored may no longer be used, the client's own copy may.
                 let _ = platform.forget(&stored.key).await;
@@ -663,10 +664,15 @@ impl Cache {
             collapsed: asks.waited,
             detail: judged.as_ref().err().filter(|_| method != "HEAD").map(|why| why.as_str()),
         };
+        // The conditions were taken out so that the answer is whole; the client may have it already.
+        let conditions = Conditions::read(&asks.request);
+        let has_it = matches!(method, "GET" | "HEAD")
+            && status == 200
+            && conditions.are_met_by(&departure.response.headers, times.received);
         match judged {
             Ok(storable) => {
                 let body = std::mem::replace(&mut departure.response.body, Body::Empty);
-                departure.response.body = self.keep(departure, &asks, storable, body).await;
+                departure.response.body = self.keep(departure, &asks, storable, body, !has_it).await;
             }
             Err(_) => land(departure.cache, asks.flight.as_ref()),
         }
@@ -675,10 +681,7 @@ impl Cache {
             discard(platform, std::mem::replace(&mut response.body, Body::Empty));
             return Ok(());
         }
-        // The conditions were taken out so that the answer is whole; the client may have it already.
-        let conditions = Conditions::read(&asks.request);
-        let is_whole = matches!(method, "GET" | "HEAD") && status == 200;
-        if is_whole && conditions.are_met_by(&response.headers, times.received) {
+        if has_it {
             discard(platform, std::mem::replace(&mut response.body, Body::Empty));
             response.status = 304;
             let names: Vec<String> = response.headers.iter().map(|(name, _)| name.to_owned()).collect();
@@ -689,13 +692,14 @@ impl Cache {
         Ok(())
     }
 
-    /// Begins to store; gives back the body for the client.
+    /// Begins to store; gives back the body for the client, where it is wanted.
     async fn keep<P: Platform>(
         &self,
         departure: &mut Departure<'_, P>,
         asks: &Asks<P::Stream>,
         storable: Storable,
         body: Body<P::Stream>,
+        wanted: bool,
     ) -> Body<P::Stream> {
         let Storable { entry, vary } = storable;
         let platform = departure.platform;
@@ -708,7 +712,7 @@ impl Cache {
         };
         let record = Record::Response(entry).write();
         let item = Item { key: &key, record: &record, seconds, most: self.terms.body };
-        let shared = departure.cached.renews.is_none();
+        let shared = wanted && departure.cached.renews.is_none();
         let (body, ticket) = platform.keep(&item, body, shared).await;
         match ticket {
             Some(ticket) => {
