@@ -53,7 +53,7 @@ pub trait Platform {
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
     ///
-    /// Must: hand the client's part on as it comes, without waiting for the store; store nothing of a body that breaks off, or
+    /// Must: hand the client's part on as it comes, at most its last piece when it is stored; store nothing of a body that breaks off, or
     /// that is longer than `item.most` where the platform sees its bytes; replace what was there. May: store nothing.
     #[cfg(feature = "cache")]
     async fn keep(

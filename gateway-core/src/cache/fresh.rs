@@ -53,10 +53,13 @@ pub fn lifetime(status: u16, headers: &Headers, directives: &Directives, times: 
 /// §5.1 would ignore an unreadable `Age`; §4.2.1 encourages to take a response whose freshness cannot be told for stale. The
 /// price of the latter is a validation, that of the former a wrong answer.
 pub fn initial_age(headers: &Headers, times: Times) -> Option<u64> {
-    let said = match headers.get("age") {
-        None => 0,
+    let mut lines = headers.all("age");
+    let said = match (lines.next(), lines.next()) {
+        (None, _) => 0,
+        // Two hops have written it, and one of them should have replaced what the other said.
+        (Some(_), Some(_)) => return None,
         // §5.1: of a list, the first member counts.
-        Some(value) => {
+        (Some(value), None) => {
             let first = value.split(|byte| *byte == b',').next().unwrap_or_default();
             seconds(std::str::from_utf8(first).ok()?.trim())?
         }
@@ -157,5 +160,6 @@ mod tests {
         for unreadable in ["abc", "-1", "7.0", "7;a=b", ""] {
             assert_eq!(age(&[("age", unreadable)]), None, "{unreadable}");
         }
+        assert_eq!(age(&[("age", "0"), ("age", "0")]), None);
     }
 }
