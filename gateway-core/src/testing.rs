@@ -2,12 +2,13 @@
 
 #[cfg(feature = "cache")]
 use crate::cache::purge::{Change, Marks};
+use crate::claim;
 #[cfg(feature = "cache")]
 use crate::http::Body;
 use crate::http::Response;
 #[cfg(feature = "cache")]
 use crate::platform::Item;
-use crate::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -34,6 +35,10 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// What is claimed.
+    pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
+    /// Whether nobody keeps claims; a test says so.
+    pub claiming_fails: Cell<bool>,
     /// What caches have stored: what was written of it, the body, and until when.
     #[cfg(feature = "cache")]
     pub shelf: Rc<RefCell<Shelf>>,
@@ -77,6 +82,8 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            claims: Rc::default(),
+            claiming_fails: Cell::default(),
             #[cfg(feature = "cache")]
             shelf: Rc::default(),
             #[cfg(feature = "cache")]
@@ -148,6 +155,32 @@ where
         let step = quota::perform(order, counters.remove(key), self.now());
         counters.insert(key.to_owned(), step.kept);
         Ok(step.decision)
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        if self.claiming_fails.get() {
+            return Err(StoreError("nobody keeps claims".to_owned()));
+        }
+        let mut claims = self.claims.borrow_mut();
+        let step = claim::perform(order, claims.remove(key), self.now());
+        if let Some(kept) = step.kept {
+            claims.insert(key.to_owned(), kept);
+        }
+        Ok(step.verdict)
+    }
+
+    async fn peek(&self, body: Vec<u8>, limit: usize) -> Result<Peeked<Vec<u8>>, ReadError> {
+        Ok(if body.len() > limit { Peeked::Longer(body) } else { Peeked::Whole(body.into()) })
+    }
+
+    fn copy(&self, body: Vec<u8>, limit: usize) -> (Vec<u8>, Copied) {
+        let copied = Copied::default();
+        copied.bring(if body.len() > limit { Err(ReadError::TooLarge) } else { Ok(body.clone().into()) });
+        (body, copied)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
     }
 
     #[cfg(feature = "cache")]

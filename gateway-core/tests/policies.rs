@@ -7,11 +7,15 @@
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use gateway_core::{
     Gateway,
+    claim::Kept,
     config::{Files, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     testing::{Shelf, TestPlatform, run},
@@ -32,8 +36,9 @@ fn every_example_does_what_stands_beside_it() {
         let configuration = block(about, "yaml").unwrap_or_else(|| panic!("{name} has no example"));
         let lines = block(about, "text").unwrap_or_else(|| panic!("{name} does not say what its example does"));
         let gateway = gateway(name, &configuration);
+        let claims = Rc::default();
         for line in lines.lines() {
-            check(name, &gateway, line);
+            check(name, &gateway, &claims, line);
         }
     }
 }
@@ -48,7 +53,7 @@ fn every_example_of_a_way_in_compiles_and_refuses_whoever_brings_nothing() {
         let policies = policies.replace('\n', "\n    ");
         let configuration = format!("routes:\n  - name: r\n    respond: {{}}\n    {policies}\n");
         let gateway = gateway(way, &configuration);
-        check(way, &gateway, "GET /  → 401");
+        check(way, &gateway, &Rc::default(), "GET /  → 401");
     }
 }
 
@@ -65,8 +70,9 @@ fn so_does_every_other_whole_example() {
             continue;
         };
         let gateway = gateway(name, &configuration);
+        let claims = Rc::default();
         for line in lines.lines() {
-            check(name, &gateway, line);
+            check(name, &gateway, &claims, line);
         }
         tried += 1;
     }
@@ -106,6 +112,8 @@ fn gateway(name: &str, configuration: &str) -> Gateway {
         .expect("it loads")
 }
 
+type Claims = Rc<RefCell<HashMap<String, Kept>>>;
+
 /// What the platform holds under every name.
 const VALUE: &str = "a value of the platform's, long enough for a key";
 
@@ -114,7 +122,7 @@ thread_local! {
     static SHELF: Rc<RefCell<Shelf>> = Rc::default();
 }
 
-fn check(name: &str, gateway: &Gateway, line: &str) {
+fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
     let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
     let mut asked = parts(asked);
     let (method, target) = asked.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
@@ -138,6 +146,8 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         let refuses = call.authority.ends_with(":9001") && !call.headers.contains("authorization");
         Ok(Response { status: if refuses { 401 } else { 200 }, headers: Headers::new(), body: Body::Empty })
     });
+    // What was claimed in one line is claimed in the next.
+    platform.claims = Rc::clone(claims);
     platform.shelf = SHELF.with(Rc::clone);
     let reply = run(gateway.handle(&platform, incoming));
     run(gateway.settle(&platform, reply.deferred));

@@ -8,6 +8,7 @@ use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
 use gateway_core::cache::purge::Marks;
+use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
@@ -27,6 +28,8 @@ pub struct InProcess<'a> {
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
+    /// So is what is claimed.
+    claims: Claims,
     /// So is what caches have stored, and what was taken back of it.
     shelf: Rc<RefCell<Shelf>>,
     marks: Rc<RefCell<Option<Marks>>>,
@@ -36,6 +39,7 @@ pub struct InProcess<'a> {
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -66,6 +70,7 @@ impl<'a> InProcess<'a> {
             origins,
             stage,
             counters: Rc::default(),
+            claims: Rc::default(),
             shelf: Rc::default(),
             marks: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
@@ -117,6 +122,7 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
         platform.marks = Rc::clone(&self.marks);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));

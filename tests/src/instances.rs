@@ -1,6 +1,6 @@
-//! Isolates of one workerd, each on a port of its own, that share counters and cache: what a deployment is, in one process.
+//! Several isolates of one workerd, which share the objects of the first.
 
-#![allow(clippy::panic, reason = "for tests, which say so")]
+#![allow(clippy::panic, reason = "for tests")]
 
 use crate::Platform;
 use crate::process;
@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Isolates that run, as long as this lives.
+/// Isolates of one workerd, as long as this lives.
 #[derive(Debug)]
 pub struct Instances {
     /// Where they listen.
@@ -27,11 +27,7 @@ pub struct Instances {
 }
 
 impl Instances {
-    /// Starts so many with this configuration and waits until they are ready.
-    ///
-    /// # Panics
-    ///
-    /// When they do not get ready: nothing of the test could be told then.
+    /// Starts so many with this configuration, and waits until they are ready.
     pub fn start(count: usize, configuration: &Value) -> Self {
         // Builds what is not built.
         process::postern(Platform::Workers).expect("it builds");
@@ -84,10 +80,6 @@ impl Instances {
     }
 
     /// Has them stop.
-    ///
-    /// # Panics
-    ///
-    /// When they do not.
     pub fn stop(mut self) {
         // The end of its input is what it stops on.
         drop(self.child.stdin.take());

@@ -150,9 +150,16 @@ ${numbers.map((at) => worker(at, values)).join("")}`;
 // The first instance has the objects.
 function worker(at, values) {
   const objects = `
-  durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
+  durableObjectNamespaces = [
+    (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
+    (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
+  ],
   durableObjectStorage = (localDisk = "counters"),`;
-  const namespace = 'durableObjectNamespace = (className = "Counters", serviceName = "gateway0")';
+  const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
+  const owners = [
+    `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+  ];
   return `
 const gateway${at} :Workerd.Worker = (
   modules = [
@@ -164,7 +171,7 @@ const gateway${at} :Workerd.Worker = (
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
   cacheApiOutbound = "cache",
-  bindings = [${[...values, `(name = "POSTERN_COUNTERS", ${namespace})`].join(", ")}],${at === 0 ? objects : ""}
+  bindings = [${[...values, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

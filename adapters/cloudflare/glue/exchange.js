@@ -13,6 +13,10 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const CLAIM = 20;
+const PEEK = 21;
+const COPY = 22;
+const COPIED = 23;
 // Those of src/shelf.rs, and what they say of a body.
 const RECALL = 40;
 const KEEP = 41;
@@ -80,6 +84,8 @@ async function carryOn(exchange) {
     }
   } catch (error) {
     return crash(core, error);
+  } finally {
+    exchange.leave?.();
   }
 }
 
@@ -88,6 +94,7 @@ async function settle(core, request, ctx, number, attempts = []) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
     exchange.attempts = attempts;
+    exchange.before = attempts;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -104,6 +111,10 @@ class Exchange {
   // When none of them can be under way any more.
   deadline = 0;
   listens = false;
+  // Ends the wish to be carried on although the client goes away.
+  leave = undefined;
+  // The attempts of the exchange that this one settles.
+  before = undefined;
 
   constructor(core, request, ctx, number) {
     this.core = core;
@@ -120,7 +131,7 @@ class Exchange {
     this.listens = true;
     const { core, life, request } = this;
     request.signal.addEventListener("abort", () => {
-      if (life === core.life) core.forget(this.number);
+      if (life === core.life && this.leave === undefined) core.forget(this.number);
     });
   }
 
@@ -168,6 +179,18 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case CLAIM:
+          this.claim();
+          break;
+        case PEEK:
+          this.peek();
+          break;
+        case COPY:
+          this.copy();
+          break;
+        case COPIED:
+          this.copied();
           break;
         case RECALL:
           this.recall();
@@ -237,6 +260,50 @@ class Exchange {
   count() {
     const { core } = this;
     this.take(core.number(), counted(core.env, core.string(), core.string()));
+  }
+
+  // What is to be done once is done, also when nobody is there any more to hear of it.
+  claim() {
+    const { core, ctx } = this;
+    if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
+    this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  peek() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine, theirs] = this.tee(source);
+    const read = whole(mine, limit).then((read) => {
+      if (read.status === 200) theirs?.cancel().catch(() => {});
+      return read;
+    });
+    this.take(call, read);
+  }
+
+  copy() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine] = this.tee(source);
+    const copy = whole(mine, limit);
+    // Whoever wants it hears of it; nobody may.
+    copy.catch(() => {});
+    this.attempts[call] = { call, promise: undefined, copy, end: letGo };
+  }
+
+  copied() {
+    const { core } = this;
+    const [call, copy] = [core.number(), core.number()];
+    this.take(call, this.before[copy].copy);
+  }
+
+  // Two streams of the body of a response; the second one takes its place.
+  tee(source) {
+    const attempt = this.attempts[source - 1];
+    const { response } = attempt;
+    if (response.body === null) return [null, null];
+    const [mine, theirs] = response.body.tee();
+    attempt.response = new Response(theirs, response);
+    return [mine, theirs];
   }
 
   sleep() {
@@ -371,6 +438,15 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// Has the keeper of a claim do what is ordered: an object for each key.
+async function claimed(env, key, order) {
+  const namespace = env.POSTERN_CLAIMS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
+  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
+  return { status: 200, bytes: verdict };
 }
 
 function expire(attempt) {

@@ -9,10 +9,13 @@ use crate::shelf::{self, Ask, Found};
 use bytes::Bytes;
 #[cfg(feature = "cache")]
 use gateway_core::cache::purge::{Change, Marks};
+use gateway_core::claim;
 use gateway_core::http::{Body, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
-use gateway_core::platform::{Call, Failure, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -59,6 +62,8 @@ enum Task {
     Lookup,
     /// Counters of an owner.
     Take,
+    /// A claim.
+    Claim,
     /// That time passes.
     Sleep,
     /// Something of the store of caches.
@@ -73,6 +78,7 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
+    Claimed(Result<claim::Verdict, StoreError>),
     Awake,
     #[cfg(feature = "cache")]
     Shelf(Found),
@@ -107,6 +113,7 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
+                Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
                 #[cfg(feature = "cache")]
                 Task::Shelf(ask) => Brought::Shelf(ask.read(call, status, packed)),
@@ -120,10 +127,8 @@ impl Exchange {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
             #[cfg(feature = "cache")]
             Some(State::Waiting(Task::Shelf(ask))) => ask.body(),
-            Some(
-                State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Sleep) | State::Done(_) | State::Over,
-            )
-            | None => Bytes::new(),
+            // Nothing else has one.
+            Some(State::Waiting(_) | State::Done(_) | State::Over) | None => Bytes::new(),
         }
     }
 
@@ -147,8 +152,7 @@ impl Exchange {
         Self { calls: RefCell::new(calls), ..Self::default() }
     }
 
-    /// Writes down something to do that nobody waits for yet; gives its number.
-    #[cfg(feature = "cache")]
+    /// Writes something down for the glue that nobody waits for yet; gives its number.
     fn tell(&self, write: impl FnOnce(&mut Commands, u32)) -> u32 {
         let mut calls = self.calls.borrow_mut();
         let number = calls.len() as u32;
@@ -180,9 +184,15 @@ impl Workers {
     async fn shelf(&self, ask: Ask, write: impl FnOnce(&mut Commands, u32)) -> Result<Found, StoreError> {
         match self.exchange.ask(Task::Shelf(ask), write).await {
             Brought::Shelf(found) => Ok(found),
-            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    /// Waits for a whole body.
+    async fn whole(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Bytes, ReadError> {
+        match self.exchange.ask(Task::Read, write).await {
+            Brought::Body(body) => body,
+            _ => Err(ReadError::Broken(MIXED.to_owned())),
         }
     }
 }
@@ -204,23 +214,46 @@ impl Platform for Workers {
             Body::Empty | Body::Stream(_) => Bytes::new(),
         };
         let task = Task::Fetch { interest: call.interest, body };
-        let brought = self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await;
-        let Brought::Response(outcome) = brought else {
-            return Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() });
-        };
-        outcome
+        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
+            Brought::Response(outcome) => outcome,
+            _ => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
+        }
     }
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
-        let brought = self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await;
-        let Brought::Body(body) = brought else { return Err(ReadError::Broken(MIXED.to_owned())) };
-        body
+        self.whole(|out, number| http::write_read(out, number, body, limit)).await
+    }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        match self.whole(|out, number| http::write_peek(out, number, body, limit)).await {
+            Ok(bytes) => Ok(Peeked::Whole(bytes)),
+            // The glue has put it back together, in its old place.
+            Err(ReadError::TooLarge) => Ok(Peeked::Longer(body)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        let number = self.exchange.tell(|out, number| http::write_copy(out, number, body, limit));
+        (body, Copied::of(number))
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        self.whole(|out, number| http::write_copied(out, number, copy.number())).await
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        match self.exchange.ask(Task::Claim, |out, number| http::write_claim(out, number, key, order)).await {
+            Brought::Claimed(claimed) => claimed,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let brought = self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await;
-        let Brought::Value(value) = brought else { return Err(StoreError(MIXED.to_owned())) };
-        value
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
+            Brought::Value(value) => value,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -239,9 +272,10 @@ impl Platform for Workers {
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
-        let brought = self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await;
-        let Brought::Taken(taken) = brought else { return Err(StoreError(MIXED.to_owned())) };
-        taken
+        match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
+            Brought::Taken(taken) => taken,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
     }
 
     #[cfg(feature = "cache")]

@@ -11,7 +11,7 @@ use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
 
-mod bindings {
+pub(crate) mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated")]
     spin_sdk::wit_bindgen::generate!({
         path: "wit",
@@ -134,7 +134,7 @@ fn amount(cost: u64) -> i64 {
     i64::try_from(cost.min(1 << 50)).unwrap_or(i64::MAX)
 }
 
-fn failed(error: store::Error) -> StoreError {
+pub(crate) fn failed(error: store::Error) -> StoreError {
     StoreError(match error {
         store::Error::NoSuchStore | store::Error::AccessDenied => {
             "the key-value store `default` is not there; name it in `key_value_stores` of spin.toml".to_owned()

@@ -7,12 +7,13 @@ use crate::shelf;
 use bytes::Bytes;
 #[cfg(feature = "cache")]
 use gateway_core::cache::purge::{Change, Marks};
+use gateway_core::claim;
 #[cfg(feature = "cache")]
 use gateway_core::http::Body;
 use gateway_core::http::Response;
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
-use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -58,6 +59,22 @@ impl Platform for Spin {
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         counters::take(key, order, self.now())
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        crate::claims::claim(key, order).await
+    }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        http::peek_body(body, limit).await
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        http::copy_body(body, limit)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
     }
 
     #[cfg(feature = "cache")]

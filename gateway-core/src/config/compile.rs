@@ -47,8 +47,10 @@ use super::{
 mod cache;
 mod consumers;
 mod forward_auth;
+mod idempotency;
 mod limits;
 mod login;
+mod mirror;
 mod openapi;
 mod policies;
 mod signed;

@@ -11,8 +11,10 @@ use super::format;
 
 mod cache;
 mod consumer;
+mod idempotency;
 mod limit;
 mod login;
+mod mirror;
 mod policy;
 mod signed;
 mod token;
@@ -21,8 +23,10 @@ mod validation;
 
 pub use self::cache::*;
 pub use self::consumer::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
+pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;
