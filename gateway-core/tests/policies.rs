@@ -20,7 +20,6 @@ use gateway_core::{
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     testing::{Shelf, TestPlatform, run},
 };
-use std::{cell::RefCell, rc::Rc};
 
 #[test]
 fn every_example_does_what_stands_beside_it() {
