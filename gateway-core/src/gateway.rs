@@ -7,12 +7,14 @@ use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
+#[cfg(feature = "credentials")]
+use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "cache")]
 use crate::platform::ReadError;
-use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
 use crate::policy::limit::Afterwards;
@@ -21,6 +23,7 @@ use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
+use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -42,6 +45,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "credentials")]
+    keyring: Keyring,
     #[cfg(feature = "cache")]
     cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
@@ -84,6 +89,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// The keys by which anybody can see that the gateway has told who is calling.
+    #[cfg(feature = "credentials")]
+    IdentityKeys,
     /// From here, when what the request names has been taken back from caches.
     #[cfg(feature = "cache")]
     Purge,
@@ -175,7 +183,22 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "credentials")]
+        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.into_iter().map(|pool| {
+            let credentials = keyring.credentials(&pool.upstream.credentials, &known);
+            match credentials {
+                Ok(credentials) => Ok(pool.with_credentials(credentials)),
+                Err(why) => {
+                    let upstream = &pool.upstream.name;
+                    Err(LoadError::Keys(format!("the credentials of the upstream `{upstream}`: {why}")))
+                }
+            }
+        });
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -191,6 +214,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "credentials")]
+            keyring,
             #[cfg(feature = "cache")]
             cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
@@ -376,6 +401,14 @@ impl Gateway {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "credentials")]
+            (None, Action::IdentityKeys) => match self.keyring.mint() {
+                Some(mint) => Reply::answer(mint.publish(&headers)),
+                None => {
+                    let reason = "the configuration has no `identity`".to_owned();
+                    Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+                }
+            },
             #[cfg(feature = "cache")]
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
@@ -499,6 +532,7 @@ impl Gateway {
             return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
+        let limit = pool.body_limit(limit);
         let mut target = match forward.path.apply(scope) {
             Ok(target) => target,
             Err(error) => return fail(error, String::new()),
@@ -531,6 +565,7 @@ impl Gateway {
             method: line.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target,
             host: None,
             headers,
@@ -538,24 +573,22 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             upgrade,
         };
         #[cfg(feature = "mirror")]
-        if !mirrors.is_empty() {
-            // Boxed, so that the common case need not carry its size around.
-            return Box::pin(async {
-                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
-                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
-                if origin == Origin::Upstream {
-                    mirror::observe(platform, &mut copies, &mut reply.response);
-                }
-                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
-                (reply, origin)
-            })
-            .await;
+        let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+        #[cfg_attr(not(feature = "mirror"), allow(unused_mut))]
+        let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+        #[cfg(feature = "mirror")]
+        if !copies.is_empty() {
+            if origin == Origin::Upstream {
+                mirror::observe(platform, &mut copies, &mut reply.response);
+            }
+            reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
         }
-        self.send(platform, forward, pool, &asked, call, limit, scope).await
+        (reply, origin)
     }
 
     /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.
@@ -601,7 +634,10 @@ impl Gateway {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
-            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::ClientGone));
+        if matches!(
+            failure.error,
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone
+        ));
         let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
             return (before, origin);
@@ -625,7 +661,7 @@ impl Gateway {
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;
-        if let Body::Stream(body) = response.body {
+        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
             platform.discard(body);
         }
         notes.extend(instead.notes);
@@ -780,7 +816,10 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
     match error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
+        FetchError::BodyRefused => Error::BodyRefused,
+        FetchError::BodyStalled => Error::BodyStalled,
         FetchError::ClientGone => Error::ClientGone,
+        FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
 }
@@ -792,7 +831,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 13] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -804,11 +843,20 @@ const FEATURES: [&str; 12] = [
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
+    if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {
     format!("{:016x}{:016x}", platform.random(), platform.random())
+}
+
+impl Note {
+    /// A body that broke off after its head had been sent.
+    pub fn broken(broken: &Broken) -> Self {
+        let (problem, detail) = ("broken-body", broken.to_string());
+        Self { problem, status: 0, request_id: String::new(), route: None, detail }
+    }
 }
 
 impl<S> Reply<S> {

@@ -30,6 +30,17 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
+        Self::start_with(platform, configuration, settings, &BTreeMap::new())
+    }
+
+    /// The same with what stands behind the bindings of Workers, by their names; other platforms have none.
+    pub fn start_with(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        bindings: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        let bindings = bindings.iter().filter(|_| platform == Platform::Workers);
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -45,6 +56,7 @@ impl Running {
             .arg("dev")
             .args(["--port", "0", "--runtime", platform.as_str(), "--config"])
             .arg(&file)
+            .args(bindings.flat_map(|(name, target)| ["--binding".to_owned(), format!("{name}={target}")]))
             .current_dir(process::root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@
 //! leaves a command behind and returns pending, and the glue comes back with what happened.
 
 use crate::http::{self, Commands};
+use crate::pumps;
 #[cfg(feature = "cache")]
 use crate::shelf::{self, Ask, Found};
 use bytes::Bytes;
@@ -209,12 +210,19 @@ impl Platform for Workers {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Outcome {
-        let body = match &call.body {
-            Body::Bytes(bytes) => bytes.clone(),
+        let mut call = call;
+        let mut pump = None;
+        let body = match call.body {
+            Body::Bytes(ref bytes) => bytes.clone(),
             Body::Empty | Body::Stream(_) => Bytes::new(),
+            Body::Pumped(stream, changes) => {
+                pump = Some(pumps::keep(changes));
+                call.body = Body::Stream(stream);
+                Bytes::new()
+            }
         };
         let task = Task::Fetch { interest: call.interest, body };
-        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
+        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call, pump)).await {
             Brought::Response(outcome) => outcome,
             _ => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
         }
@@ -293,11 +301,12 @@ impl Platform for Workers {
                 let ticket = self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
                 (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
             }
+            Body::Pumped(..) => (body, None),
             // What is in memory crosses with the question, so this waits for the answer.
             Body::Bytes(_) | Body::Empty => {
                 let bytes = match &body {
                     Body::Bytes(bytes) => bytes.clone(),
-                    Body::Empty | Body::Stream(_) => Bytes::new(),
+                    Body::Empty | Body::Stream(_) | Body::Pumped(..) => Bytes::new(),
                 };
                 let write = |out: &mut Commands, number| shelf::write_keep(out, number, item, None, shared);
                 let outcome = self.shelf(Ask::Keep(bytes), write).await;

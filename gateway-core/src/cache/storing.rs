@@ -108,6 +108,8 @@ pub enum Why {
     Useless,
     /// Its body is too long.
     TooLarge,
+    /// Something behind the cache changes its body piece by piece, on the way to the client.
+    Changed,
 }
 
 impl Why {
@@ -124,6 +126,7 @@ impl Why {
             Why::Unsaid => "unsaid",
             Why::Useless => "stale",
             Why::TooLarge => "too-large",
+            Why::Changed => "changed",
         }
     }
 }

@@ -639,6 +639,7 @@ impl Cache {
         let judged = match method {
             // The head alone is no response to keep.
             "HEAD" => Err(Why::Unsaid),
+            _ if matches!(departure.response.body, Body::Pumped(..)) => Err(Why::Changed),
             _ => storing::judge(&asks.asked, status, &departure.response.headers, &self.terms, times),
         };
         if let Some(stored) = stored {
@@ -817,6 +818,8 @@ impl Cache {
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Empty => Some(0),
             Body::Stream(_) => entry.length(),
+            // Nothing that comes from a store changes on its way.
+            Body::Pumped(..) => None,
         };
         let Some(length) = known else { return Ok(()) };
         match range::part(request, entry, length) {
@@ -835,7 +838,7 @@ impl Cache {
                 let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
                     Body::Bytes(bytes) => bytes,
                     Body::Empty => bytes::Bytes::new(),
-                    Body::Stream(stream) => {
+                    Body::Stream(stream) | Body::Pumped(stream, _) => {
                         let room = usize::try_from(LONGEST_CUT).unwrap_or(usize::MAX);
                         platform.read(stream, room).await.map_err(|_| Error::NotValidated)?
                     }
@@ -897,7 +900,7 @@ fn land(memory: &Memory, flight: Option<&Flight>) {
 
 fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
     match body {
-        Body::Stream(stream) => platform.discard(stream),
+        Body::Stream(stream) | Body::Pumped(stream, _) => platform.discard(stream),
         Body::Empty | Body::Bytes(_) => {}
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Memo;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{Call, Copied, Interest, Platform, ReadError};
+use crate::platform::{Call, Copied, Interest, Patience, Platform, ReadError};
 use crate::upstream::{self, Asked, Cause, HostHeader, Pool};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -119,14 +119,14 @@ pub fn copies<S>(
     scope: &crate::template::Scope<'_>,
     random: impl Fn() -> u64,
 ) -> Vec<Mirrored> {
+    if mirrors.is_empty() || call.upgrade {
+        return Vec::new();
+    }
     let body = match &call.body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes.clone(),
-        Body::Stream(_) => return Vec::new(),
+        Body::Stream(_) | Body::Pumped(..) => return Vec::new(),
     };
-    if call.upgrade {
-        return Vec::new();
-    }
     let fits = mirrors.into_iter().filter(|mirror| body.len() as u64 <= mirror.body);
     let copies = fits.filter_map(|mirror| {
         let pool = upstreams.get(mirror.upstream as usize)?;
@@ -189,6 +189,12 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
             response.body = Body::Stream(stream);
             Seen::Passing(copied)
         }
+        // What the upstream has said, before anything of it is changed.
+        Body::Pumped(stream, pump) => {
+            let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
+            response.body = Body::Pumped(stream, pump);
+            Seen::Passing(copied)
+        }
     }
 }
 
@@ -249,6 +255,8 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         upgrade: false,
+        binding: None,
+        patience: Patience::default(),
     };
     let timeouts = pool.upstream.timeouts;
     let name = &pool.upstream.name;
@@ -295,7 +303,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
 }
 
 fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    if let Body::Stream(stream) = body {
+    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
         platform.discard(stream);
     }
 }

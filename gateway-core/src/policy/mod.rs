@@ -57,6 +57,7 @@ use crate::error::Error;
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, ReadError};
+use crate::pump;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
@@ -314,10 +315,12 @@ impl<P: Platform> Visit<'_, P> {
             Body::Empty => return Ok(Bytes::new()),
             Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
             Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => self.platform.read(stream, room).await.map_err(|error| match error {
-                ReadError::TooLarge => Error::BodyTooLarge { limit },
-                ReadError::Broken(_) => Error::ClientGone,
-            })?,
+            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+                pump::read(self.platform, body, room).await.map_err(|error| match error {
+                    ReadError::TooLarge => Error::BodyTooLarge { limit },
+                    ReadError::Broken(_) => Error::ClientGone,
+                })?
+            }
         };
         if bytes.is_empty() {
             return Ok(bytes);
@@ -353,7 +356,8 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             #[cfg(feature = "idempotency")]
-            Policy::Idempotency(policy) => policy.on_request(visit).await,
+            // Boxed, so that others need not carry its size around.
+            Policy::Idempotency(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => {
@@ -405,7 +409,7 @@ impl Policy {
         }
         #[cfg(feature = "idempotency")]
         if let Policy::Idempotency(policy) = self {
-            return policy.on_response(departure).await;
+            return Box::pin(policy.on_response(departure)).await;
         }
         #[cfg(feature = "cache")]
         if let Policy::Cache(policy) = self {

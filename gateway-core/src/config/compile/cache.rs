@@ -36,7 +36,7 @@ impl RouteCompiler<'_, '_> {
     ) -> Cache {
         self.all.features.insert("cache");
         self.behind_cache(node, index);
-        let action = ["redirect", "respond", "purge"].iter().find_map(|name| self.defined.node.entry(name));
+        let action = ["redirect", "respond", "publish", "purge"].iter().find_map(|name| self.defined.node.entry(name));
         if let Some(action) = action {
             let message = format!("answers of `{}` come from here, and are not stored", action.name);
             let problem = Problem::error("needs-upstream", node.head(), message);
@@ -203,8 +203,22 @@ impl RouteCompiler<'_, '_> {
             }
             _ => Vec::new(),
         });
+        let written: Vec<String> = written.collect();
+        // Who is calling is told to the upstream later still.
+        let name = self.defined.written.upstream.as_ref().map(|name| name.0.as_str());
+        let upstream = self.all.loaded.upstreams.iter().find(|upstream| Some(upstream.name.as_str()) == name);
+        let shown = upstream.and_then(|upstream| upstream.written.credentials.as_ref());
+        let identities = shown.iter().flat_map(|shown| &shown.0).filter_map(|credential| match credential {
+            written::UpstreamCredential::Identity(identity) => {
+                Some(identity.header.as_ref().map_or("x-identity", |name| &name.0).to_ascii_lowercase())
+            }
+            written::UpstreamCredential::Header(_)
+            | written::UpstreamCredential::Basic(_)
+            | written::UpstreamCredential::Oauth2(_)
+            | written::UpstreamCredential::Aws(_) => None,
+        });
         if let Some(Policy::Cache(cache)) = before.last_mut() {
-            cache.terms.unseen = written.collect();
+            cache.terms.unseen = written.into_iter().chain(identities).collect();
         }
     }
 }
