@@ -487,7 +487,7 @@ impl Gateway {
         let body = match body {
             Body::Empty => Ok(Bytes::new()),
             Body::Bytes(bytes) => Ok(bytes),
-            Body::Stream(stream) => platform.read(stream, LONGEST_PURGE as usize).await,
+            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
         };
         let change = match body {
             Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
