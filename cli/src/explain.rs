@@ -348,6 +348,15 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
+    /// Nobody has checked any target.
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Nor what was done before: nothing was.
     async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         Ok(match order {
@@ -400,7 +409,7 @@ impl Taken {
         let matched = &considered.candidate;
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Purge => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
         };
         let parameters = matched.parameters(request_path).iter();
         Self {

@@ -10,6 +10,8 @@ use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
 use crate::credential::Keyring;
 use crate::error::{Blame, Error};
+#[cfg(all(feature = "telemetry", feature = "expressions"))]
+use crate::expression::Facts;
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "cache")]
@@ -26,6 +28,12 @@ use crate::policy::{
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
+use crate::serve::{self, Endpoint};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::watch::Watch;
+use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
@@ -41,6 +49,9 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    /// The places of those whose targets are checked.
+    #[cfg(feature = "checks")]
+    checked: Vec<u32>,
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
@@ -51,6 +62,10 @@ pub struct Gateway {
     cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
+    #[cfg(feature = "telemetry")]
+    telemetry: Option<Telemetry>,
+    /// The compiled configuration: a hash of it tells it from others.
+    configuration: Bytes,
 }
 
 /// What a route does with its requests.
@@ -92,6 +107,8 @@ pub enum Action {
     /// The keys by which anybody can see that the gateway has told who is calling.
     #[cfg(feature = "credentials")]
     IdentityKeys,
+    /// What the gateway knows of itself.
+    Serve(Endpoint),
     /// From here, when what the request names has been taken back from caches.
     #[cfg(feature = "cache")]
     Purge,
@@ -136,6 +153,8 @@ pub enum LoadError {
     Target(String),
     /// A key of an issuer or for sessions, with its references filled in, is not one.
     Keys(String),
+    /// An address or a secret of those who observe, with its references filled in, is not one.
+    Telemetry(String),
 }
 
 impl fmt::Display for LoadError {
@@ -149,7 +168,7 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) => f.write_str(why),
         }
     }
 }
@@ -164,6 +183,7 @@ impl Gateway {
     /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
     /// share; routes are decoded when they are first considered.
     pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        let configuration = artefact.clone();
         let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
         let globals = artefact.globals().map_err(LoadError::Unreadable)?;
         let lacking: Vec<_> =
@@ -198,18 +218,24 @@ impl Gateway {
             }
         });
         #[cfg(feature = "credentials")]
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "checks")]
+        let checked = (0..).zip(&upstreams).filter(|(_, pool)| pool.checks().is_some()).map(|(at, _)| at).collect();
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
         let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
+        #[cfg(feature = "telemetry")]
+        let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
         Ok(Self {
             globals,
             settings: known,
             routes,
             upstreams,
+            #[cfg(feature = "checks")]
+            checked,
             policies,
             consumers,
             tokens,
@@ -220,6 +246,9 @@ impl Gateway {
             cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
+            #[cfg(feature = "telemetry")]
+            telemetry,
+            configuration,
         })
     }
 
@@ -231,12 +260,64 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+        #[cfg(feature = "telemetry")]
+        let record = self.telemetry.as_ref().map(|telemetry| telemetry.begin(platform, &incoming));
+        #[cfg(not(feature = "telemetry"))]
+        let record = None;
+        let watched = Watched::new(platform, record);
+        #[allow(unused_mut, reason = "changed by those who observe")]
+        let mut reply = self.answer(&watched, incoming).await;
+        #[cfg(feature = "checks")]
+        self.look_at_checks(platform, &mut reply.deferred);
+        #[cfg(feature = "telemetry")]
+        if let (Some(telemetry), Some(record)) = (&self.telemetry, watched.into_record()) {
+            telemetry.end(platform, record, &mut reply);
+        }
+        reply
+    }
+
+    /// Has what checks have found looked at when it is time, whatever the request was about: after the answer.
+    #[cfg(feature = "checks")]
+    fn look_at_checks<P: Platform>(&self, platform: &P, deferred: &mut Vec<Deferred>) {
+        if self.checked.is_empty() {
+            return;
+        }
+        let now = platform.now();
+        for at in &self.checked {
+            let Some(pool) = self.upstreams.get(*at as usize).filter(|pool| pool.is_to_look(now)) else { continue };
+            pool.look(now);
+            deferred.push(Deferred::Check(*at));
+        }
+    }
+
+    /// Whether targets of any upstream are checked.
+    pub fn has_checks(&self) -> bool {
+        #[cfg(feature = "checks")]
+        return !self.checked.is_empty();
+        #[cfg(not(feature = "checks"))]
+        return false;
+    }
+
+    /// Checks all targets that are due, for a platform that wakes somebody up to do so: see
+    /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
+    #[cfg(feature = "checks")]
+    pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
+        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
         if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
             request.client.certificate = Certificate::from_field(&request.headers);
+        }
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.read(platform, &mut request);
+            self.explain(platform.watch(), &request);
         }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
@@ -258,9 +339,32 @@ impl Gateway {
         let mut left = std::collections::VecDeque::from(deferred);
         while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
+                #[cfg(feature = "telemetry")]
+                Deferred::Observe(record) => {
+                    if let Some(telemetry) = &self.telemetry {
+                        notes.extend(telemetry.observe(platform, *record, &self.upstreams).await);
+                    }
+                    None
+                }
+                #[cfg(not(feature = "telemetry"))]
+                Deferred::Observe(_) => None,
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
                     Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
+                },
+                #[cfg(feature = "checks")]
+                Deferred::Check(at) => match self.upstreams.get(at as usize) {
+                    Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
+                        Ok(news) => {
+                            notes.extend(news.iter().map(|news| note_of(platform, news)));
+                            None
+                        }
+                        Err(error) => {
+                            let why = format!("upstream `{}`: {}", pool.upstream.name, error.0);
+                            Some((None, ("checks-unavailable", why)))
+                        }
+                    },
+                    None => None,
                 },
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
@@ -298,6 +402,19 @@ impl Gateway {
         notes
     }
 
+    /// Why other routes do not take a request, for callers who may know.
+    #[cfg(feature = "telemetry")]
+    fn explain(&self, watch: Watch<'_>, request: &Request) {
+        watch.note(|record| {
+            let Some(passed_over) = &mut record.passed_over else { return };
+            let considered = self.routes.consider(&request.head());
+            let unmet = considered
+                .into_iter()
+                .map_while(|considered| Some((considered.candidate.route.name.clone(), considered.unmet?.to_string())));
+            passed_over.extend(unmet.take(20));
+        });
+    }
+
     /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
     /// other fields only the names. Of the routes that may take what it announces, the best with a policy for it answers.
     fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
@@ -322,6 +439,8 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let watch = platform.watch();
+        watch.route(&matched.route.name);
         let Some(policies) = self.policies.get(plan.policies) else {
             let reason = format!("the policies of the route `{}` cannot be decoded", matched.route.name);
             return Reply::fail(
@@ -364,7 +483,7 @@ impl Gateway {
         let mut early = None;
         for policy in policies.iter().skip(start.from) {
             entered += 1;
-            match policy.on_request(&mut visit).await {
+            match watch::enter(policy, &mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
                 Err(error) => {
@@ -394,6 +513,12 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
+        watch.caller(&caller);
+        #[cfg(all(feature = "telemetry", feature = "expressions"))]
+        if let Some(telemetry) = &self.telemetry {
+            let query = query.as_deref();
+            telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
+        }
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
@@ -409,10 +534,13 @@ impl Gateway {
                     Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
                 }
             },
+            (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
             #[cfg(feature = "cache")]
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                #[cfg(feature = "telemetry")]
+                let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
                 let payload = Payload {
                     headers,
@@ -605,15 +733,20 @@ impl Gateway {
     ) -> (Reply<P::Stream>, Origin) {
         let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        let watch = platform.watch();
+        watch.forward(platform, &pool.upstream.name);
         let Some(fallback) = pool.fallback() else {
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            watch.forwarded(platform);
             return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
-            let spare = call.replay();
+            let (spare, begun) = (call.replay(), platform.now());
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
-            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
+            watch.forwarded(platform);
+            let asked = asked.clone().after(platform.now().saturating_sub(begun));
+            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -645,15 +778,20 @@ impl Gateway {
         let (instead, origin) = match (&fallback.instead, spare) {
             (Instead::Respond(respond), _) => {
                 let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                platform.watch().problem(None);
                 (Reply::answer(respond.answer(scope)), origin)
             }
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
                 };
-                let asked = other.asked(scope, &spare.headers, || platform.random());
+                // What the client's deadline leaves, whichever of the two upstreams has read it.
+                let asked = other.asked(scope, &spare.headers, || platform.random()).within(asked);
                 let host = host_of(&other.upstream.host, scope.line);
+                platform.watch().problem(None);
+                platform.watch().forward(platform, &other.upstream.name);
                 let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
+                platform.watch().forwarded(platform);
                 self.conclude(platform, other, &asked, outcome, limit, scope)
             }
             // A body that was streamed is gone.
@@ -731,6 +869,36 @@ impl Gateway {
                     reply.response.headers.append("proxy-status", told);
                 }
                 (reply, origin)
+            }
+        }
+    }
+
+    /// What the gateway knows of itself.
+    async fn serve<P: Platform>(&self, platform: &P, endpoint: Endpoint, scope: &Scope<'_>) -> Reply<P::Stream> {
+        let served = match endpoint {
+            Endpoint::Live => Ok(serve::live()),
+            Endpoint::Ready => {
+                let store = if self.globals.consumer_store.is_some() {
+                    platform.lookup(serve::PROBE).await.err()
+                } else {
+                    None
+                };
+                Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
+            }
+            Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
+            #[cfg(feature = "telemetry")]
+            Endpoint::Metrics => match &self.telemetry {
+                Some(telemetry) => telemetry.prometheus(platform).await.map(serve::metrics),
+                None => Err("the configuration has no metrics".to_owned()),
+            },
+            #[cfg(not(feature = "telemetry"))]
+            Endpoint::Metrics => Err("this gateway was built without the feature telemetry".to_owned()),
+        };
+        match served {
+            Ok(response) => Reply::answer(response),
+            Err(reason) => {
+                let error = Error::MetricsUncertain { reason: reason.clone() };
+                Reply::fail(platform, error, Some(scope.route), reason)
             }
         }
     }
@@ -830,8 +998,14 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
     format!("upstream `{}`: {}", pool.upstream.name, attempts.join("; "))
 }
 
+/// What checks have found, for the log.
+#[cfg(feature = "checks")]
+fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
+    Note { problem: news.problem(), status: 0, request_id: request_id(platform), route: None, detail: news.to_string() }
+}
+
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 15] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -841,14 +1015,16 @@ const FEATURES: [&str; 13] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "checks") { "checks" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },
+    if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {
-    format!("{:016x}{:016x}", platform.random(), platform.random())
+    platform.request_id()
 }
 
 impl Note {
@@ -873,6 +1049,7 @@ impl<S> Reply<S> {
     pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
         let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
+        platform.watch().problem(Some(problem));
         let note = match blame {
             Blame::Client => None,
             Blame::Gateway | Blame::Upstream => {

@@ -31,6 +31,8 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+pub mod telemetry;
+
 pub mod frozen;
 
 #[cfg(feature = "validation")]
@@ -46,6 +48,7 @@ pub mod client;
 pub mod error;
 pub mod path;
 pub mod secret;
+pub mod serve;
 pub mod template;
 
 #[cfg(feature = "expressions")]

@@ -8,7 +8,7 @@ use crate::http::Body;
 use crate::http::Response;
 #[cfg(feature = "cache")]
 use crate::platform::Item;
-use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -35,6 +35,8 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// Whether somebody else checks targets; a test says so, and does it.
+    pub checks: Cell<bool>,
     /// What is claimed.
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
@@ -50,6 +52,12 @@ pub struct TestPlatform<F> {
     pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
+    /// The sums that all instances share.
+    pub sums: Rc<RefCell<Vec<u8>>>,
+    /// Lines of the access log.
+    pub printed: RefCell<Vec<String>>,
+    /// What queues and datasets got.
+    pub published: RefCell<Vec<(Outlet, Vec<u8>)>>,
     /// How many milliseconds each call takes; without it, none.
     pub delay: RefCell<Option<Delay>>,
     seed: Cell<u64>,
@@ -82,6 +90,7 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            checks: Cell::default(),
             claims: Rc::default(),
             claiming_fails: Cell::default(),
             #[cfg(feature = "cache")]
@@ -91,6 +100,9 @@ where
             #[cfg(feature = "cache")]
             marks: Rc::default(),
             discarded: Cell::default(),
+            sums: Rc::default(),
+            printed: RefCell::default(),
+            published: RefCell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
             upstream: RefCell::new(upstream),
@@ -155,6 +167,22 @@ where
         let step = quota::perform(order, counters.remove(key), self.now());
         counters.insert(key.to_owned(), step.kept);
         Ok(step.decision)
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&format!("health/{key}")).await
+    }
+
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        if self.store_fails.get() {
+            return Err(StoreError("the store does not answer".to_owned()));
+        }
+        self.store.borrow_mut().insert(format!("health/{key}"), Bytes::from(board.to_owned()));
+        Ok(())
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        self.checks.get()
     }
 
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
@@ -241,6 +269,27 @@ where
             Poll::Pending
         })
         .await;
+    }
+
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody counts".to_owned()));
+        }
+        let mut sums = self.sums.borrow_mut();
+        if !added.is_empty() {
+            *sums = crate::telemetry::metrics::merge(&sums, added);
+        }
+        Ok(Bytes::copy_from_slice(&sums))
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.published.borrow_mut().push((outlet.clone(), batch.to_vec()));
+        Ok(())
+    }
+
+    fn print(&self, line: &str) {
+        self.printed.borrow_mut().push(line.to_owned());
     }
 
     fn discard(&self, _: Vec<u8>) {

@@ -18,11 +18,14 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const BOARD = 30;
+const COLLECT = 40;
+const PUBLISH = 41;
 // Those of src/shelf.rs, and what they say of a body.
-const RECALL = 40;
-const KEEP = 41;
-const KEPT = 42;
-const FORGET = 43;
+const RECALL = 50;
+const KEEP = 51;
+const KEPT = 52;
+const FORGET = 53;
 const SHARED = 1;
 const WAITS = 2;
 // What a fetch is to send and to read.
@@ -111,6 +114,17 @@ async function settle(core, request, ctx, number, attempts = []) {
   }
 }
 
+// Checks all targets that are due, of which so much is known; gives the core's lines.
+export async function check(core, ctx, kept) {
+  // Nobody has sent a request, but somebody may ask for one's signal.
+  const exchange = new Exchange(core, new Request("http://check.invalid/"), ctx, core.check(kept));
+  for (;;) {
+    exchange.perform();
+    if (exchange.number === 0) return core.text;
+    await exchange.proceed();
+  }
+}
+
 class Exchange {
   // By the call's number.
   attempts = [];
@@ -185,6 +199,15 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case COLLECT:
+          this.take(core.number(), collected(core.env, core.string()));
+          break;
+        case PUBLISH:
+          this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
+          break;
+        case BOARD:
+          this.board();
           break;
         case CLAIM:
           this.claim();
@@ -332,6 +355,11 @@ class Exchange {
     this.take(core.number(), passed(core.number()));
   }
 
+  board() {
+    const { core } = this;
+    this.take(core.number(), found(core.env, core.string()));
+  }
+
   recall() {
     const { core } = this;
     const call = core.number();
@@ -461,6 +489,45 @@ async function counted(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
   const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
   return { status: 200, bytes: decision };
+}
+
+// Has the owner of all sums add to them, or say what they are.
+async function collected(env, added) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
+  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
+  return { status: 200, bytes: sums };
+}
+
+// Hands a batch to a queue, or its points to a dataset.
+async function published(env, kind, name, batch) {
+  const binding = env[name];
+  if (binding === undefined) throw new Error(`nothing is bound as ${name} in wrangler.toml`);
+  const items = JSON.parse(batch);
+  if (kind === 1) {
+    for (const point of items) binding.writeDataPoint(point);
+  } else {
+    // A batch has at most a hundred messages.
+    for (let at = 0; at < items.length; at += 100) {
+      await binding.sendBatch(items.slice(at, at + 100).map((body) => ({ body, contentType: "json" })));
+    }
+  }
+  return { status: 404, bytes: "" };
+}
+
+// What checks have found of an upstream's targets.
+async function found(env, key) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
+  const board = await Promise.race([whoChecks(env).board(key), late]);
+  return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
+}
+
+// The one object that checks targets, for all instances.
+export function whoChecks(env) {
+  const namespace = env.POSTERN_CHECKS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
 }
 
 // Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.

@@ -15,7 +15,7 @@ use gateway_core::http::{Body, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{
-    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
@@ -42,6 +42,8 @@ pub struct Exchange {
     now: Cell<Timestamp>,
     calls: RefCell<Vec<State>>,
     commands: RefCell<Commands>,
+    /// What is told in the end, where that is no answer.
+    told: RefCell<String>,
 }
 
 /// What became of a call.
@@ -153,6 +155,16 @@ impl Exchange {
         Self { calls: RefCell::new(calls), ..Self::default() }
     }
 
+    /// Says what is told in the end, where that is no answer.
+    pub fn conclude(&self, text: String) {
+        self.told.replace(text);
+    }
+
+    /// What was told; nothing, if nothing was.
+    pub fn conclusion(&self) -> String {
+        self.told.take()
+    }
+
     /// Writes something down for the glue that nobody waits for yet; gives its number.
     fn tell(&self, write: impl FnOnce(&mut Commands, u32)) -> u32 {
         let mut calls = self.calls.borrow_mut();
@@ -258,10 +270,37 @@ impl Platform for Workers {
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
+        self.value(|out, number| http::write_lookup(out, number, key)).await
+    }
+
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let sums = self.value(|out, number| http::write_collect(out, number, added)).await?;
+        Ok(sums.unwrap_or_default())
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.value(|out, number| http::write_publish(out, number, outlet, batch)).await.map(drop)
+    }
+
+    fn print(&self, line: &str) {
+        crate::print(line);
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
             Brought::Value(value) => value,
-            _ => Err(StoreError(MIXED.to_owned())),
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Claimed(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
         }
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        true
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -340,6 +379,16 @@ impl Platform for Workers {
         match self.shelf(Ask::Marks, |out, number| http::write_order(out, number, key, change)).await? {
             Found::Marks(marks) => marks,
             Found::Recalled(_) | Found::Done(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+}
+
+impl Workers {
+    /// Asks for something that gives a value, or none.
+    async fn value(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, write).await {
+            Brought::Value(value) => value,
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 }

@@ -39,10 +39,10 @@ pub enum Found {
 /// The ticket of what is stored already.
 pub const DONE: u32 = u32::MAX;
 
-const RECALL: u32 = 40;
-const KEEP: u32 = 41;
-const KEPT: u32 = 42;
-const FORGET: u32 = 43;
+const RECALL: u32 = 50;
+const KEEP: u32 = 51;
+const KEPT: u32 = 52;
+const FORGET: u32 = 53;
 
 /// The client gets the body as well.
 const SHARED: u32 = 1;
@@ -77,13 +77,13 @@ impl Ask {
     }
 }
 
-/// Writes that something is to be found. `40 call key`.
+/// Writes that something is to be found. `50 call key`.
 pub fn write_recall(out: &mut Commands, number: u32, key: &str) {
     out.numbers.extend([RECALL, number]);
     out.text(&[key]);
 }
 
-/// Writes that something is to be stored. `41 call source seconds flags key record`: the body is the one that the call `source - 1`
+/// Writes that something is to be stored. `51 call source seconds flags key record`: the body is the one that the call `source - 1`
 /// brought; 0: the one in memory.
 pub fn write_keep(out: &mut Commands, number: u32, item: &Item<'_>, body: Option<Stream>, shared: bool) {
     let source = match body {
@@ -98,12 +98,12 @@ pub fn write_keep(out: &mut Commands, number: u32, item: &Item<'_>, body: Option
     out.text(&[item.record]);
 }
 
-/// Writes that what was begun is waited for. `42 call ticket`.
+/// Writes that what was begun is waited for. `52 call ticket`.
 pub fn write_kept(out: &mut Commands, number: u32, ticket: u32) {
     out.numbers.extend([KEPT, number, ticket]);
 }
 
-/// Writes that something is to go. `43 call key`.
+/// Writes that something is to go. `53 call key`.
 pub fn write_forget(out: &mut Commands, number: u32, key: &str) {
     out.numbers.extend([FORGET, number]);
     out.text(&[key]);

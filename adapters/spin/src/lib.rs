@@ -7,6 +7,8 @@ mod http;
 mod platform;
 #[cfg(feature = "cache")]
 mod shelf;
+#[cfg(feature = "telemetry")]
+mod sums;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;

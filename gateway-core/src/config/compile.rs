@@ -45,6 +45,7 @@ use super::{
 };
 
 mod cache;
+mod check;
 mod consumers;
 mod credentials;
 mod forward_auth;
@@ -55,6 +56,7 @@ mod mirror;
 mod openapi;
 mod policies;
 mod signed;
+mod telemetry;
 mod tokens;
 mod upstreams;
 mod validation;
@@ -188,6 +190,8 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
+        let telemetry = self.telemetry();
+        self.metrics_are_kept(telemetry.as_deref());
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -209,6 +213,7 @@ impl<'a> Compile<'a> {
             issuers: std::mem::take(&mut self.issuers),
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
+            telemetry,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
@@ -338,6 +343,7 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        self.is_protected(&policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -535,8 +541,10 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> =
-            ["upstream", "redirect", "respond", "publish", "purge"].iter().filter_map(|name| node.entry(name)).collect();
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "purge"]
+            .iter()
+            .filter_map(|name| node.entry(name))
+            .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -544,7 +552,8 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    self.all.problems.push(problem.help("add one of `upstream`, `redirect`, `respond` and `publish`"));
+                    let help = "add one of `upstream`, `redirect`, `respond`, `publish` and `serve`";
+                    self.all.problems.push(problem.help(help));
                 }
                 return None;
             }
@@ -568,7 +577,8 @@ impl RouteCompiler<'_, '_> {
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
-        let forward = forward.flatten().map(Action::Forward).or(publish);
+        let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
+        let forward = forward.flatten().map(Action::Forward).or(publish).or(serve);
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
         forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
@@ -1024,7 +1034,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Purge => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

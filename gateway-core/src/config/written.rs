@@ -10,27 +10,31 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod cache;
+mod check;
 mod consumer;
-mod idempotency;
 mod credential;
+mod idempotency;
 mod limit;
 mod login;
 mod mirror;
 mod policy;
 mod signed;
+mod telemetry;
 mod token;
 mod upstream;
 mod validation;
 
 pub use self::cache::*;
+pub use self::check::*;
 pub use self::consumer::*;
-pub use self::idempotency::*;
 pub use self::credential::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::upstream::*;
 pub use self::validation::*;
@@ -77,6 +81,8 @@ pub struct File {
     pub unknown_host: Option<UnknownHost>,
     /// The largest requests that are taken.
     pub limits: Option<Limits>,
+    /// What the gateway tells of itself. Default: nothing but what goes wrong.
+    pub telemetry: Option<Telemetry>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
@@ -209,7 +215,7 @@ pub struct Defaults {
     pub allow: Option<OneOrMany<WarningCode>>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect` or `respond`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -279,6 +285,9 @@ pub struct Route {
     pub respond: Option<Respond>,
     /// Action: answer with something that the gateway knows.
     pub publish: Option<Publish>,
+    /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
+    /// who may see it.
+    pub serve: Option<Serve>,
     /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
     /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
     /// `forward_auth`. See `docs/caching.md`.

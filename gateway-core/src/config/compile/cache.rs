@@ -36,7 +36,7 @@ impl RouteCompiler<'_, '_> {
     ) -> Cache {
         self.all.features.insert("cache");
         self.behind_cache(node, index);
-        let action = ["redirect", "respond", "publish", "purge"].iter().find_map(|name| self.defined.node.entry(name));
+        let action = ["redirect", "respond", "publish", "serve", "purge"].iter().find_map(|name| self.defined.node.entry(name));
         if let Some(action) = action {
             let message = format!("answers of `{}` come from here, and are not stored", action.name);
             let problem = Problem::error("needs-upstream", node.head(), message);
