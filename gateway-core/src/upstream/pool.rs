@@ -246,7 +246,8 @@ impl Pool {
 
     /// How many of its targets are in rotation, as far as this instance knows.
     pub fn usable(&self) -> usize {
-        self.targets.len() - self.group.as_ref().map_or(0, |group| group.state.borrow().out)
+        let Some(group) = &self.group else { return self.targets.len() };
+        group.state.borrow().targets.iter().filter(|target| !target.is_out()).count()
     }
 
     /// What a target is called.
