@@ -88,7 +88,7 @@ fn text(body: Body<Vec<u8>>) -> String {
     match body {
         Body::Empty => String::new(),
         Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Body::Stream(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Body::Stream(bytes) | Body::Pumped(bytes, _) => String::from_utf8_lossy(&bytes).into_owned(),
     }
 }
 
