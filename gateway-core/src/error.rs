@@ -306,7 +306,8 @@ impl Error {
             Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
             Error::NotCached => "Only a cached answer was wanted, and there is none.".into(),
             Error::NotValidated => {
-                "There is a cached answer, but it is too old, and the upstream cannot say whether it is still right.".into()
+                "There is a cached answer, but it is too old, and the upstream cannot say whether it is still right."
+                    .into()
             }
         }
     }

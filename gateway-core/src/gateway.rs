@@ -372,7 +372,8 @@ impl Gateway {
                     if let Some(Flight { key, number }) = flight {
                         self.cache.flights.land(&key, number);
                     }
-                    kept.err().map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
+                    kept.err()
+                        .map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
                 }
                 #[cfg(feature = "cache")]
                 Deferred::Renew(renewal) => {

@@ -27,12 +27,8 @@ use std::task::Poll;
 const ALICE: &str = "pk_docs_onlyForTheDocumentation1";
 
 /// Who calls, and what lets them in. Bob's key stands in the documentation by its hash only, so he has a password.
-const CALLERS: [Option<(&str, &str)>; 4] = [
-    None,
-    Some(("x-api-key", ALICE)),
-    Some(("authorization", "Bearer one")),
-    Some(("authorization", "Bearer two")),
-];
+const CALLERS: [Option<(&str, &str)>; 4] =
+    [None, Some(("x-api-key", ALICE)), Some(("authorization", "Bearer one")), Some(("authorization", "Bearer two"))];
 
 fn gateway() -> Gateway {
     let policies = |cache: &str| {
@@ -152,7 +148,11 @@ const SAID: [(&[(&str, &str)], bool, bool); 12] = [
     (&[("cache-control", "max-age=60"), ("set-cookie", "session=1")], false, false),
     (&[("cache-control", "max-age=60, public"), ("vary", "x-variant")], true, true),
     (&[("cdn-cache-control", "private, max-age=60"), ("cache-control", "public, max-age=60")], false, false),
-    (&[("cache-control", "max-age=1, stale-while-revalidate=60, stale-if-error=60"), ("vary", "X-Variant")], true, false),
+    (
+        &[("cache-control", "max-age=1, stale-while-revalidate=60, stale-if-error=60"), ("vary", "X-Variant")],
+        true,
+        false,
+    ),
 ];
 
 /// What is known of an answer that the origin has made.
@@ -165,7 +165,8 @@ struct Made {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..CALLERS.len(), 0..TARGETS.len(), 0..3usize, 0..METHODS.len(), 0..SAID.len(), 0..90u64, any::<bool>());
+    let step =
+        (0..CALLERS.len(), 0..TARGETS.len(), 0..3usize, 0..METHODS.len(), 0..SAID.len(), 0..90u64, any::<bool>());
     let step = step.prop_map(|(caller, target, variant, method, says, later, fails)| Step {
         caller,
         target,
@@ -316,7 +317,8 @@ fn slow(
 fn a_thousand_misses_of_one_key_are_one_request() {
     let gateway = gateway();
     let (platform, asked) = slow(&[("cache-control", "max-age=60")]);
-    let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
+    let one =
+        || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
     let answers = run(all((0..1_000).map(|_| one()).collect()));
     assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == "the answer"));
     assert_eq!(asked.get(), 1);
@@ -328,7 +330,9 @@ fn answers_that_are_not_stored_keep_nobody_waiting() {
     let (platform, asked) = slow(&[("cache-control", "no-store")]);
     let batch = || {
         let begin = platform.now();
-        let one = || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
+        let one = || {
+            Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>
+        };
         run(all((0..100).map(|_| one()).collect()));
         platform.now() - begin
     };

@@ -76,9 +76,8 @@ fn explained(platform: &str) -> BTreeSet<String> {
     let table = document.split("| test of the suite |").nth(1).expect("the table");
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     let rows = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
-    let here = rows.filter(|cells| {
-        cells.get(2).is_some_and(|place| *place == "both" || place.eq_ignore_ascii_case(platform))
-    });
+    let here =
+        rows.filter(|cells| cells.get(2).is_some_and(|place| *place == "both" || place.eq_ignore_ascii_case(platform)));
     here.filter_map(|cells| cells.get(1).map(|id| id.trim_matches('`').to_owned())).collect()
 }
 
@@ -117,12 +116,7 @@ fn node() -> Command {
 
 /// The suite's own origin.
 fn origin(children: &mut Children) -> SocketAddr {
-    let mut child = node()
-        .arg("origin")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("node starts");
+    let mut child = node().arg("origin").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node starts");
     let output = child.stdout.take().expect("its output");
     children.0.push(child);
     let mut line = String::new();

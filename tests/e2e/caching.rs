@@ -63,9 +63,8 @@ fn answers_that_are_not_stored_do_not_queue_up() {
 /// Sends all requests before any answer is read; gives how often each `Cache-Status` came.
 fn misses(addresses: &[SocketAddr], path: &str) -> BTreeMap<String, usize> {
     let message = request("GET", path, "cache.example", &[], b"");
-    let mut connections: Vec<Connection> = (0..MISSES)
-        .map(|number| Connection::open(addresses[number % addresses.len()]).expect("it listens"))
-        .collect();
+    let mut connections: Vec<Connection> =
+        (0..MISSES).map(|number| Connection::open(addresses[number % addresses.len()]).expect("it listens")).collect();
     connections.iter_mut().for_each(|connection| connection.send(&message).expect("it is sent"));
     let mut found = BTreeMap::new();
     for connection in &mut connections {

@@ -289,9 +289,7 @@ impl Platform for Workers {
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Claimed(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 
@@ -337,7 +335,8 @@ impl Platform for Workers {
     async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
         match body {
             Body::Stream(stream) => {
-                let ticket = self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
+                let ticket =
+                    self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
                 (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
             }
             Body::Pumped(..) => (body, None),

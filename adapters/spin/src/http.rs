@@ -527,7 +527,8 @@ pub fn copy(stream: Stream, most: usize, take: impl AsyncFnOnce(Option<Vec<u8>>)
             } else {
                 copy = None;
             }
-            if length.is_some() && copy.as_ref().map(Vec::len) == length
+            if length.is_some()
+                && copy.as_ref().map(Vec::len) == length
                 && let (Some(take), Some(whole)) = (take.take(), copy.take())
             {
                 take(Some(whole)).await;

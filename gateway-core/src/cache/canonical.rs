@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn the_same_is_spelt_the_same() {
         for (body, canonical) in [
-            ("{ \"b\" : [1, 2 ,\n3], \"a\": {\"y\":null,\"x\":\"a b\"} }", Some("{\"a\":{\"x\":\"a b\",\"y\":null},\"b\":[1,2,3]}")),
+            (
+                "{ \"b\" : [1, 2 ,\n3], \"a\": {\"y\":null,\"x\":\"a b\"} }",
+                Some("{\"a\":{\"x\":\"a b\",\"y\":null},\"b\":[1,2,3]}"),
+            ),
             (" [] ", Some("[]")),
             ("{}", Some("{}")),
             ("\"a\\\"b\"", Some("\"a\\\"b\"")),
@@ -144,9 +147,20 @@ mod tests {
 
     #[test]
     fn what_could_be_read_in_two_ways_is_left_as_it_is() {
-        for body in
-            ["", "{\"a\":1,\"a\":2}", "{\"\\u0061\":1}", "{\"a\":1,}", "[1 2]", "{a:1}", "nul", "01", "1 2", "\"", "\"a\nb\"", "+1"]
-        {
+        for body in [
+            "",
+            "{\"a\":1,\"a\":2}",
+            "{\"\\u0061\":1}",
+            "{\"a\":1,}",
+            "[1 2]",
+            "{a:1}",
+            "nul",
+            "01",
+            "1 2",
+            "\"",
+            "\"a\nb\"",
+            "+1",
+        ] {
             assert_eq!(json(body.as_bytes()), None, "{body}");
         }
         let deep = "[".repeat(100_000);

@@ -94,11 +94,13 @@ struct Wanted {
 impl Change {
     /// Reads what somebody wants taken back: `{"urls": […], "prefixes": […], "tags": […], "everything": true, "soft": true}`.
     pub fn read(body: &[u8]) -> Result<Self, String> {
-        let wanted: Wanted = serde_json::from_slice(body).map_err(|error| format!("The body cannot be read: {error}."))?;
+        let wanted: Wanted =
+            serde_json::from_slice(body).map_err(|error| format!("The body cannot be read: {error}."))?;
         let Wanted { everything, urls, prefixes, tags, soft } = wanted;
         let named = urls.into_iter().map(What::Url);
         let named = named.chain(prefixes.into_iter().map(What::Prefix)).chain(tags.into_iter().map(What::Tag));
-        let add: Vec<_> = everything.then_some(What::Everything).into_iter().chain(named).map(|what| (what, soft)).collect();
+        let add: Vec<_> =
+            everything.then_some(What::Everything).into_iter().chain(named).map(|what| (what, soft)).collect();
         if add.is_empty() {
             return Err("The body names nothing: write `everything`, `urls`, `prefixes` or `tags`.".to_owned());
         }

@@ -38,7 +38,11 @@ pub fn part(request: &Headers, entry: &Entry, length: u64) -> Part {
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first > last => Part::Whole,
         (Some(first), _) if !last.is_empty() && number(last).is_none() || first >= length => {
-            if first >= length { Part::Nothing } else { Part::Whole }
+            if first >= length {
+                Part::Nothing
+            } else {
+                Part::Whole
+            }
         }
         (Some(first), last) => Part::Bytes { first, last: last.map_or(length - 1, |last| last.min(length - 1)) },
         (None, Some(0)) if first.is_empty() => Part::Nothing,
@@ -68,10 +72,7 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             status: 200,
-            fields: vec![
-                Field::new("etag", b"\"a\""),
-                Field::new("last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT"),
-            ],
+            fields: vec![Field::new("etag", b"\"a\""), Field::new("last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT")],
             received: 0,
             requested: 0,
             initial_age: 0,

@@ -90,13 +90,8 @@ mod tests {
     #[test]
     fn it_is_a_list_of_the_form_that_others_read() {
         let hit = Told::Hit { ttl: -3, detail: Some("error") };
-        let forwarded = Told::Forwarded {
-            why: Forward::Stale,
-            status: Some(304),
-            stored: true,
-            collapsed: true,
-            detail: None,
-        };
+        let forwarded =
+            Told::Forwarded { why: Forward::Stale, status: Some(304), stored: true, collapsed: true, detail: None };
         for (told, text) in [
             (hit, "postern; hit; ttl=-3; detail=error"),
             (forwarded, "postern; fwd=stale; fwd-status=304; stored; collapsed"),

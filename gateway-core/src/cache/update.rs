@@ -67,10 +67,7 @@ mod tests {
         let merged = merged(&entry, &response);
         let found: Vec<_> =
             merged.iter().map(|(name, value)| (name, std::str::from_utf8(value).expect("text"))).collect();
-        assert_eq!(
-            found,
-            [("etag", "\"1\""), ("y", "c"), ("content-length", "5"), ("x", "d"), ("x", "e"), ("z", "f")]
-        );
+        assert_eq!(found, [("etag", "\"1\""), ("y", "c"), ("content-length", "5"), ("x", "d"), ("x", "e"), ("z", "f")]);
         assert!(contradicts(&entry, &response));
         assert!(!contradicts(&entry, &Headers::new()));
     }

@@ -257,7 +257,10 @@ impl Cache {
                 } else {
                     told
                 };
-                return self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await.map(Flow::Respond);
+                return self
+                    .serve(visit.platform, &visit.line.method, &asks.request, stored, told)
+                    .await
+                    .map(Flow::Respond);
             }
             if !self.waits(visit, &mut asks).await {
                 break;
@@ -472,9 +475,7 @@ impl Cache {
         }
         if asks.stored.is_none() && self.may_share(visit, asks) {
             let number = visit.platform.random();
-            if let Seat::Leads(number) =
-                visit.cache.flights.join(&key, number, self.patience, visit.platform.now())
-            {
+            if let Seat::Leads(number) = visit.cache.flights.join(&key, number, self.patience, visit.platform.now()) {
                 asks.flight = Some(Flight { key, number });
             }
         }
@@ -912,7 +913,8 @@ fn same_host(line: &Line, value: &str) -> Option<(String, Option<String>)> {
         Some((scheme, rest)) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
             let (authority, target) = rest.split_at(end);
-            let same = scheme.eq_ignore_ascii_case(line.scheme.as_str()) && authority.eq_ignore_ascii_case(&line.authority);
+            let same =
+                scheme.eq_ignore_ascii_case(line.scheme.as_str()) && authority.eq_ignore_ascii_case(&line.authority);
             if !same {
                 return None;
             }

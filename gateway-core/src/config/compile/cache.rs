@@ -36,13 +36,15 @@ impl RouteCompiler<'_, '_> {
     ) -> Cache {
         self.all.features.insert("cache");
         self.behind_cache(node, index);
-        let action = ["redirect", "respond", "publish", "serve", "purge"].iter().find_map(|name| self.defined.node.entry(name));
+        let action =
+            ["redirect", "respond", "publish", "serve", "purge"].iter().find_map(|name| self.defined.node.entry(name));
         if let Some(action) = action {
             let message = format!("answers of `{}` come from here, and are not stored", action.name);
             let problem = Problem::error("needs-upstream", node.head(), message);
             self.all.problems.push(problem.help("remove it, or forward with `upstream`"));
         }
-        let seconds = |duration: Option<written::Duration>| duration.map_or(0, |duration| duration.milliseconds / 1_000);
+        let seconds =
+            |duration: Option<written::Duration>| duration.map_or(0, |duration| duration.milliseconds / 1_000);
         let ttl = self.ttl(written, node);
         if let (Some(entry), true) = (node.entry("override_origin"), ttl.is_empty()) {
             let message = "`override_origin` says that `ttl` counts, and there is none";

@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
-    IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, MirrorPolicy,
-    Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod,
-    Size, SpikeArrestPolicy, TargetUrl, Template, Token, ValidatePolicy,
+    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName,
+    HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange,
+    Method, MirrorPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex,
+    Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
