@@ -164,6 +164,20 @@ pub enum Error {
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
     UpstreamTimeout,
+    /// 400: what is to be taken back from caches cannot be read.
+    BadPurge {
+        /// Why, told to the client.
+        reason: String,
+    },
+    /// 503: what is to be taken back from caches cannot be written down.
+    PurgeFailed {
+        /// For the log only.
+        reason: String,
+    },
+    /// 504: the client wants an answer from the cache only, and there is none.
+    NotCached,
+    /// 504: the cache has an answer that is stale, and the upstream cannot say whether it is still right.
+    NotValidated,
 }
 
 /// Whose fault it is.
@@ -235,6 +249,10 @@ impl Error {
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
+            Error::BadPurge { .. } => (400, "bad-purge", "Bad purge", Client),
+            Error::PurgeFailed { .. } => (503, "purge-failed", "Purge failed", Gateway),
+            Error::NotCached => (504, "not-cached", "Not cached", Client),
+            Error::NotValidated => (504, "not-validated", "Cached answer cannot be validated", Upstream),
         }
     }
 
@@ -295,6 +313,13 @@ impl Error {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+            Error::BadPurge { reason } => reason.clone(),
+            Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
+            Error::NotCached => "Only a cached answer was wanted, and there is none.".into(),
+            Error::NotValidated => {
+                "There is a cached answer, but it is too old, and the upstream cannot say whether it is still right."
+                    .into()
+            }
         }
     }
 
@@ -305,6 +330,7 @@ impl Error {
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
             | Error::MetricsUncertain { reason }
+            | Error::PurgeFailed { reason }
             | Error::LoginFailed { reason } => reason,
             #[cfg(feature = "idempotency")]
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
@@ -347,7 +373,10 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(feature = "validation")]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } | Error::NoCredential => {
+            Error::CredentialUncertain { .. }
+            | Error::LimitUncertain { .. }
+            | Error::NoCredential
+            | Error::PurgeFailed { .. } => {
                 headers.set("retry-after", "5");
             }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
@@ -447,6 +476,10 @@ mod tests {
             Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
+            Error::BadPurge { reason: String::new() },
+            Error::PurgeFailed { reason: String::new() },
+            Error::NotCached,
+            Error::NotValidated,
         ] {
             let (status, code, ..) = error.kind();
             assert!(document.contains(&format!("| `{code}` | {status} |")), "docs/problems.md lacks {code}, {status}");

@@ -1,6 +1,8 @@
 //! The way of one request, top to bottom.
 
 use crate::answer::{self, Redirect, Respond};
+#[cfg(feature = "cache")]
+use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
@@ -12,7 +14,11 @@ use crate::error::{Blame, Error};
 use crate::expression::Facts;
 use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
+#[cfg(feature = "cache")]
+use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform};
+#[cfg(feature = "cache")]
+use crate::policy::cache::{Cached, Flight, Keeping};
 use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
@@ -52,6 +58,8 @@ pub struct Gateway {
     counters: Counters,
     #[cfg(feature = "credentials")]
     keyring: Keyring,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
     #[cfg(feature = "telemetry")]
@@ -101,6 +109,9 @@ pub enum Action {
     IdentityKeys,
     /// What the gateway knows of itself.
     Serve(Endpoint),
+    /// From here, when what the request names has been taken back from caches.
+    #[cfg(feature = "cache")]
+    Purge,
 }
 
 impl Action {
@@ -116,6 +127,8 @@ impl Action {
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => false,
             Action::Serve(_) => false,
+            #[cfg(feature = "cache")]
+            Action::Purge => false,
         }
     }
 }
@@ -248,6 +261,8 @@ impl Gateway {
             counters: Counters::default(),
             #[cfg(feature = "credentials")]
             keyring,
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "telemetry")]
@@ -327,7 +342,7 @@ impl Gateway {
             return Reply::answer(response);
         }
         match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body).await,
+            Found::Route(matched) => self.follow(platform, matched, request, body, Start::default()).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
                 Reply::answer(answer::options(&allow))
             }
@@ -340,7 +355,8 @@ impl Gateway {
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
-        for deferred in deferred {
+        let mut left = std::collections::VecDeque::from(deferred);
+        while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
                 #[cfg(feature = "telemetry")]
                 Deferred::Observe(record) => {
@@ -369,6 +385,31 @@ impl Gateway {
                     },
                     None => None,
                 },
+                #[cfg(feature = "cache")]
+                Deferred::Keep(Keeping { ticket, flight }) => {
+                    let kept = platform.kept(ticket).await;
+                    if let Some(Flight { key, number }) = flight {
+                        self.cache.flights.land(&key, number);
+                    }
+                    kept.err()
+                        .map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
+                }
+                #[cfg(feature = "cache")]
+                Deferred::Renew(renewal) => {
+                    let Renewal { matched, request, start } = *renewal;
+                    let flight = start.renews.clone();
+                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    if let Body::Stream(body) = reply.response.body {
+                        platform.discard(body);
+                    }
+                    let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
+                    if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
+                        self.cache.flights.land(&key, number);
+                    }
+                    left.extend(reply.deferred);
+                    notes.extend(reply.notes);
+                    None
+                }
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
@@ -414,6 +455,7 @@ impl Gateway {
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
+        start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
@@ -430,7 +472,9 @@ impl Gateway {
         };
         let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let (mut caller, mut memo) = (start.caller, Memo::default());
+        #[cfg(feature = "cache")]
+        let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();
         let upstream = match &plan.action {
             Action::Forward(forward) => {
@@ -440,12 +484,18 @@ impl Gateway {
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => "",
             Action::Serve(_) => "",
+            #[cfg(feature = "cache")]
+            Action::Purge => "",
         };
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
             counters: &self.counters,
+            #[cfg(feature = "cache")]
+            cache: &self.cache,
+            #[cfg(feature = "cache")]
+            cached: &mut cached,
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
@@ -463,9 +513,9 @@ impl Gateway {
             caller: &mut caller,
             memo: &mut memo,
         };
-        let mut entered = 0;
+        let mut entered = start.from;
         let mut early = None;
-        for policy in policies.iter() {
+        for policy in policies.iter().skip(start.from) {
             entered += 1;
             match watch::enter(policy, &mut visit).await {
                 Ok(Flow::Continue) => {}
@@ -478,6 +528,16 @@ impl Gateway {
             if early.is_some() {
                 break;
             }
+        }
+        // What a cache wants renewed is what this request would have fetched, from the cache on.
+        #[cfg(feature = "cache")]
+        if let Some(flight) = cached.renew.take() {
+            let matched = matched.clone();
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
@@ -513,6 +573,8 @@ impl Gateway {
                 }
             },
             (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
+            #[cfg(feature = "cache")]
+            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 #[cfg(feature = "telemetry")]
@@ -538,13 +600,17 @@ impl Gateway {
                 reply
             }
         };
-        for policy in policies[..entered].iter().rev() {
+        for policy in policies[start.from..entered].iter().rev() {
             let response = &mut reply.response;
             let mut departure = Departure {
                 platform,
                 #[cfg(feature = "validation")]
                 validation: &self.validation,
                 counters: &self.counters,
+                #[cfg(feature = "cache")]
+                cache: &self.cache,
+                #[cfg(feature = "cache")]
+                cached: &mut cached,
                 scope,
                 from_upstream,
                 perhaps_done,
@@ -586,6 +652,41 @@ impl Gateway {
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
         }
         reply
+    }
+
+    /// Writes down what is taken back from caches. Other instances hear of it within [`purge::HOLD`].
+    #[cfg(feature = "cache")]
+    async fn purge<P: Platform>(&self, platform: &P, body: Body<P::Stream>, route: &str) -> Reply<P::Stream> {
+        let body = match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
+        };
+        let change = match body {
+            Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
+            Err(ReadError::TooLarge) => Err(Error::BodyTooLarge { limit: LONGEST_PURGE }),
+            Err(ReadError::Broken(_)) => Err(Error::ClientGone),
+        };
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
+        };
+        match platform.purges(purge::OWNER, &change).await {
+            Ok(marks) => {
+                self.cache.purges.asks(platform.now());
+                self.cache.purges.learn(marks);
+                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
+                let mut headers = Headers::new();
+                headers.set("content-type", "application/json");
+                headers.set("cache-control", "no-store");
+                headers.set("content-length", body.len().to_string());
+                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+            }
+            Err(error) => {
+                let reason = format!("what is to be purged cannot be written down: {}", error.0);
+                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+            }
+        }
     }
 
     /// Sends the request on, and takes from the response what was meant for this hop only.
@@ -863,6 +964,31 @@ impl Gateway {
     }
 }
 
+/// The longest list of what is to be taken back from caches, in bytes.
+#[cfg(feature = "cache")]
+const LONGEST_PURGE: u64 = 256 << 10;
+
+/// Where a request enters the policies: at the first, as nobody, save where a cache renews what it has.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The first policy that it enters.
+    from: usize,
+    /// Who is calling, as far as the policies before have proven it.
+    caller: Caller,
+    /// What is renewed, so that nobody waits for the answer.
+    #[cfg(feature = "cache")]
+    renews: Option<Flight>,
+}
+
+/// Something stored that is fetched anew: the request for it, from the cache on.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    matched: Matched<Plan>,
+    request: Request,
+    start: Start,
+}
+
 /// Who has made a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -929,7 +1055,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 18] = [
+const FEATURES: [&str; 19] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -948,6 +1074,7 @@ const FEATURES: [&str; 18] = [
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
+    if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

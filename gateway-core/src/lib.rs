@@ -16,6 +16,9 @@ pub mod quota;
 
 pub mod claim;
 
+#[cfg(feature = "cache")]
+pub mod cache;
+
 pub mod jwt;
 
 pub mod certificate;

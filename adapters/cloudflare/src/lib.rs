@@ -11,6 +11,8 @@ pub mod http;
 pub mod platform;
 mod pumps;
 pub mod random;
+#[cfg(feature = "cache")]
+pub mod shelf;
 
 use crate::http::Commands;
 use bytes::Bytes;
@@ -272,7 +274,7 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
         Some(reply) => {
             write_notes(&reply.notes);
             if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
-                http::write_afterwards(&mut commands, exchanges::keep(afterwards(gateway, reply.deferred)));
+                http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, reply.deferred)));
             }
             http::write_reply(&mut commands, reply.response)
         }
@@ -286,8 +288,8 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
 }
 
 /// What is left to do, not begun yet.
-fn afterwards(gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
-    let exchange = Rc::new(Exchange::default());
+fn afterwards(before: &Exchange, gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
+    let exchange = Rc::new(Exchange::after(before));
     let platform = Workers::new(Rc::clone(&exchange));
     let future = Box::pin(async move {
         write_notes(&gateway.settle(&platform, deferred).await);

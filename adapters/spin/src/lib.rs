@@ -5,6 +5,8 @@ mod config;
 mod counters;
 mod http;
 mod platform;
+#[cfg(feature = "cache")]
+mod shelf;
 #[cfg(feature = "telemetry")]
 mod sums;
 

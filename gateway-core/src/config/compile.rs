@@ -44,6 +44,7 @@ use super::{
     written,
 };
 
+mod cache;
 mod check;
 mod consumers;
 mod credentials;
@@ -108,6 +109,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
+        purges: loaded.routes.iter().any(|route| route.written.purge.is_some()),
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
@@ -148,6 +150,8 @@ struct Compile<'a> {
     /// Upstreams behind those of the list.
     unnamed: Vec<Upstream>,
     limits: Limits,
+    /// Whether a route takes back what caches have stored.
+    purges: bool,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
@@ -539,7 +543,7 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve"]
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "purge"]
             .iter()
             .filter_map(|name| node.entry(name))
             .collect();
@@ -579,7 +583,8 @@ impl RouteCompiler<'_, '_> {
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
         let forward = forward.flatten().map(Action::Forward).or(publish).or(serve);
-        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
+        let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
+        forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
 
     fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
@@ -1113,7 +1118,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

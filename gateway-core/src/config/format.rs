@@ -1,6 +1,7 @@
 //! Texts with rules of their own: durations, sizes, ranges of addresses, paths, templates, and what to write instead.
 
 use crate::{
+    cache::storing::Statuses,
     certificate::DistinguishedName,
     client::Cidr,
     errand::Address,
@@ -141,6 +142,12 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a time zone such as `Europe/Berlin`",
         check: |text| zone(text).map(drop),
     },
+    Format {
+        name: "CacheStatuses",
+        code: "bad-status",
+        noun: "a status such as `404`, `5xx` or `default`",
+        check: |text| cache_statuses(text).map(drop),
+    },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
 ];
 
@@ -155,6 +162,23 @@ pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
 }
 
 /// A duration in milliseconds.
+/// Which statuses are meant.
+pub(super) fn cache_statuses(text: &str) -> Result<Statuses, Wrong> {
+    let wrong = || Wrong {
+        message: format!("`{text}` is neither a status from 200 to 599, nor all of a hundred, nor `default`"),
+        help: Some("write a status such as `404`, or `5xx`, or `default`".to_owned()),
+        part: None,
+    };
+    match text {
+        "default" => Ok(Statuses::Usual),
+        "2xx" | "3xx" | "4xx" | "5xx" => Ok(Statuses::Hundred(u16::from(text.as_bytes()[0] - b'0'))),
+        _ => match text.parse() {
+            Ok(status @ (200..=599)) => Ok(Statuses::One(status)),
+            Ok(_) | Err(_) => Err(wrong()),
+        },
+    }
+}
+
 pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
     let (digits, unit) = split_number(text);
     let help = "write a whole number and a unit: `500ms`, `10s`, `5m`, `1h`";

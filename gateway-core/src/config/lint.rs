@@ -294,7 +294,8 @@ impl Lint<'_> {
                     self.warn(route, problem.help("put an `authenticate` before it"));
                     return;
                 }
-                written::Policy::Concurrency(_)
+                written::Policy::Cache(_)
+                | written::Policy::Concurrency(_)
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Deprecation(_)

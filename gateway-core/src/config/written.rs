@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod cache;
 mod check;
 mod consumer;
 mod credential;
@@ -24,6 +25,7 @@ mod transform;
 mod upstream;
 mod validation;
 
+pub use self::cache::*;
 pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
@@ -291,6 +293,10 @@ pub struct Route {
     /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
     /// who may see it.
     pub serve: Option<Serve>,
+    /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
+    /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
+    /// `forward_auth`. See `docs/caching.md`.
+    pub purge: Option<Purge>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,

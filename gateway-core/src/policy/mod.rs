@@ -6,6 +6,8 @@
 
 pub mod authenticate;
 pub mod authorize;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod cors;
 pub mod csrf;
 pub mod deprecation;
@@ -34,6 +36,8 @@ pub mod validate;
 
 pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
+#[cfg(feature = "cache")]
+pub use cache::Cache;
 pub use cors::Cors;
 pub use csrf::Csrf;
 pub use deprecation::Deprecation;
@@ -125,6 +129,9 @@ pub enum Policy {
     Authenticate(Authenticate),
     /// Decides what they may do.
     Authorize(Authorize),
+    /// Answers from the store what has been answered before.
+    #[cfg(feature = "cache")]
+    Cache(Cache),
     /// Lets pages of other origins call.
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
@@ -189,6 +196,12 @@ pub struct Visit<'a, P: Platform> {
     pub tokens: &'a Tokens,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with this request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// Whom requests can be sent to, by the places that the configuration gives them.
     pub upstreams: &'a [Pool],
     /// What messages are checked against.
@@ -265,6 +278,12 @@ pub enum Deferred {
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),
+    /// Something is stored, and then who waits for it goes on.
+    #[cfg(feature = "cache")]
+    Keep(cache::Keeping),
+    /// What is stored is renewed.
+    #[cfg(feature = "cache")]
+    Renew(Box<crate::gateway::Renewal>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -291,6 +310,12 @@ pub struct Departure<'a, P: Platform> {
     pub perhaps_done: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with the request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -360,6 +385,8 @@ impl Policy {
         match self {
             Policy::Authenticate(_) => "authenticate",
             Policy::Authorize(_) => "authorize",
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => "cache",
             Policy::Cors(_) => "cors",
             Policy::Csrf(_) => "csrf",
             Policy::Deprecation(_) => "deprecation",
@@ -392,6 +419,9 @@ impl Policy {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
             Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
+            // Boxed, so that requests without a cache need not carry its size around.
+            #[cfg(feature = "cache")]
+            Policy::Cache(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
@@ -457,6 +487,8 @@ impl Policy {
             Policy::Idempotency(_) => true,
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => policy.compare.is_some(),
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => true,
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
@@ -484,6 +516,10 @@ impl Policy {
         }
         #[cfg(feature = "idempotency")]
         if let Policy::Idempotency(policy) = self {
+            return Box::pin(policy.on_response(departure)).await;
+        }
+        #[cfg(feature = "cache")]
+        if let Policy::Cache(policy) = self {
             return Box::pin(policy.on_response(departure)).await;
         }
         if let Policy::Limit(policy) = self {
@@ -520,6 +556,8 @@ impl Policy {
             Policy::Idempotency(_) => {}
             #[cfg(feature = "mirror")]
             Policy::Mirror(_) => {}
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }

@@ -105,7 +105,7 @@ pub enum Found<T> {
 }
 
 /// A route that took a request, by one of its paths.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Matched<T> {
     /// The route.
     pub route: Rc<Route<T>>,

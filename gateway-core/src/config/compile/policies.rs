@@ -34,6 +34,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
                 written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node, paths))),
+                written::Policy::Cache(policy) => Some(Policy::Cache(self.cache(policy, node, index, paths))),
                 written::Policy::Concurrency(policy) => {
                     Some(Policy::Limit(self.concurrency(policy, node, index, paths)))
                 }
@@ -63,7 +64,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
-        self.only_one(&["cors", "csrf", "error_pages", "idempotency", "security_headers"]);
+        self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
@@ -71,6 +72,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             Policy::ErrorPages(_) => 2,
             Policy::Authenticate(_)
             | Policy::Authorize(_)
+            | Policy::Cache(_)
             | Policy::Csrf(_)
             | Policy::Deprecation(_)
             | Policy::ForwardAuth(_)
@@ -87,6 +89,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Transform(_)
             | Policy::Validate(_) => 3,
         });
+        self.cache_places(&mut policies);
         policies
     }
 
@@ -239,7 +242,7 @@ impl<'a> RouteCompiler<'_, 'a> {
     }
 
     /// Conditions, each with what is wrong with it, in its place.
-    fn expressions(
+    pub(super) fn expressions(
         &mut self,
         written: Option<&written::OneOrMany<written::Expression>>,
         node: Option<&Node>,

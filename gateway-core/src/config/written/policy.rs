@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration, ErrorPagesPolicy,
-    Expression, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod,
-    LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy, MockPolicy, Name, Named, OneOrMany,
-    OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
-    TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
+    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
+    ErrorPagesPolicy, Expression, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy,
+    JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy, MockPolicy, Name, Named,
+    OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size,
+    SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -19,6 +19,8 @@ pub enum Policy {
     Authenticate(AuthenticatePolicy),
     /// Decides what they may do.
     Authorize(AuthorizePolicy),
+    /// Answers from the store what has been answered before.
+    Cache(Box<CachePolicy>),
     /// Admits so many requests at once.
     Concurrency(ConcurrencyPolicy),
     /// Lets pages of other origins call.
