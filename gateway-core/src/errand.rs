@@ -127,6 +127,7 @@ pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answer
         body_limit: None,
         timeout: TIMEOUT,
         interest: Interest::HopByHop,
+        watched: false,
         upgrade: false,
     };
     let response = platform

@@ -9,7 +9,6 @@ use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Platform};
-use crate::policy::limit::Afterwards;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
@@ -217,10 +216,10 @@ impl Gateway {
         let mut notes = Vec::new();
         for deferred in deferred {
             let failed = match deferred {
-                Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
-                    Ok(_) => None,
-                    Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
-                },
+                Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
+                    let done = afterwards.perform(platform, &self.counters).await;
+                    done.err().map(|error| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))
+                }
             };
             if let Some((problem, detail)) = failed {
                 notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
@@ -317,8 +316,9 @@ impl Gateway {
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                let watched = policies.iter().any(Policy::awaits_the_body);
                 let limit = plan.body_limit;
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
+                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, watched };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 from_upstream = origin == Origin::Upstream;
                 reply
@@ -377,7 +377,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched } = payload;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
@@ -414,6 +414,7 @@ impl Gateway {
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
+            watched,
             upgrade,
         };
         let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), line);
@@ -551,6 +552,11 @@ impl Gateway {
         &self.upstreams
     }
 
+    /// The address of the Redis that counts on Spin, if there is one.
+    pub fn redis(&self) -> Option<String> {
+        self.globals.redis.as_ref().map(|redis| redis.resolve(&self.settings))
+    }
+
     /// What the whole gateway shares.
     pub fn globals(&self) -> &Globals {
         &self.globals
@@ -576,6 +582,8 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Whether something is done when the response's body has ended.
+    watched: bool,
 }
 
 /// The `Host` that is sent where it is not the target's own.

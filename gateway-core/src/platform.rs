@@ -41,6 +41,13 @@ pub trait Platform {
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
+    /// Whether the platform's own limiter of this name admits one more request under this key (32 hexadecimal digits). `None`: there
+    /// is no limiter of that name.
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        let _ = (limiter, key);
+        Ok(None)
+    }
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
@@ -90,6 +97,9 @@ pub struct Call<S> {
     pub timeout: Duration,
     /// What of the response's head will be looked at.
     pub interest: Interest,
+    /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
+    /// make it.
+    pub watched: bool,
     /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
     pub upgrade: bool,
 }
@@ -120,6 +130,7 @@ impl<S> Call<S> {
             body_limit: self.body_limit,
             timeout: self.timeout,
             interest: self.interest,
+            watched: self.watched,
             upgrade: self.upgrade,
         })
     }

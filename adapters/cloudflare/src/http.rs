@@ -402,6 +402,7 @@ mod tests {
             body_limit: Some((1 << 32) + 10),
             timeout: Duration::from_secs(2),
             interest: Interest::HopByHop,
+            watched: false,
             upgrade: false,
         };
         let mut out = Commands::default();

@@ -189,6 +189,7 @@ impl ForwardAuth {
             body_limit: None,
             timeout: Duration::ZERO,
             interest: Interest::Everything,
+            watched: false,
             upgrade: false,
         };
         let timeouts = Timeouts { attempt: self.timeout, total: self.timeout };

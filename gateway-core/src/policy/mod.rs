@@ -202,6 +202,18 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// What was held by the exchange is free: done when the response's body has ended, in whatever way.
+    Release(Afterwards),
+}
+
+impl Deferred {
+    /// Whether it is not done before the response's body has ended. Where there is none to wait for, it is done at once.
+    pub fn waits_for_the_body(&self) -> bool {
+        match self {
+            Deferred::Count(_) => false,
+            Deferred::Release(_) => true,
+        }
+    }
 }
 
 /// Something that the log should hear although the request goes on.
@@ -331,6 +343,11 @@ impl Policy {
         }
     }
 
+    /// Whether the platform has to tell when the response's body has ended.
+    pub fn awaits_the_body(&self) -> bool {
+        matches!(self, Policy::Limit(policy) if policy.holds())
+    }
+
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
         #[cfg(feature = "validation")]
@@ -338,8 +355,7 @@ impl Policy {
             return policy.on_response(departure).await;
         }
         if let Policy::Limit(policy) = self {
-            policy.on_response(departure.counters, departure);
-            return Ok(());
+            return policy.on_response(departure).await;
         }
         let Departure { scope, memo, response, .. } = departure;
         match self {
