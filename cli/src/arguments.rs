@@ -504,6 +504,11 @@ pub struct Dev {
     /// The runtime to run on.
     #[arg(long, value_name = "RUNTIME", default_value = "workers")]
     pub runtime: Runtime,
+
+    /// What stands in the key-value store, as a JSON object: `{ "plan/group/staff": { "plan": "gold" } }`. Without it, the store
+    /// is empty.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub store: Option<PathBuf>,
 }
 
 /// Which configuration.

@@ -49,7 +49,11 @@ impl Batch {
                 OWN.iter().for_each(|own| drop(members.remove(*own)));
             }
             // The one that most share comes first.
-            let key = if scenario.alone || scenario.remembers || !scenario.settings.is_empty() {
+            let key = if scenario.alone
+                || scenario.remembers
+                || !scenario.settings.is_empty()
+                || !scenario.store.is_empty()
+            {
                 format!("own {}", scenario.id)
             } else if shared == json!({}) {
                 "all".to_owned()
@@ -115,16 +119,17 @@ impl Batch {
     fn start(&self) -> Result<Started, String> {
         let mut scenes = BTreeMap::new();
         let mut whole = Map::new();
-        let mut settings = BTreeMap::new();
+        let (mut settings, mut store) = (BTreeMap::new(), Map::new());
         for scenario in &self.scenarios {
             let scene = Scene::set(scenario)?;
             let alone = self.scenarios.len() == 1;
             let configuration = if alone { scene.scenario.gateway.clone() } else { on_own_hosts(&scene.scenario)? };
             merge(&mut whole, configuration);
             settings.extend(scene.scenario.settings.clone());
+            store.extend(scene.scenario.store.clone());
             scenes.insert(scenario.id.clone(), scene);
         }
-        let running = Running::start(self.platform, &whole.into(), &settings)?;
+        let running = Running::start_with(self.platform, &whole.into(), &settings, &store)?;
         Ok(Started { address: running.address, running: Mutex::new(Some(running)), scenes })
     }
 }

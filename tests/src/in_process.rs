@@ -29,6 +29,8 @@ pub struct InProcess<'a> {
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
+    /// What stands in the key-value store.
+    store: HashMap<String, Bytes>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
@@ -65,6 +67,7 @@ impl<'a> InProcess<'a> {
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
+            store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
         })
     }
 
@@ -111,6 +114,7 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.store = RefCell::new(self.store.clone());
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;
@@ -125,6 +129,11 @@ impl Gateway for InProcess<'_> {
         };
         Ok(Seen { status, head, body, ..Seen::default() })
     }
+}
+
+/// Texts as they are, and anything else as JSON.
+fn stored(value: &serde_json::Value) -> Bytes {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
 }
 
 /// What a server makes of the bytes of a request.

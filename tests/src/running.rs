@@ -3,7 +3,7 @@
 use crate::Platform;
 use crate::process;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -30,6 +30,16 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
+        Self::start_with(platform, configuration, settings, &Map::new())
+    }
+
+    /// The same, with this in the platform's key-value store.
+    pub fn start_with(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        store: &Map<String, Value>,
+    ) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -40,11 +50,14 @@ impl Running {
         fs::write(&file, serde_json::to_vec_pretty(configuration).unwrap_or_default()).map_err(io)?;
         let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
         fs::write(folder.join(".dev.vars"), lines.concat()).map_err(io)?;
+        fs::write(folder.join("store.json"), serde_json::to_vec(store).unwrap_or_default()).map_err(io)?;
         let log = folder.join("log");
         let mut child = Command::new(postern)
             .arg("dev")
             .args(["--port", "0", "--runtime", platform.as_str(), "--config"])
             .arg(&file)
+            .arg("--store")
+            .arg(folder.join("store.json"))
             .current_dir(process::root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--instances N]
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N]
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
@@ -9,6 +9,8 @@
 //
 // More instances than one are isolates of their own, each on a port of its own (`instance http://127.0.0.1:PORT`), whose limits
 // are counted by the same objects: what a deployment is, in one process.
+//
+// The store is a JSON object: what stands under which key.
 //
 // Not Miniflare, whose proxies in front of and behind the Worker touch headers and encodings. Country and data centre are
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
@@ -29,6 +31,7 @@ const { values: options } = parseArgs({
     bundle: { type: "string", default: "build/worker" },
     artefact: { type: "string", default: "build/gateway.bin" },
     variables: { type: "string" },
+    store: { type: "string" },
     instances: { type: "string", default: "1" },
   },
 });
@@ -74,7 +77,9 @@ async function reload() {
 async function start() {
   // Cap'n Proto embeds only what lies beside it.
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
-  copyFileSync(join(import.meta.dirname, "facts.js"), join(folder, "facts.js"));
+  for (const name of ["facts.js", "store.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
+  if (options.store === undefined) writeFileSync(join(folder, "store.json"), "{}");
+  else copyFileSync(options.store, join(folder, "store.json"));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
   const path = join(folder, "worker.capnp");
   writeFileSync(path, configuration(), { mode: 0o600 });
@@ -128,6 +133,7 @@ function configuration() {
 const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
+    (name = "store", worker = .store),
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
@@ -138,6 +144,11 @@ const config :Workerd.Config = (
     ${numbers.map((at) => `(name = "http${at}", address = "127.0.0.1:${ports[at]}", http = (), service = "gateway${at}"),`).join("\n    ")}
   ],
 );
+
+const store :Workerd.Worker = (
+  modules = [(name = "store.js", esModule = embed "store.js"), (name = "store.json", json = embed "store.json")],
+  compatibilityDate = "2026-11-17",
+);
 ${numbers.map((at) => worker(at, values)).join("")}`;
 }
 
@@ -147,6 +158,7 @@ function worker(at, values) {
   durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
   durableObjectStorage = (localDisk = "counters"),`;
   const namespace = 'durableObjectNamespace = (className = "Counters", serviceName = "gateway0")';
+  const bindings = [...values, `(name = "POSTERN_COUNTERS", ${namespace})`, '(name = "POSTERN_STORE", kvNamespace = "store")'];
   return `
 const gateway${at} :Workerd.Worker = (
   modules = [
@@ -157,7 +169,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  bindings = [${[...values, `(name = "POSTERN_COUNTERS", ${namespace})`].join(", ")}],${at === 0 ? objects : ""}
+  bindings = [${bindings.join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

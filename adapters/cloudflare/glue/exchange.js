@@ -11,12 +11,15 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const ADMIT = 20;
+const AFTER_THE_BODY = 21;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
+const WATCHED = 64;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -153,6 +156,9 @@ class Exchange {
         case TAKE:
           this.count();
           break;
+        case ADMIT:
+          this.admit();
+          break;
         case SLEEP:
           this.sleep();
           break;
@@ -177,6 +183,9 @@ class Exchange {
     const limit = core.number() * 2 ** 32 + core.number();
     const flags = core.number();
     attempt.readsAll = (flags & EVERYTHING) !== 0;
+    // A body that is watched goes through a pipe, which must not unpack it.
+    attempt.packed = (flags & WATCHED) !== 0;
+    const encodeResponseBody = attempt.packed ? "manual" : "automatic";
     const method = core.string();
     const url = core.string();
     try {
@@ -184,13 +193,13 @@ class Exchange {
       const { signal } = attempt.controller;
       if (flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
-        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual" });
+        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual", encodeResponseBody });
         return;
       }
       let body = null;
       if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
       else if (flags & BYTES) body = core.bodyOf(this.number, call);
-      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual" });
+      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual", encodeResponseBody });
     } catch (error) {
       // What the runtime refuses is an outcome too.
       attempt.promise = Promise.reject(error);
@@ -212,6 +221,11 @@ class Exchange {
   count() {
     const { core } = this;
     this.take(core.number(), counted(core.env, core.string(), core.string()));
+  }
+
+  admit() {
+    const { core } = this;
+    this.take(core.number(), admitted(core.env, core.string(), core.string()));
   }
 
   sleep() {
@@ -239,6 +253,8 @@ class Fetching {
   promise = undefined;
   response = undefined;
   readsAll = false;
+  // Whether the response's body is as it was sent, whatever its encoding.
+  packed = false;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
@@ -317,6 +333,15 @@ async function counted(env, key, order) {
   return { status: 200, bytes: decision };
 }
 
+// Whether the Rate Limiting binding of this name admits the key once more, if there is such a binding.
+async function admitted(env, name, key) {
+  const limiter = env[name];
+  if (typeof limiter?.limit !== "function") return { status: 404, bytes: "" };
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the binding does not answer")));
+  const { success } = await Promise.race([limiter.limit({ key }), late]);
+  return { status: success ? 200 : 429, bytes: "" };
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
@@ -328,18 +353,41 @@ function reply(core, request, ctx, attempts) {
     // Not at once: the answer still stands where its commands would.
     ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
   }
+  let ends;
+  if (core.peek() === AFTER_THE_BODY) {
+    core.number();
+    const number = core.number();
+    ends = () => settle(core, request, ctx, number);
+  }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
   if (source >= 3) {
-    const { response } = attempts[source - 3];
+    const { response, packed } = attempts[source - 3];
+    if (ends !== undefined && response.body !== null) {
+      const { statusText } = response;
+      const headers = edit(core, new Headers(response.headers));
+      return new Response(watched(response, ctx, ends), { status, statusText, headers, encodeBody: packed ? "manual" : "automatic" });
+    }
+    if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
     // Untouched: the runtime's own response goes on as it is.
     if (core.peek() === 0 && response.status === status) return response;
     const { body, statusText, webSocket } = response;
     return new Response(body, { status, statusText, headers: edit(core, new Headers(response.headers)), webSocket });
   }
+  if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
+}
+
+// The body of a response through a pipe of the runtime's own, which moves the bytes by itself and tells when it has ended: all of
+// it was taken, it broke off, or the client has gone away.
+function watched(response, ctx, ends) {
+  const length = response.headers.get("content-length");
+  const pipe = /^\d+$/.test(length ?? "") ? new FixedLengthStream(BigInt(length)) : new IdentityTransformStream();
+  const { readable, writable } = pipe;
+  ctx.waitUntil(response.body.pipeTo(writable).then(ends, ends));
+  return readable;
 }
 
 // Applies the edits that the commands name next.

@@ -160,6 +160,8 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const ADMIT: u32 = 20;
+const AFTER_THE_BODY: u32 = 21;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -170,6 +172,7 @@ const SENDS_BYTES: u32 = 2;
 const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
 const FROM_NOTHING: u32 = 16;
+const WATCHED: u32 = 64;
 
 /// Writes a call, with the edits of the client's fields.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
@@ -185,9 +188,11 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
         Interest::HopByHop => 0,
     };
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
+    let watched = if call.watched { WATCHED } else { 0 };
+    let flags = flags | limited | reads | base | watched;
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
-    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads | base]);
+    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags]);
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
     write_edits(out, &call.headers, call.upgrade);
@@ -243,6 +248,23 @@ pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
     }
 }
 
+/// Writes that the platform's own limiter is to be asked.
+pub fn write_admit(out: &mut Commands, number: u32, limiter: &str, key: &str) {
+    out.numbers.extend([ADMIT, number]);
+    out.text(&[limiter]);
+    out.text(&[key]);
+}
+
+/// Reads what it said: 200, 429, 404 where there is none, or the code of a failure.
+pub fn read_admitted(status: u32, packed: &[u8]) -> Result<Option<bool>, StoreError> {
+    match status {
+        200 => Ok(Some(true)),
+        429 => Ok(Some(false)),
+        404 => Ok(None),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
+}
+
 /// Writes that time is to pass.
 pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
     out.numbers.extend([SLEEP, number, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)]);
@@ -251,6 +273,11 @@ pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
 /// Writes that there is something to settle after the answer that follows.
 pub fn write_afterwards(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTERWARDS, number]);
+}
+
+/// Writes that there is something to settle when the body of the answer that follows has ended.
+pub fn write_after_the_body(out: &mut Commands, number: u32) {
+    out.numbers.extend([AFTER_THE_BODY, number]);
 }
 
 /// Writes that nobody waits for a call any more.

@@ -50,6 +50,8 @@ enum Task {
     Lookup,
     /// Counters of an owner.
     Take,
+    /// The platform's own limiter.
+    Admit,
     /// That time passes.
     Sleep,
 }
@@ -61,6 +63,7 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
+    Admitted(Result<Option<bool>, StoreError>),
     Awake,
 }
 
@@ -93,6 +96,7 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
+                Task::Admit => Brought::Admitted(http::read_admitted(status, packed)),
                 Task::Sleep => Brought::Awake,
             });
         }
@@ -103,7 +107,9 @@ impl Exchange {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
             Some(
-                State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Sleep) | State::Done(_) | State::Over,
+                State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Admit | Task::Sleep)
+                | State::Done(_)
+                | State::Over,
             )
             | None => Bytes::new(),
         }
@@ -161,7 +167,7 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
+            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Admitted(_) | Brought::Awake => {
                 Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
             }
         }
@@ -170,7 +176,11 @@ impl Platform for Workers {
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
             Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
+            Brought::Response(_)
+            | Brought::Value(_)
+            | Brought::Taken(_)
+            | Brought::Admitted(_)
+            | Brought::Awake => {
                 Err(ReadError::Broken(MIXED.to_owned()))
             }
         }
@@ -179,7 +189,7 @@ impl Platform for Workers {
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Admitted(_) | Brought::Awake => {
                 Err(StoreError(MIXED.to_owned()))
             }
         }
@@ -198,10 +208,19 @@ impl Platform for Workers {
         }
     }
 
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        match self.exchange.ask(Task::Admit, |out, number| http::write_admit(out, number, limiter, key)).await {
+            Brought::Admitted(admitted) => admitted,
+            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
+        }
+    }
+
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
-            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
+            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Admitted(_) | Brought::Awake => {
                 Err(StoreError(MIXED.to_owned()))
             }
         }

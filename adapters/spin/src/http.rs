@@ -4,6 +4,7 @@ use crate::platform;
 use bytes::Bytes;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
 use gateway_core::platform::{Call, Failure, FetchError, ReadError};
+use gateway_core::policy::Deferred;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
@@ -132,6 +133,24 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         response.set_status_code(status).map_err(refused)?;
     }
     Ok(response)
+}
+
+/// What is to be done when the body has ended, and what is to be done now.
+pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>) -> (Vec<Deferred>, Vec<Deferred>) {
+    let ends = matches!(response.body, Body::Stream(_));
+    deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
+}
+
+/// Does something when a body has ended, in whatever way. The host goes on moving its bytes by itself: only the trailers, which
+/// come last, are handed on by the component.
+pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Body<Stream> {
+    let Body::Stream(Stream { reader, trailers: received, fields }) = body else { return body };
+    let (writer, trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let _ = writer.write(received.await).await;
+        then.await;
+    });
+    Body::Stream(Stream { reader, trailers, fields })
 }
 
 /// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's

@@ -2,6 +2,7 @@
 
 use crate::counters;
 use crate::http::{self, Stream};
+use crate::redis;
 use bytes::Bytes;
 use gateway_core::http::Response;
 use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
@@ -49,7 +50,10 @@ impl Platform for Spin {
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
-        counters::take(key, order, self.now())
+        match redis::take(key, order, || self.now()).await {
+            Some(taken) => taken,
+            None => counters::take(key, order, self.now()),
+        }
     }
 
     async fn sleep(&self, duration: Duration) {
