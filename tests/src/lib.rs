@@ -12,6 +12,7 @@ pub mod sign;
 
 pub mod batch;
 pub mod in_process;
+pub mod load;
 pub mod memory;
 pub mod play;
 

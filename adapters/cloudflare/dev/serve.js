@@ -16,6 +16,8 @@
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
 //
 //   curl -H 'postern-dev-cf: {"country": "DE", "colo": "FRA", "clientIp": "192.0.2.1"}' …
+//
+// A field postern-dev-counters breaks the counters (facts.js says how), on the first instance, which has them.
 
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
