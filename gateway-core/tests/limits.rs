@@ -203,7 +203,7 @@ fn gateway(policies: &str) -> Gateway {
 
 fn gateway_with(action: &str, policies: &str) -> Gateway {
     let text = format!(
-        "upstreams: {{ o: {{ targets: {{ url: 'http://127.0.0.1:9' }} }} }}
+        "upstreams: {{ o: {{ targets: [{{ url: 'http://127.0.0.1:9' }}] }} }}
 consumers:
   - {{ name: alice, groups: [staff, gold-not], passwords: {{ username: alice, hash: pbkdf2-sha256$1000$c2FsdHNhbHQ=$OW/yp5IJp6wKxr76Cy7xlYtW08eZ0fwpFmdUegJskk0= }} }}
 allow: [limit-not-atomic, location-unavailable, unused-upstream]

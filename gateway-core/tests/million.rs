@@ -27,8 +27,8 @@ fn a_million_clients_stay_within_the_stated_size() {
     // More than 262,144 change nothing any more.
     for (policy, bound, clients) in [
         ("rate_limit: { limits: { rate: 10 per second, algorithm: token_bucket }, scope: instance }", BOUND, 1_000_000),
-        ("rate_limit: { limits: 10 per second, mode: leased }", HELD, 300_000),
-        ("concurrency: { limit: 10, scope: instance }", BOUND, 300_000),
+        ("rate_limit: { limits: 10 per second, mode: leased }", HELD, 280_000),
+        ("concurrency: { limit: 10, scope: instance }", BOUND, 280_000),
     ] {
         let gateway = gateway(policy);
         let platform = TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> { panic!("no upstream") });

@@ -32,7 +32,7 @@ fn a_place_is_held_to_the_end_of_the_body(platform: Platform, paths: &[&str]) {
             assert_eq!(stage.status(path), 429, "{path}: the body is still on its way");
         }
         stage.origin_goes_on();
-        let mut body = Vec::new();
+        let mut body: Vec<u8> = Vec::new();
         connection.receive_body(framing, |bytes| body.extend(bytes)).expect("the end");
         assert_eq!(body, b"first second", "{path}");
         stage.is_free(path);
@@ -95,7 +95,7 @@ impl Stage {
         let origin = origin.expect("an origin");
         let route = |name: &str, scope: &str| {
             json!({ "name": name, "path": format!("/{name}"), "upstream": "origin", "policies": [
-                { "concurrency": { "limit": 1, "hold": "1h", "key": "everybody", "scope": scope } },
+                { "concurrency": { "limit": 1, "hold": "1h", "key": "everybody", "scope": scope, "on_failure": "closed" } },
             ] })
         };
         let configuration = json!({

@@ -7,11 +7,11 @@
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { Miniflare } from "miniflare";
+import { Miniflare, convertV4MiniflareOptions } from "miniflare";
 
 const built = new URL("../../build/worker/", import.meta.url);
 const module = (type, path, from = new URL(path, built)) => ({ type, path, contents: readFileSync(from) });
-const miniflare = new Miniflare({
+const options = {
   host: "127.0.0.1",
   port: 0,
   modules: [
@@ -23,8 +23,9 @@ const miniflare = new Miniflare({
   compatibilityFlags: ["no_nodejs_compat", "no_nodejs_compat_v2"],
   kvNamespaces: ["POSTERN_STORE"],
   durableObjects: { POSTERN_COUNTERS: { className: "Counters", useSQLite: true } },
-  ratelimits: { LOGIN_LIMIT: { simple: { limit: 5, period: 60 } } },
-});
+  ratelimits: { LOGIN_LIMIT: { namespace_id: "1001", simple: { limit: 5, period: 60 } } },
+};
+const miniflare = new Miniflare(convertV4MiniflareOptions(options));
 console.log(`ready ${(await miniflare.ready).host}`);
 const store = await miniflare.getKVNamespace("POSTERN_STORE");
 for await (const line of createInterface({ input: process.stdin })) {

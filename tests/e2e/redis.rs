@@ -76,7 +76,7 @@ fn gateway(redis: &Redis) -> Running {
             route("bucket", rate(bucket.clone())),
             route("open", json!({ "rate_limit": { "limits": bucket, "key": "everybody" } })),
             route("window", rate(json!(format!("{LIMIT} per 720h")))),
-            route("several", rate(json!([format!("{LIMIT} per 720h"), bucket]))),
+            route("several", rate(json!([format!("{LIMIT} per 719h"), bucket]))),
             route("quota", json!({ "quota": { "limits": format!("{LIMIT} per month"), "key": "everybody", "on_failure": "closed" } })),
             route("leased", json!({ "rate_limit": {
                 "limits": format!("{LIMIT} per 720h"), "key": "everybody", "mode": "leased", "on_failure": "closed",
@@ -113,7 +113,7 @@ impl Redis {
     fn spawn(address: SocketAddr, folder: &PathBuf) -> Option<Child> {
         let child = Command::new("redis-server")
             .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always", "--dir"])
+            .args(["--appendfsync", "always", "--loglevel", "warning", "--dir"])
             .arg(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

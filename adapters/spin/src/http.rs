@@ -141,16 +141,30 @@ pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>
     deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
 }
 
-/// Does something when a body has ended, in whatever way. The host goes on moving its bytes by itself: only the trailers, which
-/// come last, are handed on by the component.
+/// Does something when a body has ended, in whatever way. It moves through the component for that: what the host moves by
+/// itself ends without a word.
 pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Body<Stream> {
-    let Body::Stream(Stream { reader, trailers: received, fields }) = body else { return body };
-    let (writer, trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let Body::Stream(Stream { mut reader, trailers: received, fields }) = body else { return body };
+    let (mut writer, watched) = wit_stream::new();
+    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
     spawn(async move {
-        let _ = writer.write(received.await).await;
+        let mut buffer = Vec::with_capacity(CHUNK);
+        let whole = loop {
+            let (result, chunk) = reader.read(buffer).await;
+            // Gives the buffer back, with what nobody took any more.
+            buffer = writer.write_all(chunk).await;
+            if !buffer.is_empty() || result == StreamResult::Dropped {
+                break buffer.is_empty();
+            }
+        };
+        drop((reader, writer));
+        if whole {
+            // Also whether it is: a body that broke off ends like any other.
+            let _ = trailers.write(received.await).await;
+        }
         then.await;
     });
-    Body::Stream(Stream { reader, trailers, fields })
+    Body::Stream(Stream { reader: watched, trailers: handed_on, fields })
 }
 
 /// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's

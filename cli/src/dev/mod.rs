@@ -90,7 +90,8 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
         folder.write("gateway.bin", artefact)?;
         match self::pairs(store) {
             Ok(read) => pairs = read,
-            Err(failure) => console.note(&format!("{failure}; the store stays as it was")),
+            Err(Failure::Told(why)) => console.note(&format!("{why}; the store stays as it was")),
+            Err(Failure::ReaderGone) => return Err(Failure::ReaderGone),
         }
         running.reload(&folder, &loaded.variables, &pairs)?;
         match running.wait_until_it_answers(RELOAD, &stop)? {

@@ -3,7 +3,7 @@
 use crate::bindings::spin::redis::redis as wit;
 use crate::instance::{Data, Instance};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Value};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Value};
 use wasmtime::Result;
 use wasmtime::component::{Accessor, Resource};
 
@@ -40,7 +40,9 @@ impl<T> wit::HostConnectionWithStore<T> for Data {
             return Ok(Err(wit::Error::InvalidAddress));
         }
         let Ok(client) = redis::Client::open(address) else { return Ok(Err(wit::Error::InvalidAddress)) };
-        match client.get_multiplexed_async_connection().await {
+        // Spin sets no limits on the time.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        match client.get_multiplexed_async_connection_with_config(&config).await {
             Ok(open) => accessor.with(|mut access| Ok(Ok(access.get().table.push(Connection(open))?))),
             Err(error) => Ok(Err(wit::Error::Other(error.to_string()))),
         }
