@@ -13,12 +13,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
 use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::Family;
-use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure as FetchFailure, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::quota::{Decision, Order};
 use gateway_core::request::Request;
@@ -343,6 +346,26 @@ impl Platform for Recorder {
     /// Whether a limit has been reached nobody knows here: it has not.
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
+    }
+
+    /// Nor what was done before: nothing was.
+    async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        Ok(match order {
+            claim::Order::Begin { .. } => claim::Verdict::Yours,
+            claim::Order::Finish { .. } | claim::Order::Release { .. } => claim::Verdict::Noted,
+        })
+    }
+
+    async fn peek(&self, _: Nothing, _: usize) -> Result<Peeked<Nothing>, ReadError> {
+        Ok(Peeked::Whole(Bytes::new()))
+    }
+
+    fn copy(&self, body: Nothing, _: usize) -> (Nothing, Copied) {
+        (body, Copied::default())
+    }
+
+    async fn copied(&self, _: Copied) -> Result<Bytes, ReadError> {
+        Ok(Bytes::new())
     }
 
     /// Every answer is there at once, so there is nothing to wait for.

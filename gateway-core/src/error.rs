@@ -3,6 +3,8 @@
 use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
+#[cfg(feature = "idempotency")]
+use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
@@ -97,6 +99,9 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 400, 409, 422 or 503: what is to be done once is not done now.
+    #[cfg(feature = "idempotency")]
+    Idempotency(Refusal),
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -188,6 +193,11 @@ impl Error {
             }
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => {
+                let (status, code, title) = refusal.kind();
+                (status, code, title, if status < 500 { Client } else { Gateway })
+            }
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
@@ -236,6 +246,8 @@ impl Error {
             Error::UnsupportedContentCoding => "Bodies are taken here without a content coding only.".into(),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => "The upstream's response is not as it should be.".into(),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => refusal.detail(),
             Error::LimitReached { wait: None, .. } => "This asks for more than what is admitted at all.".into(),
             Error::LimitReached { wait: Some(wait), .. } => {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
@@ -263,6 +275,8 @@ impl Error {
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
             | Error::LoginFailed { reason } => reason,
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
             _ => "",
@@ -304,6 +318,10 @@ impl Error {
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
             Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => {
+                refusal.retry_after().iter().for_each(|seconds| headers.set("retry-after", seconds.to_string()));
+            }
             Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
@@ -366,6 +384,20 @@ mod tests {
             Error::UnsupportedContentCoding,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Missing { header: String::new() }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Malformed { header: String::new() }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::UnderWay { for_another: 1 }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::TooLong { status: 200 }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Unknown),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Reused),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Uncertain { reason: String::new() }),
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },

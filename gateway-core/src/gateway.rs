@@ -8,7 +8,9 @@ use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::platform::{Call, FetchError, Interest, Platform, StoreError};
+#[cfg(feature = "mirror")]
+use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
@@ -218,11 +220,17 @@ impl Gateway {
             let failed = match deferred {
                 Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
                     let done = afterwards.perform(platform, &self.counters).await;
-                    done.err().map(|error| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))
+                    let tell =
+                        |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
+                    done.err().map(|error| (None, tell(error)))
+                }
+                #[cfg(feature = "mirror")]
+                Deferred::Mirror(copy) => {
+                    mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
                 }
             };
-            if let Some((problem, detail)) = failed {
-                notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
+            if let Some((route, (problem, detail))) = failed {
+                notes.push(Note { problem, status: 0, request_id: request_id(platform), route, detail });
             }
         }
         notes
@@ -307,7 +315,7 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
-        let mut from_upstream = false;
+        let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
         let mut reply = match (early, &plan.action) {
@@ -318,9 +326,20 @@ impl Gateway {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let watched = policies.iter().any(Policy::awaits_the_body);
                 let limit = plan.body_limit;
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, watched };
+                let payload = Payload {
+                    headers,
+                    query,
+                    body,
+                    upgrade,
+                    content_length,
+                    limit,
+                    reads,
+                    watched,
+                    #[cfg(feature = "mirror")]
+                    mirrors: std::mem::take(&mut memo.mirrors),
+                };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
-                from_upstream = origin == Origin::Upstream;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
         };
@@ -333,17 +352,20 @@ impl Gateway {
                 counters: &self.counters,
                 scope,
                 from_upstream,
+                perhaps_done,
                 response,
                 memo: &mut memo,
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                (reply.response, from_upstream) = (response, false);
+                reply.response = response;
+                // What comes to nobody has been done all the same.
+                (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
         }
-        reply.deferred = memo.deferred;
+        reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
         for (at, (name, value)) in memo.fields.iter().enumerate() {
             // The first line of a field replaces what is there, the others stand beside it.
@@ -377,7 +399,9 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, .. } = payload;
+        #[cfg(feature = "mirror")]
+        let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
@@ -395,7 +419,15 @@ impl Gateway {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
-        let body = match upstream::keep_body(platform, pool, &asked, content_length, body).await {
+        let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
+        #[cfg(feature = "mirror")]
+        let kept = match kept {
+            Ok(body) if !mirrors.is_empty() && !upgrade => {
+                upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
+            }
+            kept => kept,
+        };
+        let body = match kept {
             Ok(body) => body,
             Err(error) => return fail(refusal(error, limit), "the body could not be read".to_owned()),
         };
@@ -417,17 +449,46 @@ impl Gateway {
             watched,
             upgrade,
         };
-        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), line);
+        #[cfg(feature = "mirror")]
+        if !mirrors.is_empty() {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(async {
+                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+                if origin == Origin::Upstream {
+                    mirror::observe(platform, &mut copies, &mut reply.response);
+                }
+                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
+                (reply, origin)
+            })
+            .await;
+        }
+        self.send(platform, forward, pool, &asked, call, limit, scope).await
+    }
+
+    /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.
+    #[allow(clippy::too_many_arguments)] // All of what is known of a request.
+    async fn send<P: Platform>(
+        &self,
+        platform: &P,
+        forward: &Forward,
+        pool: &Pool,
+        asked: &upstream::Asked,
+        call: Call<P::Stream>,
+        limit: Option<u64>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         let Some(fallback) = pool.fallback() else {
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            return self.conclude(platform, pool, &asked, outcome, limit, scope);
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
             let spare = call.replay();
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -454,7 +515,10 @@ impl Gateway {
             return (before, origin);
         }
         let (instead, origin) = match (&fallback.instead, spare) {
-            (Instead::Respond(respond), _) => (Reply::answer(respond.answer(scope)), Origin::Gateway),
+            (Instead::Respond(respond), _) => {
+                let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                (Reply::answer(respond.answer(scope)), origin)
+            }
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
@@ -521,6 +585,7 @@ impl Gateway {
             }
             Err(Failed { cause, history }) => {
                 let told = told(None, Some(&cause), &history);
+                let origin = if upstream::may_be_done(&cause, &history) { Origin::Lost } else { Origin::Gateway };
                 let (error, why) = match cause {
                     Cause::Open { for_another } => {
                         let seconds = for_another.div_ceil(1_000).max(1);
@@ -537,7 +602,7 @@ impl Gateway {
                 if let Some(told) = told {
                     reply.response.headers.append("proxy-status", told);
                 }
-                (reply, Origin::Gateway)
+                (reply, origin)
             }
         }
     }
@@ -570,6 +635,8 @@ enum Origin {
     Gateway,
     /// An upstream.
     Upstream,
+    /// The gateway, for want of an answer: but an upstream may have done what was asked for.
+    Lost,
 }
 
 /// What of a request goes on to an upstream.
@@ -584,6 +651,9 @@ struct Payload<S> {
     reads: bool,
     /// Whether something is done when the response's body has ended.
     watched: bool,
+    /// Who gets copies.
+    #[cfg(feature = "mirror")]
+    mirrors: Vec<mirror::Mirror>,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -612,7 +682,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 11] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -622,6 +692,8 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "idempotency") { "idempotency" } else { "" },
+    if cfg!(feature = "mirror") { "mirror" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -13,6 +13,8 @@ pub mod policy;
 
 pub mod quota;
 
+pub mod claim;
+
 pub mod jwt;
 
 pub mod certificate;

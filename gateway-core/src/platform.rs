@@ -1,8 +1,13 @@
 //! All that the core asks of the world.
 
+use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// The port: what an adapter provides. Bare `async fn`: no platform has to be `Send`, and no call is boxed.
@@ -48,6 +53,29 @@ pub trait Platform {
         Ok(None)
     }
 
+    /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
+    ///
+    /// Must: do it in one step, or elect who may ([`claim::elected`]), so that nobody takes what another one holds; keep what
+    /// there is to keep until it says nothing any more, and have it written down before answering; fail rather than wait for
+    /// long; carry the request on to its end when the client goes away, as soon as a claim is its own. The key is 64
+    /// hexadecimal digits.
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<Verdict, StoreError>;
+
+    /// Reads a response's body into memory if it is no longer than the limit; else gives it back, as if it had not been
+    /// looked at.
+    ///
+    /// Must: keep no more than the limit and what has come with it. [`ReadError::TooLarge`] never.
+    async fn peek(&self, body: Self::Stream, limit: usize) -> Result<Peeked<Self::Stream>, ReadError>;
+
+    /// Makes a copy of a response's body while it passes: of up to so many bytes, and without holding it back. [`copied`] waits
+    /// for it, also when the response has been sent.
+    ///
+    /// [`copied`]: Platform::copied
+    fn copy(&self, body: Self::Stream, limit: usize) -> (Self::Stream, Copied);
+
+    /// A copy, once all of the body has passed. [`ReadError::TooLarge`] as soon as it is longer than what is copied.
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError>;
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
@@ -65,6 +93,60 @@ pub enum ReadError {
     TooLarge,
     /// It broke off, with the platform's words for the log.
     Broken(String),
+}
+
+/// What looking at a body has shown.
+#[derive(Debug)]
+pub enum Peeked<S> {
+    /// All of it.
+    Whole(Bytes),
+    /// It is longer: here it is.
+    Longer(S),
+}
+
+/// A copy that is being made. Platforms that make it themselves bring it here; others know it by a number.
+#[derive(Debug, Clone, Default)]
+pub struct Copied(Rc<Slot>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    number: Cell<u32>,
+    brought: RefCell<Option<Result<Bytes, ReadError>>>,
+    waits: RefCell<Option<Waker>>,
+}
+
+impl Copied {
+    /// A copy that the platform knows by a number.
+    pub fn of(number: u32) -> Self {
+        let copied = Self::default();
+        copied.0.number.set(number);
+        copied
+    }
+
+    /// That number.
+    pub fn number(&self) -> u32 {
+        self.0.number.get()
+    }
+
+    /// Brings the copy.
+    pub fn bring(&self, copy: Result<Bytes, ReadError>) {
+        self.0.brought.replace(Some(copy));
+        if let Some(waker) = self.0.waits.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is brought.
+    pub async fn brought(&self) -> Result<Bytes, ReadError> {
+        poll_fn(|context| match &*self.0.brought.borrow() {
+            Some(copy) => Poll::Ready(copy.clone()),
+            None => {
+                self.0.waits.replace(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
 }
 
 /// A store that does not answer, or that this deployment does not have, with the platform's words for the log.

@@ -31,7 +31,8 @@ fn a_million_clients_stay_within_the_stated_size() {
         ("concurrency: { limit: 10, scope: instance }", BOUND, 280_000),
     ] {
         let gateway = gateway(policy);
-        let platform = TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> { panic!("no upstream") });
+        let platform =
+            TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> { panic!("no upstream") });
         let (before, mut most) = (LIVE.load(Ordering::Relaxed), 0);
         for client in 0..clients {
             let reply = run(gateway.handle(&platform, from(client)));

@@ -2,22 +2,14 @@
 
 #![allow(clippy::panic, reason = "a test")]
 
-use bytes::Bytes;
-use gateway_core::config::{self, Files};
 use postern_tests::Platform;
 use postern_tests::client::{exchange, request};
+use postern_tests::instances::Instances;
 use postern_tests::load::{CLIENTS, admitted};
-use postern_tests::process;
 use postern_tests::running::Running;
 use postern_tests::wire::Field;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -81,17 +73,17 @@ fn counters_that_fail_hang_or_are_evicted_in_the_middle_of_a_run_lose_nothing() 
     let run = thread::spawn(move || admitted(&addresses, "/closed", REQUESTS));
     for _ in 0..5 {
         thread::sleep(Duration::from_millis(50));
-        instances.break_down("evict");
+        break_down(&instances, "evict");
     }
     all += run.join().expect("the run ends");
     for (breakdown, requests) in [("fail", REQUESTS), ("hang", CLIENTS)] {
         let addresses = instances.addresses.clone();
         let run = thread::spawn(move || admitted(&addresses, "/closed", REQUESTS / 10));
         thread::sleep(Duration::from_millis(20));
-        instances.break_down(breakdown);
+        break_down(&instances, breakdown);
         all += run.join().expect("the run ends");
         assert_eq!(admitted(&instances.addresses, "/closed", requests), 0, "{breakdown}: nobody is let pass uncounted");
-        instances.break_down("none");
+        break_down(&instances, "none");
     }
     all += admitted(&instances.addresses, "/closed", REQUESTS);
     // Who was counted when an object was thrown out, and did not hear of it, is at most one for each client.
@@ -125,92 +117,9 @@ fn configuration() -> Value {
     })
 }
 
-/// Isolates of one workerd, whose limits are counted by the same objects.
-struct Instances {
-    addresses: Vec<SocketAddr>,
-    child: Child,
-    said: Receiver<String>,
-    folder: PathBuf,
-}
-
-impl Instances {
-    fn start(count: usize, configuration: &Value) -> Self {
-        // Builds what is not built.
-        process::postern(Platform::Workers).expect("it builds");
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("postern-limits-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let compiled = config::compile(Path::new("gateway.json"), &OneFile(configuration.to_string()));
-        let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
-        std::fs::write(folder.join("gateway.bin"), artefact).expect("a file");
-        let root = process::root();
-        let mut child = Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("adapters/cloudflare/dev/serve.js"))
-            .args(["--port", "0", "--instances", &count.to_string(), "--bundle"])
-            .arg(root.join("build/worker"))
-            .arg("--artefact")
-            .arg(folder.join("gateway.bin"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("node starts");
-        let (sender, said) = channel();
-        let output = child.stdout.take().expect("its output");
-        thread::spawn(move || {
-            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        let mut instances = Self { addresses: Vec::new(), child, said, folder };
-        loop {
-            let line = instances.hear();
-            let (word, address) = line.split_once(" http://").unwrap_or_else(|| panic!("{line}"));
-            instances.addresses.push(address.parse().expect("an address"));
-            if word == "ready" {
-                break;
-            }
-        }
-        assert_eq!(instances.addresses.len(), count);
-        instances
-    }
-
-    /// Breaks the counters, as adapters/cloudflare/dev/facts.js says.
-    fn break_down(&self, how: &str) {
-        let order = [Field::new("postern-dev-counters", how)];
-        let answer = exchange(self.addresses[0], &request("GET", "/", "limits.example", &order, b""), "GET");
-        assert_eq!(answer.expect("an answer").status, 204);
-    }
-
-    /// Kills the runtime and starts it anew, on the same ports and with what it has written.
-    fn restart(&mut self) {
-        self.child.stdin.as_mut().expect("its input").write_all(b"reload\n").expect("it listens");
-        let line = self.hear();
-        assert!(line.starts_with("reloaded"), "{line}");
-    }
-
-    fn hear(&self) -> String {
-        self.said.recv_timeout(Duration::from_secs(60)).expect("it says something")
-    }
-
-    fn stop(mut self) {
-        // The end of its input is what it stops on.
-        drop(self.child.stdin.take());
-        self.child.wait().expect("it ends");
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-impl Drop for Instances {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
+/// Breaks the counters, as adapters/cloudflare/dev/facts.js says.
+fn break_down(instances: &Instances, how: &str) {
+    let order = [Field::new("postern-dev-counters", how)];
+    let answer = exchange(instances.addresses[0], &request("GET", "/", "limits.example", &order, b""), "GET");
+    assert_eq!(answer.expect("an answer").status, 204);
 }

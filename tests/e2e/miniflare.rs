@@ -18,16 +18,19 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn plans_change_without_a_deployment() {
-    let mut stage = Stage::set("plans", &json!({
-        "consumers": [
-            { "name": "alice", "keys": { "hash": "b4604caf29d7e20e0a103dfb96ec4d770cb449307ecb8523a07e9ad850fc24c1", "prefix": "alice-key-o" } },
-            { "name": "bob", "keys": { "hash": "7bf8e95fba84b073f68c8d76bd3df43ede6abb9896a2f1850b9e5bafd09b34d6", "prefix": "bobby-key-o" } },
-        ],
-        "routes": [{ "name": "api", "path": "/api", "respond": {}, "policies": [
-            { "authenticate": { "any_of": { "api_key": {} } } },
-            { "quota": { "name": "api", "limits": "1 per month", "plans": { "gold": "3 per month" }, "plans_from": "store" } },
-        ] }],
-    }));
+    let mut stage = Stage::set(
+        "plans",
+        &json!({
+            "consumers": [
+                { "name": "alice", "keys": { "hash": "b4604caf29d7e20e0a103dfb96ec4d770cb449307ecb8523a07e9ad850fc24c1", "prefix": "alice-key-o" } },
+                { "name": "bob", "keys": { "hash": "7bf8e95fba84b073f68c8d76bd3df43ede6abb9896a2f1850b9e5bafd09b34d6", "prefix": "bobby-key-o" } },
+            ],
+            "routes": [{ "name": "api", "path": "/api", "respond": {}, "policies": [
+                { "authenticate": { "any_of": { "api_key": {} } } },
+                { "quota": { "name": "api", "limits": "1 per month", "plans": { "gold": "3 per month" }, "plans_from": "store" } },
+            ] }],
+        }),
+    );
     let status = |stage: &Stage, key: &str| stage.ask("/api", "X-Api-Key", key).status;
     let (alice, bob) = ("alice-key-one-0123456789", "bobby-key-one-0123456789");
     assert_eq!((status(&stage, alice), status(&stage, alice)), (200, 429));
@@ -46,12 +49,15 @@ fn plans_change_without_a_deployment() {
 
 #[test]
 fn a_binding_fences_a_route_off() {
-    let stage = Stage::set("binding", &json!({
-        "routes": [{ "name": "login", "path": "/login", "respond": {}, "policies": [{ "rate_limit": {
-            "limits": "5 per minute", "key": { "header": "x-tenant" }, "scope": "location", "binding": "LOGIN_LIMIT",
-        } }] }],
-        "allow": "location-unavailable",
-    }));
+    let stage = Stage::set(
+        "binding",
+        &json!({
+            "routes": [{ "name": "login", "path": "/login", "respond": {}, "policies": [{ "rate_limit": {
+                "limits": "5 per minute", "key": { "header": "x-tenant" }, "scope": "location", "binding": "LOGIN_LIMIT",
+            } }] }],
+            "allow": "location-unavailable",
+        }),
+    );
     let answers: Vec<Seen> = (0..20).map(|_| stage.ask("/login", "X-Tenant", "a")).collect();
     let admitted = answers.iter().filter(|seen| seen.status == 200).count();
     // At the border of two minutes it begins anew.

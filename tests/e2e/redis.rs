@@ -69,7 +69,8 @@ fn a_redis_that_does_not_answer_is_a_failure_and_no_wait() {
 fn gateway(redis: &Redis) -> Running {
     let route = |name: &str, policy: Value| json!({ "name": name, "path": format!("/{name}"), "respond": {}, "policies": [policy] });
     let bucket = json!({ "rate": "1 per 720h", "algorithm": "token_bucket", "burst": LIMIT });
-    let rate = |limits: Value| json!({ "rate_limit": { "limits": limits, "key": "everybody", "on_failure": "closed" } });
+    let rate =
+        |limits: Value| json!({ "rate_limit": { "limits": limits, "key": "everybody", "on_failure": "closed" } });
     let configuration = json!({
         "counters": { "spin": { "redis": "${secret:REDIS_URL}" } },
         "routes": [

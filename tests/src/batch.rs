@@ -196,6 +196,7 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
     let asked = |value: &mut Value| {
         for policy in value.get_mut("policies").and_then(Value::as_array_mut).into_iter().flatten() {
             policy.pointer_mut("/forward_auth/upstream").map(&rename);
+            policy.pointer_mut("/mirror/upstream").map(&rename);
         }
     };
     for value in defaults {

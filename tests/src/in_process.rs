@@ -7,6 +7,7 @@ use crate::scenario::{Later, Scenario, Step};
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
@@ -26,6 +27,8 @@ pub struct InProcess<'a> {
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
+    /// So is what is claimed.
+    claims: Claims,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
@@ -34,6 +37,7 @@ pub struct InProcess<'a> {
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -64,6 +68,7 @@ impl<'a> InProcess<'a> {
             origins,
             stage,
             counters: Rc::default(),
+            claims: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
@@ -115,6 +120,7 @@ impl Gateway for InProcess<'_> {
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
         platform.store = RefCell::new(self.store.clone());
+        platform.claims = Rc::clone(&self.claims);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;

@@ -18,6 +18,7 @@ pub mod play;
 
 pub mod browser;
 pub mod client;
+pub mod instances;
 pub mod origin;
 pub mod running;
 pub mod wire;

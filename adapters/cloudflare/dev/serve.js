@@ -157,10 +157,17 @@ ${numbers.map((at) => worker(at, values)).join("")}`;
 // The first instance has the objects.
 function worker(at, values) {
   const objects = `
-  durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
+  durableObjectNamespaces = [
+    (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
+    (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
+  ],
   durableObjectStorage = (localDisk = "counters"),`;
-  const namespace = 'durableObjectNamespace = (className = "Counters", serviceName = "gateway0")';
-  const bindings = [...values, `(name = "POSTERN_COUNTERS", ${namespace})`, '(name = "POSTERN_STORE", kvNamespace = "store")'];
+  const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
+  const owners = [
+    `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+    '(name = "POSTERN_STORE", kvNamespace = "store")',
+  ];
   return `
 const gateway${at} :Workerd.Worker = (
   modules = [
@@ -171,7 +178,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  bindings = [${bindings.join(", ")}],${at === 0 ? objects : ""}
+  bindings = [${[...values, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

@@ -11,8 +11,12 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
-const ADMIT = 20;
-const AFTER_THE_BODY = 21;
+const CLAIM = 20;
+const PEEK = 21;
+const COPY = 22;
+const COPIED = 23;
+const ADMIT = 30;
+const AFTER_THE_BODY = 31;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -72,13 +76,16 @@ async function carryOn(exchange) {
     }
   } catch (error) {
     return crash(core, error);
+  } finally {
+    exchange.leave?.();
   }
 }
 
-// Does what an answer has left to do.
-async function settle(core, request, ctx, number) {
+// Does what an answer has left to do. Of the attempts before, the copies are wanted.
+async function settle(core, request, ctx, number, before) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
+    exchange.before = before;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -95,6 +102,10 @@ class Exchange {
   // When none of them can be under way any more.
   deadline = 0;
   listens = false;
+  // Ends the wish to be carried on although the client goes away.
+  leave = undefined;
+  // The attempts of the exchange that this one settles.
+  before = undefined;
 
   constructor(core, request, ctx, number) {
     this.core = core;
@@ -111,7 +122,7 @@ class Exchange {
     this.listens = true;
     const { core, life, request } = this;
     request.signal.addEventListener("abort", () => {
-      if (life === core.life) core.forget(this.number);
+      if (life === core.life && this.leave === undefined) core.forget(this.number);
     });
   }
 
@@ -161,6 +172,18 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case CLAIM:
+          this.claim();
+          break;
+        case PEEK:
+          this.peek();
+          break;
+        case COPY:
+          this.copy();
+          break;
+        case COPIED:
+          this.copied();
           break;
         case END:
           this.attempts[core.number()].end();
@@ -226,6 +249,50 @@ class Exchange {
   admit() {
     const { core } = this;
     this.take(core.number(), admitted(core.env, core.string(), core.string()));
+  }
+
+  // What is to be done once is done, also when nobody is there any more to hear of it.
+  claim() {
+    const { core, ctx } = this;
+    if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
+    this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  peek() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine, theirs] = this.tee(source);
+    const read = whole(mine, limit).then((read) => {
+      if (read.status === 200) theirs?.cancel().catch(() => {});
+      return read;
+    });
+    this.take(call, read);
+  }
+
+  copy() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine] = this.tee(source);
+    const copy = whole(mine, limit);
+    // Whoever wants it hears of it; nobody may.
+    copy.catch(() => {});
+    this.attempts[call] = { call, promise: undefined, copy, end: letGo };
+  }
+
+  copied() {
+    const { core } = this;
+    const [call, copy] = [core.number(), core.number()];
+    this.take(call, this.before[copy].copy);
+  }
+
+  // Two streams of the body of a response; the second one takes its place.
+  tee(source) {
+    const attempt = this.attempts[source - 1];
+    const { response } = attempt;
+    if (response.body === null) return [null, null];
+    const [mine, theirs] = response.body.tee();
+    attempt.response = new Response(theirs, response);
+    return [mine, theirs];
   }
 
   sleep() {
@@ -342,6 +409,15 @@ async function admitted(env, name, key) {
   return { status: success ? 200 : 429, bytes: "" };
 }
 
+// Has the keeper of a claim do what is ordered: an object for each key.
+async function claimed(env, key, order) {
+  const namespace = env.POSTERN_CLAIMS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
+  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
+  return { status: 200, bytes: verdict };
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
@@ -351,13 +427,13 @@ function reply(core, request, ctx, attempts) {
     core.number();
     const number = core.number();
     // Not at once: the answer still stands where its commands would.
-    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
+    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
   let ends;
   if (core.peek() === AFTER_THE_BODY) {
     core.number();
     const number = core.number();
-    ends = () => settle(core, request, ctx, number);
+    ends = () => settle(core, request, ctx, number, attempts);
   }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();

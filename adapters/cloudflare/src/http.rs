@@ -7,6 +7,7 @@
 use crate::platform::{Outcome, Stream};
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
+use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
@@ -117,6 +118,10 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `20 call key order`: have the keeper of a claim do what is ordered.
+    /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
+    /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
+    /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -160,8 +165,12 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
-const ADMIT: u32 = 20;
-const AFTER_THE_BODY: u32 = 21;
+const CLAIM: u32 = 20;
+const PEEK: u32 = 21;
+const COPY: u32 = 22;
+const COPIED: u32 = 23;
+const ADMIT: u32 = 30;
+const AFTER_THE_BODY: u32 = 31;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -200,11 +209,47 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
 
 /// Writes that a body is to be read.
 pub fn write_read(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, READ, number, body, limit);
+}
+
+/// Writes that a body is to be read if it is short enough, and left as it is if not.
+pub fn write_peek(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, PEEK, number, body, limit);
+}
+
+/// Writes that a body is to be copied while it passes.
+pub fn write_copy(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, COPY, number, body, limit);
+}
+
+fn write_about(out: &mut Commands, what: u32, number: u32, body: Stream, limit: usize) {
     let source = match body {
         Stream::Request => 0,
         Stream::Response(call) => call + 1,
     };
-    out.numbers.extend([READ, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
+    out.numbers.extend([what, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
+}
+
+/// Writes that a copy is wanted.
+pub fn write_copied(out: &mut Commands, number: u32, copy: u32) {
+    out.numbers.extend([COPIED, number, copy]);
+}
+
+/// Writes that the keeper of a claim has something to do.
+pub fn write_claim(out: &mut Commands, number: u32, key: &str, order: &claim::Order) {
+    out.numbers.extend([CLAIM, number]);
+    out.text(&[key]);
+    // Plain values: it cannot fail, and a keeper that cannot read it says so.
+    out.text(&[&serde_json::to_string(order).unwrap_or_default()]);
+}
+
+/// Reads what became of that: 200 with the verdict, or the code of a failure.
+pub fn read_claimed(status: u32, packed: &[u8]) -> Result<claim::Verdict, StoreError> {
+    match status {
+        200 => serde_json::from_slice(packed)
+            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
 }
 
 /// Reads what reading a body brought: 200 with the bytes, or the code of a failure.

@@ -115,6 +115,18 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
+/// Does what the keeper of a claim is ordered to do: in the input stand the order, and behind it what was kept (or nothing). Shows
+/// three lines: the verdict, until when what is to be kept says something, and what is to be kept (or nothing). Shows nothing
+/// when it cannot read the order.
+#[cfg(feature = "idempotency")]
+#[wasm_bindgen]
+pub fn claim(order: usize, kept: usize, now: f64) {
+    let step = INPUT.with_borrow(|input| {
+        gateway_core::claim::perform_in_text(&input[..order], &input[order..order + kept], now as u64)
+    });
+    show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
+}
+
 /// Shows, beside the commands, the body in memory of a call that waits.
 #[wasm_bindgen]
 pub fn body(number: u32, call: u32) {
@@ -176,8 +188,7 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
         Some(reply) => {
             write_notes(&reply.notes);
             if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
-                let (later, now): (Vec<_>, Vec<_>) =
-                    reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
+                let (later, now): (Vec<_>, Vec<_>) = reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
                 if !now.is_empty() {
                     http::write_afterwards(&mut commands, exchanges::keep(afterwards(gateway, now)));
                 }

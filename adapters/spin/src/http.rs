@@ -3,7 +3,7 @@
 use crate::platform;
 use bytes::Bytes;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
-use gateway_core::platform::{Call, Failure, FetchError, ReadError};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, ReadError};
 use gateway_core::policy::Deferred;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
@@ -283,6 +283,103 @@ pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError>
     match trailers.await {
         Ok(_) => Ok(body.into()),
         Err(code) => Err(ReadError::Broken(code.to_string())),
+    }
+}
+
+/// Reads a body if it is no longer than the limit; else gives it back.
+pub async fn peek_body(stream: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+    let Stream { mut reader, trailers, fields } = stream;
+    let mut read = Vec::new();
+    let mut buffer = Vec::with_capacity(CHUNK);
+    loop {
+        let (result, chunk) = reader.read(buffer).await;
+        read.extend_from_slice(&chunk);
+        let ended = result == StreamResult::Dropped;
+        if read.len() > limit {
+            let reader = if ended { None } else { Some(reader) };
+            return Ok(Peeked::Longer(pass(read, reader, trailers, fields, None)));
+        }
+        if ended {
+            break;
+        }
+        buffer = chunk;
+        buffer.clear();
+    }
+    drop(reader);
+    match trailers.await {
+        Ok(_) => Ok(Peeked::Whole(read.into())),
+        Err(code) => Err(ReadError::Broken(code.to_string())),
+    }
+}
+
+/// Copies a body while it passes.
+pub fn copy_body(stream: Stream, limit: usize) -> (Stream, Copied) {
+    let Stream { reader, trailers, fields } = stream;
+    let copied = Copied::default();
+    (pass(Vec::new(), Some(reader), trailers, fields, Some((copied.clone(), limit))), copied)
+}
+
+/// Moves a response's body through the component: what has been read of it, and then the rest. A copy is made on the way.
+fn pass(
+    mut chunk: Vec<u8>,
+    mut reader: Option<StreamReader<u8>>,
+    received: FutureTrailers,
+    fields: Option<Fields>,
+    copy: Option<(Copied, usize)>,
+) -> Stream {
+    let (mut writer, passed) = wit_stream::new();
+    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut copy = copy.map(|(copied, limit)| Copying { copied, limit, bytes: Vec::new() });
+        loop {
+            copy = copy.and_then(|copy| copy.add(&chunk));
+            let mut buffer = if chunk.is_empty() { chunk } else { writer.write_all(chunk).await };
+            if !buffer.is_empty() {
+                // The client has gone. Dropping the future of the trailers says that this is no whole body.
+                if let Some(Copying { copied, .. }) = copy {
+                    copied.bring(Err(ReadError::Broken("the client went away".to_owned())));
+                }
+                return;
+            }
+            let Some(rest) = &mut reader else { break };
+            if buffer.capacity() == 0 {
+                buffer.reserve(CHUNK);
+            }
+            let (result, next) = rest.read(buffer).await;
+            if result == StreamResult::Dropped {
+                reader = None;
+            }
+            chunk = next;
+        }
+        drop(writer);
+        let end = received.await;
+        if let Some(Copying { copied, bytes, .. }) = copy {
+            copied.bring(match &end {
+                Ok(_) => Ok(bytes.into()),
+                Err(code) => Err(ReadError::Broken(code.to_string())),
+            });
+        }
+        let _ = trailers.write(end).await;
+    });
+    Stream { reader: passed, trailers: passed_trailers, fields }
+}
+
+/// A copy that is being made.
+struct Copying {
+    copied: Copied,
+    limit: usize,
+    bytes: Vec<u8>,
+}
+
+impl Copying {
+    /// Goes on, unless it gets too long.
+    fn add(mut self, chunk: &[u8]) -> Option<Self> {
+        if chunk.len() > self.limit - self.bytes.len() {
+            self.copied.bring(Err(ReadError::TooLarge));
+            return None;
+        }
+        self.bytes.extend_from_slice(chunk);
+        Some(self)
     }
 }
 

@@ -4,8 +4,9 @@ use crate::counters;
 use crate::http::{self, Stream};
 use crate::redis;
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::http::Response;
-use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -54,6 +55,22 @@ impl Platform for Spin {
             Some(taken) => taken,
             None => counters::take(key, order, self.now()),
         }
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        crate::claims::claim(key, order).await
+    }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        http::peek_body(body, limit).await
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        http::copy_body(body, limit)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
     }
 
     async fn sleep(&self, duration: Duration) {

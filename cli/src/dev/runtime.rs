@@ -188,12 +188,7 @@ impl Kind {
     }
 
     /// Writes what it reads besides the configuration.
-    fn prepare(
-        &self,
-        folder: &Folder,
-        variables: &Variables,
-        store: &BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
+    fn prepare(&self, folder: &Folder, variables: &Variables, store: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             Self::Workers { .. } => {
                 folder.write("store.json", serde_json::json!(store).to_string().as_bytes())?;

@@ -46,8 +46,10 @@ use super::{
 
 mod consumers;
 mod forward_auth;
+mod idempotency;
 mod limits;
 mod login;
+mod mirror;
 mod openapi;
 mod policies;
 mod signed;

@@ -400,7 +400,9 @@ fn pointer(text: &str) -> Result<(), Wrong> {
 fn redis_url(text: &str) -> Result<(), Wrong> {
     template(text)?;
     if !text.starts_with("${") && !text.starts_with("redis://") && !text.starts_with("rediss://") {
-        return Err(wrong("this is not the address of a Redis").help("write `redis://host:6379`, or `rediss://` for TLS"));
+        return Err(
+            wrong("this is not the address of a Redis").help("write `redis://host:6379`, or `rediss://` for TLS")
+        );
     }
     Ok(())
 }

@@ -228,7 +228,9 @@ impl Lint<'_> {
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)
+                | written::Policy::Mirror(_)
                 | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
                 | written::Policy::RateLimit(_)
@@ -250,6 +252,12 @@ impl Lint<'_> {
         for entry in policies.iter().filter_map(|policy| policy.entries().first()) {
             let (kind, policy) = (entry.name.as_str(), &entry.value);
             knows |= matches!(kind, "authenticate" | "forward_auth");
+            if kind == "idempotency" && !knows {
+                let message =
+                    "nobody is known to be calling, so keys belong to whoever sends the same `Authorization`, or none";
+                let problem = Problem::warning("keys-without-authenticate", entry.name_at, message);
+                self.warn(route, problem.help("put an `authenticate` before it; or allow this, if the upstream asks for credentials in `Authorization`"));
+            }
             let default = match kind {
                 "rate_limit" | "concurrency" | "spike_arrest" => "everybody",
                 "quota" => "consumer",
@@ -473,7 +481,8 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
     let places: Vec<&Node> = routes.chain(defaults).collect();
     let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
-    let asked = policies.filter_map(|policy| policy.get("forward_auth")?.get("upstream")?.text());
+    let asked =
+        policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());
     places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
 }
 

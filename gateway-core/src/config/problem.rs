@@ -137,6 +137,10 @@ pub const WARNINGS: &[Warning] = &[
         about: "a limit by caller, without anything before it that says who that is",
     },
     Warning {
+        code: "keys-without-authenticate",
+        about: "idempotency keys by caller, without anything before them that says who that is",
+    },
+    Warning {
         code: "limit-not-atomic",
         about: "a limit that the platform's store cannot count in one step, and by how much it can be missed",
     },

@@ -10,8 +10,10 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod idempotency;
 mod limit;
 mod login;
+mod mirror;
 mod policy;
 mod signed;
 mod token;
@@ -19,8 +21,10 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
+pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;

@@ -52,6 +52,17 @@ impl fmt::Display for Cause {
     }
 }
 
+/// Whether a target may have done what was asked for, although there is no answer. What was answered with a status that is
+/// tried again counts as not done.
+pub fn may_be_done(cause: &Cause, history: &[Attempt]) -> bool {
+    let may = |error: FetchError| match error {
+        FetchError::Unreachable | FetchError::Forbidden => false,
+        FetchError::Reset | FetchError::Timeout | FetchError::BodyTooLarge | FetchError::ClientGone => true,
+    };
+    let before = history.iter().any(|attempt| matches!(attempt.ended, Ended::Failed(error) if may(error)));
+    before || matches!(cause, Cause::Failure(failure) if may(failure.error))
+}
+
 /// One attempt that brought no answer worth having, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
@@ -84,10 +95,21 @@ pub async fn keep_body<P: Platform>(
     length: Option<u64>,
     body: Body<P::Stream>,
 ) -> Result<Body<P::Stream>, FetchError> {
-    let Some(group) = pool.group() else { return Ok(body) };
-    let most = group.rules.retries.body;
+    match pool.group() {
+        Some(group) if asked.repeatable => keep_short(platform, group.rules.retries.body, length, body).await,
+        Some(_) | None => Ok(body),
+    }
+}
+
+/// Reads a body of at most so many bytes, by its declared length. Others are left alone.
+pub async fn keep_short<P: Platform>(
+    platform: &P,
+    most: u64,
+    length: Option<u64>,
+    body: Body<P::Stream>,
+) -> Result<Body<P::Stream>, FetchError> {
     match (body, length) {
-        (Body::Stream(stream), Some(length)) if length <= most && asked.repeatable => {
+        (Body::Stream(stream), Some(length)) if length <= most => {
             let limit = usize::try_from(length).unwrap_or(usize::MAX);
             match platform.read(stream, limit).await {
                 Ok(bytes) => Ok(Body::Bytes(bytes)),

@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::http::{Body, Headers, parameters};
-use crate::platform::{Platform, ReadError};
+use crate::platform::{Peeked, Platform, ReadError};
 use crate::policy::{Departure, Remark, Visit};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -83,25 +83,31 @@ async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<
     if !has_body || !is_json(&response.headers) {
         return Ok(Vec::new());
     }
-    let coding = response.headers.text("content-encoding");
-    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || length.is_some_and(|length| length > READ) {
+    let mut unread = || {
         let detail = format!("a response is packed, or longer than the {READ} bytes that are read, and counts as 1");
         memo.remarks.push(Remark { problem: "limit-uncertain", detail });
-        return Ok(Vec::new());
+        Ok(Vec::new())
+    };
+    let coding = response.headers.text("content-encoding");
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+        || length.is_some_and(|length| length > READ)
+    {
+        return unread();
     }
     let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
         Body::Empty => return Ok(Vec::new()),
         Body::Bytes(bytes) => bytes,
-        Body::Stream(stream) => {
-            let room = usize::try_from(READ).unwrap_or(usize::MAX);
-            platform.read(stream, room).await.map_err(|error| Error::ResponseRefused {
-                reason: match error {
-                    // What has been read cannot be put back.
-                    ReadError::TooLarge => format!("its cost stands in a body of more than {READ} bytes without a length"),
-                    ReadError::Broken(why) => format!("the answer broke off: {why}"),
-                },
-            })?
-        }
+        Body::Stream(stream) => match platform.peek(stream, usize::try_from(READ).unwrap_or(usize::MAX)).await {
+            Ok(Peeked::Whole(bytes)) => bytes,
+            Ok(Peeked::Longer(stream)) => {
+                response.body = Body::Stream(stream);
+                return unread();
+            }
+            Err(ReadError::Broken(why)) => {
+                return Err(Error::ResponseRefused { reason: format!("the answer broke off: {why}") });
+            }
+            Err(ReadError::TooLarge) => return unread(),
+        },
     };
     if length.is_none() {
         response.headers.set("content-length", bytes.len().to_string());
