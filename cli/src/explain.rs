@@ -251,7 +251,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         edits: changes(&reply.response.headers),
         body: match reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Body::Empty | Body::Stream(Nothing) => String::new(),
+            Body::Empty | Body::Stream(Nothing) | Body::Pumped(Nothing, _) => String::new(),
         },
     };
     Ok(explanation)
@@ -400,7 +400,7 @@ impl Taken {
         let matched = &considered.candidate;
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
         };
         let parameters = matched.parameters(request_path).iter();
         Self {

@@ -102,6 +102,10 @@ pub enum Error {
     /// 400, 409, 422 or 503: what is to be done once is not done now.
     #[cfg(feature = "idempotency")]
     Idempotency(Refusal),
+    /// 400: the body is not of the kind that the upstream's is made from.
+    BodyRefused,
+    /// 408: the body stood still for too long.
+    BodyStalled,
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -132,6 +136,8 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: the gateway has nothing just now that it could show the upstream.
+    NoCredential,
     /// 503: the upstream has failed so often that it is not asked for a while.
     UpstreamUnavailable {
         /// After so many seconds it is asked again, for `Retry-After`.
@@ -198,6 +204,8 @@ impl Error {
                 let (status, code, title) = refusal.kind();
                 (status, code, title, if status < 500 { Client } else { Gateway })
             }
+            Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
+            Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
@@ -209,6 +217,7 @@ impl Error {
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
+            Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
@@ -253,6 +262,8 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::BodyStalled => "The rest of the body did not come in time.".into(),
+            Error::BodyRefused => "The body is not what can be handed on here.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -261,6 +272,7 @@ impl Error {
             Error::LoginFailed { .. } => "The provider's answer to the login is not right.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
+            Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
             Error::UpstreamUnavailable { .. } => {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
@@ -316,7 +328,9 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(feature = "validation")]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } | Error::NoCredential => {
+                headers.set("retry-after", "5");
+            }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             #[cfg(feature = "idempotency")]
             Error::Idempotency(refusal) => {
@@ -406,6 +420,8 @@ mod tests {
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
             Error::CredentialUncertain { reason: String::new() },
+            Error::NoCredential,
+            Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
         ] {

@@ -5,15 +5,18 @@ use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
+#[cfg(feature = "credentials")]
+use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-use crate::platform::{Call, FetchError, Interest, Platform, StoreError};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
+use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
@@ -35,6 +38,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "credentials")]
+    keyring: Keyring,
     #[cfg(feature = "validation")]
     validation: Validation,
 }
@@ -75,6 +80,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// The keys by which anybody can see that the gateway has told who is calling.
+    #[cfg(feature = "credentials")]
+    IdentityKeys,
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -163,7 +171,22 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "credentials")]
+        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.into_iter().map(|pool| {
+            let credentials = keyring.credentials(&pool.upstream.credentials, &known);
+            match credentials {
+                Ok(credentials) => Ok(pool.with_credentials(credentials)),
+                Err(why) => {
+                    let upstream = &pool.upstream.name;
+                    Err(LoadError::Keys(format!("the credentials of the upstream `{upstream}`: {why}")))
+                }
+            }
+        });
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -179,6 +202,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "credentials")]
+            keyring,
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
         })
@@ -322,6 +347,14 @@ impl Gateway {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "credentials")]
+            (None, Action::IdentityKeys) => match self.keyring.mint() {
+                Some(mint) => Reply::answer(mint.publish(&headers)),
+                None => {
+                    let reason = "the configuration has no `identity`".to_owned();
+                    Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+                }
+            },
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let watched = policies.iter().any(Policy::awaits_the_body);
@@ -406,6 +439,7 @@ impl Gateway {
             return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
+        let limit = pool.body_limit(limit);
         let mut target = match forward.path.apply(scope) {
             Ok(target) => target,
             Err(error) => return fail(error, String::new()),
@@ -438,6 +472,7 @@ impl Gateway {
             method: line.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target,
             host: None,
             headers,
@@ -445,6 +480,7 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             watched,
             upgrade,
@@ -509,7 +545,10 @@ impl Gateway {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
-            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::ClientGone));
+        if matches!(
+            failure.error,
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone
+        ));
         let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
             return (before, origin);
@@ -533,7 +572,7 @@ impl Gateway {
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;
-        if let Body::Stream(body) = response.body {
+        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
             platform.discard(body);
         }
         notes.extend(instead.notes);
@@ -670,7 +709,10 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
     match error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
+        FetchError::BodyRefused => Error::BodyRefused,
+        FetchError::BodyStalled => Error::BodyStalled,
         FetchError::ClientGone => Error::ClientGone,
+        FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
 }
@@ -682,7 +724,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 12] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -694,10 +736,19 @@ const FEATURES: [&str; 11] = [
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
+    if cfg!(feature = "credentials") { "credentials" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {
     format!("{:016x}{:016x}", platform.random(), platform.random())
+}
+
+impl Note {
+    /// A body that broke off after its head had been sent.
+    pub fn broken(broken: &Broken) -> Self {
+        let (problem, detail) = ("broken-body", broken.to_string());
+        Self { problem, status: 0, request_id: String::new(), route: None, detail }
+    }
 }
 
 impl<S> Reply<S> {

@@ -1,5 +1,6 @@
 //! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
 
+use crate::pump::Pump;
 use bytes::Bytes;
 use memchr::memchr;
 use std::borrow::Cow;
@@ -99,6 +100,8 @@ pub enum Body<S> {
     Bytes(Bytes),
     /// The platform's own stream; its bytes never enter the core.
     Stream(S),
+    /// The platform's own stream, whose chunks pass through the core one by one.
+    Pumped(S, Pump),
 }
 
 impl<S> Body<S> {
@@ -107,7 +110,7 @@ impl<S> Body<S> {
         match self {
             Body::Empty => Some(Body::Empty),
             Body::Bytes(bytes) => Some(Body::Bytes(bytes.clone())),
-            Body::Stream(_) => None,
+            Body::Stream(_) | Body::Pumped(..) => None,
         }
     }
 }

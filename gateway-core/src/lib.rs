@@ -6,6 +6,7 @@
 pub mod gateway;
 pub mod http;
 pub mod platform;
+pub mod pump;
 
 pub mod route;
 
@@ -20,6 +21,8 @@ pub mod jwt;
 pub mod certificate;
 pub mod signature;
 
+#[cfg(feature = "credentials")]
+pub mod credential;
 pub mod errand;
 pub mod forward;
 pub mod request;

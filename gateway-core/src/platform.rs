@@ -2,6 +2,7 @@
 
 use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
+use crate::pump::Broken;
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -26,7 +27,8 @@ pub trait Platform {
     ///
     /// Must: follow no redirect; decode nothing; keep the received fields' bytes, order and repeated lines and apply only
     /// the recorded edits; give up after `call.timeout` with [`FetchError::Timeout`], ending the upstream exchange;
-    /// end it as well when the client goes away. May leave out what the platform owns (`Host`, framing fields).
+    /// end it as well when the client goes away; pass each chunk of a [`Body::Pumped`] through its pump, and fail with
+    /// [`FetchError::BodyRefused`] when that breaks the body off. May leave out what the platform owns (`Host`, framing fields).
     async fn fetch(&self, call: Call<Self::Stream>) -> Result<Response<Self::Stream>, Failure>;
 
     /// Reads a whole body into memory: the request's own, or a response's. Only for those who must see it.
@@ -165,6 +167,10 @@ pub struct Call<S> {
     pub scheme: Scheme,
     /// Host and port of the target.
     pub authority: String,
+    /// The platform's own way to the target, by its name (on Workers a binding to another Worker, or one that shows a client
+    /// certificate). A platform that has none of that name fails the call with [`FetchError::Forbidden`]; one that knows no such
+    /// ways goes by the address alone.
+    pub binding: Option<String>,
     /// Path and query, normalised; to be sent as they are.
     pub target: String,
     /// The `Host` to send where it is not the authority, on platforms that can.
@@ -177,6 +183,8 @@ pub struct Call<S> {
     pub body_limit: Option<u64>,
     /// How long the response's head may take.
     pub timeout: Duration,
+    /// How long the bodies may take.
+    pub patience: Patience,
     /// What of the response's head will be looked at.
     pub interest: Interest,
     /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
@@ -184,6 +192,34 @@ pub struct Call<S> {
     pub watched: bool,
     /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
     pub upgrade: bool,
+}
+
+/// How long the bodies of a call may take; `None`: as long as they like, or as the platform lets them.
+///
+/// Where a response's body takes longer, the platform ends the upstream exchange, breaks the body off so that whoever receives
+/// it sees that it is not whole, and writes a [`Note::broken`](crate::gateway::Note::broken). Where the request's stands still, the
+/// call fails with [`FetchError::BodyStalled`]. Time in which the receiver takes nothing does not count as `idle`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Between two parts of a body.
+    pub idle: Option<Duration>,
+    /// The whole response, from its head on.
+    pub whole: Option<Duration>,
+}
+
+impl Patience {
+    /// Whether nothing is measured.
+    pub fn is_endless(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is said of a body that stood still for too long.
+    pub fn stalled(idle: Duration) -> Broken {
+        Broken(format!("no byte came for {} ms", idle.as_millis()))
+    }
+
+    /// What is said of a body that took too long.
+    pub const LATE: &str = "the client's deadline was over";
 }
 
 /// What of a response's head will be looked at, so that a platform for which reading costs can leave the rest alone.
@@ -205,12 +241,14 @@ impl<S> Call<S> {
             method: self.method.clone(),
             scheme: self.scheme,
             authority: self.authority.clone(),
+            binding: self.binding.clone(),
             target: self.target.clone(),
             host: self.host.clone(),
             headers: self.headers.clone(),
             body,
             body_limit: self.body_limit,
             timeout: self.timeout,
+            patience: self.patience,
             interest: self.interest,
             watched: self.watched,
             upgrade: self.upgrade,
@@ -238,8 +276,14 @@ pub enum FetchError {
     Timeout,
     /// The request's body grew over the call's limit.
     BodyTooLarge,
+    /// The request's body could not be changed into what was to be sent: its [`Pump`](crate::pump::Pump) has broken it off.
+    BodyRefused,
+    /// The request's body stood still for longer than the call's patience.
+    BodyStalled,
     /// The client's own body broke off, or the client went away.
     ClientGone,
     /// The platform refuses to make this call (a host that is not allowed, a limit of the platform).
     Forbidden,
+    /// The gateway has nothing just now that it could show the target. Never the platform's word: nothing was sent.
+    NoCredential,
 }

@@ -104,7 +104,7 @@ fn body(reply: &Reply<Vec<u8>>) -> Vec<u8> {
     match &reply.response.body {
         Body::Empty => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
-        Body::Stream(bytes) => bytes.clone(),
+        Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes.clone(),
     }
 }
 

@@ -88,7 +88,7 @@ fn send(
     let body = match reply.response.body {
         Body::Empty => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
-        Body::Stream(bytes) => bytes,
+        Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes,
     };
     Course { status: reply.response.status, body, before, after: calls.into_inner(), notes }
 }

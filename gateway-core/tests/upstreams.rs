@@ -153,7 +153,7 @@ fn a_body_is_kept_up_to_its_size_and_streamed_beyond() {
         let (_, tried) = tried(&gateway(upstream.clone()), incoming, |_, call| {
             sent.push(match &call.body {
                 Body::Bytes(bytes) => bytes.to_vec(),
-                Body::Stream(bytes) => bytes.clone(),
+                Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes.clone(),
                 Body::Empty => Vec::new(),
             });
             fails(FetchError::Unreachable)

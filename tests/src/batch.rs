@@ -53,6 +53,7 @@ impl Batch {
                 || scenario.remembers
                 || !scenario.settings.is_empty()
                 || !scenario.store.is_empty()
+                || !scenario.bindings.is_empty()
             {
                 format!("own {}", scenario.id)
             } else if shared == json!({}) {
@@ -119,7 +120,7 @@ impl Batch {
     fn start(&self) -> Result<Started, String> {
         let mut scenes = BTreeMap::new();
         let mut whole = Map::new();
-        let (mut settings, mut store) = (BTreeMap::new(), Map::new());
+        let (mut settings, mut store, mut bindings) = (BTreeMap::new(), Map::new(), BTreeMap::new());
         for scenario in &self.scenarios {
             let scene = Scene::set(scenario)?;
             let alone = self.scenarios.len() == 1;
@@ -127,9 +128,11 @@ impl Batch {
             merge(&mut whole, configuration);
             settings.extend(scene.scenario.settings.clone());
             store.extend(scene.scenario.store.clone());
+            let listening = scene.scenario.bindings.iter();
+            bindings.extend(listening.map(|(name, origin)| (name.clone(), format!("http://{origin}"))));
             scenes.insert(scenario.id.clone(), scene);
         }
-        let running = Running::start_with(self.platform, &whole.into(), &settings, &store)?;
+        let running = Running::start_with(self.platform, &whole.into(), &settings, &bindings, &store)?;
         Ok(Started { address: running.address, running: Mutex::new(Some(running)), scenes })
     }
 }

@@ -24,6 +24,8 @@ pub struct InProcess<'a> {
     gateway: gateway_core::Gateway,
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
+    /// From the name of a binding to an authority.
+    bindings: BTreeMap<String, String>,
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
@@ -66,6 +68,7 @@ impl<'a> InProcess<'a> {
         Ok(Self {
             gateway: gateway.map_err(|error| error.to_string())?,
             origins,
+            bindings: scenario.bindings.clone(),
             stage,
             counters: Rc::default(),
             claims: Rc::default(),
@@ -77,13 +80,23 @@ impl<'a> InProcess<'a> {
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
-        let Some(origin) = self.origins.get(&call.authority) else {
+        let behind = match &call.binding {
+            None => Some(&call.authority),
+            Some(name) => self.bindings.get(name),
+        };
+        let Some(behind) = behind else {
+            return Err(Failure { error: FetchError::Forbidden, detail: "there is no such binding".to_owned() });
+        };
+        let Some(origin) = self.origins.get(behind) else {
             return Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() });
         };
         let body = match call.body {
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Pumped(bytes, mut pump) => pump
+                .whole(&bytes)
+                .map_err(|broken| Failure { error: FetchError::BodyRefused, detail: broken.to_string() })?,
         };
         let host = call.host.unwrap_or(call.authority);
         let mut fields = vec![Field::new("host", host)];
@@ -126,14 +139,29 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
+        let mut broken = None;
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Pumped(bytes, mut pump) => {
+                // As much as a client would see of it.
+                let mut body = pump.push(&bytes);
+                if let Ok(body) = &mut body {
+                    match pump.finish(Headers::new()) {
+                        Ok((rest, _)) => body.extend(rest),
+                        Err(why) => broken = Some(why.to_string()),
+                    }
+                }
+                body.unwrap_or_else(|why| {
+                    broken = Some(why.to_string());
+                    Vec::new()
+                })
+            }
         };
-        Ok(Seen { status, head, body, ..Seen::default() })
+        Ok(Seen { status, head, body, broken, ..Seen::default() })
     }
 }
 

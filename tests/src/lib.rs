@@ -25,6 +25,7 @@ pub mod wire;
 
 pub mod harness;
 pub mod process;
+pub mod provider;
 pub mod random;
 pub mod websocket;
 pub mod yaml;

@@ -30,16 +30,19 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        Self::start_with(platform, configuration, settings, &Map::new())
+        Self::start_with(platform, configuration, settings, &BTreeMap::new(), &Map::new())
     }
 
-    /// The same, with this in the platform's key-value store.
+    /// The same with what stands behind the bindings of Workers, by their names (other platforms have none), and in the
+    /// platform's key-value store.
     pub fn start_with(
         platform: Platform,
         configuration: &Value,
         settings: &BTreeMap<String, String>,
+        bindings: &BTreeMap<String, String>,
         store: &Map<String, Value>,
     ) -> Result<Self, String> {
+        let bindings = bindings.iter().filter(|_| platform == Platform::Workers);
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -58,6 +61,7 @@ impl Running {
             .arg(&file)
             .arg("--store")
             .arg(folder.join("store.json"))
+            .args(bindings.flat_map(|(name, target)| ["--binding".to_owned(), format!("{name}={target}")]))
             .current_dir(process::root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -40,6 +40,9 @@ pub struct Scenario {
     /// What stands in the platform's key-value store.
     #[serde(default)]
     pub store: Map<String, Value>,
+    /// What stands behind the bindings of Workers, by their names: `<origin>`, or another one.
+    #[serde(default)]
+    pub bindings: BTreeMap<String, String>,
     /// The configuration, as users write it.
     pub gateway: Value,
     /// The names of the origins beside `<origin>`: `b` is `<origin:b>`.

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N]
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N] [--binding NAME=ADDRESS|FILE]…
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
@@ -11,6 +11,9 @@
 // are counted by the same objects: what a deployment is, in one process.
 //
 // The store is a JSON object: what stands under which key.
+//
+// A binding leads to whatever listens at an address (`--binding ORDERS=http://127.0.0.1:9001`), or to a second Worker, made of a
+// module (`--binding ORDERS=worker.js`).
 //
 // Not Miniflare, whose proxies in front of and behind the Worker touch headers and encodings. Country and data centre are
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
@@ -35,6 +38,7 @@ const { values: options } = parseArgs({
     variables: { type: "string" },
     store: { type: "string" },
     instances: { type: "string", default: "1" },
+    binding: { type: "string", multiple: true, default: [] },
   },
 });
 const { default: workerd } = createRequire(import.meta.url)("workerd");
@@ -42,6 +46,10 @@ const folder = mkdtempSync(join(tmpdir(), "postern-worker-"));
 const instances = Number(options.instances);
 // Of the instances, the first one's first.
 const ports = Array.from({ length: instances }, (_, at) => (at === 0 ? options.port : "0"));
+const bindings = options.binding.map((written) => {
+  const [name, ...target] = written.split("=");
+  return { name, target: target.join("=") };
+});
 let running;
 // One order at a time.
 let orders = Promise.resolve();
@@ -83,6 +91,7 @@ async function start() {
   if (options.store === undefined) writeFileSync(join(folder, "store.json"), "{}");
   else copyFileSync(options.store, join(folder, "store.json"));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
+  bindings.forEach(({ target }, at) => isAddress(target) || copyFileSync(target, join(folder, `bound${at}.js`)));
   const path = join(folder, "worker.capnp");
   writeFileSync(path, configuration(), { mode: 0o600 });
   const child = spawn(workerd, ["serve", path, "--experimental", "--control-fd=3"], {
@@ -136,6 +145,7 @@ const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
     (name = "store", worker = .store),
+    ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
@@ -154,6 +164,16 @@ const store :Workerd.Worker = (
 ${numbers.map((at) => worker(at, values)).join("")}`;
 }
 
+function isAddress(target) {
+  return target.startsWith("http://");
+}
+
+function bound(target, at) {
+  if (isAddress(target)) return `(name = "bound${at}", external = (address = ${text(new URL(target).host)}, http = ())),`;
+  const module = `(name = "worker.js", esModule = embed "bound${at}.js")`;
+  return `(name = "bound${at}", worker = (modules = [${module}], compatibilityDate = "2026-11-17")),`;
+}
+
 // The first instance has the objects.
 function worker(at, values) {
   const objects = `
@@ -162,6 +182,7 @@ function worker(at, values) {
     (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "counters"),`;
+  const services = bindings.map(({ name }, at) => `(name = ${text(name)}, service = "bound${at}")`);
   const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
   const owners = [
     `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
@@ -178,7 +199,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  bindings = [${[...values, ...owners].join(", ")}],${at === 0 ? objects : ""}
+  bindings = [${[...values, ...services, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

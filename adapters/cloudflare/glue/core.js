@@ -124,6 +124,19 @@ export class Core {
     return this.bytes.slice(start, start + this.output[5]);
   }
 
+  // What comes out for a chunk of a body that changes on its way; undefined where the body breaks off.
+  pump(number, chunk) {
+    const length = this.writeBytes(chunk);
+    this.thinks = true;
+    return this.read(this.exports.pump(number, length)) === 0 ? undefined : this.body();
+  }
+
+  // What comes out at its end.
+  drain(number) {
+    this.thinks = true;
+    return this.read(this.exports.drain(number)) === 0 ? undefined : this.body();
+  }
+
   write(text) {
     // UTF-8 takes at most three bytes for each of a string's units.
     if (text.length * 3 > this.capacity) this.makeRoom(text.length * 3);

@@ -15,6 +15,7 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const PUMPED_BODY = 10;
 const ADMIT = 30;
 const AFTER_THE_BODY = 31;
 // What a fetch is to send and to read.
@@ -23,7 +24,10 @@ const BYTES = 2;
 const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
-const WATCHED = 64;
+const PUMPED = 32;
+const BOUND = 64;
+const WATCHED = 128;
+const HELD = 256;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -32,6 +36,8 @@ const RESET = 1;
 const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
+const BODY_REFUSED = 6;
+const BODY_STALLED = 7;
 // How late, in milliseconds, a timer may be.
 const GRACE = 30_000;
 // How long reading a body or looking into the store may take before a request counts as gone.
@@ -136,7 +142,7 @@ class Exchange {
       const response = await attempt.promise;
       status = response.status;
       if (attempt instanceof Fetching) {
-        attempt.response = response;
+        attempt.response = attempt.watch === undefined ? response : watched(core, response, attempt);
         text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
       } else {
         text = response.bytes;
@@ -205,24 +211,39 @@ class Exchange {
     this.deadline = Math.max(this.deadline, Date.now() + timeout + GRACE);
     const limit = core.number() * 2 ** 32 + core.number();
     const flags = core.number();
+    const pump = flags & PUMPED ? core.number() : 0;
+    const [idle, whole] = flags & WATCHED ? [core.number(), core.number()] : [0, 0];
     attempt.readsAll = (flags & EVERYTHING) !== 0;
-    // A body that is watched goes through a pipe, which must not unpack it.
-    attempt.packed = (flags & WATCHED) !== 0;
-    const encodeResponseBody = attempt.packed ? "manual" : "automatic";
     const method = core.string();
     const url = core.string();
+    const binding = flags & BOUND ? core.string() : undefined;
     try {
       const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
-      const { signal } = attempt.controller;
-      if (flags & STREAM && (method === "GET" || method === "HEAD")) {
+      const init = { headers, signal: attempt.controller.signal, redirect: "manual" };
+      const way = binding === undefined ? globalThis : bound(core.env, binding);
+      if (flags & HELD) {
+        // What goes through a pipe must not be unpacked.
+        attempt.packed = true;
+        init.encodeResponseBody = "manual";
+      }
+      if (idle + whole > 0) {
+        // Decoded, a body would have another length.
+        init.encodeResponseBody = "manual";
+        if (method !== "HEAD") attempt.watch = { idle, whole };
+      }
+      if (pump === 0 && flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
-        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual", encodeResponseBody });
+        attempt.promise = way.fetch(new Request(url, request), init);
         return;
       }
       let body = null;
-      if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
+      if (flags & STREAM) {
+        body = idle > 0 ? patient(request, idle, attempt) : request.body;
+        if (flags & LIMITED) body = limited(body, limit, attempt);
+      }
       else if (flags & BYTES) body = core.bodyOf(this.number, call);
-      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual", encodeResponseBody });
+      if (pump !== 0) body = pumped(core, body, pump, request, () => attempt.giveUp(BODY_REFUSED));
+      attempt.promise = way.fetch(url, { ...init, method, body });
     } catch (error) {
       // What the runtime refuses is an outcome too.
       attempt.promise = Promise.reject(error);
@@ -322,6 +343,8 @@ class Fetching {
   readsAll = false;
   // Whether the response's body is as it was sent, whatever its encoding.
   packed = false;
+  // How long the response's body may take.
+  watch = undefined;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
@@ -418,6 +441,13 @@ async function claimed(env, key, order) {
   return { status: 200, bytes: verdict };
 }
 
+// Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
+function bound(env, name) {
+  const way = env[name];
+  if (typeof way?.fetch === "function") return way;
+  throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
@@ -435,34 +465,41 @@ function reply(core, request, ctx, attempts) {
     const number = core.number();
     ends = () => settle(core, request, ctx, number, attempts);
   }
+  let pump = 0;
+  if (core.peek() === PUMPED_BODY) {
+    core.number();
+    pump = core.number();
+  }
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
   if (source >= 3) {
-    const { response, packed } = attempts[source - 3];
-    if (ends !== undefined && response.body !== null) {
-      const { statusText } = response;
-      const headers = edit(core, new Headers(response.headers));
-      return new Response(watched(response, ctx, ends), { status, statusText, headers, encodeBody: packed ? "manual" : "automatic" });
-    }
-    if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
+    const { response, packed, watch } = attempts[source - 3];
+    const waits = ends !== undefined && response.body !== null;
+    if (ends !== undefined && !waits) ctx.waitUntil(Promise.resolve().then(ends));
     // Untouched: the runtime's own response goes on as it is.
-    if (core.peek() === 0 && response.status === status) return response;
-    const { body, statusText, webSocket } = response;
-    return new Response(body, { status, statusText, headers: edit(core, new Headers(response.headers)), webSocket });
+    if (pump === 0 && !waits && core.peek() === 0 && response.status === status) return response;
+    const { statusText, webSocket } = response;
+    let body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
+    if (waits) body = toItsEnd(body, pump === 0 ? response.headers.get("content-length") : null, ctx, ends);
+    const headers = edit(core, new Headers(response.headers));
+    if (watch === undefined && !packed) return new Response(body, { status, statusText, headers, webSocket });
+    return new Response(body, { status, statusText, headers, webSocket, encodeBody: "manual" });
   }
   if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
+  if (pump !== 0) {
+    const body = pumped(core, request.body, pump, request);
+    return new Response(body, { status, headers: fields(core) });
+  }
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
 }
 
 // The body of a response through a pipe of the runtime's own, which moves the bytes by itself and tells when it has ended: all of
 // it was taken, it broke off, or the client has gone away.
-function watched(response, ctx, ends) {
-  const length = response.headers.get("content-length");
-  const pipe = /^\d+$/.test(length ?? "") ? new FixedLengthStream(BigInt(length)) : new IdentityTransformStream();
-  const { readable, writable } = pipe;
-  ctx.waitUntil(response.body.pipeTo(writable).then(ends, ends));
+function toItsEnd(body, length, ctx, ends) {
+  const { readable, writable } = passage(length);
+  ctx.waitUntil(body.pipeTo(writable).then(ends, ends));
   return readable;
 }
 
@@ -517,6 +554,110 @@ function hopByHop(status, headers) {
   const connection = headers.get("connection");
   const names = connection !== null && !/^(keep-alive|close)$/i.test(connection);
   return names || status === 407 || headers.has("proxy-connection") ? pack(headers) : "";
+}
+
+// Has a body pass through the core, chunk by chunk. `refuse` is told where the core breaks off a body that is being sent, which
+// then stands still, since a request whose stream ends in an error is sent as if it were complete.
+function pumped(core, body, number, request, refuse) {
+  const { life } = core;
+  const isOver = () => life !== core.life;
+  const forget = () => {
+    if (!isOver()) core.exports.stop(number);
+  };
+  // A client that goes away ends its request's code without a word.
+  request.signal.addEventListener("abort", forget);
+  const step = (ask, controller) => {
+    let out;
+    try {
+      if (!isOver()) out = ask();
+    } catch (error) {
+      crash(core, error);
+    }
+    if (out === undefined) {
+      if (refuse === undefined) throw new Error("the gateway broke off the body");
+      refuse();
+      return new Promise(() => {});
+    }
+    if (out.length > 0) controller.enqueue(out);
+  };
+  const change = new TransformStream({
+    transform: (chunk, controller) => step(() => core.pump(number, chunk), controller),
+    flush: (controller) => step(() => core.drain(number), controller),
+    cancel: forget,
+  });
+  return (body ?? new Blob([]).stream()).pipeThrough(change);
+}
+
+// A response whose body is ended when it stands still, or takes too long as a whole.
+function watched(core, response, attempt) {
+  const { body, status, statusText, headers } = response;
+  if (body === null || status === 101) return response;
+  const { idle, whole } = attempt.watch;
+  const { life } = core;
+  const through = passage(headers.get("content-length"));
+  const until = whole > 0 ? Date.now() + whole : undefined;
+  move(body, through.writable, idle, until).catch((error) => {
+    // Whatever else ends a body is not ours to tell of.
+    if (error instanceof Late && life === core.life) core.exports.broke_off(error.idle);
+    attempt.controller.abort();
+  });
+  return new Response(through.readable, { status, statusText, headers, encodeBody: "manual" });
+}
+
+// A request's body that ends its attempt when it stands still, and then goes on standing still.
+function patient(request, idle, attempt) {
+  const through = passage(request.headers.get("content-length"));
+  move(request.body, through.writable, idle, undefined, () => {
+    attempt.giveUp(BODY_STALLED);
+    return new Promise(() => {});
+  }).catch(() => {});
+  return through.readable;
+}
+
+// With a length, because a body without one is sent in chunks.
+function passage(length) {
+  return length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+}
+
+// Moves a body by hand: only then is it known whether the sender keeps us waiting, or the receiver.
+async function move(readable, writable, idle, until, late) {
+  const reader = readable.getReader();
+  const writer = writable.getWriter();
+  try {
+    for (;;) {
+      const { done, value } = await within(reader.read(), idle, until);
+      if (done) break;
+      await within(writer.write(value), 0, until);
+    }
+    await writer.close();
+  } catch (error) {
+    if (error instanceof Late && late !== undefined) await late();
+    reader.cancel(error).catch(() => {});
+    writer.abort(error).catch(() => {});
+    throw error;
+  }
+}
+
+class Late extends Error {
+  constructor(idle) {
+    super("the body took too long");
+    this.idle = idle;
+  }
+}
+
+async function within(promise, idle, until) {
+  const left = until === undefined ? Infinity : Math.max(until - Date.now(), 0);
+  if (idle === 0 && left === Infinity) return promise;
+  const isIdle = idle > 0 && idle <= left;
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Late(isIdle ? idle : 0)), isIdle ? idle : left);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 // Counts a body of unknown length as it passes. One that is too long ends the attempt and then stands still: a stream

@@ -5,6 +5,7 @@
 //! runtime's own header object keeps those bytes, because only edits are applied to it.
 
 use crate::platform::{Outcome, Stream};
+use crate::pumps;
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
@@ -87,6 +88,8 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
         1 => FetchError::Reset,
         2 => FetchError::Timeout,
         3 => FetchError::BodyTooLarge,
+        6 => FetchError::BodyRefused,
+        7 => FetchError::BodyStalled,
         4 => FetchError::ClientGone,
         5 => FetchError::Forbidden,
         101..=599 => {
@@ -108,7 +111,8 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
 /// among the numbers as its length in UTF-16 units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    /// `1 call timeout limit-high limit-low flags method url edits…`: fetch.
+    /// `1 call timeout limit-high limit-low flags pump? (idle whole)? method url binding? edits…`: fetch, by a binding where there is one. The
+    /// bodies may stand still for `idle` milliseconds, and the response's take `whole`; 0: as long as it likes.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
     /// commands, 2: the body of the request.
@@ -122,6 +126,7 @@ pub struct Commands {
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
     /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
+    /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -169,6 +174,7 @@ const CLAIM: u32 = 20;
 const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
+const PUMPED: u32 = 10;
 const ADMIT: u32 = 30;
 const AFTER_THE_BODY: u32 = 31;
 
@@ -181,15 +187,19 @@ const SENDS_BYTES: u32 = 2;
 const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
 const FROM_NOTHING: u32 = 16;
-const WATCHED: u32 = 64;
+const SENDS_PUMPED: u32 = 32;
+const BOUND: u32 = 64;
+const WATCHED: u32 = 128;
+const HELD: u32 = 256;
 
-/// Writes a call, with the edits of the client's fields.
-pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
+/// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
+pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
     let limit = call.body_limit.unwrap_or_default();
     let flags = match &call.body {
         Body::Empty => 0,
         Body::Bytes(_) => SENDS_BYTES,
-        Body::Stream(_) => SENDS_STREAM,
+        Body::Stream(_) | Body::Pumped(..) if pump.is_some() => SENDS_STREAM | SENDS_PUMPED,
+        Body::Stream(_) | Body::Pumped(..) => SENDS_STREAM,
     };
     let limited = if call.body_limit.is_some() { LIMITED } else { 0 };
     let reads = match call.interest {
@@ -197,14 +207,34 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>) {
         Interest::HopByHop => 0,
     };
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
-    let watched = if call.watched { WATCHED } else { 0 };
-    let flags = flags | limited | reads | base | watched;
+    let watched = if call.patience.is_endless() { 0 } else { WATCHED };
+    let held = if call.watched { HELD } else { 0 };
+    let bound = if call.binding.is_some() { BOUND } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
-    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags]);
+    out.numbers.extend([
+        FETCH,
+        number,
+        timeout,
+        (limit >> 32) as u32,
+        limit as u32,
+        flags | limited | reads | base | bound | watched | held,
+    ]);
+    out.numbers.extend(pump);
+    if watched != 0 {
+        out.numbers.extend([call.patience.idle, call.patience.whole].map(milliseconds));
+    }
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
+    if let Some(binding) = &call.binding {
+        out.text(&[binding]);
+    }
     write_edits(out, &call.headers, call.upgrade);
+}
+
+/// A time for the glue; 0: none.
+fn milliseconds(time: Option<Duration>) -> u32 {
+    time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1))
 }
 
 /// Writes that a body is to be read.
@@ -330,8 +360,20 @@ pub fn write_end(out: &mut Commands, number: u32) {
     out.numbers.extend([END, number]);
 }
 
+/// Writes that the body of the answer that follows passes through this.
+pub fn write_pumped(out: &mut Commands, pump: u32) {
+    out.numbers.extend([PUMPED, pump]);
+}
+
 /// Writes the answer: with the edits of an upstream's response, or else with all its fields. A body in memory is returned.
 pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
+    let response = match response {
+        Response { status, headers, body: Body::Pumped(stream, pump) } => {
+            write_pumped(out, pumps::keep(pump));
+            Response { status, headers, body: Body::Stream(stream) }
+        }
+        response => response,
+    };
     out.number(ANSWER);
     out.number(response.status.into());
     let (source, bytes) = match response.body {
@@ -340,7 +382,7 @@ pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
             write_edits(out, &response.headers, true);
             return Bytes::new();
         }
-        Body::Stream(Stream::Request) => (2, Bytes::new()),
+        Body::Stream(Stream::Request) | Body::Pumped(..) => (2, Bytes::new()),
         Body::Bytes(bytes) => (1, bytes),
         Body::Empty => (0, Bytes::new()),
     };
@@ -383,6 +425,7 @@ fn dropped_by_runtime(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gateway_core::platform::Patience;
     use std::time::Duration;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -467,18 +510,20 @@ mod tests {
             method: "POST".to_owned(),
             scheme: Scheme::Http,
             authority: "o:1".to_owned(),
+            binding: None,
             target: "/p?q".to_owned(),
             host: None,
             headers,
             body: Body::Stream(Stream::Request),
             body_limit: Some((1 << 32) + 10),
             timeout: Duration::from_secs(2),
+            patience: Patience::default(),
             interest: Interest::HopByHop,
             watched: false,
             upgrade: false,
         };
         let mut out = Commands::default();
-        write_call(&mut out, 3, &call);
+        write_call(&mut out, 3, &call, None);
         assert_eq!(out.text, "POSThttp://o:1/p?qupgradex-avia1.1 posternx-bä");
         let flags = SENDS_STREAM | LIMITED;
         #[rustfmt::skip]
@@ -490,9 +535,20 @@ mod tests {
         call.upgrade = true;
         (call.body, call.body_limit, call.interest) = (Body::Empty, None, Interest::Everything);
         let mut out = Commands::default();
-        write_call(&mut out, 0, &call);
+        write_call(&mut out, 0, &call, None);
         assert_eq!(out.text, "POSThttp://o:1/p?qx-avia1.1 posternx-bä", "the upgrade is handed on");
         assert_eq!(out.numbers[..9], [FETCH, 0, 2000, 0, 0, READS_EVERYTHING, 4, 14, 3]);
+
+        call.binding = Some("ORDERS".to_owned());
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert!(out.text.starts_with("POSThttp://o:1/p?qORDERSx-a"));
+        assert_eq!(out.numbers[5..10], [READS_EVERYTHING | BOUND, 4, 14, 6, 3]);
+
+        call.patience = Patience { idle: Some(Duration::from_secs(3)), whole: None };
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert_eq!(out.numbers[5..9], [READS_EVERYTHING | BOUND | WATCHED, 3000, 0, 4]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -9,6 +9,7 @@ mod counters;
 mod exchanges;
 pub mod http;
 pub mod platform;
+mod pumps;
 pub mod random;
 
 use crate::http::Commands;
@@ -16,12 +17,15 @@ use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
+use gateway_core::pump::Broken;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -135,6 +139,42 @@ pub fn body(number: u32, call: u32) {
     place(4, body.as_ptr().addr(), body.len());
 }
 
+/// Takes so many bytes of a body that changes on its way, and shows what comes out where a body in memory would stand. Gives
+/// false where the body breaks off.
+#[wasm_bindgen]
+pub fn pump(number: u32, length: usize) -> bool {
+    show_body(INPUT.with_borrow(|input| pumps::push(number, &input[..length])))
+}
+
+/// Ends such a body, and shows the rest of it. Gives false where it breaks off.
+#[wasm_bindgen]
+pub fn drain(number: u32) -> bool {
+    show_body(pumps::finish(number))
+}
+
+/// Gives up such a body.
+#[wasm_bindgen]
+pub fn stop(number: u32) {
+    pumps::forget(number);
+}
+
+/// Notes that the glue has broken a body off because it stood still for so many milliseconds; 0: because the client's deadline was
+/// over.
+#[wasm_bindgen]
+pub fn broke_off(idle: u32) {
+    let broken = match idle {
+        0 => Broken(Patience::LATE.to_owned()),
+        idle => Patience::stalled(Duration::from_millis(idle.into())),
+    };
+    write_notes(&[Note::broken(&broken)]);
+}
+
+/// How many such bodies are under way: for tests of what is left behind.
+#[wasm_bindgen]
+pub fn pumping() -> usize {
+    pumps::count()
+}
+
 /// Gives up a request that the glue knows to be over.
 #[wasm_bindgen]
 pub fn forget(number: u32) {
@@ -227,6 +267,12 @@ fn show(commands: Commands, body: Bytes) {
     place(2, commands.text.as_ptr().addr(), commands.text.len());
     place(4, body.as_ptr().addr(), body.len());
     SHOWN.set(Some((commands, body)));
+}
+
+fn show_body(body: Option<Vec<u8>>) -> bool {
+    let is_there = body.is_some();
+    show(Commands::default(), Bytes::from(body.unwrap_or_default()));
+    is_there
 }
 
 fn place(at: usize, address: usize, length: usize) {

@@ -4,6 +4,7 @@
 //! leaves a command behind and returns pending, and the glue comes back with what happened.
 
 use crate::http::{self, Commands};
+use crate::pumps;
 use bytes::Bytes;
 use gateway_core::claim;
 use gateway_core::http::{Body, Response};
@@ -180,12 +181,19 @@ impl Platform for Workers {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Outcome {
-        let body = match &call.body {
-            Body::Bytes(bytes) => bytes.clone(),
+        let mut call = call;
+        let mut pump = None;
+        let body = match call.body {
+            Body::Bytes(ref bytes) => bytes.clone(),
             Body::Empty | Body::Stream(_) => Bytes::new(),
+            Body::Pumped(stream, changes) => {
+                pump = Some(pumps::keep(changes));
+                call.body = Body::Stream(stream);
+                Bytes::new()
+            }
         };
         let task = Task::Fetch { interest: call.interest, body };
-        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call)).await {
+        match self.exchange.ask(task, |out, number| http::write_call(out, number, &call, pump)).await {
             Brought::Response(outcome) => outcome,
             _ => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
         }

@@ -33,6 +33,7 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const PUMPED = 10;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -277,6 +278,80 @@ test("a body is copied while it passes, for what the answer leaves to do", async
     assert.deepEqual(told, copy);
   }
 });
+test("a body changes on its way, and ends when the core breaks it off", async () => {
+  mock.method(globalThis, "fetch", async () => new Response(chunks("a", "b"), { headers: { "x-a": "1" } }));
+  const asked = [];
+  const changing = (push, drain) =>
+    play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+      resume: () => say(0, [PUMPED, 5, ANSWER, 200, 3, 0]),
+      pump: (number, length) => {
+        const text = new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length));
+        asked.push([number, text]);
+        return push(text);
+      },
+      drain: (number) => drain(number),
+      stop: (number) => asked.push([number, "stopped"]),
+    });
+  const twice = changing((text) => show(text + text), () => show("!"));
+  const response = await answer(twice, new Request("http://g/"));
+  assert.deepEqual([response.headers.get("x-a"), await response.text()], ["1", "aabb!"]);
+  assert.deepEqual(asked, [[5, "a"], [5, "b"]]);
+  const broken = await answer(changing((text) => (text === "b" ? 0 : show(text)), () => show("")), new Request("http://g/"));
+  await assert.rejects(broken.text(), /broke off/);
+  const late = await answer(changing(show, () => 0), new Request("http://g/"));
+  await assert.rejects(late.text(), /broke off/);
+});
+
+test("a body that nobody reads on, or whose client went away, is let go", async () => {
+  mock.method(globalThis, "fetch", async () => new Response(chunks("a", "b")));
+  const stopped = [];
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+    resume: () => say(0, [PUMPED, 5 + stopped.length, ANSWER, 200, 3, 0]),
+    pump: () => show("x"),
+    drain: () => show(""),
+    stop: (number) => stopped.push(number),
+  });
+  const response = await answer(core, new Request("http://g/"));
+  await response.body.cancel();
+  const client = new AbortController();
+  await answer(core, new Request("http://g/", { signal: client.signal }));
+  client.abort();
+  assert.deepEqual(stopped, [5, 6]);
+});
+
+test("a request whose body cannot be changed ends its fetch, and the core hears why", async () => {
+  mock.method(globalThis, "fetch", (_, { body, signal }) => {
+    body.pipeTo(new WritableStream()).catch(() => {});
+    return new Promise((_, fail) => signal.addEventListener("abort", () => fail(new Error("aborted"))));
+  });
+  let heard;
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 1 | 32, 9, "POST", "http://o/p", 0]),
+    resume: (number, call, status) => {
+      heard = [number, call, status];
+      return say(0, [ANSWER, 400, 0, 0]);
+    },
+    pump: () => 0,
+  });
+  const response = await answer(core, new Request("http://g/", { method: "POST", body: "x" }));
+  assert.deepEqual([response.status, heard], [400, [7, 0, 6]]);
+});
+
+// A body of these chunks.
+function chunks(...texts) {
+  return ReadableStream.from(texts.map((text) => new TextEncoder().encode(text)));
+}
+
+// Shows a body in memory, and says that there is one.
+function show(text) {
+  const bytes = new TextEncoder().encode(text);
+  const { buffer } = played.memory;
+  new Uint8Array(buffer, TEXT).set(bytes);
+  new Uint32Array(buffer, OUTPUT).set([NUMBERS, 0, 0, 0, TEXT, bytes.length]);
+  return 1;
+}
 
 // A core whose exports are these; those that a case does not need are not called.
 function play(exports, env = {}) {

@@ -2,15 +2,21 @@
 
 use crate::platform;
 use bytes::Bytes;
+use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
-use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, ReadError};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Patience, Peeked, ReadError};
 use gateway_core::policy::Deferred;
+use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 /// A body that the host moves, and what came with it.
 #[derive(Debug)]
@@ -23,14 +29,34 @@ pub struct Stream {
 
 type FutureTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
-/// Whether a body went over its limit.
+/// Why a body of ours was broken off, if it was.
 #[derive(Debug, Clone, Default)]
-pub struct Counted(Rc<Cell<bool>>);
+pub struct Ending {
+    why: Rc<Cell<Option<FetchError>>>,
+    /// Whether its head is with the client, so that only the log can be told.
+    is_of_response: bool,
+}
 
-impl Counted {
-    /// Whether it did.
-    pub fn is_exceeded(&self) -> bool {
-        self.0.get()
+impl Ending {
+    /// Why it was.
+    pub fn get(&self) -> Option<FetchError> {
+        self.why.get()
+    }
+
+    fn set(&self, why: FetchError) {
+        self.why.set(Some(why));
+    }
+
+    fn of_response(self) -> Self {
+        Self { is_of_response: true, ..self }
+    }
+
+    /// Somebody has taken too long.
+    fn late(&self, broken: &Broken) {
+        self.set(FetchError::BodyStalled);
+        if self.is_of_response {
+            crate::log_now(&[Note::broken(broken)]);
+        }
     }
 }
 
@@ -58,15 +84,20 @@ pub fn read_request(request: Request) -> Incoming<Stream> {
     }
 }
 
-/// The request that a call stands for, and the count of its body.
-pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> {
+/// The request that a call stands for, and what becomes of its body.
+pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
     let refused = |what: &'static str| move |()| platform::refused(what);
-    let counted = Counted::default();
+    let ending = Ending::default();
     let fields = fields(&call.headers).map_err(|error| platform::refused(&format!("the header fields: {error}")))?;
+    let patience = Patience { whole: None, ..call.patience };
     let (reader, trailers) = match (call.body, call.body_limit) {
-        (Body::Stream(Stream { reader, trailers, .. }), None) => (Some(reader), trailers),
-        (Body::Stream(stream), Some(limit)) => {
-            let (reader, trailers) = count(stream, limit, counted.clone());
+        (Body::Stream(Stream { reader, trailers, .. }), None) if patience.is_endless() => (Some(reader), trailers),
+        (Body::Stream(stream), limit) => {
+            let (reader, trailers) = pass(stream, None, limit, patience, ending.clone());
+            (Some(reader), trailers)
+        }
+        (Body::Pumped(stream, pump), limit) => {
+            let (reader, trailers) = pass(stream, Some(pump), limit, patience, ending.clone());
             (Some(reader), trailers)
         }
         (Body::Bytes(bytes), _) => memory(bytes),
@@ -84,11 +115,11 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Counted), Failure> 
     request.set_scheme(Some(&scheme)).map_err(refused("the scheme"))?;
     request.set_authority(Some(&call.authority)).map_err(refused("the authority"))?;
     request.set_path_with_query(Some(&call.target)).map_err(refused("the path"))?;
-    Ok((request, counted))
+    Ok((request, ending))
 }
 
 /// A response as an upstream gave it.
-pub fn read_response(response: Response) -> Result<core::Response<Stream>, Failure> {
+pub fn read_response(response: Response, patience: Patience) -> Result<core::Response<Stream>, Failure> {
     let status = response.get_status_code();
     if !(100..=599).contains(&status) {
         let detail = format!("the upstream answered with the status {status}");
@@ -100,7 +131,13 @@ pub fn read_response(response: Response) -> Result<core::Response<Stream>, Failu
         headers.receive(&name, &value);
     }
     let (reader, trailers) = Response::consume_body(response, done());
-    Ok(core::Response { status, headers, body: Body::Stream(Stream { reader, trailers, fields: Some(fields) }) })
+    let mut stream = Stream { reader, trailers, fields: Some(fields) };
+    if !patience.is_endless() {
+        let fields = stream.fields.take();
+        let (reader, trailers) = pass(stream, None, None, patience, Ending::default().of_response());
+        stream = Stream { reader, trailers, fields };
+    }
+    Ok(core::Response { status, headers, body: Body::Stream(stream) })
 }
 
 /// The response for the client.
@@ -111,6 +148,10 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
             let untouched =
                 fields.filter(|_| headers.edits().len() == 0 && !headers.iter().any(|(name, _)| is_ours(name)));
             (untouched, Some(reader), trailers)
+        }
+        Body::Pumped(stream, pump) => {
+            let (reader, trailers) = pass(stream, Some(pump), None, Patience::default(), Ending::default());
+            (None, Some(reader), trailers)
         }
         Body::Bytes(bytes) => {
             if !headers.contains("content-length") {
@@ -137,14 +178,18 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
 
 /// What is to be done when the body has ended, and what is to be done now.
 pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>) -> (Vec<Deferred>, Vec<Deferred>) {
-    let ends = matches!(response.body, Body::Stream(_));
+    let ends = matches!(response.body, Body::Stream(_) | Body::Pumped(..));
     deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
 }
 
 /// Does something when a body has ended, in whatever way. It moves through the component for that: what the host moves by
 /// itself ends without a word.
 pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Body<Stream> {
-    let Body::Stream(Stream { mut reader, trailers: received, fields }) = body else { return body };
+    let (Stream { mut reader, trailers: received, fields }, pump) = match body {
+        Body::Stream(stream) => (stream, None),
+        Body::Pumped(stream, pump) => (stream, Some(pump)),
+        Body::Bytes(_) | Body::Empty => return body,
+    };
     let (mut writer, watched) = wit_stream::new();
     let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
     spawn(async move {
@@ -164,7 +209,11 @@ pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Bo
         }
         then.await;
     });
-    Body::Stream(Stream { reader: watched, trailers: handed_on, fields })
+    let stream = Stream { reader: watched, trailers: handed_on, fields };
+    match pump {
+        None => Body::Stream(stream),
+        Some(pump) => Body::Pumped(stream, pump),
+    }
 }
 
 /// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's
@@ -297,7 +346,7 @@ pub async fn peek_body(stream: Stream, limit: usize) -> Result<Peeked<Stream>, R
         let ended = result == StreamResult::Dropped;
         if read.len() > limit {
             let reader = if ended { None } else { Some(reader) };
-            return Ok(Peeked::Longer(pass(read, reader, trailers, fields, None)));
+            return Ok(Peeked::Longer(hand_on(read, reader, trailers, fields, None)));
         }
         if ended {
             break;
@@ -316,11 +365,11 @@ pub async fn peek_body(stream: Stream, limit: usize) -> Result<Peeked<Stream>, R
 pub fn copy_body(stream: Stream, limit: usize) -> (Stream, Copied) {
     let Stream { reader, trailers, fields } = stream;
     let copied = Copied::default();
-    (pass(Vec::new(), Some(reader), trailers, fields, Some((copied.clone(), limit))), copied)
+    (hand_on(Vec::new(), Some(reader), trailers, fields, Some((copied.clone(), limit))), copied)
 }
 
 /// Moves a response's body through the component: what has been read of it, and then the rest. A copy is made on the way.
-fn pass(
+fn hand_on(
     mut chunk: Vec<u8>,
     mut reader: Option<StreamReader<u8>>,
     received: FutureTrailers,
@@ -383,35 +432,116 @@ impl Copying {
     }
 }
 
-/// Moves the body through the component, to count it. One that grows over the limit breaks off the call.
-fn count(stream: Stream, limit: u64, counted: Counted) -> (StreamReader<u8>, FutureTrailers) {
+/// Moves a body through the component, to count it or to change it. One that grows over the limit, or that cannot be
+/// changed, breaks off.
+fn pass(
+    stream: Stream,
+    mut pump: Option<Pump>,
+    limit: Option<u64>,
+    patience: Patience,
+    ending: Ending,
+) -> (StreamReader<u8>, FutureTrailers) {
     let Stream { mut reader, trailers: received, .. } = stream;
-    let (mut writer, counted_reader) = wit_stream::new();
-    let (trailers, counted_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
-    spawn(async move {
-        let mut left = limit;
-        let mut buffer = Vec::with_capacity(CHUNK);
-        loop {
-            let (result, chunk) = reader.read(buffer).await;
-            if result == StreamResult::Dropped {
-                break;
+    let (mut writer, passed) = wit_stream::new();
+    // Dropping the future of the trailers tells the host that the body is no whole one.
+    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
+    let moved = {
+        let ending = ending.clone();
+        async move {
+            let mut left = limit.unwrap_or(u64::MAX);
+            let mut buffer = Vec::with_capacity(CHUNK);
+            loop {
+                let read = reader.read(buffer);
+                let (result, chunk) = match patience.idle {
+                    None => read.await,
+                    Some(idle) => match within(idle, read).await {
+                        Some(read) => read,
+                        None => return ending.late(&Patience::stalled(idle)),
+                    },
+                };
+                if result == StreamResult::Dropped {
+                    break;
+                }
+                let Some(rest) = left.checked_sub(chunk.len() as u64) else {
+                    return ending.set(FetchError::BodyTooLarge);
+                };
+                left = rest;
+                // Gives the buffer back, with what nobody took any more.
+                buffer = match &mut pump {
+                    None => writer.write_all(chunk).await,
+                    Some(pump) => {
+                        let changed = match pump.push(&chunk) {
+                            Ok(changed) => changed,
+                            Err(broken) => return break_off(&broken, &ending),
+                        };
+                        if !changed.is_empty() && !writer.write_all(changed).await.is_empty() {
+                            return;
+                        }
+                        let mut buffer = chunk;
+                        buffer.clear();
+                        buffer
+                    }
+                };
+                if !buffer.is_empty() {
+                    return;
+                }
             }
-            let Some(rest) = left.checked_sub(chunk.len() as u64) else {
-                counted.0.set(true);
-                // Dropping the future of the trailers tells the host that the body is no whole one.
-                return;
-            };
-            left = rest;
-            // Gives the buffer back, with what nobody took any more.
-            buffer = writer.write_all(chunk).await;
-            if !buffer.is_empty() {
-                return;
+            let mut received = received.await;
+            if let (Some(pump), Ok(fields)) = (&mut pump, &mut received) {
+                let (rest, fields_behind) = match pump.finish(read_trailers(fields.take())) {
+                    Ok(finished) => finished,
+                    Err(broken) => return break_off(&broken, &ending),
+                };
+                if !rest.is_empty() && !writer.write_all(rest).await.is_empty() {
+                    return;
+                }
+                *fields = write_trailers(&fields_behind);
+            }
+            drop(writer);
+            let _ = trailers.write(received).await;
+        }
+    };
+    spawn(async move {
+        match patience.whole {
+            None => moved.await,
+            Some(whole) => {
+                if within(whole, moved).await.is_none() {
+                    ending.late(&Broken(Patience::LATE.to_owned()));
+                }
             }
         }
-        drop(writer);
-        let _ = trailers.write(received.await).await;
     });
-    (counted_reader, counted_trailers)
+    (passed, passed_trailers)
+}
+
+/// What comes within this time.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut timer = pin!(platform::wait(time));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
+
+fn break_off(broken: &Broken, ending: &Ending) {
+    ending.set(FetchError::BodyRefused);
+    crate::log_now(&[Note::broken(broken)]);
+}
+
+fn read_trailers(trailers: Option<Trailers>) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in trailers.map(|fields| fields.copy_all()).unwrap_or_default() {
+        headers.receive(&name, &value);
+    }
+    headers
+}
+
+/// Fields that the host refuses are left out with all the others: there is nobody left to tell.
+fn write_trailers(headers: &Headers) -> Option<Trailers> {
+    headers.iter().next()?;
+    fields(headers).ok()
 }
 
 const CHUNK: usize = 16 << 10;

@@ -48,8 +48,12 @@ impl Guest for Postern {
 
 /// Writes the notes, after the answer: nobody waits for the log.
 async fn log(notes: Vec<Note>) {
+    log_now(&notes);
+}
+
+fn log_now(notes: &[Note]) {
     for note in notes {
-        match serde_json::to_string(&note) {
+        match serde_json::to_string(note) {
             Ok(line) => eprintln!("{line}"),
             Err(error) => eprintln!("postern: a note could not be written: {error}"),
         }

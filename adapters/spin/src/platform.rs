@@ -32,11 +32,11 @@ impl Platform for Spin {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Result<Response<Stream>, Failure> {
-        let (request, counted) = http::write_request(call)?;
+        let patience = call.patience;
+        let (request, ending) = http::write_request(call)?;
         match client::send(request).await {
-            Ok(response) => http::read_response(response),
-            Err(code) if counted.is_exceeded() => Err(failure(FetchError::BodyTooLarge, &code)),
-            Err(code) => Err(failure(meaning(&code), &code)),
+            Ok(response) => http::read_response(response, patience),
+            Err(code) => Err(failure(ending.get().unwrap_or_else(|| meaning(&code)), &code)),
         }
     }
 
@@ -74,8 +74,13 @@ impl Platform for Spin {
     }
 
     async fn sleep(&self, duration: Duration) {
-        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+        wait(duration).await;
     }
+}
+
+/// Returns when so much time has passed.
+pub async fn wait(duration: Duration) {
+    monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
 }
 
 /// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole: a timer of our

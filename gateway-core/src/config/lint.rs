@@ -75,13 +75,15 @@ impl Lint<'_> {
         }
         for upstream in &self.loaded.upstreams {
             let own = upstream.written.targets.iter().all(|target| {
-                let authority = target.url.0.split_once("://").map_or("", |(_, rest)| rest);
+                let url = target.url.as_ref().map_or("", |url| &url.0);
+                let authority = url.split_once("://").map_or("", |(_, rest)| rest);
                 upstream.written.host.as_ref().is_some_and(|host| authority.split('/').next() == Some(host.0.as_str()))
             });
             if let (Some(host), false) = (upstream.node.get("host"), own) {
                 let problem = self.host_override(host);
                 self.problems.extend(problem);
             }
+            self.ways(upstream);
             if !self.options.runtimes.contains(&Runtime::Spin) {
                 continue;
             }
@@ -91,6 +93,28 @@ impl Lint<'_> {
                     let problem = Problem::warning("location-unavailable", entry.name_at, message);
                     self.problems.push(problem.help("compile for Workers only, or allow the warning"));
                 }
+            }
+        }
+    }
+
+    /// Ways to a target that only one platform has.
+    fn ways(&mut self, upstream: &Defined<written::Upstream>) {
+        for (index, target) in upstream.written.targets.iter().enumerate() {
+            let node = |field| upstream.node.place([Field("targets"), Item(index), Field(field)]);
+            let url = target.url.as_ref().map_or("", |url| &url.0);
+            let host = url.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+            let runs_on = |runtime| self.options.runtimes.contains(&runtime);
+            if target.binding.is_some() && target.url.is_none() && runs_on(Runtime::Spin) {
+                let message = "Spin has no bindings, so there nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("binding"), message);
+                let help = "add a `url` for Spin, such as `http://orders.spin.internal`; or compile for Workers only";
+                self.problems.push(problem.help(help));
+            }
+            if host.ends_with(".spin.internal") && target.binding.is_none() && runs_on(Runtime::Workers) {
+                let message = "only Spin has components behind such names, so on Workers nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("url"), message);
+                let help = "add a `binding` for Workers, such as `binding: ORDERS`; or compile for Spin only";
+                self.problems.push(problem.help(help));
             }
         }
     }

@@ -128,6 +128,7 @@ pub const WARNINGS: &[Warning] = &[
         code: "location-unavailable",
         about: "a condition on the client's location where the platform does not know it",
     },
+    Warning { code: "target-unavailable", about: "a target that can be reached on one platform only" },
     Warning {
         code: "authorize-without-authenticate",
         about: "rules on who calls, without anything before them that says who that is",

@@ -273,10 +273,25 @@ impl Idempotency {
                 response.body = Body::Bytes(bytes.clone());
                 bytes
             }
-            Body::Stream(stream) if is_long(status, &response.headers, self.answer) => {
-                response.body = Body::Stream(stream);
+            body @ (Body::Stream(_) | Body::Pumped(..)) if is_long(status, &response.headers, self.answer) => {
+                response.body = body;
                 return too_long;
             }
+            Body::Pumped(stream, mut pump) => match platform.peek(stream, most).await {
+                Ok(Peeked::Whole(bytes)) => match pump.whole(&bytes) {
+                    Ok(changed) => {
+                        let bytes = Bytes::from(changed);
+                        response.body = Body::Bytes(bytes.clone());
+                        bytes
+                    }
+                    Err(_) => return (self.unknown(), Err(Error::UpstreamFailed(FetchError::Reset))),
+                },
+                Ok(Peeked::Longer(stream)) => {
+                    response.body = Body::Pumped(stream, pump);
+                    return too_long;
+                }
+                Err(_) => return (self.unknown(), Err(Error::UpstreamFailed(FetchError::Reset))),
+            },
             Body::Stream(stream) => match platform.peek(stream, most).await {
                 Ok(Peeked::Whole(bytes)) => {
                     response.body = Body::Bytes(bytes.clone());

@@ -6,7 +6,7 @@
 
 use super::Memo;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{Call, Copied, Interest, Platform, ReadError};
+use crate::platform::{Call, Copied, Interest, Patience, Platform, ReadError};
 use crate::upstream::{self, Asked, Cause, HostHeader, Pool};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -122,7 +122,7 @@ pub fn copies<S>(
     let body = match &call.body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes.clone(),
-        Body::Stream(_) => return Vec::new(),
+        Body::Stream(_) | Body::Pumped(..) => return Vec::new(),
     };
     if call.upgrade {
         return Vec::new();
@@ -189,6 +189,12 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
             response.body = Body::Stream(stream);
             Seen::Passing(copied)
         }
+        // What the upstream has said, before anything of it is changed.
+        Body::Pumped(stream, pump) => {
+            let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
+            response.body = Body::Pumped(stream, pump);
+            Seen::Passing(copied)
+        }
     }
 }
 
@@ -250,6 +256,8 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         watched: false,
         upgrade: false,
+        binding: None,
+        patience: Patience::default(),
     };
     let timeouts = pool.upstream.timeouts;
     let name = &pool.upstream.name;
@@ -296,7 +304,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
 }
 
 fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    if let Body::Stream(stream) = body {
+    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
         platform.discard(stream);
     }
 }

@@ -53,6 +53,7 @@ use crate::error::Error;
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, ReadError};
+use crate::pump;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
 use crate::template::{Scope, Settings};
@@ -303,10 +304,12 @@ impl<P: Platform> Visit<'_, P> {
             Body::Empty => return Ok(Bytes::new()),
             Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
             Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => self.platform.read(stream, room).await.map_err(|error| match error {
-                ReadError::TooLarge => Error::BodyTooLarge { limit },
-                ReadError::Broken(_) => Error::ClientGone,
-            })?,
+            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+                pump::read(self.platform, body, room).await.map_err(|error| match error {
+                    ReadError::TooLarge => Error::BodyTooLarge { limit },
+                    ReadError::Broken(_) => Error::ClientGone,
+                })?
+            }
         };
         if bytes.is_empty() {
             return Ok(bytes);

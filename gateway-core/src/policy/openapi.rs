@@ -4,6 +4,7 @@ use super::{Departure, Flow, Remark, Visit};
 use crate::error::Error;
 use crate::http::{Body, Response};
 use crate::platform::{Platform, ReadError};
+use crate::pump;
 use crate::validation::{Operation, Options, Validation, Violation, is_plain};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -218,7 +219,7 @@ impl OpenApi {
         let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
             Body::Empty => return Ok(None),
             Body::Bytes(bytes) => bytes,
-            Body::Stream(stream) => match platform.read(stream, limit).await {
+            body @ (Body::Stream(_) | Body::Pumped(..)) => match pump::read(*platform, body, limit).await {
                 Ok(bytes) => bytes,
                 Err(ReadError::TooLarge) => {
                     let reason = format!("the answer is longer than the {limit} bytes that are read");

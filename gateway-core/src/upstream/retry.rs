@@ -120,7 +120,14 @@ pub fn decide(rules: &RetryRules, ended: Ended, facts: Facts) -> Next {
         Ended::Failed(FetchError::Unreachable) => (rules.on.contains(&Trouble::Unreachable), 0),
         Ended::Failed(FetchError::Reset) => (repeatable && rules.on.contains(&Trouble::Reset), 0),
         Ended::Failed(FetchError::Timeout) => (repeatable && rules.on.contains(&Trouble::Timeout), 0),
-        Ended::Failed(FetchError::BodyTooLarge | FetchError::ClientGone | FetchError::Forbidden) => (false, 0),
+        Ended::Failed(
+            FetchError::BodyTooLarge
+            | FetchError::BodyRefused
+            | FetchError::BodyStalled
+            | FetchError::ClientGone
+            | FetchError::Forbidden
+            | FetchError::NoCredential,
+        ) => (false, 0),
         Ended::Answered { status, retry_after } => {
             (repeatable && rules.statuses.contains(&status), retry_after.unwrap_or(0))
         }
@@ -195,13 +202,14 @@ mod tests {
 
     #[test]
     fn what_may_have_been_acted_on_is_sent_again_only_where_that_does_no_harm() {
-        use FetchError::{BodyTooLarge, ClientGone, Forbidden, Reset, Timeout, Unreachable};
+        use FetchError::{BodyRefused, BodyTooLarge, ClientGone, Forbidden, Reset, Timeout, Unreachable};
         let may = |ended, repeatable| decide(&rules(), ended, Facts { repeatable, ..FACTS }) != Next::Stop;
         for (ended, when_repeatable, otherwise) in [
             (Ended::Failed(Unreachable), true, true),
             (Ended::Failed(Reset), true, false),
             (Ended::Failed(Timeout), true, false),
             (Ended::Failed(BodyTooLarge), false, false),
+            (Ended::Failed(BodyRefused), false, false),
             (Ended::Failed(ClientGone), false, false),
             (Ended::Failed(Forbidden), false, false),
             (BUSY, true, false),

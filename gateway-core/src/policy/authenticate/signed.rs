@@ -81,7 +81,7 @@ pub(super) fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
     match &*visit.body {
         Body::Empty => Some(false),
         Body::Bytes(bytes) => Some(!bytes.is_empty()),
-        Body::Stream(_) => declared_length(visit.headers).map(|length| length > 0),
+        Body::Stream(_) | Body::Pumped(..) => declared_length(visit.headers).map(|length| length > 0),
     }
 }
 

@@ -97,6 +97,11 @@ async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<
     let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
         Body::Empty => return Ok(Vec::new()),
         Body::Bytes(bytes) => bytes,
+        // It becomes what the client gets only on its way.
+        body @ Body::Pumped(..) => {
+            response.body = body;
+            return unread();
+        }
         Body::Stream(stream) => match platform.peek(stream, usize::try_from(READ).unwrap_or(usize::MAX)).await {
             Ok(Peeked::Whole(bytes)) => bytes,
             Ok(Peeked::Longer(stream)) => {
