@@ -348,6 +348,15 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
+    /// Nobody has checked any target.
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Nor what was done before: nothing was.
     async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         Ok(match order {

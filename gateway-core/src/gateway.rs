@@ -34,6 +34,9 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    /// The places of those whose targets are checked.
+    #[cfg(feature = "checks")]
+    checked: Vec<u32>,
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
@@ -186,7 +189,9 @@ impl Gateway {
             }
         });
         #[cfg(feature = "credentials")]
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "checks")]
+        let checked = (0..).zip(&upstreams).filter(|(_, pool)| pool.checks().is_some()).map(|(at, _)| at).collect();
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -198,6 +203,8 @@ impl Gateway {
             settings: known,
             routes,
             upstreams,
+            #[cfg(feature = "checks")]
+            checked,
             policies,
             consumers,
             tokens,
@@ -217,6 +224,44 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+        #[allow(unused_mut, reason = "there is nothing to add without checks")]
+        let mut reply = self.answer(platform, incoming).await;
+        #[cfg(feature = "checks")]
+        self.look_at_checks(platform, &mut reply.deferred);
+        reply
+    }
+
+    /// Has what checks have found looked at when it is time, whatever the request was about: after the answer.
+    #[cfg(feature = "checks")]
+    fn look_at_checks<P: Platform>(&self, platform: &P, deferred: &mut Vec<Deferred>) {
+        if self.checked.is_empty() {
+            return;
+        }
+        let now = platform.now();
+        for at in &self.checked {
+            let Some(pool) = self.upstreams.get(*at as usize).filter(|pool| pool.is_to_look(now)) else { continue };
+            pool.look(now);
+            deferred.push(Deferred::Check(*at));
+        }
+    }
+
+    /// Whether targets of any upstream are checked.
+    pub fn has_checks(&self) -> bool {
+        #[cfg(feature = "checks")]
+        return !self.checked.is_empty();
+        #[cfg(not(feature = "checks"))]
+        return false;
+    }
+
+    /// Checks all targets that are due, for a platform that wakes somebody up to do so: see
+    /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
+    #[cfg(feature = "checks")]
+    pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
+        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    async fn answer<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
@@ -249,6 +294,20 @@ impl Gateway {
                         |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
                     done.err().map(|error| (None, tell(error)))
                 }
+                #[cfg(feature = "checks")]
+                Deferred::Check(at) => match self.upstreams.get(at as usize) {
+                    Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
+                        Ok(news) => {
+                            notes.extend(news.iter().map(|news| note_of(platform, news)));
+                            None
+                        }
+                        Err(error) => {
+                            let why = format!("upstream `{}`: {}", pool.upstream.name, error.0);
+                            Some((None, ("checks-unavailable", why)))
+                        }
+                    },
+                    None => None,
+                },
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
@@ -486,20 +545,17 @@ impl Gateway {
             upgrade,
         };
         #[cfg(feature = "mirror")]
-        if !mirrors.is_empty() {
-            // Boxed, so that the common case need not carry its size around.
-            return Box::pin(async {
-                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
-                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
-                if origin == Origin::Upstream {
-                    mirror::observe(platform, &mut copies, &mut reply.response);
-                }
-                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
-                (reply, origin)
-            })
-            .await;
+        let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+        #[cfg_attr(not(feature = "mirror"), allow(unused_mut))]
+        let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+        #[cfg(feature = "mirror")]
+        if !copies.is_empty() {
+            if origin == Origin::Upstream {
+                mirror::observe(platform, &mut copies, &mut reply.response);
+            }
+            reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
         }
-        self.send(platform, forward, pool, &asked, call, limit, scope).await
+        (reply, origin)
     }
 
     /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.
@@ -522,9 +578,10 @@ impl Gateway {
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
-            let spare = call.replay();
+            let (spare, begun) = (call.replay(), platform.now());
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
-            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
+            let asked = asked.clone().after(platform.now().saturating_sub(begun));
+            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -562,7 +619,8 @@ impl Gateway {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
                 };
-                let asked = other.asked(scope, &spare.headers, || platform.random());
+                // What the client's deadline leaves, whichever of the two upstreams has read it.
+                let asked = other.asked(scope, &spare.headers, || platform.random()).within(asked);
                 let host = host_of(&other.upstream.host, scope.line);
                 let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
                 self.conclude(platform, other, &asked, outcome, limit, scope)
@@ -723,8 +781,14 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
     format!("upstream `{}`: {}", pool.upstream.name, attempts.join("; "))
 }
 
+/// What checks have found, for the log.
+#[cfg(feature = "checks")]
+fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
+    Note { problem: news.problem(), status: 0, request_id: request_id(platform), route: None, detail: news.to_string() }
+}
+
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 13] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -734,6 +798,7 @@ const FEATURES: [&str; 12] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "checks") { "checks" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },

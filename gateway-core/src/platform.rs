@@ -55,6 +55,20 @@ pub trait Platform {
         Ok(None)
     }
 
+    /// What checks have found of an upstream's targets, as it was kept last ([`Platform::post`]), or as the platform's own checks
+    /// have found it. `None`: nothing yet. The key is 16 hexadecimal digits.
+    ///
+    /// Costs a billable operation: an instance asks when it starts, and then after an answer, about once in an interval.
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps what an instance has found, where instances check: in the place of what was there, and for all of them to see.
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError>;
+
+    /// Whether the platform has somebody who checks targets without being asked by a request, so that instances need not.
+    fn checks_by_itself(&self) -> bool {
+        false
+    }
+
     /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
     ///
     /// Must: do it in one step, or elect who may ([`claim::elected`]), so that nobody takes what another one holds; keep what

@@ -31,6 +31,8 @@ pub struct TestPlatform<F> {
     pub limiters: RefCell<HashMap<String, usize>>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// Whether somebody else checks targets; a test says so, and does it.
+    pub checks: Cell<bool>,
     /// What is claimed.
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
@@ -66,6 +68,7 @@ where
             counting_fails: Cell::default(),
             limiters: RefCell::default(),
             takes: Cell::default(),
+            checks: Cell::default(),
             claims: Rc::default(),
             claiming_fails: Cell::default(),
             discarded: Cell::default(),
@@ -141,6 +144,22 @@ where
             *left = left.saturating_sub(1);
             admitted
         }))
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&format!("health/{key}")).await
+    }
+
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        if self.store_fails.get() {
+            return Err(StoreError("the store does not answer".to_owned()));
+        }
+        self.store.borrow_mut().insert(format!("health/{key}"), Bytes::from(board.to_owned()));
+        Ok(())
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        self.checks.get()
     }
 
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {

@@ -179,6 +179,7 @@ function worker(at, values) {
   const objects = `
   durableObjectNamespaces = [
     (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
+    (className = "Checks", uniqueKey = "postern-checks", enableSql = true),
     (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "counters"),`;
@@ -186,6 +187,7 @@ function worker(at, values) {
   const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
   const owners = [
     `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
     `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
     '(name = "POSTERN_STORE", kvNamespace = "store")',
   ];

@@ -32,6 +32,7 @@ export class Core {
     this.waiting.clear();
     load(new Uint8Array(this.artefact), this.env);
     this.readsCertificates = exports.reads_certificates() !== 0;
+    this.hasChecks = exports.has_checks() !== 0;
     this.makeRoom(FIRST_ROOM);
   }
 
@@ -55,6 +56,13 @@ export class Core {
   settle(number) {
     this.thinks = true;
     return this.read(this.exports.settle(number, Date.now()));
+  }
+
+  // Begins to check all targets that are due, of which so much is known.
+  check(kept) {
+    const length = this.write(kept);
+    this.thinks = true;
+    return this.read(this.exports.check(length, Date.now()));
   }
 
   // Changes counters as ordered: the decision, until when the new ones say something, whether they must survive, and

@@ -11,13 +11,14 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const PUMPED_BODY = 10;
 const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
-const PUMPED_BODY = 10;
-const ADMIT = 30;
-const AFTER_THE_BODY = 31;
+const BOARD = 30;
+const ADMIT = 40;
+const AFTER_THE_BODY = 41;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -102,6 +103,17 @@ async function settle(core, request, ctx, number, before) {
   }
 }
 
+// Checks all targets that are due, of which so much is known; gives the core's lines.
+export async function check(core, ctx, kept) {
+  // Nobody has sent a request, but somebody may ask for one's signal.
+  const exchange = new Exchange(core, new Request("http://check.invalid/"), ctx, core.check(kept));
+  for (;;) {
+    exchange.perform();
+    if (exchange.number === 0) return core.text;
+    await exchange.proceed();
+  }
+}
+
 class Exchange {
   // By the call's number.
   attempts = [];
@@ -179,6 +191,9 @@ class Exchange {
         case SLEEP:
           this.sleep();
           break;
+        case BOARD:
+          this.board();
+          break;
         case CLAIM:
           this.claim();
           break;
@@ -240,8 +255,7 @@ class Exchange {
       if (flags & STREAM) {
         body = idle > 0 ? patient(request, idle, attempt) : request.body;
         if (flags & LIMITED) body = limited(body, limit, attempt);
-      }
-      else if (flags & BYTES) body = core.bodyOf(this.number, call);
+      } else if (flags & BYTES) body = core.bodyOf(this.number, call);
       if (pump !== 0) body = pumped(core, body, pump, request, () => attempt.giveUp(BODY_REFUSED));
       attempt.promise = way.fetch(url, { ...init, method, body });
     } catch (error) {
@@ -312,13 +326,21 @@ class Exchange {
     const { response } = attempt;
     if (response.body === null) return [null, null];
     const [mine, theirs] = response.body.tee();
-    attempt.response = new Response(theirs, response);
+    const { status, statusText, headers } = response;
+    // What was not decoded when it came is not encoded when it goes.
+    const init = attempt.watch === undefined && !attempt.packed ? response : { status, statusText, headers, encodeBody: "manual" };
+    attempt.response = new Response(theirs, init);
     return [mine, theirs];
   }
 
   sleep() {
     const { core } = this;
     this.take(core.number(), passed(core.number()));
+  }
+
+  board() {
+    const { core } = this;
+    this.take(core.number(), found(core.env, core.string()));
   }
 
   take(call, promise) {
@@ -432,13 +454,18 @@ async function admitted(env, name, key) {
   return { status: success ? 200 : 429, bytes: "" };
 }
 
-// Has the keeper of a claim do what is ordered: an object for each key.
-async function claimed(env, key, order) {
-  const namespace = env.POSTERN_CLAIMS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
-  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
-  return { status: 200, bytes: verdict };
+// What checks have found of an upstream's targets.
+async function found(env, key) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
+  const board = await Promise.race([whoChecks(env).board(key), late]);
+  return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
+}
+
+// The one object that checks targets, for all instances.
+export function whoChecks(env) {
+  const namespace = env.POSTERN_CHECKS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
 }
 
 // Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
@@ -446,6 +473,15 @@ function bound(env, name) {
   const way = env[name];
   if (typeof way?.fetch === "function") return way;
   throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
+}
+
+// Has the keeper of a claim do what is ordered: an object for each key.
+async function claimed(env, key, order) {
+  const namespace = env.POSTERN_CLAIMS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
+  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
+  return { status: 200, bytes: verdict };
 }
 
 function expire(attempt) {

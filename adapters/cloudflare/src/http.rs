@@ -175,8 +175,9 @@ const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
-const ADMIT: u32 = 30;
-const AFTER_THE_BODY: u32 = 31;
+const BOARD: u32 = 30;
+const ADMIT: u32 = 40;
+const AFTER_THE_BODY: u32 = 41;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -353,6 +354,12 @@ pub fn write_afterwards(out: &mut Commands, number: u32) {
 /// Writes that there is something to settle when the body of the answer that follows has ended.
 pub fn write_after_the_body(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTER_THE_BODY, number]);
+}
+
+/// Writes that somebody asks what checks have found. What comes is read like a value.
+pub fn write_board(out: &mut Commands, number: u32, key: &str) {
+    out.numbers.extend([BOARD, number]);
+    out.text(&[key]);
 }
 
 /// Writes that nobody waits for a call any more.

@@ -119,6 +119,37 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
+/// Whether somebody has to check targets.
+#[wasm_bindgen]
+pub fn has_checks() -> bool {
+    match GATEWAY.get() {
+        Loaded::Gateway(gateway) => gateway.has_checks(),
+        Loaded::Failed => false,
+    }
+}
+
+/// Checks all targets that are due, for the object that keeps what was found and has put it into the input. Gives what [`begin`]
+/// gives; in the end the commands' text is what `Gateway::check` gives.
+#[wasm_bindgen]
+pub fn check(length: usize, now: f64) -> u32 {
+    #[cfg(feature = "checks")]
+    if let Loaded::Gateway(gateway) = GATEWAY.get() {
+        let kept = INPUT.with_borrow(|input| String::from_utf8_lossy(&input[..length]).into_owned());
+        let exchange = Rc::new(Exchange::default());
+        exchange.enter(now as u64);
+        let (platform, tells) = (Workers::new(Rc::clone(&exchange)), Rc::clone(&exchange));
+        let future = Box::pin(async move {
+            let (text, notes) = gateway.check(&platform, &kept).await;
+            write_notes(&notes);
+            tells.conclude(text);
+            None
+        });
+        return proceed(Running { exchange, future });
+    }
+    let _ = (length, now);
+    over()
+}
+
 /// Does what the keeper of a claim is ordered to do: in the input stand the order, and behind it what was kept (or nothing). Shows
 /// three lines: the verdict, until when what is to be kept says something, and what is to be kept (or nothing). Shows nothing
 /// when it cannot read the order.
@@ -205,7 +236,10 @@ thread_local! {
 fn proceed(mut running: Running) -> u32 {
     match running.poll() {
         Some(Some(reply)) => answer(&running.exchange, Some(reply)),
-        Some(None) => over(),
+        Some(None) => {
+            show(Commands { numbers: Vec::new(), text: running.exchange.conclusion() }, Bytes::new());
+            0
+        }
         None if running.exchange.waits() => {
             show(running.exchange.commands(), Bytes::new());
             exchanges::keep(running)

@@ -33,6 +33,8 @@ pub struct Exchange {
     now: Cell<Timestamp>,
     calls: RefCell<Vec<State>>,
     commands: RefCell<Commands>,
+    /// What is told in the end, where that is no answer.
+    told: RefCell<String>,
 }
 
 /// What became of a call.
@@ -131,6 +133,16 @@ impl Exchange {
         write(&mut self.commands.borrow_mut(), number);
         calls.push(State::Waiting(task));
         Pending { exchange: self, number }
+    }
+
+    /// Says what is told in the end, where that is no answer.
+    pub fn conclude(&self, text: String) {
+        self.told.replace(text);
+    }
+
+    /// What was told; nothing, if nothing was.
+    pub fn conclusion(&self) -> String {
+        self.told.take()
     }
 
     /// Writes something down for the glue that nobody waits for yet; gives its number.
@@ -233,6 +245,23 @@ impl Platform for Workers {
             Brought::Value(value) => value,
             _ => Err(StoreError(MIXED.to_owned())),
         }
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
+            Brought::Value(value) => value,
+            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Claimed(_) | Brought::Awake => {
+                Err(StoreError(MIXED.to_owned()))
+            }
+        }
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        true
     }
 
     async fn sleep(&self, duration: Duration) {

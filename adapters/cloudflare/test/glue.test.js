@@ -12,12 +12,18 @@ globalThis.playedCore = {
   load: () => played.lives++,
   reset: () => played.reset(),
 };
+const sources = {
+  "postern-bindgen":
+    "const core = globalThis.playedCore;" +
+    "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();",
+  "cloudflare:workers": "export class DurableObject { constructor(ctx, env) { this.ctx = ctx; this.env = env; } }",
+  "./gateway.bin": "export default new ArrayBuffer(0);",
+  "./postern_bg.wasm": "export default undefined;",
+};
 registerHooks({
   resolve(specifier, context, next) {
-    if (specifier !== "postern-bindgen") return next(specifier, context);
-    const source =
-      "const core = globalThis.playedCore;" +
-      "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();";
+    const source = sources[specifier];
+    if (source === undefined) return next(specifier, context);
     return { url: `data:text/javascript,${encodeURIComponent(source)}`, shortCircuit: true };
   },
 });
@@ -25,15 +31,16 @@ const { Core } = await import("../glue/core.js");
 const { answer } = await import("../glue/exchange.js");
 
 const FETCH = 1;
+const FROM_NOTHING = 16;
 const ANSWER = 3;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const PUMPED = 10;
 const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
-const PUMPED = 10;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -218,66 +225,78 @@ test("what an answer leaves to do is done behind it", async () => {
   assert.deepEqual(order, ["settle 9", "counted", "over"]);
 });
 
-test("the keeper of a claim is an object of its own, and whoever holds one is carried on", async () => {
-  const asked = [];
-  const namespace = {
-    idFromName: (name) => name,
-    get: (id) => ({ claim: async (order) => (asked.push([id, order]), "yours") }),
-  };
-  const core = play(
-    {
-      begin: () => say(7, [CLAIM, 0, "abcdef", "{}"]),
-      resume: () => say(0, [ANSWER, 204, 0, 0]),
+test("an object checks by its alarm, keeps what was found, and is woken up by instances and by cron", async () => {
+  let next = 12345;
+  const seen = [];
+  play({
+    check: (length) => {
+      if (next === undefined) throw new WebAssembly.RuntimeError("unreachable");
+      seen.push(new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+      return say(7, [FETCH, 0, 1000, 0, 0, FROM_NOTHING, "GET", "http://a/health", 0]);
     },
-    { POSTERN_CLAIMS: namespace },
-  );
-  const promises = [];
-  const response = answer(core, new Request("http://g/"), { waitUntil: (promise) => promises.push(promise) });
-  assert.equal(promises.length, 1, "from the moment at which the claim is asked for");
-  assert.equal((await response).status, 204);
-  await promises[0];
-  assert.deepEqual(asked, [["abcdef", "{}"]]);
+    resume: (number, call, status) => {
+      const text = next === 0 ? "0" : `${next}\nkey {"status":${status}}`;
+      say(0, []);
+      tell(text);
+      return 0;
+    },
+  });
+  const { default: entry, Checks } = await import("../glue/entry.js");
+  mock.method(globalThis, "fetch", async () => new Response(null, { status: 503 }));
+  const { ctx, alarms } = objectStorage();
+  const env = { POSTERN_CHECKS: { idFromName: (name) => name, get: () => object } };
+  const object = new Checks(ctx, env);
+  // Nobody has woken it up yet; whoever asks does, and so does cron.
+  assert.equal(await object.board("key"), "");
+  assert.equal(alarms.length, 1);
+  const waits = [];
+  ctx.forget();
+  entry.scheduled({}, env, { waitUntil: (promise) => waits.push(promise) });
+  await Promise.all(waits);
+  assert.equal(alarms.length, 2);
+  await object.alarm();
+  assert.deepEqual([alarms.at(-1), await object.board("key")], [12345, '{"status":503}']);
+  await object.alarm();
+  assert.deepEqual(seen, ["", 'key {"status":503}']);
+  // Without anything to check, nobody is woken up again.
+  next = 0;
+  const before = alarms.length;
+  await object.alarm();
+  assert.equal(alarms.length, before);
+  // After a crash it is, a while later.
+  next = undefined;
+  await object.alarm();
+  assert.equal(alarms.length, before + 1);
+  assert.ok(alarms.at(-1) > Date.now() + 9_000);
 });
 
-test("a body that is looked at is whole, or as it was", async () => {
-  for (const [limit, status, read] of [[8, 200, "01234567"], [7, 3, ""]]) {
-    mock.method(globalThis, "fetch", async () => new Response("01234567", { headers: { "x-a": "1" } }));
-    const told = [];
-    const core = play({
-      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
-      resume: (number, call, status, length) => {
-        if (call === 0) return say(8, [PEEK, 1, 1, limit]);
-        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
-        return say(0, [ANSWER, 200, 3, 0]);
-      },
-    });
-    const response = await answer(core, new Request("http://g/"));
-    assert.deepEqual(told, [status, read]);
-    assert.equal(response.headers.get("x-a"), "1");
-    if (status === 3) assert.equal(await response.text(), "01234567");
-  }
-});
+// What an object has of the platform: a table of boards, and one alarm.
+function objectStorage() {
+  const boards = new Map();
+  const alarms = [];
+  let alarm = null;
+  const exec = (statement, key, board) => {
+    if (statement.startsWith("SELECT key")) return [...boards].map(([key, board]) => ({ key, board }));
+    if (statement.startsWith("SELECT board")) return boards.has(key) ? [{ board: boards.get(key) }] : [];
+    if (statement.startsWith("INSERT")) boards.set(key, board);
+    return [];
+  };
+  const storage = {
+    sql: { exec },
+    getAlarm: async () => alarm,
+    setAlarm: async (at) => alarms.push((alarm = at)),
+  };
+  return { ctx: { storage, forget: () => (alarm = null) }, alarms };
+}
 
-test("a body is copied while it passes, for what the answer leaves to do", async () => {
-  for (const [limit, copy] of [[8, [200, "01234567"]], [7, [3, ""]]]) {
-    mock.method(globalThis, "fetch", async () => new Response("01234567"));
-    const told = [];
-    const core = play({
-      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
-      resume: (number, call, status, length) => {
-        if (number === 7) return say(0, [COPY, 1, 1, limit, AFTERWARDS, 9, ANSWER, 200, 3, 0]);
-        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
-        return say(0, []);
-      },
-      settle: () => say(10, [COPIED, 0, 1]),
-    });
-    let rest;
-    const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => (rest = promise) });
-    assert.equal(await response.text(), "01234567");
-    await rest;
-    assert.deepEqual(told, copy);
-  }
-});
+// Writes the text that the core tells in the end.
+function tell(text) {
+  const bytes = new TextEncoder().encode(text);
+  const { buffer } = played.memory;
+  new Uint8Array(buffer, TEXT).set(bytes);
+  new Uint32Array(buffer, OUTPUT).set([NUMBERS, 0, TEXT, bytes.length, 0, 0]);
+}
+
 test("a body changes on its way, and ends when the core breaks it off", async () => {
   mock.method(globalThis, "fetch", async () => new Response(chunks("a", "b"), { headers: { "x-a": "1" } }));
   const asked = [];
@@ -352,6 +371,66 @@ function show(text) {
   new Uint32Array(buffer, OUTPUT).set([NUMBERS, 0, 0, 0, TEXT, bytes.length]);
   return 1;
 }
+test("the keeper of a claim is an object of its own, and whoever holds one is carried on", async () => {
+  const asked = [];
+  const namespace = {
+    idFromName: (name) => name,
+    get: (id) => ({ claim: async (order) => (asked.push([id, order]), "yours") }),
+  };
+  const core = play(
+    {
+      begin: () => say(7, [CLAIM, 0, "abcdef", "{}"]),
+      resume: () => say(0, [ANSWER, 204, 0, 0]),
+    },
+    { POSTERN_CLAIMS: namespace },
+  );
+  const promises = [];
+  const response = answer(core, new Request("http://g/"), { waitUntil: (promise) => promises.push(promise) });
+  assert.equal(promises.length, 1, "from the moment at which the claim is asked for");
+  assert.equal((await response).status, 204);
+  await promises[0];
+  assert.deepEqual(asked, [["abcdef", "{}"]]);
+});
+
+test("a body that is looked at is whole, or as it was", async () => {
+  for (const [limit, status, read] of [[8, 200, "01234567"], [7, 3, ""]]) {
+    mock.method(globalThis, "fetch", async () => new Response("01234567", { headers: { "x-a": "1" } }));
+    const told = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+      resume: (number, call, status, length) => {
+        if (call === 0) return say(8, [PEEK, 1, 1, limit]);
+        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+        return say(0, [ANSWER, 200, 3, 0]);
+      },
+    });
+    const response = await answer(core, new Request("http://g/"));
+    assert.deepEqual(told, [status, read]);
+    assert.equal(response.headers.get("x-a"), "1");
+    if (status === 3) assert.equal(await response.text(), "01234567");
+  }
+});
+
+test("a body is copied while it passes, for what the answer leaves to do", async () => {
+  for (const [limit, copy] of [[8, [200, "01234567"]], [7, [3, ""]]]) {
+    mock.method(globalThis, "fetch", async () => new Response("01234567"));
+    const told = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+      resume: (number, call, status, length) => {
+        if (number === 7) return say(0, [COPY, 1, 1, limit, AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+        return say(0, []);
+      },
+      settle: () => say(10, [COPIED, 0, 1]),
+    });
+    let rest;
+    const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => (rest = promise) });
+    assert.equal(await response.text(), "01234567");
+    await rest;
+    assert.deepEqual(told, copy);
+  }
+});
 
 // A core whose exports are these; those that a case does not need are not called.
 function play(exports, env = {}) {
@@ -360,7 +439,7 @@ function play(exports, env = {}) {
     lives: 0,
     memory,
     reset() {},
-    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, ...exports },
+    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, has_checks: () => 1, ...exports },
   };
   return new Core(undefined, new ArrayBuffer(0), env);
 }

@@ -57,6 +57,16 @@ impl Platform for Spin {
         }
     }
 
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&board(key)).await
+    }
+
+    async fn post(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        let failed = |error: key_value::Error| StoreError(error.to_string());
+        let store = Store::open_default().await.map_err(failed)?;
+        store.set(board(key), text.as_bytes()).await.map_err(failed)
+    }
+
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         crate::claims::claim(key, order).await
     }
@@ -76,6 +86,11 @@ impl Platform for Spin {
     async fn sleep(&self, duration: Duration) {
         wait(duration).await;
     }
+}
+
+/// Where what checks have found is kept.
+fn board(key: &str) -> String {
+    format!("postern/checks/{key}")
 }
 
 /// Returns when so much time has passed.

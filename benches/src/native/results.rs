@@ -38,8 +38,15 @@ struct Target {
     unit: &'static str,
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     Target { id: "G1", what: "instructions of a lookup, 100,000 ÷ 10 routes", now: 2.1, later: 1.25, unit: "" },
+    Target {
+        id: "P1",
+        what: "picking one of 1,000 targets, the slowest way, one of them out of rotation",
+        now: 200.0,
+        later: 100.0,
+        unit: " ns",
+    },
     Target {
         id: "W1",
         what: "Workers: gateway without a policy ÷ JavaScript pass-through",

@@ -44,6 +44,7 @@ use super::{
     written,
 };
 
+mod check;
 mod consumers;
 mod credentials;
 mod forward_auth;

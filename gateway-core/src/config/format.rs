@@ -52,6 +52,13 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a percentage such as `0.5%`",
         check: |text| share(text).map(drop),
     },
+    Format {
+        name: "Statuses",
+        code: "bad-statuses",
+        noun: "a status, or a range such as `200-299`",
+        check: |text| statuses(text).map(drop),
+    },
+    Format { name: "CheckPath", code: "bad-path", noun: "a path such as `/health`", check: check_path },
     Format { name: "Name", code: "bad-name", noun: "a name", check: name },
     Format { name: "Token", code: "bad-token", noun: "a token", check: token },
     Format { name: "HeaderName", code: "bad-header-name", noun: "the name of a header field", check: header_name },
@@ -186,6 +193,34 @@ pub(super) fn share(text: &str) -> Result<u32, Wrong> {
     }
     let parts = whole.parse::<u32>().ok().zip(format!("{decimals:0<2}").parse::<u32>().ok());
     parts.map(|(whole, decimals)| whole * 100 + decimals).filter(|parts| *parts <= 10_000).ok_or_else(bad)
+}
+
+/// A status, or the first and the last of several.
+pub(super) fn statuses(text: &str) -> Result<(u16, u16), Wrong> {
+    let bad = || wrong(format!("`{text}` is no status and no range of them")).help("write `200`, or `200-299`");
+    let status = |text: &str| text.parse::<u16>().ok().filter(|status| text.len() == 3 && (100..600).contains(status));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = status(first).zip(status(last)).ok_or_else(bad)?;
+    if first > last {
+        return Err(wrong(format!("`{text}` ends before it begins")).help(format!("write `{last}-{first}`")));
+    }
+    Ok((first, last))
+}
+
+/// Path and query of a request that the gateway makes for itself.
+fn check_path(text: &str) -> Result<(), Wrong> {
+    let (path, _) = text.split_once('?').unwrap_or((text, ""));
+    if !text.starts_with('/') {
+        return Err(wrong(format!("the path `{text}` does not begin with `/`")).help(format!("write `/{text}`")));
+    }
+    if text.contains('#') || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wrong(format!("`{text}` has something in it that no path and query can have"))
+            .help("percent-encode it, and leave out the fragment"));
+    }
+    match normal_path(path) {
+        Some(normal) => Err(wrong(format!("`{text}` is not how this path is sent")).help(format!("write `{normal}`"))),
+        None => crate::path::normalise(path).map(drop).map_err(|invalid| wrong(invalid.to_string())),
+    }
 }
 
 /// A size in bytes.
@@ -1036,6 +1071,21 @@ mod tests {
         }
         for text in ["", "%", "5", "101%", "100.01%", "0.005%", ".5%", "5.%", "-1%", "1e2%", "+1%"] {
             assert!(share(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_and_paths_of_checks() {
+        assert_eq!(statuses("200-299").ok(), Some((200, 299)));
+        assert_eq!(statuses("204").ok(), Some((204, 204)));
+        for text in ["", "20", "099", "600", "200-", "-200", "2xx", "299-200", "200-299-300", "+200"] {
+            assert!(statuses(text).is_err(), "{text}");
+        }
+        for path in ["/", "/health", "/a/b?deep=1&x=/../"] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        for path in ["", "health", "/a b", "/a#b", "/a/../b", "//a", "/%", "/\u{e9}"] {
+            assert!(check_path(path).is_err(), "{path}");
         }
     }
 

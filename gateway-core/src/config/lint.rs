@@ -83,6 +83,7 @@ impl Lint<'_> {
                 let problem = self.host_override(host);
                 self.problems.extend(problem);
             }
+            self.grpc_check(upstream);
             self.ways(upstream);
             if !self.options.runtimes.contains(&Runtime::Spin) {
                 continue;
@@ -95,6 +96,29 @@ impl Lint<'_> {
                 }
             }
         }
+    }
+
+    /// Native gRPC needs HTTP/2 all the way.
+    fn grpc_check(&mut self, upstream: &Defined<written::Upstream>) {
+        let check = upstream.written.health.as_ref().and_then(|health| health.check.as_ref());
+        if check.and_then(|check| check.grpc.as_ref()).is_none_or(|grpc| grpc.web.unwrap_or(false)) {
+            return;
+        }
+        let clear = upstream
+            .written
+            .targets
+            .iter()
+            .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")));
+        let why = if self.options.runtimes.contains(&Runtime::Workers) {
+            "Workers speak no HTTP/2 to targets, so there this check fails"
+        } else if clear {
+            "Spin speaks HTTP/2 over TLS only (or to the one host of `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE`), so this check fails"
+        } else {
+            return;
+        };
+        let Some(entry) = upstream.node.get("health").and_then(|node| node.get("check")?.entry("grpc")) else { return };
+        let problem = Problem::warning("check-unavailable", entry.name_at, why);
+        self.problems.push(problem.help("write `web: true` where the targets speak gRPC-Web, or check by `http`"));
     }
 
     /// Ways to a target that only one platform has.

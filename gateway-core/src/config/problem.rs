@@ -153,6 +153,8 @@ pub const WARNINGS: &[Warning] = &[
         code: "missing-key",
         about: "an upstream whose target is picked by something that no request of a route has",
     },
+    Warning { code: "check-too-slow", about: "checks of targets that take longer than the time between them" },
+    Warning { code: "check-unavailable", about: "a check of targets that the platform cannot make" },
     Warning { code: "hedge-never", about: "a second attempt beside the first that is never made" },
     Warning {
         code: "certificate-unavailable",

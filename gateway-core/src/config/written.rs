@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod check;
 mod consumer;
 mod credential;
 mod idempotency;
@@ -21,6 +22,7 @@ mod token;
 mod upstream;
 mod validation;
 
+pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
 pub use self::idempotency::*;

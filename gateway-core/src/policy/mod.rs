@@ -225,6 +225,9 @@ pub enum Deferred {
     Count(Afterwards),
     /// What was held by the exchange is free: done when the response's body has ended, in whatever way.
     Release(Afterwards),
+    /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
+    #[cfg(feature = "checks")]
+    Check(u32),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),
@@ -236,6 +239,8 @@ impl Deferred {
         match self {
             Deferred::Count(_) => false,
             Deferred::Release(_) => true,
+            #[cfg(feature = "checks")]
+            Deferred::Check(_) => false,
             #[cfg(feature = "mirror")]
             Deferred::Mirror(_) => false,
         }
@@ -342,7 +347,8 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             #[cfg(feature = "idempotency")]
-            Policy::Idempotency(policy) => policy.on_request(visit).await,
+            // Boxed, so that others need not carry its size around.
+            Policy::Idempotency(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => {
@@ -397,7 +403,7 @@ impl Policy {
         }
         #[cfg(feature = "idempotency")]
         if let Policy::Idempotency(policy) = self {
-            return policy.on_response(departure).await;
+            return Box::pin(policy.on_response(departure)).await;
         }
         if let Policy::Limit(policy) = self {
             return policy.on_response(departure).await;

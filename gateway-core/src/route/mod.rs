@@ -348,6 +348,8 @@ mod regex {
         }
     }
 
+    impl Eq for Regex {}
+
     impl Serialize for Regex {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.serialize_str(self.0.as_str())

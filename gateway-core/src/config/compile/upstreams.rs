@@ -148,7 +148,7 @@ impl Compile<'_> {
         rules.slow_start = written.slow_start.map_or(0, |time| time.milliseconds);
         rules.failures = statuses(written.failure_statuses.as_ref(), &FAILURES);
         rules.health = match &written.health {
-            Some(health) => self.health(health, at("health")),
+            Some(health) => self.health(health, targets, at("health")),
             None => HealthRules::default(),
         };
         rules.breaker = written.breaker.as_ref().map(|breaker| self.breaker(breaker, at("breaker")));
@@ -175,7 +175,7 @@ impl Compile<'_> {
         rules
     }
 
-    fn health(&mut self, written: &written::Health, node: &Node) -> HealthRules {
+    fn health(&mut self, written: &written::Health, targets: &[TargetRule], node: &Node) -> HealthRules {
         let default = HealthRules::default();
         let time = |time: Option<written::Duration>, default| time.map_or(default, |time| time.milliseconds);
         let rules = HealthRules {
@@ -187,6 +187,7 @@ impl Compile<'_> {
             longest_ejection: time(written.longest_ejection, default.longest_ejection.max(time(written.ejection, 0))),
             max_ejected: written.max_ejected.unwrap_or(default.max_ejected),
             panic: written.panic.unwrap_or(default.panic),
+            check: written.check.as_ref().zip(node.get("check")).and_then(|(check, at)| self.check(check, targets, at)),
         };
         if rules.longest_ejection < rules.ejection {
             self.shorter(node, "longest_ejection", rules.longest_ejection, "ejection", rules.ejection);
