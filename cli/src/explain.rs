@@ -409,7 +409,7 @@ impl Taken {
         let matched = &considered.candidate;
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) => None,
         };
         let parameters = matched.parameters(request_path).iter();
         Self {

@@ -136,6 +136,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: what all instances have counted cannot be read just now.
+    MetricsUncertain {
+        /// For the log only.
+        reason: String,
+    },
     /// 503: the gateway has nothing just now that it could show the upstream.
     NoCredential,
     /// 503: the upstream has failed so often that it is not asked for a while.
@@ -216,6 +221,7 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::MetricsUncertain { .. } => (503, "metrics-uncertain", "Metrics cannot be read", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
@@ -262,6 +268,7 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
@@ -286,6 +293,7 @@ impl Error {
             Error::Internal { reason }
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
+            | Error::MetricsUncertain { reason }
             | Error::LoginFailed { reason } => reason,
             #[cfg(feature = "idempotency")]
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
@@ -415,6 +423,7 @@ mod tests {
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },
+            Error::MetricsUncertain { reason: String::new() },
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },

@@ -8,6 +8,8 @@ use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
 use crate::credential::Keyring;
 use crate::error::{Blame, Error};
+#[cfg(all(feature = "telemetry", feature = "expressions"))]
+use crate::expression::Facts;
 use crate::forward::{self, Forward};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
@@ -19,6 +21,12 @@ use crate::policy::{
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
+use crate::serve::{self, Endpoint};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::watch::Watch;
+use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
@@ -45,6 +53,10 @@ pub struct Gateway {
     keyring: Keyring,
     #[cfg(feature = "validation")]
     validation: Validation,
+    #[cfg(feature = "telemetry")]
+    telemetry: Option<Telemetry>,
+    /// The compiled configuration: a hash of it tells it from others.
+    configuration: Bytes,
 }
 
 /// What a route does with its requests.
@@ -86,6 +98,8 @@ pub enum Action {
     /// The keys by which anybody can see that the gateway has told who is calling.
     #[cfg(feature = "credentials")]
     IdentityKeys,
+    /// What the gateway knows of itself.
+    Serve(Endpoint),
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -127,6 +141,8 @@ pub enum LoadError {
     Target(String),
     /// A key of an issuer or for sessions, with its references filled in, is not one.
     Keys(String),
+    /// An address or a secret of those who observe, with its references filled in, is not one.
+    Telemetry(String),
 }
 
 impl fmt::Display for LoadError {
@@ -140,7 +156,7 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) => f.write_str(why),
         }
     }
 }
@@ -155,6 +171,7 @@ impl Gateway {
     /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
     /// share; routes are decoded when they are first considered.
     pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        let configuration = artefact.clone();
         let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
         let globals = artefact.globals().map_err(LoadError::Unreadable)?;
         let lacking: Vec<_> =
@@ -198,6 +215,8 @@ impl Gateway {
         let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
+        #[cfg(feature = "telemetry")]
+        let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
         Ok(Self {
             globals,
             settings: known,
@@ -213,6 +232,9 @@ impl Gateway {
             keyring,
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
+            #[cfg(feature = "telemetry")]
+            telemetry,
+            configuration,
         })
     }
 
@@ -224,10 +246,19 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
-        #[allow(unused_mut, reason = "there is nothing to add without checks")]
-        let mut reply = self.answer(platform, incoming).await;
+        #[cfg(feature = "telemetry")]
+        let record = self.telemetry.as_ref().map(|telemetry| telemetry.begin(platform, &incoming));
+        #[cfg(not(feature = "telemetry"))]
+        let record = None;
+        let watched = Watched::new(platform, record);
+        #[allow(unused_mut, reason = "changed by those who observe")]
+        let mut reply = self.answer(&watched, incoming).await;
         #[cfg(feature = "checks")]
         self.look_at_checks(platform, &mut reply.deferred);
+        #[cfg(feature = "telemetry")]
+        if let (Some(telemetry), Some(record)) = (&self.telemetry, watched.into_record()) {
+            telemetry.end(platform, record, &mut reply);
+        }
         reply
     }
 
@@ -261,13 +292,18 @@ impl Gateway {
         (text, news.iter().map(|news| note_of(platform, news)).collect())
     }
 
-    async fn answer<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+    async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
         };
         if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
             request.client.certificate = Certificate::from_field(&request.headers);
+        }
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.read(platform, &mut request);
+            self.explain(platform.watch(), &request);
         }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
@@ -288,6 +324,15 @@ impl Gateway {
         let mut notes = Vec::new();
         for deferred in deferred {
             let failed = match deferred {
+                #[cfg(feature = "telemetry")]
+                Deferred::Observe(record) => {
+                    if let Some(telemetry) = &self.telemetry {
+                        notes.extend(telemetry.observe(platform, *record, &self.upstreams).await);
+                    }
+                    None
+                }
+                #[cfg(not(feature = "telemetry"))]
+                Deferred::Observe(_) => None,
                 Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
                     let done = afterwards.perform(platform, &self.counters).await;
                     let tell =
@@ -320,6 +365,19 @@ impl Gateway {
         notes
     }
 
+    /// Why other routes do not take a request, for callers who may know.
+    #[cfg(feature = "telemetry")]
+    fn explain(&self, watch: Watch<'_>, request: &Request) {
+        watch.note(|record| {
+            let Some(passed_over) = &mut record.passed_over else { return };
+            let considered = self.routes.consider(&request.head());
+            let unmet = considered
+                .into_iter()
+                .map_while(|considered| Some((considered.candidate.route.name.clone(), considered.unmet?.to_string())));
+            passed_over.extend(unmet.take(20));
+        });
+    }
+
     /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
     /// other fields only the names. Of the routes that may take what it announces, the best with a policy for it answers.
     fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
@@ -343,6 +401,8 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let watch = platform.watch();
+        watch.route(&matched.route.name);
         let Some(policies) = self.policies.get(plan.policies) else {
             let reason = format!("the policies of the route `{}` cannot be decoded", matched.route.name);
             return Reply::fail(
@@ -379,7 +439,7 @@ impl Gateway {
         let mut early = None;
         for policy in policies.iter() {
             entered += 1;
-            match policy.on_request(&mut visit).await {
+            match watch::enter(policy, &mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
                 Err(error) => {
@@ -399,6 +459,12 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
+        watch.caller(&caller);
+        #[cfg(all(feature = "telemetry", feature = "expressions"))]
+        if let Some(telemetry) = &self.telemetry {
+            let query = query.as_deref();
+            telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
+        }
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
@@ -414,9 +480,12 @@ impl Gateway {
                     Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
                 }
             },
+            (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let watched = policies.iter().any(Policy::awaits_the_body);
+                #[cfg(feature = "telemetry")]
+                let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
                 let payload = Payload {
                     headers,
@@ -572,14 +641,18 @@ impl Gateway {
     ) -> (Reply<P::Stream>, Origin) {
         let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        let watch = platform.watch();
+        watch.forward(platform, &pool.upstream.name);
         let Some(fallback) = pool.fallback() else {
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            watch.forwarded(platform);
             return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
             let (spare, begun) = (call.replay(), platform.now());
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            watch.forwarded(platform);
             let asked = asked.clone().after(platform.now().saturating_sub(begun));
             self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
         })
@@ -613,6 +686,7 @@ impl Gateway {
         let (instead, origin) = match (&fallback.instead, spare) {
             (Instead::Respond(respond), _) => {
                 let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                platform.watch().problem(None);
                 (Reply::answer(respond.answer(scope)), origin)
             }
             (Instead::Upstream(place), Some(spare)) => {
@@ -622,7 +696,10 @@ impl Gateway {
                 // What the client's deadline leaves, whichever of the two upstreams has read it.
                 let asked = other.asked(scope, &spare.headers, || platform.random()).within(asked);
                 let host = host_of(&other.upstream.host, scope.line);
+                platform.watch().problem(None);
+                platform.watch().forward(platform, &other.upstream.name);
                 let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
+                platform.watch().forwarded(platform);
                 self.conclude(platform, other, &asked, outcome, limit, scope)
             }
             // A body that was streamed is gone.
@@ -700,6 +777,36 @@ impl Gateway {
                     reply.response.headers.append("proxy-status", told);
                 }
                 (reply, origin)
+            }
+        }
+    }
+
+    /// What the gateway knows of itself.
+    async fn serve<P: Platform>(&self, platform: &P, endpoint: Endpoint, scope: &Scope<'_>) -> Reply<P::Stream> {
+        let served = match endpoint {
+            Endpoint::Live => Ok(serve::live()),
+            Endpoint::Ready => {
+                let store = if self.globals.consumer_store.is_some() {
+                    platform.lookup(serve::PROBE).await.err()
+                } else {
+                    None
+                };
+                Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
+            }
+            Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
+            #[cfg(feature = "telemetry")]
+            Endpoint::Metrics => match &self.telemetry {
+                Some(telemetry) => telemetry.prometheus(platform).await.map(serve::metrics),
+                None => Err("the configuration has no metrics".to_owned()),
+            },
+            #[cfg(not(feature = "telemetry"))]
+            Endpoint::Metrics => Err("this gateway was built without the feature telemetry".to_owned()),
+        };
+        match served {
+            Ok(response) => Reply::answer(response),
+            Err(reason) => {
+                let error = Error::MetricsUncertain { reason: reason.clone() };
+                Reply::fail(platform, error, Some(scope.route), reason)
             }
         }
     }
@@ -788,7 +895,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -802,10 +909,11 @@ const FEATURES: [&str; 13] = [
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },
+    if cfg!(feature = "telemetry") { "telemetry" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {
-    format!("{:016x}{:016x}", platform.random(), platform.random())
+    platform.request_id()
 }
 
 impl Note {
@@ -830,6 +938,7 @@ impl<S> Reply<S> {
     pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
         let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
+        platform.watch().problem(Some(problem));
         let note = match blame {
             Blame::Client => None,
             Blame::Gateway | Blame::Upstream => {

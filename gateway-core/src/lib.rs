@@ -28,6 +28,8 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+pub mod telemetry;
+
 pub mod frozen;
 
 #[cfg(feature = "validation")]
@@ -43,6 +45,7 @@ pub mod client;
 pub mod error;
 pub mod path;
 pub mod secret;
+pub mod serve;
 pub mod template;
 
 #[cfg(feature = "expressions")]

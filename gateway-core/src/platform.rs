@@ -4,8 +4,12 @@ use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
 use crate::pump::Broken;
 use crate::quota::{Decision, Order};
+use crate::telemetry::watch::Watch;
+#[allow(unused_imports, reason = "for the documentation")]
+use crate::telemetry::watch::Watched;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -95,10 +99,59 @@ pub trait Platform {
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
+    /// Adds to the sums that all instances share, by [`metrics::merge`](crate::telemetry::metrics::merge), in one step. With
+    /// nothing to add, gives what they are.
+    ///
+    /// Must: have written down what was added when it returns.
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let _ = added;
+        Err(StoreError("this platform keeps no sums".to_owned()))
+    }
+
+    /// Hands a batch, a JSON array, to something that the platform calls by a name.
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        let _ = batch;
+        Err(StoreError(format!("this platform has no {outlet}")))
+    }
+
+    /// Writes a line of the access log for whoever reads what the gateway writes. Nobody waits for it.
+    fn print(&self, line: &str) {
+        let _ = line;
+    }
+
+    /// Where what happens to the request is written down. Adapters leave this as it is: [`Watched`] is what observes.
+    fn watch(&self) -> Watch<'_> {
+        Watch::nobody()
+    }
+
+    /// What identifies the request: thirty-two hexadecimal digits. A new one each time, save where one request is handled
+    /// ([`Watched`]), which has one.
+    fn request_id(&self) -> String {
+        format!("{:016x}{:016x}", self.random(), self.random())
+    }
+
     /// Ends a response whose body nobody will read, so that its connection can be used for others. Platforms for which it is
     /// not enough to drop the body say how.
     fn discard(&self, body: Self::Stream) {
         drop(body);
+    }
+}
+
+/// Something that takes batches and that the platform calls by a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlet {
+    /// A queue: each item is a message.
+    Queue(String),
+    /// A dataset: each item is a point.
+    Dataset(String),
+}
+
+impl fmt::Display for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outlet::Queue(name) => write!(f, "queue `{name}`"),
+            Outlet::Dataset(name) => write!(f, "dataset `{name}`"),
+        }
     }
 }
 

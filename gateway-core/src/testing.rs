@@ -2,7 +2,7 @@
 
 use crate::claim;
 use crate::http::Response;
-use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -39,6 +39,12 @@ pub struct TestPlatform<F> {
     pub claiming_fails: Cell<bool>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
+    /// The sums that all instances share.
+    pub sums: Rc<RefCell<Vec<u8>>>,
+    /// Lines of the access log.
+    pub printed: RefCell<Vec<String>>,
+    /// What queues and datasets got.
+    pub published: RefCell<Vec<(Outlet, Vec<u8>)>>,
     /// How many milliseconds each call takes; without it, none.
     pub delay: RefCell<Option<Delay>>,
     seed: Cell<u64>,
@@ -72,6 +78,9 @@ where
             claims: Rc::default(),
             claiming_fails: Cell::default(),
             discarded: Cell::default(),
+            sums: Rc::default(),
+            printed: RefCell::default(),
+            published: RefCell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
             upstream: RefCell::new(upstream),
@@ -198,6 +207,27 @@ where
             Poll::Pending
         })
         .await;
+    }
+
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody counts".to_owned()));
+        }
+        let mut sums = self.sums.borrow_mut();
+        if !added.is_empty() {
+            *sums = crate::telemetry::metrics::merge(&sums, added);
+        }
+        Ok(Bytes::copy_from_slice(&sums))
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.published.borrow_mut().push((outlet.clone(), batch.to_vec()));
+        Ok(())
+    }
+
+    fn print(&self, line: &str) {
+        self.printed.borrow_mut().push(line.to_owned());
     }
 
     fn discard(&self, _: Vec<u8>) {

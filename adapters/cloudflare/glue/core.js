@@ -91,6 +91,18 @@ export class Core {
     return this.text.split("\n");
   }
 
+  // Adds to the sums of all instances: what is to be kept.
+  merge(kept, added) {
+    const size = (kept.length + added.length) * 3;
+    if (size > this.capacity) this.makeRoom(size);
+    const before = kept === "" ? 0 : encoder.encodeInto(kept, this.room).written;
+    const { written } = encoder.encodeInto(added, this.room.subarray(before));
+    if (this.exports.merge === undefined) throw new Error("this Worker was built without telemetry");
+    this.thinks = true;
+    this.read(this.exports.merge(before, written) ?? 0);
+    return this.text;
+  }
+
   // Remembers who waits, so that it can be forgotten when nobody does: a client that goes away ends its request's code
   // without a word.
   //

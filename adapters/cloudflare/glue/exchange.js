@@ -17,8 +17,10 @@ const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
 const BOARD = 30;
-const ADMIT = 40;
-const AFTER_THE_BODY = 41;
+const COLLECT = 40;
+const PUBLISH = 41;
+const ADMIT = 50;
+const AFTER_THE_BODY = 51;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -190,6 +192,12 @@ class Exchange {
           break;
         case SLEEP:
           this.sleep();
+          break;
+        case COLLECT:
+          this.take(core.number(), collected(core.env, core.string()));
+          break;
+        case PUBLISH:
+          this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
           break;
         case BOARD:
           this.board();
@@ -452,6 +460,31 @@ async function admitted(env, name, key) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the binding does not answer")));
   const { success } = await Promise.race([limiter.limit({ key }), late]);
   return { status: success ? 200 : 429, bytes: "" };
+}
+
+// Has the owner of all sums add to them, or say what they are.
+async function collected(env, added) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
+  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
+  return { status: 200, bytes: sums };
+}
+
+// Hands a batch to a queue, or its points to a dataset.
+async function published(env, kind, name, batch) {
+  const binding = env[name];
+  if (binding === undefined) throw new Error(`nothing is bound as ${name} in wrangler.toml`);
+  const items = JSON.parse(batch);
+  if (kind === 1) {
+    for (const point of items) binding.writeDataPoint(point);
+  } else {
+    // A batch has at most a hundred messages.
+    for (let at = 0; at < items.length; at += 100) {
+      await binding.sendBatch(items.slice(at, at + 100).map((body) => ({ body, contentType: "json" })));
+    }
+  }
+  return { status: 404, bytes: "" };
 }
 
 // What checks have found of an upstream's targets.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -122,6 +122,8 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `40 call text`: have the owner of the sums add these, or nothing, and say what they are.
+    /// `41 call kind name text`: hand a JSON array to the queue (0) or the dataset (1) that is bound under that name.
     /// `20 call key order`: have the keeper of a claim do what is ordered.
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
@@ -170,14 +172,16 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const COLLECT: u32 = 40;
+const PUBLISH: u32 = 41;
 const CLAIM: u32 = 20;
 const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
 const BOARD: u32 = 30;
-const ADMIT: u32 = 40;
-const AFTER_THE_BODY: u32 = 41;
+const ADMIT: u32 = 50;
+const AFTER_THE_BODY: u32 = 51;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -339,6 +343,23 @@ pub fn read_admitted(status: u32, packed: &[u8]) -> Result<Option<bool>, StoreEr
         404 => Ok(None),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
+}
+
+/// Writes that sums are to be added to, or read.
+pub fn write_collect(out: &mut Commands, number: u32, added: &[u8]) {
+    out.numbers.extend([COLLECT, number]);
+    out.text(&[&String::from_utf8_lossy(added)]);
+}
+
+/// Writes that a batch is to be handed on.
+pub fn write_publish(out: &mut Commands, number: u32, outlet: &Outlet, batch: &[u8]) {
+    let (kind, name) = match outlet {
+        Outlet::Queue(name) => (0, name),
+        Outlet::Dataset(name) => (1, name),
+    };
+    out.numbers.extend([PUBLISH, number, kind]);
+    out.text(&[name]);
+    out.text(&[&String::from_utf8_lossy(batch)]);
 }
 
 /// Writes that time is to pass.

@@ -119,6 +119,16 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
+/// Adds to the sums of all instances, for whoever keeps them: in the input stand what was kept (or nothing), and behind it what
+/// is added. Shows what is to be kept.
+#[cfg(feature = "telemetry")]
+#[wasm_bindgen]
+pub fn merge(kept: usize, added: usize) {
+    let sums =
+        INPUT.with_borrow(|input| gateway_core::telemetry::metrics::merge(&input[..kept], &input[kept..kept + added]));
+    show(Commands { numbers: Vec::new(), text: String::from_utf8_lossy(&sums).into_owned() }, Bytes::new());
+}
+
 /// Whether somebody has to check targets.
 #[wasm_bindgen]
 pub fn has_checks() -> bool {
@@ -318,4 +328,8 @@ fn place(at: usize, address: usize, length: usize) {
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn log(line: &str);
+
+    /// Writes a line of the access log.
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn print(line: &str);
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gateway_core::claim;
 use gateway_core::http::{Body, Response};
 use gateway_core::platform::{
-    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
@@ -241,10 +241,20 @@ impl Platform for Workers {
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
-            Brought::Value(value) => value,
-            _ => Err(StoreError(MIXED.to_owned())),
-        }
+        self.value(|out, number| http::write_lookup(out, number, key)).await
+    }
+
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let sums = self.value(|out, number| http::write_collect(out, number, added)).await?;
+        Ok(sums.unwrap_or_default())
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.value(|out, number| http::write_publish(out, number, outlet, batch)).await.map(drop)
+    }
+
+    fn print(&self, line: &str) {
+        crate::print(line);
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -287,6 +297,16 @@ impl Platform for Workers {
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+}
+
+impl Workers {
+    /// Asks for something that gives a value, or none.
+    async fn value(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, write).await {
+            Brought::Value(value) => value,
             _ => Err(StoreError(MIXED.to_owned())),
         }
     }

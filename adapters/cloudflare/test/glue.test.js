@@ -41,6 +41,8 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const COLLECT = 40;
+const PUBLISH = 41;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -223,6 +225,56 @@ test("what an answer leaves to do is done behind it", async () => {
   assert.equal(response.status, 200);
   await rest;
   assert.deepEqual(order, ["settle 9", "counted", "over"]);
+});
+
+test("what was counted goes to the object that owns the sums", async () => {
+  const heard = [];
+  const namespace = { idFromName: (name) => name, get: (name) => ({ collect: async (added) => (heard.push(name, added), "sums") }) };
+  const core = play(
+    {
+      begin: () => say(7, [COLLECT, 0, "added"]),
+      resume: (number, call, status, length) => {
+        heard.push(status, new TextDecoder().decode(core.room.slice(0, length)));
+        return say(0, [ANSWER, 200, 0, 0]);
+      },
+    },
+    { POSTERN_COUNTERS: namespace },
+  );
+  await answer(core, new Request("http://g/"));
+  assert.deepEqual(heard, ["metrics", "added", 200, "sums"]);
+});
+
+test("a batch goes to a queue by the hundred, and points go to a dataset", async () => {
+  const heard = [];
+  const env = {
+    LINES: { sendBatch: async (messages) => heard.push(messages) },
+    POINTS: { writeDataPoint: (point) => heard.push(point) },
+  };
+  const lines = Array.from({ length: 150 }, (_, at) => ({ at }));
+  const outcomes = [];
+  let step = 0;
+  const commands = [
+    [PUBLISH, 0, 0, "LINES", JSON.stringify(lines)],
+    [PUBLISH, 1, 1, "POINTS", JSON.stringify([{ indexes: ["a"], blobs: [], doubles: [1] }])],
+    [PUBLISH, 2, 0, "NOTHING", "[]"],
+  ];
+  const core = play(
+    {
+      begin: () => say(7, commands[step]),
+      resume: (number, call, status) => {
+        outcomes.push(status);
+        return ++step < commands.length ? say(7, commands[step]) : say(0, [ANSWER, 200, 0, 0]);
+      },
+    },
+    env,
+  );
+  await answer(core, new Request("http://g/"));
+  assert.deepEqual(heard.slice(0, 2).map((messages) => messages.length), [100, 50]);
+  assert.deepEqual(heard[1][49], { body: { at: 149 }, contentType: "json" });
+  assert.deepEqual(heard[2], { indexes: ["a"], blobs: [], doubles: [1] });
+  // What is not bound is a failure that the core hears of.
+  assert.equal(outcomes.length, 3);
+  assert.ok(outcomes[0] === 404 && outcomes[1] === 404 && outcomes[2] < 100);
 });
 
 test("an object checks by its alarm, keeps what was found, and is woken up by instances and by cron", async () => {

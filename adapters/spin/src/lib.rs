@@ -6,6 +6,8 @@ mod counters;
 mod http;
 mod platform;
 mod redis;
+#[cfg(feature = "telemetry")]
+mod sums;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;

@@ -57,6 +57,15 @@ impl Platform for Spin {
         }
     }
 
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        crate::sums::collect(added, self.now())
+    }
+
+    fn print(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.lookup(&board(key)).await
     }

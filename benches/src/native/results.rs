@@ -84,6 +84,13 @@ const TARGETS: [Target; 10] = [
         unit: " KB",
     },
     Target {
+        id: "O1",
+        what: "Workers: access log, 1 % of traces and metrics on ÷ all of it off",
+        now: 1.05,
+        later: 1.02,
+        unit: "",
+    },
+    Target {
         id: "S1",
         what: "Spin: routed answer at 10,000 routes ÷ hello component",
         now: 1.50,

@@ -18,6 +18,7 @@ pub const PARTS: [(&str, &str); 14] = [
     ("workers", "requests on Workers beside JavaScript and hono"),
     ("limited", "what a limit adds to a request on Workers, beside one by hand on a Durable Object"),
     ("steps", "what of that any gateway on Workers would cost"),
+    ("telemetry", "what observing costs on Workers: everything off, and an access log, traces and metrics on"),
     ("curves", "growth on Workers with routes, header fields and bodies"),
     ("spin", "requests on Spin beside the least that a component can do"),
 ];
@@ -102,6 +103,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
                 "limited" if setup.has(&["nginx", "wrk"]) => limiting::on_workers(&setup, &mut results)?,
                 "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(&setup, &mut results)?,
+                "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(&setup, &mut results)?,
                 "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
                 "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
                 _ => {}

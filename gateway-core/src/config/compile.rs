@@ -55,6 +55,7 @@ mod mirror;
 mod openapi;
 mod policies;
 mod signed;
+mod telemetry;
 mod tokens;
 mod upstreams;
 mod validation;
@@ -186,6 +187,8 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
+        let telemetry = self.telemetry();
+        self.metrics_are_kept(telemetry.as_deref());
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -208,6 +211,7 @@ impl<'a> Compile<'a> {
             issuers: std::mem::take(&mut self.issuers),
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
+            telemetry,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
@@ -337,6 +341,7 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        self.is_protected(&policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -534,8 +539,10 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> =
-            ["upstream", "redirect", "respond", "publish"].iter().filter_map(|name| node.entry(name)).collect();
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve"]
+            .iter()
+            .filter_map(|name| node.entry(name))
+            .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -543,7 +550,8 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    self.all.problems.push(problem.help("add one of `upstream`, `redirect`, `respond` and `publish`"));
+                    let help = "add one of `upstream`, `redirect`, `respond`, `publish` and `serve`";
+                    self.all.problems.push(problem.help(help));
                 }
                 return None;
             }
@@ -567,7 +575,8 @@ impl RouteCompiler<'_, '_> {
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
-        let forward = forward.flatten().map(Action::Forward).or(publish);
+        let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
+        let forward = forward.flatten().map(Action::Forward).or(publish).or(serve);
         forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
     }
 
@@ -1022,7 +1031,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

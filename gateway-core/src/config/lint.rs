@@ -39,6 +39,7 @@ pub(super) fn lint(
 ) {
     let mut lint = Lint { loaded, running, options, problems };
     lint.upstreams();
+    lint.bindings();
     for route in &loaded.routes {
         lint.spelling(route);
         lint.platforms(route);
@@ -58,6 +59,27 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
+    /// Queues and datasets are Cloudflare's.
+    fn bindings(&mut self) {
+        if !self.options.runtimes.contains(&Runtime::Spin) {
+            return;
+        }
+        let sinks = self.loaded.settings.node.reach([Field("telemetry"), Field("logs"), Field("to")]);
+        for (sink, name) in sinks
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|sink| ["queue", "analytics"].map(|name| (sink, name)))
+        {
+            if let Some(entry) = sink.entry(name) {
+                let message = "Spin has no such thing, so there these lines are lost";
+                let problem = Problem::warning("binding-unavailable", entry.name_at, message);
+                self.problems
+                    .push(problem.help("compile with `--runtime workers` if it runs there only, or take `http`"));
+            }
+        }
+    }
+
     fn upstreams(&mut self) {
         // A route in a file that cannot be read may use any of them.
         if !self.loaded.incomplete {

@@ -147,6 +147,8 @@ pub const WARNINGS: &[Warning] = &[
     },
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
+    Warning { code: "open-endpoint", about: "metrics or the state of upstreams that everybody may see" },
+    Warning { code: "binding-unavailable", about: "a queue or a dataset where the platform has none" },
     Warning { code: "one-target", about: "rules on several targets for an upstream that has one" },
     Warning { code: "priority-gap", about: "a number between the priorities of targets that no target has" },
     Warning {

@@ -18,6 +18,7 @@ mod login;
 mod mirror;
 mod policy;
 mod signed;
+mod telemetry;
 mod token;
 mod upstream;
 mod validation;
@@ -31,6 +32,7 @@ pub use self::login::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::upstream::*;
 pub use self::validation::*;
@@ -77,6 +79,8 @@ pub struct File {
     pub unknown_host: Option<UnknownHost>,
     /// The largest requests that are taken.
     pub limits: Option<Limits>,
+    /// What the gateway tells of itself. Default: nothing but what goes wrong.
+    pub telemetry: Option<Telemetry>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
@@ -212,7 +216,7 @@ pub struct Defaults {
     pub allow: Option<OneOrMany<WarningCode>>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect` or `respond`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -282,6 +286,9 @@ pub struct Route {
     pub respond: Option<Respond>,
     /// Action: answer with something that the gateway knows.
     pub publish: Option<Publish>,
+    /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
+    /// who may see it.
+    pub serve: Option<Serve>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,

@@ -56,6 +56,7 @@ use crate::platform::{Platform, ReadError};
 use crate::pump;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
+use crate::telemetry::watch::Record;
 use crate::template::{Scope, Settings};
 use crate::upstream::Pool;
 #[cfg(feature = "validation")]
@@ -225,6 +226,8 @@ pub enum Deferred {
     Count(Afterwards),
     /// What was held by the exchange is free: done when the response's body has ended, in whatever way.
     Release(Afterwards),
+    /// What was noted of the request is told to those who observe.
+    Observe(Box<Record>),
     /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
     #[cfg(feature = "checks")]
     Check(u32),
@@ -239,6 +242,7 @@ impl Deferred {
         match self {
             Deferred::Count(_) => false,
             Deferred::Release(_) => true,
+            Deferred::Observe(_) => false,
             #[cfg(feature = "checks")]
             Deferred::Check(_) => false,
             #[cfg(feature = "mirror")]
@@ -329,6 +333,31 @@ impl<P: Platform> Visit<'_, P> {
 }
 
 impl Policy {
+    /// What kind of policy it is, as logs, metrics and spans say it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Policy::Authenticate(_) => "authenticate",
+            Policy::Authorize(_) => "authorize",
+            Policy::Cors(_) => "cors",
+            Policy::Csrf(_) => "csrf",
+            Policy::ForwardAuth(_) => "forward_auth",
+            Policy::Headers(_) => "headers",
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => "idempotency",
+            Policy::Limit(_) => "limit",
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(_) => "mirror",
+            Policy::RequestRules(_) => "request_rules",
+            Policy::SecurityHeaders(_) => "security_headers",
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) => "json_limits",
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(_) => "openapi",
+            #[cfg(feature = "validation")]
+            Policy::Validate(_) => "validate",
+        }
+    }
+
     /// Before the action.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {

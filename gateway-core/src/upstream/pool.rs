@@ -5,7 +5,7 @@
 
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
-use super::breaker::{Admission, Breaker};
+use super::breaker::{Admission, Breaker, State};
 #[cfg(feature = "checks")]
 use super::check::{self, Board, CheckRules, Watch};
 use super::health::{Health, WHOLE};
@@ -236,6 +236,18 @@ impl Pool {
     /// Whether clients are told in `Proxy-Status` what happened.
     pub fn tells(&self) -> bool {
         self.group.as_ref().is_some_and(|group| group.rules.proxy_status)
+    }
+
+    /// The state of its circuit breaker, where it has one.
+    pub fn breaker(&self) -> Option<State> {
+        let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;
+        Some(group.state.borrow().breaker.state())
+    }
+
+    /// How many of its targets are in rotation, as far as this instance knows.
+    pub fn usable(&self) -> usize {
+        let Some(group) = &self.group else { return self.targets.len() };
+        group.state.borrow().targets.iter().filter(|target| !target.is_out()).count()
     }
 
     /// What a target is called.
