@@ -54,10 +54,7 @@ pub trait Platform {
 
     /// Whether the platform's own limiter of this name admits one more request under this key (32 hexadecimal digits). `None`: there
     /// is no limiter of that name.
-    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
-        let _ = (limiter, key);
-        Ok(None)
-    }
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError>;
 
     /// What checks have found of an upstream's targets, as it was kept last ([`Platform::post`]), or as the platform's own checks
     /// have found it. `None`: nothing yet. The key is 16 hexadecimal digits.

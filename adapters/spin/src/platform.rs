@@ -50,6 +50,11 @@ impl Platform for Spin {
         Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
     }
 
+    /// Spin has no limiters of its own.
+    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match redis::take(key, order, || self.now()).await {
             Some(taken) => taken,
