@@ -260,9 +260,7 @@ impl Platform for Workers {
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Claimed(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{counting, curves, failing, handling, limiting, loaded, lookup, picki
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 14] = [
+pub const PARTS: [(&str, &str); 15] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
