@@ -16,10 +16,9 @@ use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "cache")]
 use crate::platform::ReadError;
-use crate::platform::{Call, FetchError, Interest, Patience, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
-use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
 use crate::policy::{
@@ -367,10 +366,12 @@ impl Gateway {
                 }
                 #[cfg(not(feature = "telemetry"))]
                 Deferred::Observe(_) => None,
-                Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
-                    Ok(_) => None,
-                    Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
-                },
+                Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
+                    let done = afterwards.perform(platform, &self.counters).await;
+                    let tell =
+                        |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
+                    done.err().map(|error| (None, tell(error)))
+                }
                 #[cfg(feature = "checks")]
                 Deferred::Check(at) => match self.upstreams.get(at as usize) {
                     Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
@@ -577,6 +578,7 @@ impl Gateway {
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                let watched = policies.iter().any(Policy::awaits_the_body);
                 #[cfg(feature = "telemetry")]
                 let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
@@ -590,6 +592,7 @@ impl Gateway {
                     content_length,
                     limit,
                     reads,
+                    watched,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
@@ -698,7 +701,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, .. } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, .. } = payload;
         #[cfg(feature = "mirror")]
         let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
@@ -748,6 +751,7 @@ impl Gateway {
             timeout: Duration::ZERO,
             patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
+            watched,
             upgrade,
         };
         #[cfg(feature = "mirror")]
@@ -958,6 +962,11 @@ impl Gateway {
         &self.upstreams
     }
 
+    /// The address of the Redis that counts on Spin, if there is one.
+    pub fn redis(&self) -> Option<String> {
+        self.globals.redis.as_ref().map(|redis| redis.resolve(&self.settings))
+    }
+
     /// What the whole gateway shares.
     pub fn globals(&self) -> &Globals {
         &self.globals
@@ -1010,6 +1019,8 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Whether something is done when the response's body has ended.
+    watched: bool,
     /// Who gets copies.
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
