@@ -179,7 +179,7 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
         };
         let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
             Some(Piece::Text(text)) => text.as_str(),
-            Some(Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_)) | None => "",
+            _ => "",
         };
         return match at {
             0 if text(Some(1)).starts_with("://") => "https".to_owned(),
@@ -414,7 +414,7 @@ impl Taken {
         let matched = &considered.candidate;
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
         };
         let parameters = matched.parameters(request_path).iter();
         Self {

@@ -1,6 +1,8 @@
 //! The way of one request, top to bottom.
 
 use crate::answer::{self, Redirect, Respond};
+#[cfg(feature = "cache")]
+use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
@@ -10,9 +12,13 @@ use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
-use crate::forward::{self, Forward};
+use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
+#[cfg(feature = "cache")]
+use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
+#[cfg(feature = "cache")]
+use crate::policy::cache::{Cached, Flight, Keeping};
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
 use crate::policy::{
@@ -27,7 +33,7 @@ use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
-use crate::template::{Reference, Scope, Settings};
+use crate::template::{Reference, Scope, Settings, View};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -51,6 +57,8 @@ pub struct Gateway {
     counters: Counters,
     #[cfg(feature = "credentials")]
     keyring: Keyring,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
     #[cfg(feature = "telemetry")]
@@ -100,6 +108,28 @@ pub enum Action {
     IdentityKeys,
     /// What the gateway knows of itself.
     Serve(Endpoint),
+    /// From here, when what the request names has been taken back from caches.
+    #[cfg(feature = "cache")]
+    Purge,
+}
+
+impl Action {
+    /// Whether it looks at fields of the request.
+    fn asks_request(&self) -> bool {
+        match self {
+            Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            Action::Redirect(redirect) => redirect.to.asks_request(),
+            Action::Respond(respond) => {
+                let headers = respond.headers.iter().map(|(_, value)| value);
+                headers.chain(&respond.body).any(|template| template.asks_request())
+            }
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => false,
+            Action::Serve(_) => false,
+            #[cfg(feature = "cache")]
+            Action::Purge => false,
+        }
+    }
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -230,6 +260,8 @@ impl Gateway {
             counters: Counters::default(),
             #[cfg(feature = "credentials")]
             keyring,
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "telemetry")]
@@ -309,7 +341,7 @@ impl Gateway {
             return Reply::answer(response);
         }
         match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body).await,
+            Found::Route(matched) => self.follow(platform, matched, request, body, Start::default()).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
                 Reply::answer(answer::options(&allow))
             }
@@ -322,7 +354,8 @@ impl Gateway {
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
-        for deferred in deferred {
+        let mut left = std::collections::VecDeque::from(deferred);
+        while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
                 #[cfg(feature = "telemetry")]
                 Deferred::Observe(record) => {
@@ -353,6 +386,31 @@ impl Gateway {
                     },
                     None => None,
                 },
+                #[cfg(feature = "cache")]
+                Deferred::Keep(Keeping { ticket, flight }) => {
+                    let kept = platform.kept(ticket).await;
+                    if let Some(Flight { key, number }) = flight {
+                        self.cache.flights.land(&key, number);
+                    }
+                    kept.err()
+                        .map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
+                }
+                #[cfg(feature = "cache")]
+                Deferred::Renew(renewal) => {
+                    let Renewal { matched, request, start } = *renewal;
+                    let flight = start.renews.clone();
+                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    if let Body::Stream(body) = reply.response.body {
+                        platform.discard(body);
+                    }
+                    let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
+                    if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
+                        self.cache.flights.land(&key, number);
+                    }
+                    left.extend(reply.deferred);
+                    notes.extend(reply.notes);
+                    None
+                }
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
@@ -398,6 +456,7 @@ impl Gateway {
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
+        start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
@@ -414,18 +473,38 @@ impl Gateway {
         };
         let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let (mut caller, mut memo) = (start.caller, Memo::default());
+        #[cfg(feature = "cache")]
+        let mut cached = Cached::new(start.renews.map(|flight| flight.number));
+        let clock = || platform.now();
+        let upstream = match &plan.action {
+            Action::Forward(forward) => {
+                self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
+            Action::Redirect(_) | Action::Respond(_) => "",
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => "",
+            Action::Serve(_) => "",
+            #[cfg(feature = "cache")]
+            Action::Purge => "",
+        };
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
             counters: &self.counters,
+            #[cfg(feature = "cache")]
+            cache: &self.cache,
+            #[cfg(feature = "cache")]
+            cached: &mut cached,
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
+            upstream,
+            clock: &clock,
             parameters: matched.parameters(&line.path),
             client: &client,
             line: &line,
@@ -435,9 +514,9 @@ impl Gateway {
             caller: &mut caller,
             memo: &mut memo,
         };
-        let mut entered = 0;
+        let mut entered = start.from;
         let mut early = None;
-        for policy in policies.iter() {
+        for policy in policies.iter().skip(start.from) {
             entered += 1;
             match watch::enter(policy, &mut visit).await {
                 Ok(Flow::Continue) => {}
@@ -451,6 +530,19 @@ impl Gateway {
                 break;
             }
         }
+        // What a cache wants renewed is what this request would have fetched, from the cache on.
+        #[cfg(feature = "cache")]
+        if let Some(flight) = cached.renew.take() {
+            let matched = matched.clone();
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
+        }
+        // They go on with the request, so whoever looks at them later looks at a copy.
+        let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
+        let kept = asked.then(|| headers.clone());
         let scope = Scope {
             line: &line,
             client: &client,
@@ -458,6 +550,7 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
+            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
@@ -481,12 +574,16 @@ impl Gateway {
                 }
             },
             (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
+            #[cfg(feature = "cache")]
+            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let watched = policies.iter().any(Policy::awaits_the_body);
                 #[cfg(feature = "telemetry")]
                 let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
+                // A policy that has changed the body has taken its length away, or given it another.
+                let content_length = content_length.and(request_length(&headers));
                 let payload = Payload {
                     headers,
                     query,
@@ -499,18 +596,24 @@ impl Gateway {
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
         };
-        for policy in policies[..entered].iter().rev() {
+        for policy in policies[start.from..entered].iter().rev() {
             let response = &mut reply.response;
             let mut departure = Departure {
                 platform,
                 #[cfg(feature = "validation")]
                 validation: &self.validation,
                 counters: &self.counters,
+                #[cfg(feature = "cache")]
+                cache: &self.cache,
+                #[cfg(feature = "cache")]
+                cached: &mut cached,
                 scope,
                 from_upstream,
                 perhaps_done,
@@ -520,7 +623,10 @@ impl Gateway {
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.response = response;
+                let refused = std::mem::replace(&mut reply.response, response);
+                if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
+                    platform.discard(body);
+                }
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
@@ -549,6 +655,41 @@ impl Gateway {
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
         }
         reply
+    }
+
+    /// Writes down what is taken back from caches. Other instances hear of it within [`purge::HOLD`].
+    #[cfg(feature = "cache")]
+    async fn purge<P: Platform>(&self, platform: &P, body: Body<P::Stream>, route: &str) -> Reply<P::Stream> {
+        let body = match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
+        };
+        let change = match body {
+            Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
+            Err(ReadError::TooLarge) => Err(Error::BodyTooLarge { limit: LONGEST_PURGE }),
+            Err(ReadError::Broken(_)) => Err(Error::ClientGone),
+        };
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
+        };
+        match platform.purges(purge::OWNER, &change).await {
+            Ok(marks) => {
+                self.cache.purges.asks(platform.now());
+                self.cache.purges.learn(marks);
+                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
+                let mut headers = Headers::new();
+                headers.set("content-type", "application/json");
+                headers.set("cache-control", "no-store");
+                headers.set("content-length", body.len().to_string());
+                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+            }
+            Err(error) => {
+                let reason = format!("what is to be purged cannot be written down: {}", error.0);
+                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+            }
+        }
     }
 
     /// Sends the request on, and takes from the response what was meant for this hop only.
@@ -832,6 +973,31 @@ impl Gateway {
     }
 }
 
+/// The longest list of what is to be taken back from caches, in bytes.
+#[cfg(feature = "cache")]
+const LONGEST_PURGE: u64 = 256 << 10;
+
+/// Where a request enters the policies: at the first, as nobody, save where a cache renews what it has.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The first policy that it enters.
+    from: usize,
+    /// Who is calling, as far as the policies before have proven it.
+    caller: Caller,
+    /// What is renewed, so that nobody waits for the answer.
+    #[cfg(feature = "cache")]
+    renews: Option<Flight>,
+}
+
+/// Something stored that is fetched anew: the request for it, from the cache on.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    matched: Matched<Plan>,
+    request: Request,
+    start: Start,
+}
+
 /// Who has made a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -858,6 +1024,11 @@ struct Payload<S> {
     /// Who gets copies.
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
+}
+
+/// The length that a request declares, after all policies.
+fn request_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -895,7 +1066,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 14] = [
+const FEATURES: [&str; 19] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -905,11 +1076,16 @@ const FEATURES: [&str; 14] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "shaping") { "shaping" } else { "" },
+    if cfg!(feature = "formats") { "formats" } else { "" },
+    if cfg!(feature = "queries") { "queries" } else { "" },
+    if cfg!(feature = "codings") { "codings" } else { "" },
     if cfg!(feature = "checks") { "checks" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
+    if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -16,6 +16,9 @@ pub mod quota;
 
 pub mod claim;
 
+#[cfg(feature = "cache")]
+pub mod cache;
+
 pub mod jwt;
 
 pub mod certificate;
@@ -32,10 +35,10 @@ pub mod telemetry;
 
 pub mod frozen;
 
-#[cfg(feature = "validation")]
 pub mod json;
 #[cfg(feature = "validation")]
 pub mod schema;
+pub mod shape;
 #[cfg(feature = "validation")]
 pub mod validation;
 

@@ -40,6 +40,13 @@ pub trait Platform {
     /// Must: stop with [`ReadError::TooLarge`] as soon as more than `limit` bytes have come, and keep no more than that.
     async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
 
+    /// Whether the platform unpacks answers with this content coding by itself when their bodies are read, and packs what is
+    /// sent under it again.
+    fn decodes(&self, coding: &str) -> bool {
+        let _ = coding;
+        false
+    }
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
@@ -92,6 +99,53 @@ pub trait Platform {
 
     /// A copy, once all of the body has passed. [`ReadError::TooLarge`] as soon as it is longer than what is copied.
     async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError>;
+
+    /// What is stored under a key of a cache: what was written of it, and the body. `None`: nothing.
+    ///
+    /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
+    /// Platforms that store nothing leave this and the next four as they are.
+    #[cfg(feature = "cache")]
+    async fn recall(&self, _key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError> {
+        Ok(None)
+    }
+
+    /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
+    /// [`Platform::kept`]; `None`: it is not stored.
+    ///
+    /// Must: hand the client's part on as it comes, at most its last piece when it is stored; store nothing of a body that breaks off, or
+    /// that is longer than `item.most` where the platform sees its bytes; replace what was there. May: store nothing.
+    #[cfg(feature = "cache")]
+    async fn keep(
+        &self,
+        _item: &Item<'_>,
+        body: Body<Self::Stream>,
+        _shared: bool,
+    ) -> (Body<Self::Stream>, Option<u32>) {
+        (body, None)
+    }
+
+    /// Waits until what [`Platform::keep`] began is done; also after the answer, in [`Gateway::settle`](crate::Gateway::settle).
+    #[cfg(feature = "cache")]
+    async fn kept(&self, _ticket: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Takes away what is stored under a key, here.
+    #[cfg(feature = "cache")]
+    async fn forget(&self, _key: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
+    /// [`Platform::take`] does, and gives all marks that then hold.
+    #[cfg(feature = "cache")]
+    async fn purges(
+        &self,
+        _key: &str,
+        _change: &crate::cache::purge::Change,
+    ) -> Result<crate::cache::purge::Marks, StoreError> {
+        Err(StoreError("nothing is stored here".to_owned()))
+    }
 
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
@@ -221,6 +275,20 @@ pub struct StoreError(pub String);
 
 /// Milliseconds since the Unix epoch.
 pub type Timestamp = u64;
+
+/// Something that is to be stored.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// The key: 64 hexadecimal digits.
+    pub key: &'a str,
+    /// What is written beside the body, in printable ASCII.
+    pub record: &'a str,
+    /// For how many seconds it can be of any use.
+    pub seconds: u64,
+    /// The most bytes of the body.
+    pub most: u64,
+}
 
 /// One request to an upstream's target.
 #[derive(Debug)]

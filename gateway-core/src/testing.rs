@@ -1,7 +1,13 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
+#[cfg(feature = "cache")]
+use crate::cache::purge::{Change, Marks};
 use crate::claim;
+#[cfg(feature = "cache")]
+use crate::http::Body;
 use crate::http::Response;
+#[cfg(feature = "cache")]
+use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
@@ -37,6 +43,15 @@ pub struct TestPlatform<F> {
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
     pub claiming_fails: Cell<bool>,
+    /// What caches have stored: what was written of it, the body, and until when.
+    #[cfg(feature = "cache")]
+    pub shelf: Rc<RefCell<Shelf>>,
+    /// Whether nothing can be stored or found; a test says so.
+    #[cfg(feature = "cache")]
+    pub shelf_fails: Cell<bool>,
+    /// The marks of what was taken back.
+    #[cfg(feature = "cache")]
+    pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
     /// The sums that all instances share.
@@ -50,6 +65,10 @@ pub struct TestPlatform<F> {
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
+
+/// What caches have stored, by key.
+#[cfg(feature = "cache")]
+pub type Shelf = HashMap<String, (Bytes, Vec<u8>, Timestamp)>;
 
 /// How many milliseconds a call takes.
 pub type Delay = Box<dyn Fn(&Call<Vec<u8>>) -> u64>;
@@ -77,6 +96,12 @@ where
             checks: Cell::default(),
             claims: Rc::default(),
             claiming_fails: Cell::default(),
+            #[cfg(feature = "cache")]
+            shelf: Rc::default(),
+            #[cfg(feature = "cache")]
+            shelf_fails: Cell::default(),
+            #[cfg(feature = "cache")]
+            marks: Rc::default(),
             discarded: Cell::default(),
             sums: Rc::default(),
             printed: RefCell::default(),
@@ -195,6 +220,54 @@ where
 
     async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
         copy.brought().await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Vec<u8>>)>, StoreError> {
+        if self.shelf_fails.get() {
+            return Err(StoreError("nothing can be found".to_owned()));
+        }
+        let shelf = self.shelf.borrow();
+        let found = shelf.get(key).filter(|(_, _, until)| self.now() < *until);
+        Ok(found.map(|(record, body, _)| (record.clone(), Body::Stream(body.clone()))))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Vec<u8>>, shared: bool) -> (Body<Vec<u8>>, Option<u32>) {
+        let bytes = match &body {
+            Body::Empty => Vec::new(),
+            Body::Bytes(bytes) => bytes.to_vec(),
+            Body::Stream(bytes) => bytes.clone(),
+            Body::Pumped(..) => return (body, None),
+        };
+        let ticket = !self.shelf_fails.get() && bytes.len() as u64 <= item.most;
+        if ticket {
+            let until = self.now() + item.seconds * 1_000;
+            let stored = (Bytes::copy_from_slice(item.record.as_bytes()), bytes, until);
+            self.shelf.borrow_mut().insert(item.key.to_owned(), stored);
+        }
+        (if shared { body } else { Body::Empty }, ticket.then_some(0))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, _: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        self.shelf.borrow_mut().remove(key);
+        Ok(())
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, _: &str, change: &Change) -> Result<Marks, StoreError> {
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody keeps marks".to_owned()));
+        }
+        let marks = crate::cache::purge::perform(self.marks.take(), change, self.now());
+        *self.marks.borrow_mut() = Some(marks.clone());
+        Ok(marks)
     }
 
     async fn sleep(&self, duration: Duration) {

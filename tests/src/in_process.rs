@@ -8,12 +8,13 @@ use crate::scenario::{Later, Scenario, Step};
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
+use gateway_core::cache::purge::Marks;
 use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
-use gateway_core::testing::{TestPlatform, run};
+use gateway_core::testing::{Shelf, TestPlatform, run};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -33,6 +34,9 @@ pub struct InProcess<'a> {
     counters: Counters,
     /// So is what is claimed.
     claims: Claims,
+    /// So is what caches have stored, and what was taken back of it.
+    shelf: Rc<RefCell<Shelf>>,
+    marks: Rc<RefCell<Option<Marks>>>,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
@@ -80,6 +84,8 @@ impl<'a> InProcess<'a> {
             stage,
             counters: Rc::default(),
             claims: Rc::default(),
+            shelf: Rc::default(),
+            marks: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
@@ -150,6 +156,8 @@ impl Gateway for InProcess<'_> {
         platform.store = RefCell::new(self.store.clone());
         platform.sums = Rc::clone(&self.sums);
         platform.claims = Rc::clone(&self.claims);
+        platform.shelf = Rc::clone(&self.shelf);
+        platform.marks = Rc::clone(&self.marks);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
         let lines = platform.printed.take();

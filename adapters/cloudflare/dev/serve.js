@@ -87,7 +87,7 @@ async function reload() {
 async function start() {
   // Cap'n Proto embeds only what lies beside it.
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
-  for (const name of ["facts.js", "store.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
+  for (const name of ["facts.js", "store.js", "cache.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
   if (options.store === undefined) writeFileSync(join(folder, "store.json"), "{}");
   else copyFileSync(options.store, join(folder, "store.json"));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
@@ -145,6 +145,7 @@ const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
     (name = "store", worker = .store),
+    (name = "cache", worker = .cache),
     ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
@@ -159,6 +160,10 @@ const config :Workerd.Config = (
 
 const store :Workerd.Worker = (
   modules = [(name = "store.js", esModule = embed "store.js"), (name = "store.json", json = embed "store.json")],
+  compatibilityDate = "2026-11-17",
+);
+const cache :Workerd.Worker = (
+  modules = [(name = "cache.js", esModule = embed "cache.js")],
   compatibilityDate = "2026-11-17",
 );
 ${numbers.map((at) => worker(at, values)).join("")}`;
@@ -201,6 +206,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
+  cacheApiOutbound = "cache",
   bindings = [${[...values, ...services, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;

@@ -2,6 +2,8 @@
 //
 // Most requests need one fetch, and all of this is arranged so that they make few calls into the runtime and few promises.
 
+import * as shelf from "./shelf.js";
+
 // The commands of src/http.rs.
 const FETCH = 1;
 const END = 2;
@@ -19,8 +21,15 @@ const COPIED = 23;
 const BOARD = 30;
 const COLLECT = 40;
 const PUBLISH = 41;
-const ADMIT = 50;
-const AFTER_THE_BODY = 51;
+const ADMIT = 60;
+const AFTER_THE_BODY = 61;
+// Those of src/shelf.rs, and what they say of a body.
+const RECALL = 50;
+const KEEP = 51;
+const KEPT = 52;
+const FORGET = 53;
+const SHARED = 1;
+const WAITS = 2;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -31,6 +40,8 @@ const PUMPED = 32;
 const BOUND = 64;
 const WATCHED = 128;
 const HELD = 256;
+// From here on, an answer's source is a call that found it in the store.
+const STORED = 2 ** 31;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -90,11 +101,12 @@ async function carryOn(exchange) {
   }
 }
 
-// Does what an answer has left to do. Of the attempts before, the copies are wanted.
-async function settle(core, request, ctx, number, before) {
+// Does what an answer has left to do. What its calls brought keeps its numbers.
+async function settle(core, request, ctx, number, attempts = []) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
-    exchange.before = before;
+    exchange.attempts = attempts;
+    exchange.before = attempts;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -160,6 +172,7 @@ class Exchange {
         text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
       } else {
         text = response.bytes;
+        attempt.response = response.stored;
       }
     } catch (error) {
       status = attempt.givenUp ?? classify(error);
@@ -213,6 +226,18 @@ class Exchange {
           break;
         case COPIED:
           this.copied();
+          break;
+        case RECALL:
+          this.recall();
+          break;
+        case KEEP:
+          this.keep();
+          break;
+        case KEPT:
+          this.kept();
+          break;
+        case FORGET:
+          this.forget();
           break;
         case END:
           this.attempts[core.number()].end();
@@ -351,6 +376,36 @@ class Exchange {
     this.take(core.number(), found(core.env, core.string()));
   }
 
+  recall() {
+    const { core } = this;
+    const call = core.number();
+    this.take(call, shelf.recall(core.string()));
+  }
+
+  // Begins to store a body. Nobody waits for it before the answer is sent, unless it is in memory.
+  keep() {
+    const { core, attempts } = this;
+    const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
+    const [key, record] = [core.string(), core.string()];
+    if (flags & WAITS) return this.take(call, shelf.keep(key, record, seconds, core.bodyOf(this.number, call)));
+    const origin = attempts[source - 1];
+    const kept = shelf.keep(key, record, seconds, ...shelf.body(origin, flags & SHARED));
+    // Whoever wants no more of it must not end what is being stored.
+    origin.end = letGo;
+    attempts[call] = { call, promise: undefined, kept, end: letGo };
+    this.ctx.waitUntil(kept.catch(() => {}));
+  }
+
+  kept() {
+    const { core } = this;
+    this.take(core.number(), this.attempts[core.number()].kept);
+  }
+
+  forget() {
+    const { core } = this;
+    this.take(core.number(), shelf.forget(core.string()));
+  }
+
   take(call, promise) {
     this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
@@ -397,10 +452,11 @@ class Fetching {
   }
 }
 
-// Nobody waits for it any more.
+// Nobody waits for it any more, nor for what it found.
 function letGo() {
   this.promise?.catch(() => {});
   this.promise = undefined;
+  this.response?.body?.cancel().catch(() => {});
 }
 
 // Comes when that time has passed.
@@ -542,6 +598,12 @@ function reply(core, request, ctx, attempts) {
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
+  if (source >= STORED) {
+    // What stands here holds nobody up.
+    if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
+    const { body } = attempts[source - STORED].response;
+    return new Response(body, { status, headers: fields(core) });
+  }
   if (source >= 3) {
     const { response, packed, watch } = attempts[source - 3];
     const waits = ends !== undefined && response.body !== null;

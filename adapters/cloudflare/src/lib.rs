@@ -11,6 +11,8 @@ pub mod http;
 pub mod platform;
 mod pumps;
 pub mod random;
+#[cfg(feature = "cache")]
+pub mod shelf;
 
 use crate::http::Commands;
 use bytes::Bytes;
@@ -274,10 +276,10 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
             if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
                 let (later, now): (Vec<_>, Vec<_>) = reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
                 if !now.is_empty() {
-                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(gateway, now)));
+                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, now)));
                 }
                 if !later.is_empty() {
-                    http::write_after_the_body(&mut commands, exchanges::keep(afterwards(gateway, later)));
+                    http::write_after_the_body(&mut commands, exchanges::keep(afterwards(exchange, gateway, later)));
                 }
             }
             http::write_reply(&mut commands, reply.response)
@@ -292,8 +294,8 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
 }
 
 /// What is left to do, not begun yet.
-fn afterwards(gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
-    let exchange = Rc::new(Exchange::default());
+fn afterwards(before: &Exchange, gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
+    let exchange = Rc::new(Exchange::after(before));
     let platform = Workers::new(Rc::clone(&exchange));
     let future = Box::pin(async move {
         write_notes(&gateway.settle(&platform, deferred).await);

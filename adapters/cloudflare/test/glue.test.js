@@ -43,6 +43,9 @@ const COPY = 22;
 const COPIED = 23;
 const COLLECT = 40;
 const PUBLISH = 41;
+const RECALL = 50;
+const KEEP = 51;
+const KEPT = 52;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -482,6 +485,57 @@ test("a body is copied while it passes, for what the answer leaves to do", async
     await rest;
     assert.deepEqual(told, copy);
   }
+});
+
+test("what a cache has stored is answered with fields of its own, and what it has not is a miss", async () => {
+  const shelf = { k: new Response("body", { headers: { "postern-record": "{}", "cache-control": "max-age=9" } }) };
+  globalThis.caches = { open: async () => ({ match: async (url) => shelf[url.split("/").at(-1)] }) };
+  const told = [];
+  const core = play({
+    begin: () => say(7, [RECALL, 0, "none"]),
+    resume: (number, call, status, length) => {
+      told.push([status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length))]);
+      return told.length === 1 ? say(8, [RECALL, 1, "k"]) : say(0, [ANSWER, 200, 2 ** 31 + 1, 1, 2, "x-a", "1"]);
+    },
+  });
+  const response = await answer(core, new Request("http://g/"));
+  assert.deepEqual(told, [[404, ""], [200, "{}"]]);
+  assert.equal(await response.text(), "body");
+  assert.deepEqual([response.headers.get("x-a"), response.headers.has("postern-record")], ["1", false]);
+});
+
+test("what is stored goes to the client as well, and is waited for behind the answer", async () => {
+  const stored = [];
+  const put = async (url, response) => stored.push([url, response.headers.get("postern-record"), await response.text()]);
+  globalThis.caches = { open: async () => ({ put }) };
+  mock.method(globalThis, "fetch", async () => new Response("body", { headers: { "x-a": "1" } }));
+  let over = false;
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
+    resume: (number) => {
+      if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+      over = stored.length === 1;
+      return say(0, []);
+    },
+    settle: () => say(10, [KEPT, 2, 1]),
+  });
+  const rest = [];
+  const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => rest.push(promise) });
+  assert.deepEqual([await response.text(), response.headers.get("x-a")], ["body", "1"]);
+  await Promise.all(rest);
+  assert.deepEqual(stored, [["https://cache.postern.invalid/k", "{}", "body"]]);
+  assert.ok(over);
+});
+
+test("a store that fails says so, and nothing breaks", async () => {
+  globalThis.caches = { open: async () => Promise.reject(new Error("there is none")) };
+  const told = [];
+  const core = play({
+    begin: () => say(7, [RECALL, 0, "k"]),
+    resume: (number, call, status) => (told.push(status), say(0, [ANSWER, 204, 0, 0])),
+  });
+  assert.equal((await answer(core, new Request("http://g/"))).status, 204);
+  assert.deepEqual(told, [1]);
 });
 
 // A core whose exports are these; those that a case does not need are not called.

@@ -6,6 +6,8 @@ mod counters;
 mod http;
 mod platform;
 mod redis;
+#[cfg(feature = "cache")]
+mod shelf;
 #[cfg(feature = "telemetry")]
 mod sums;
 

@@ -3,9 +3,17 @@
 use crate::counters;
 use crate::http::{self, Stream};
 use crate::redis;
+#[cfg(feature = "cache")]
+use crate::shelf;
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
+#[cfg(feature = "cache")]
+use gateway_core::http::Body;
 use gateway_core::http::Response;
+#[cfg(feature = "cache")]
+use gateway_core::platform::Item;
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
@@ -95,6 +103,31 @@ impl Platform for Spin {
 
     async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
         copy.brought().await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+        shelf::recall(key, self.now()).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
+        shelf::keep(item, body, shared, self.now()).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        shelf::kept(ticket).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        shelf::forget(key).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        counters::mark(key, change, self.now())
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -1,6 +1,7 @@
 //! Texts with rules of their own: durations, sizes, ranges of addresses, paths, templates, and what to write instead.
 
 use crate::{
+    cache::storing::Statuses,
     certificate::DistinguishedName,
     client::Cidr,
     errand::Address,
@@ -69,6 +70,14 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "PathPattern", code: "bad-path", noun: "a path such as `/files/{*rest}`", check: path_pattern },
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
     Format { name: "PlainPath", code: "bad-path", noun: "a path such as `/files`", check: plain_path },
+    Format { name: "JsonPath", code: "bad-json-path", noun: "a path such as `items.*.price`", check: json_path },
+    Format { name: "Query", code: "bad-query", noun: "a JMESPath expression", check: query },
+    Format {
+        name: "AnswerStatus",
+        code: "bad-status",
+        noun: "a status such as `404` or `5xx`",
+        check: |text| answer_status(text).map(drop),
+    },
     Format { name: "Regex", code: "bad-regex", noun: "a regular expression", check: regex },
     Format { name: "Template", code: "bad-template", noun: "text", check: template },
     Format {
@@ -145,6 +154,12 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "the address of a Redis such as `redis://127.0.0.1:6379`",
         check: redis_url,
     },
+    Format {
+        name: "CacheStatuses",
+        code: "bad-status",
+        noun: "a status such as `404`, `5xx` or `default`",
+        check: |text| cache_statuses(text).map(drop),
+    },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
 ];
 
@@ -159,6 +174,23 @@ pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
 }
 
 /// A duration in milliseconds.
+/// Which statuses are meant.
+pub(super) fn cache_statuses(text: &str) -> Result<Statuses, Wrong> {
+    let wrong = || Wrong {
+        message: format!("`{text}` is neither a status from 200 to 599, nor all of a hundred, nor `default`"),
+        help: Some("write a status such as `404`, or `5xx`, or `default`".to_owned()),
+        part: None,
+    };
+    match text {
+        "default" => Ok(Statuses::Usual),
+        "2xx" | "3xx" | "4xx" | "5xx" => Ok(Statuses::Hundred(u16::from(text.as_bytes()[0] - b'0'))),
+        _ => match text.parse() {
+            Ok(status @ (200..=599)) => Ok(Statuses::One(status)),
+            Ok(_) | Err(_) => Err(wrong()),
+        },
+    }
+}
+
 pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
     let (digits, unit) = split_number(text);
     let help = "write a whole number and a unit: `500ms`, `10s`, `5m`, `1h`";
@@ -443,6 +475,35 @@ fn redis_url(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+pub(super) fn json_path(text: &str) -> Result<(), Wrong> {
+    match crate::shape::Path::parse(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(wrong(format!("`{text}` is not a path")).help("write steps with dots between, such as `user.name`"))
+        }
+    }
+}
+
+fn query(text: &str) -> Result<(), Wrong> {
+    crate::shape::query::Query::parse(text).map(drop).map_err(|(at, why)| {
+        let end = text.len().min(at + 1);
+        let wrong = told(format!("this is not JMESPath: {why}"));
+        if text.is_char_boundary(at) && text.is_char_boundary(end) && at < end { wrong.part(at, end) } else { wrong }
+    })
+}
+
+pub(super) fn answer_status(text: &str) -> Result<super::written::AnswerStatus, Wrong> {
+    use super::written::AnswerStatus;
+    let digit = |text: &str| text.parse::<u16>().ok().filter(|digit| (2..=5).contains(digit));
+    if let Some(class) = text.strip_suffix("xx").filter(|class| class.len() == 1).and_then(digit) {
+        return Ok(AnswerStatus::Class(class));
+    }
+    match text.parse() {
+        Ok(status @ 200..=599) if text.len() == 3 => Ok(AnswerStatus::One(status)),
+        _ => Err(wrong(format!("`{text}` is not a status")).help("write `404`, or `4xx` for all that begin alike")),
+    }
+}
+
 fn binding(text: &str) -> Result<(), Wrong> {
     let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if is_name && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -463,7 +524,7 @@ fn target_url(text: &str) -> Result<(), Wrong> {
         match piece {
             Piece::Text(text) => known.push_str(text),
             Piece::Reference(_) => known.push('\0'),
-            Piece::Parameter(_) | Piece::Variable(_) => {
+            Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..) => {
                 return Err(wrong("the address of a target does not depend on the request")
                     .help("only `${env:NAME}` and `${secret:NAME}` may stand here; `rewrite` changes the path"));
             }
