@@ -179,7 +179,7 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
         };
         let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
             Some(Piece::Text(text)) => text.as_str(),
-            Some(Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_)) | None => "",
+            _ => "",
         };
         return match at {
             0 if text(Some(1)).starts_with("://") => "https".to_owned(),

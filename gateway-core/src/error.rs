@@ -46,6 +46,8 @@ pub enum Error {
         /// The challenge, where a token with more scope would help (RFC 6750 §3.1).
         challenge: Option<String>,
     },
+    /// 410: this was there once.
+    Gone,
     /// 404: no route takes this request.
     NoRoute,
     /// 421: no route knows this host.
@@ -136,6 +138,11 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: there is work on what is behind.
+    Maintenance {
+        /// After so many seconds it may be over, for `Retry-After`.
+        seconds: Option<u64>,
+    },
     /// 503: what all instances have counted cannot be read just now.
     MetricsUncertain {
         /// For the log only.
@@ -201,6 +208,8 @@ impl Error {
             Error::LoginDenied { .. } => (403, "login-denied", "Login denied", Client),
             Error::Unauthenticated { .. } => (401, "unauthenticated", "Unauthenticated", Client),
             Error::Forbidden { .. } => (403, "forbidden", "Forbidden", Client),
+            Error::Gone => (410, "gone", "Gone", Client),
+            Error::Maintenance { .. } => (503, "maintenance", "Maintenance", Client),
             Error::NoRoute => (404, "no-route", "No route", Client),
             Error::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed", Client),
             Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
@@ -260,6 +269,8 @@ impl Error {
             Error::LoginDenied { error } => format!("The provider did not log you in: {error}."),
             Error::Unauthenticated { reason, .. } => (*reason).into(),
             Error::Forbidden { reason, .. } => reason.clone(),
+            Error::Gone => "This is not there any more.".into(),
+            Error::Maintenance { .. } => "There is maintenance at the moment.".into(),
             Error::NoRoute => "No route takes this request.".into(),
             Error::UnknownHost => "This gateway does not answer for this host.".into(),
             Error::MethodNotAllowed { allow } => format!("This takes {}.", allow.join(", ")),
@@ -369,6 +380,7 @@ impl Error {
                 headers.set("retry-after", "5");
             }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
+            Error::Maintenance { seconds: Some(seconds) } => headers.set("retry-after", seconds.to_string()),
             #[cfg(feature = "idempotency")]
             Error::Idempotency(refusal) => {
                 refusal.retry_after().iter().for_each(|seconds| headers.set("retry-after", seconds.to_string()));
@@ -417,6 +429,8 @@ mod tests {
             Error::LoginFailed { reason: String::new() },
             Error::Unauthenticated { challenges: vec![], reason: "" },
             Error::Forbidden { reason: String::new(), challenge: None },
+            Error::Gone,
+            Error::Maintenance { seconds: None },
             Error::NoRoute,
             Error::UnknownHost,
             Error::MethodNotAllowed { allow: vec![] },

@@ -12,7 +12,7 @@ use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
-use crate::forward::{self, Forward};
+use crate::forward::{self, Forward, PathChange};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "cache")]
 use crate::platform::ReadError;
@@ -34,7 +34,7 @@ use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
-use crate::template::{Reference, Scope, Settings};
+use crate::template::{Reference, Scope, Settings, View};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -112,6 +112,25 @@ pub enum Action {
     /// From here, when what the request names has been taken back from caches.
     #[cfg(feature = "cache")]
     Purge,
+}
+
+impl Action {
+    /// Whether it looks at fields of the request.
+    fn asks_request(&self) -> bool {
+        match self {
+            Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            Action::Redirect(redirect) => redirect.to.asks_request(),
+            Action::Respond(respond) => {
+                let headers = respond.headers.iter().map(|(_, value)| value);
+                headers.chain(&respond.body).any(|template| template.asks_request())
+            }
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => false,
+            Action::Serve(_) => false,
+            #[cfg(feature = "cache")]
+            Action::Purge => false,
+        }
+    }
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -456,6 +475,18 @@ impl Gateway {
         let (mut caller, mut memo) = (start.caller, Memo::default());
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
+        let clock = || platform.now();
+        let upstream = match &plan.action {
+            Action::Forward(forward) => {
+                self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
+            Action::Redirect(_) | Action::Respond(_) => "",
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => "",
+            Action::Serve(_) => "",
+            #[cfg(feature = "cache")]
+            Action::Purge => "",
+        };
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
@@ -471,6 +502,8 @@ impl Gateway {
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
+            upstream,
+            clock: &clock,
             parameters: matched.parameters(&line.path),
             client: &client,
             line: &line,
@@ -506,6 +539,9 @@ impl Gateway {
             let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
             memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
+        // They go on with the request, so whoever looks at them later looks at a copy.
+        let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
+        let kept = asked.then(|| headers.clone());
         let scope = Scope {
             line: &line,
             client: &client,
@@ -513,6 +549,7 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
+            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
@@ -543,6 +580,8 @@ impl Gateway {
                 #[cfg(feature = "telemetry")]
                 let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
+                // A policy that has changed the body has taken its length away, or given it another.
+                let content_length = content_length.and(request_length(&headers));
                 let payload = Payload {
                     headers,
                     query,
@@ -554,6 +593,8 @@ impl Gateway {
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
@@ -579,7 +620,10 @@ impl Gateway {
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.response = response;
+                let refused = std::mem::replace(&mut reply.response, response);
+                if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
+                    platform.discard(body);
+                }
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
@@ -971,6 +1015,11 @@ struct Payload<S> {
     mirrors: Vec<mirror::Mirror>,
 }
 
+/// The length that a request declares, after all policies.
+fn request_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
+}
+
 /// The `Host` that is sent where it is not the target's own.
 fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
     match host {
@@ -1006,7 +1055,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 15] = [
+const FEATURES: [&str; 19] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1016,6 +1065,10 @@ const FEATURES: [&str; 15] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "shaping") { "shaping" } else { "" },
+    if cfg!(feature = "formats") { "formats" } else { "" },
+    if cfg!(feature = "queries") { "queries" } else { "" },
+    if cfg!(feature = "codings") { "codings" } else { "" },
     if cfg!(feature = "checks") { "checks" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },

@@ -35,10 +35,10 @@ pub mod telemetry;
 
 pub mod frozen;
 
-#[cfg(feature = "validation")]
 pub mod json;
 #[cfg(feature = "validation")]
 pub mod schema;
+pub mod shape;
 #[cfg(feature = "validation")]
 pub mod validation;
 

@@ -40,6 +40,13 @@ pub trait Platform {
     /// Must: stop with [`ReadError::TooLarge`] as soon as more than `limit` bytes have come, and keep no more than that.
     async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
 
+    /// Whether the platform unpacks answers with this content coding by itself when their bodies are read, and packs what is
+    /// sent under it again.
+    fn decodes(&self, coding: &str) -> bool {
+        let _ = coding;
+        false
+    }
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.

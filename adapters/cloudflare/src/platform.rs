@@ -293,6 +293,11 @@ impl Platform for Workers {
         }
     }
 
+    fn decodes(&self, coding: &str) -> bool {
+        // workerd gives the plain bytes of a response to whoever reads it, and packs again what is answered under its fields.
+        ["gzip", "br"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+    }
+
     async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
         Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
     }

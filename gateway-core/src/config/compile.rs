@@ -18,7 +18,7 @@ use crate::{
     policy::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
-        headers::HeaderEdits,
+        headers::{Dedupe, HeaderEdits},
     },
     request::{Limits, RouteLimits},
     route::{
@@ -53,11 +53,13 @@ mod idempotency;
 mod limits;
 mod login;
 mod mirror;
+mod mock;
 mod openapi;
 mod policies;
 mod signed;
 mod telemetry;
 mod tokens;
+mod transform;
 mod upstreams;
 mod validation;
 
@@ -246,7 +248,7 @@ impl<'a> Compile<'a> {
                 self.certificates |= template
                     .pieces()
                     .iter()
-                    .any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_of_certificate()));
+                    .any(|piece| matches!(piece.base(), Piece::Variable(variable) if variable.is_of_certificate()));
                 Some(template)
             }
             // The shape was checked before.
@@ -565,7 +567,9 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if written.upstream.is_none() {
-            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "websocket"] {
+            for name in
+                ["strip_prefix", "add_prefix", "rewrite", "rewrite_regex", "host_header", "timeouts", "websocket"]
+            {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
                     let problem = Problem::error("needs-upstream", entry.name_at, message);
@@ -618,8 +622,15 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn path_change(&mut self, paths: &[Matcher]) -> Option<PathChange> {
-        self.exclude("rewrite", &["strip_prefix", "add_prefix"]);
+        self.exclude("rewrite", &["strip_prefix", "add_prefix", "rewrite_regex"]);
+        self.exclude("rewrite_regex", &["strip_prefix", "add_prefix"]);
         let written = &self.defined.written;
+        if let Some(rewrite) = &written.rewrite_regex {
+            let at = self.at([Field("rewrite_regex"), Field("find")]);
+            let find = self.all.regex(&rewrite.find.0, at)?;
+            self.groups(&find, &rewrite.replace);
+            return Some(PathChange::Regex { find, replace: rewrite.replace.clone() });
+        }
         if let Some(rewrite) = &written.rewrite {
             let at = self.at([Field("rewrite")]);
             let template = self.text(&rewrite.0, at, paths)?;
@@ -663,11 +674,11 @@ impl RouteCompiler<'_, '_> {
             Some(Piece::Variable(variable)) => *variable == crate::template::Variable::Path,
             // What the platform holds may well begin with a slash; a parameter never does.
             Some(Piece::Reference(_)) => true,
-            Some(Piece::Parameter(_)) | None => false,
+            Some(Piece::Parameter(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..)) | None => false,
         };
         let literals = template.pieces().iter().filter_map(|piece| match piece {
             Piece::Text(text) => Some(text.as_str()),
-            Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_) => None,
+            _ => None,
         });
         for text in literals {
             if let Some(c) = text.chars().find(|c| matches!(c, '?' | '#' | '\\')) {
@@ -692,7 +703,10 @@ impl RouteCompiler<'_, '_> {
             Some(Piece::Text(text)) => Some(text.as_str()),
             Some(Piece::Reference(_)) => None,
             Some(Piece::Variable(crate::template::Variable::Path)) => Some("/"),
-            Some(Piece::Parameter(_) | Piece::Variable(_)) | None => Some(""),
+            Some(
+                Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..),
+            )
+            | None => Some(""),
         };
         if let Some(begins) = begins {
             let scheme = ["http://", "https://"].iter().any(|scheme| begins.to_ascii_lowercase().starts_with(scheme));
@@ -756,6 +770,39 @@ impl RouteCompiler<'_, '_> {
     ) -> HeaderEdits {
         let (Some(written), Some(node)) = (written, node) else { return HeaderEdits::default() };
         let mut edits = HeaderEdits::default();
+        let seen = match direction {
+            Direction::Request => Seen::REQUEST,
+            Direction::Response => Seen::RESPONSE,
+        };
+        for (name, new) in written.rename.iter().flat_map(|names| &names.0) {
+            let Some(entry) = node.get("rename").and_then(|names| names.entry(&name.0)) else { continue };
+            let (from, to) = (name.0.to_ascii_lowercase(), new.0.to_ascii_lowercase());
+            self.changeable(&from, entry.name_at, direction);
+            self.changeable(&to, entry.value.at, direction);
+            edits.rename.push((from, to));
+        }
+        for (name, value) in written.default.iter().flat_map(|named| &named.0) {
+            let Some(entry) = node.get("default").and_then(|named| named.entry(&name.0)) else { continue };
+            let lower = name.0.to_ascii_lowercase();
+            self.changeable(&lower, entry.name_at, direction);
+            let value = self.value_in(&value.0, entry.value.at, paths, seen);
+            edits.default.extend(value.map(|value| (lower, value)));
+        }
+        for (name, dedupe) in written.dedupe.iter().flat_map(|named| &named.0) {
+            let Some(entry) = node.get("dedupe").and_then(|named| named.entry(&name.0)) else { continue };
+            let lower = name.0.to_ascii_lowercase();
+            self.changeable(&lower, entry.name_at, direction);
+            if COMMAS.contains(&lower.as_str()) {
+                let message = format!("values of `{lower}` hold commas, so nobody can say where one of several ends");
+                self.all.problems.push(Problem::error("forbidden-header", entry.name_at, message).help("remove it"));
+            }
+            let dedupe = match dedupe {
+                written::Dedupe::First => Dedupe::First,
+                written::Dedupe::Last => Dedupe::Last,
+                written::Dedupe::Unique => Dedupe::Unique,
+            };
+            edits.dedupe.push((lower, dedupe));
+        }
         for (index, name) in written.remove.iter().flat_map(|names| names.0.iter()).enumerate() {
             let lower = name.0.to_ascii_lowercase();
             self.changeable(&lower, node.place([Field("remove"), Item(index)]), direction);
@@ -770,7 +817,7 @@ impl RouteCompiler<'_, '_> {
                 }
                 for (index, value) in values.0.iter().enumerate() {
                     let at = node.place([Field(field), Field(&name.0), Item(index)]);
-                    let Some(value) = self.value(&value.0, at, paths) else { continue };
+                    let Some(value) = self.value_in(&value.0, at, paths, seen) else { continue };
                     // Of several values the first replaces what was there, the others join it.
                     let list = if field == "set" && index == 0 { &mut edits.set } else { &mut edits.append };
                     list.push((lower.clone(), value));
@@ -822,8 +869,12 @@ impl RouteCompiler<'_, '_> {
 
     /// A template for a header's value, which is one line.
     fn value(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.value_in(text, at, paths, Seen::REQUEST)
+    }
+
+    fn value_in(&mut self, text: &str, at: Span, paths: &[Matcher], seen: Seen) -> Option<Template> {
         self.one_line(text, at);
-        self.text(text, at, paths)
+        self.text_in(text, at, paths, seen)
     }
 
     fn one_line(&mut self, text: &str, at: Span) {
@@ -839,9 +890,15 @@ impl RouteCompiler<'_, '_> {
 
     /// A template, whose parameters every path of the route must have.
     fn text(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.text_in(text, at, paths, Seen::REQUEST)
+    }
+
+    /// The same, where more is to be seen than the request.
+    fn text_in(&mut self, text: &str, at: Span, paths: &[Matcher], seen: Seen) -> Option<Template> {
         let template = self.all.template(text, at)?;
+        self.seen(&template, at, seen);
         for piece in template.pieces() {
-            let Piece::Parameter(name) = piece else { continue };
+            let Piece::Parameter(name) = piece.base() else { continue };
             for path in paths {
                 let known = parameters(path);
                 if known.contains(&name.as_str()) {
@@ -889,6 +946,33 @@ impl RouteCompiler<'_, '_> {
     fn at<'s>(&self, steps: impl IntoIterator<Item = Step<'s>>) -> Span {
         self.defined.node.place(steps)
     }
+}
+
+/// Fields of which a comma is no end of a value: dates, cookies and challenges.
+const COMMAS: [&str; 9] = [
+    "date",
+    "expires",
+    "last-modified",
+    "if-modified-since",
+    "if-unmodified-since",
+    "sunset",
+    "set-cookie",
+    "www-authenticate",
+    "user-agent",
+];
+
+/// What a template can see besides the request.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Whether there is a response.
+    response: bool,
+    /// The document, if there is one.
+    document: &'static str,
+}
+
+impl Seen {
+    const REQUEST: Self = Self { response: false, document: "" };
+    const RESPONSE: Self = Self { response: true, document: "" };
 }
 
 /// Which way a header goes.

@@ -70,6 +70,14 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "PathPattern", code: "bad-path", noun: "a path such as `/files/{*rest}`", check: path_pattern },
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
     Format { name: "PlainPath", code: "bad-path", noun: "a path such as `/files`", check: plain_path },
+    Format { name: "JsonPath", code: "bad-json-path", noun: "a path such as `items.*.price`", check: json_path },
+    Format { name: "Query", code: "bad-query", noun: "a JMESPath expression", check: query },
+    Format {
+        name: "AnswerStatus",
+        code: "bad-status",
+        noun: "a status such as `404` or `5xx`",
+        check: |text| answer_status(text).map(drop),
+    },
     Format { name: "Regex", code: "bad-regex", noun: "a regular expression", check: regex },
     Format { name: "Template", code: "bad-template", noun: "text", check: template },
     Format {
@@ -433,6 +441,35 @@ fn template(text: &str) -> Result<(), Wrong> {
     }
 }
 
+pub(super) fn json_path(text: &str) -> Result<(), Wrong> {
+    match crate::shape::Path::parse(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(wrong(format!("`{text}` is not a path")).help("write steps with dots between, such as `user.name`"))
+        }
+    }
+}
+
+fn query(text: &str) -> Result<(), Wrong> {
+    crate::shape::query::Query::parse(text).map(drop).map_err(|(at, why)| {
+        let end = text.len().min(at + 1);
+        let wrong = told(format!("this is not JMESPath: {why}"));
+        if text.is_char_boundary(at) && text.is_char_boundary(end) && at < end { wrong.part(at, end) } else { wrong }
+    })
+}
+
+pub(super) fn answer_status(text: &str) -> Result<super::written::AnswerStatus, Wrong> {
+    use super::written::AnswerStatus;
+    let digit = |text: &str| text.parse::<u16>().ok().filter(|digit| (2..=5).contains(digit));
+    if let Some(class) = text.strip_suffix("xx").filter(|class| class.len() == 1).and_then(digit) {
+        return Ok(AnswerStatus::Class(class));
+    }
+    match text.parse() {
+        Ok(status @ 200..=599) if text.len() == 3 => Ok(AnswerStatus::One(status)),
+        _ => Err(wrong(format!("`{text}` is not a status")).help("write `404`, or `4xx` for all that begin alike")),
+    }
+}
+
 fn binding(text: &str) -> Result<(), Wrong> {
     let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if is_name && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -453,7 +490,7 @@ fn target_url(text: &str) -> Result<(), Wrong> {
         match piece {
             Piece::Text(text) => known.push_str(text),
             Piece::Reference(_) => known.push('\0'),
-            Piece::Parameter(_) | Piece::Variable(_) => {
+            Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..) => {
                 return Err(wrong("the address of a target does not depend on the request")
                     .help("only `${env:NAME}` and `${secret:NAME}` may stand here; `rewrite` changes the path"));
             }

@@ -236,7 +236,7 @@ impl Lint<'_> {
             let template = text.text().and_then(|text| Template::parse(text).ok());
             let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
             let uses = |of: fn(Variable) -> bool| {
-                pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if of(*variable)))
+                pieces.iter().any(|piece| matches!(piece.base(), Piece::Variable(variable) if of(*variable)))
             };
             if uses(|variable| variable == Variable::Country) {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
@@ -298,9 +298,14 @@ impl Lint<'_> {
                 | written::Policy::Concurrency(_)
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
+                | written::Policy::Deprecation(_)
+                | written::Policy::ErrorPages(_)
                 | written::Policy::Headers(_)
                 | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)
+                | written::Policy::Links(_)
+                | written::Policy::Maintenance(_)
+                | written::Policy::Mock(_)
                 | written::Policy::Mirror(_)
                 | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
@@ -308,6 +313,7 @@ impl Lint<'_> {
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_)
                 | written::Policy::SpikeArrest(_)
+                | written::Policy::Transform(_)
                 | written::Policy::Validate(_) => {}
                 // It may say who calls.
                 written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,

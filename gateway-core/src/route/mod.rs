@@ -322,6 +322,16 @@ mod regex {
             Some(self.0.captures(text)?.name(name)?.as_str())
         }
 
+        /// The text with all that it finds replaced, `$1` and `${name}` being what groups have found.
+        pub fn replace<'t>(&self, text: &'t str, by: &str) -> std::borrow::Cow<'t, str> {
+            self.0.replace_all(text, by)
+        }
+
+        /// How many groups there are, the whole being the first.
+        pub fn groups_len(&self) -> usize {
+            self.0.captures_len()
+        }
+
         /// The names of the groups that have one.
         pub fn groups(&self) -> impl Iterator<Item = &str> {
             self.0.capture_names().flatten()
