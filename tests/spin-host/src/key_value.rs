@@ -63,12 +63,7 @@ impl Store {
     }
 
     fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), wit::Error> {
-        self.with(|connection, label| {
-            connection
-                .prepare_cached(PUT)?
-                .execute((label, key, value))
-                .map(drop)
-        })
+        self.with(|connection, label| connection.prepare_cached(PUT)?.execute((label, key, value)).map(drop))
     }
 
     fn delete(&self, key: &str) -> std::result::Result<(), wit::Error> {
@@ -91,9 +86,7 @@ impl Store {
                     .optional()?;
                 let Ok(before) = before.map_or(Ok([0; 8]), <[u8; 8]>::try_from) else { return Ok(None) };
                 let sum = i64::from_le_bytes(before).wrapping_add(delta);
-                connection
-                    .prepare_cached(PUT)?
-                    .execute((label, key, sum.to_le_bytes()))?;
+                connection.prepare_cached(PUT)?.execute((label, key, sum.to_le_bytes()))?;
                 Ok(Some(sum))
             };
             let sum = add();

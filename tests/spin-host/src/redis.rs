@@ -57,7 +57,11 @@ impl<T> wit::HostConnectionWithStore<T> for Data {
         ask(accessor, &connection, redis::cmd("PUBLISH").arg(channel).arg(payload)).await
     }
 
-    async fn get(accessor: &Accessor<T, Self>, connection: Resource<Connection>, key: String) -> Outcome<Option<Vec<u8>>> {
+    async fn get(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<Connection>,
+        key: String,
+    ) -> Outcome<Option<Vec<u8>>> {
         ask(accessor, &connection, redis::cmd("GET").arg(key)).await
     }
 
@@ -87,7 +91,11 @@ impl<T> wit::HostConnectionWithStore<T> for Data {
         ask(accessor, &connection, redis::cmd("SADD").arg(key).arg(values)).await
     }
 
-    async fn smembers(accessor: &Accessor<T, Self>, connection: Resource<Connection>, key: String) -> Outcome<Vec<String>> {
+    async fn smembers(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<Connection>,
+        key: String,
+    ) -> Outcome<Vec<String>> {
         ask(accessor, &connection, redis::cmd("SMEMBERS").arg(key)).await
     }
 
