@@ -7,16 +7,24 @@ use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
+#[cfg(feature = "grpc")]
+use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
+#[cfg(feature = "grpc")]
+use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Platform};
 use crate::policy::limit::Afterwards;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
+#[cfg(feature = "grpc")]
+use crate::pump;
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
+#[cfg(feature = "grpc")]
+use crate::upstream::Timeouts;
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -37,6 +45,8 @@ pub struct Gateway {
     counters: Counters,
     #[cfg(feature = "validation")]
     validation: Validation,
+    #[cfg(feature = "grpc")]
+    services: Services,
 }
 
 /// What a route does with its requests.
@@ -71,6 +81,9 @@ impl Plan {
 pub enum Action {
     /// From an upstream.
     Forward(Forward),
+    /// From a method of an upstream's services.
+    #[cfg(feature = "grpc")]
+    Grpc(Box<Grpc>),
     /// From elsewhere: the client goes there.
     Redirect(Redirect),
     /// From here.
@@ -181,6 +194,8 @@ impl Gateway {
             counters: Counters::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
+            #[cfg(feature = "grpc")]
+            services: Services::new(artefact.services),
         })
     }
 
@@ -319,8 +334,17 @@ impl Gateway {
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads };
+                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, instead: None };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
+                from_upstream = origin == Origin::Upstream;
+                reply
+            }
+            #[cfg(feature = "grpc")]
+            (None, Action::Grpc(grpc)) => {
+                let (limit, reads) = (plan.body_limit, true);
+                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, instead: None };
+                // Boxed, so that the common case need not carry its size around.
+                let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
                 from_upstream = origin == Origin::Upstream;
                 reply
             }
@@ -378,7 +402,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, instead } = payload;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
@@ -391,11 +415,17 @@ impl Gateway {
             target.push('?');
             target.push_str(&query);
         }
+        let mut method = line.method.clone();
         let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
         if !upgrade {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
+        let (mut body, mut content_length) = (body, content_length);
+        if let Some(instead) = instead {
+            (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
+            (body, content_length) = (Body::Bytes(instead.body), None);
+        }
         let body = match upstream::keep_body(platform, pool, &asked, content_length, body).await {
             Ok(body) => body,
             Err(error) => return fail(refusal(error, limit), "the body could not be read".to_owned()),
@@ -404,7 +434,7 @@ impl Gateway {
         forward::announce(&mut headers, line, scope.client, &forward.path, *forwarded, via);
         let reads = reads || pool.reads_response();
         let call = Call {
-            method: line.method.clone(),
+            method,
             scheme: line.scheme,
             authority: String::new(),
             target,
@@ -542,6 +572,107 @@ impl Gateway {
         }
     }
 
+    /// Translates a call for an upstream, and its answer for the client.
+    #[cfg(feature = "grpc")]
+    async fn call<P: Platform>(
+        &self,
+        platform: &P,
+        grpc: &Grpc,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let protocol = grpc::Protocol::of(scope.line, payload.query.as_deref(), &payload.headers);
+        let mut notes = Vec::new();
+        let (mut reply, origin) = match self.translate(platform, grpc, protocol, payload, scope, &mut notes).await {
+            Ok(answered) => answered,
+            Err(Error::MethodNotAllowed { allow }) if scope.line.method == "OPTIONS" => {
+                return (Reply::answer(answer::options(&allow)), Origin::Gateway);
+            }
+            Err(error) => {
+                let detail = error.reason().to_owned();
+                (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway)
+            }
+        };
+        if origin == Origin::Gateway {
+            reply.response = protocol.refuse(reply.response);
+        }
+        notes.append(&mut reply.notes);
+        (Reply { notes, ..reply }, origin)
+    }
+
+    #[cfg(feature = "grpc")]
+    async fn translate<P: Platform>(
+        &self,
+        platform: &P,
+        grpc: &Grpc,
+        protocol: grpc::Protocol,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Reply<P::Stream>, Origin), Error> {
+        let forward = &grpc.forward;
+        let (Some(service), Some(pool)) =
+            (self.services.get(grpc.services), self.upstreams.get(forward.upstream as usize))
+        else {
+            let reason = "the services or the upstream of the route cannot be decoded".to_owned();
+            return Err(Error::Internal { reason });
+        };
+        let path = forward.path.apply(scope)?;
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+            Admitted::Call(call) => call,
+            Admitted::Pass => {
+                let mut payload = payload;
+                if protocol == grpc::Protocol::Grpc {
+                    // It was for the last hop, and gRPC servers ask for it.
+                    payload.headers.set("te", "trailers");
+                }
+                return Ok(self.forward(platform, forward, payload, scope).await);
+            }
+        };
+        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+        let too_large = || Error::BodyTooLarge { limit: most };
+        let body = if call.reads_body() {
+            if payload.content_length.is_some_and(|length| length > most) {
+                return Err(too_large());
+            }
+            let room = usize::try_from(most).unwrap_or(usize::MAX);
+            pump::read(platform, payload.body, room).await.map_err(|error| match error {
+                ReadError::TooLarge => too_large(),
+                ReadError::Broken(_) => Error::ClientGone,
+            })?
+        } else {
+            Bytes::new()
+        };
+        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
+            timeouts = Timeouts { attempt: timeouts.attempt.min(deadline), total: timeouts.total.min(deadline) };
+        }
+        if timeouts.total == 0 {
+            return Err(Error::UpstreamTimeout);
+        }
+        let left = timeouts.attempt.min(timeouts.total);
+        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let asked = payload.headers.clone();
+        let payload =
+            Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
+        let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
+        match origin {
+            Origin::Gateway => Ok((reply, origin)),
+            Origin::Upstream => {
+                notes.extend(reply.notes);
+                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                Ok((Reply::answer(response), Origin::Upstream))
+            }
+        }
+    }
+
+    /// The services of this number, for tools that explain.
+    #[cfg(feature = "grpc")]
+    pub fn services(&self, number: u32) -> Option<std::rc::Rc<grpc::Service>> {
+        self.services.get(number)
+    }
+
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
@@ -577,6 +708,19 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// What is sent in its place, once it is known who gets it.
+    instead: Option<Substitute>,
+}
+
+/// What is sent by POST in the place of a client's request.
+#[derive(Debug)]
+pub struct Substitute {
+    /// Path and query.
+    pub target: String,
+    /// All fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -606,7 +750,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -616,6 +760,7 @@ const FEATURES: [&str; 9] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "grpc") { "grpc" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

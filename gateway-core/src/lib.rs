@@ -24,6 +24,9 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
+
 pub mod frozen;
 
 #[cfg(feature = "validation")]

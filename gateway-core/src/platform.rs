@@ -30,6 +30,11 @@ pub trait Platform {
     /// Must: stop with [`ReadError::TooLarge`] as soon as more than `limit` bytes have come, and keep no more than that.
     async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
 
+    /// As [`read`](Self::read), with the fields behind the body where the platform shows them; else there are none.
+    async fn read_to_end(&self, body: Self::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        Ok((self.read(body, limit).await?, Headers::new()))
+    }
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.

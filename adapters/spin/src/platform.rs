@@ -3,7 +3,7 @@
 use crate::counters;
 use crate::http::{self, Stream};
 use bytes::Bytes;
-use gateway_core::http::Response;
+use gateway_core::http::{Headers, Response};
 use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
@@ -39,6 +39,10 @@ impl Platform for Spin {
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         http::read_body(body, limit).await
+    }
+
+    async fn read_to_end(&self, body: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        http::read_to_end(body, limit).await
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {

@@ -13,6 +13,7 @@ use crate::{
     consumer::Consumer,
     forward::{Forward, ForwardedFields, PathChange},
     gateway::{Action, Plan},
+    grpc::Table,
     http::Scheme,
     path,
     policy::{
@@ -46,6 +47,7 @@ use super::{
 
 mod consumers;
 mod forward_auth;
+mod grpc;
 mod limits;
 mod login;
 mod openapi;
@@ -70,6 +72,8 @@ pub(super) struct Running {
     pub schemas: Vec<u8>,
     /// The operations of OpenAPI documents.
     pub operations: Vec<Operation>,
+    /// Services of gRPC: the methods that can be called, and their descriptors.
+    pub services: Vec<(Table, Vec<u8>)>,
 }
 
 /// A route that runs, and what it was made from.
@@ -110,6 +114,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         lists: HashMap::new(),
         schemas: SchemaCompiler::new(&loaded.documents, sources),
         operations: Vec::new(),
+        services_of_grpc: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
     };
@@ -146,6 +151,8 @@ struct Compile<'a> {
     lists: HashMap<String, PolicyList>,
     schemas: SchemaCompiler<'a>,
     operations: Vec<Operation>,
+    /// Services of gRPC, each once.
+    services_of_grpc: Vec<(Table, Vec<u8>)>,
     /// What has been made of the policies `validate`, by their places.
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
@@ -204,7 +211,8 @@ impl<'a> Compile<'a> {
         };
         let schemas = self.schemas.finish(self.problems);
         let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
-        Running { globals, consumers, routes, policies, schemas, operations }
+        let services = std::mem::take(&mut self.services_of_grpc);
+        Running { globals, consumers, routes, policies, schemas, operations, services }
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {
@@ -546,7 +554,7 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if written.upstream.is_none() {
-            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "websocket"] {
+            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "websocket", "grpc"] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
                     let problem = Problem::error("needs-upstream", entry.name_at, message);
@@ -557,7 +565,10 @@ impl RouteCompiler<'_, '_> {
         let forward = written.upstream.as_ref().map(|upstream| self.forward(upstream, paths));
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
-        let forward = forward.flatten().map(Action::Forward);
+        let forward = match (forward.flatten(), &written.grpc) {
+            (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
+            (forward, _) => forward.map(Action::Forward),
+        };
         forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
     }
 
@@ -1011,7 +1022,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Grpc(_) | Action::Redirect(_) | Action::Respond(_) => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod grpc;
 mod limit;
 mod login;
 mod policy;
@@ -19,6 +20,7 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
+pub use self::grpc::*;
 pub use self::limit::*;
 pub use self::login::*;
 pub use self::policy::*;
@@ -257,6 +259,8 @@ pub struct Route {
     /// Whether `Upgrade: websocket` is handed on, where the platform can. Default: `true`.
     #[schemars(extend("default" = true))]
     pub websocket: Option<bool>,
+    /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
+    pub grpc: Option<Grpc>,
 
     /// Action: send the client elsewhere.
     pub redirect: Option<Redirect>,

@@ -7,7 +7,7 @@
 mod ask;
 mod balance;
 mod breaker;
-mod deadline;
+pub mod deadline;
 mod health;
 mod latency;
 mod lease;
