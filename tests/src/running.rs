@@ -30,6 +30,16 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
+        Self::start_in(platform, configuration, settings, &[])
+    }
+
+    /// The same with more variables in the environment of the runtime.
+    pub fn start_in(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -46,6 +56,7 @@ impl Running {
             .args(["--port", "0", "--runtime", platform.as_str(), "--config"])
             .arg(&file)
             .current_dir(process::root())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(io)?)

@@ -83,6 +83,9 @@ impl Mapping {
     }
 
     fn write<S: serde::Serializer>(self, message: &DynamicMessage, serializer: S) -> Result<S::Ok, String> {
+        if message.descriptor().parent_pool().get_message_by_name(ANY).is_some() {
+            check_any(message, LEVELS)?;
+        }
         let options = SerializeOptions::new()
             .use_enum_numbers(self.enum_numbers)
             .use_proto_field_name(self.original_names)
@@ -99,6 +102,7 @@ impl Mapping {
         if json.trim_ascii().is_empty() {
             return Ok(DynamicMessage::new(kind.clone()));
         }
+        check_depth(json)?;
         let mut deserializer = Deserializer::from_slice(json);
         let message = self.next(kind, &mut deserializer)?;
         deserializer.end().map_err(|error| error.to_string())?;
@@ -110,6 +114,7 @@ impl Mapping {
     /// # Errors
     /// As [`Mapping::from_json`].
     pub fn all_from_json(self, kind: &MessageDescriptor, json: &[u8]) -> Result<Vec<DynamicMessage>, String> {
+        check_depth(json)?;
         let mut deserializer = Deserializer::from_slice(json);
         let mut messages = Vec::new();
         while deserializer.end().is_err() {
@@ -194,6 +199,61 @@ impl Mapping {
         Ok(())
     }
 }
+
+/// How deep JSON may be. Reading recurses, in frames of up to 2 KB for each level, and
+/// the stack of a component is small.
+const DEEPEST: usize = 32;
+
+fn check_depth(json: &[u8]) -> Result<(), String> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(format!("it is nested deeper than {DEEPEST} levels"));
+        }
+    }
+    Ok(())
+}
+
+/// A `google.protobuf.Any` is read when it is written as JSON: each is a message of its own, whose depth has a bound, but nothing
+/// bounds how many are in each other.
+fn check_any(message: &DynamicMessage, levels: usize) -> Result<(), String> {
+    let Some(left) = levels.checked_sub(1) else {
+        return Err(format!("it is nested deeper than {LEVELS} levels"));
+    };
+    let kind = message.descriptor();
+    if kind.full_name() == ANY {
+        let field = |name: &str| message.get_field_by_name(name);
+        let name = field("type_url").and_then(|url| url.as_str().map(str::to_owned)).unwrap_or_default();
+        let inner = kind.parent_pool().get_message_by_name(name.rsplit('/').next().unwrap_or_default());
+        let bytes = field("value").and_then(|value| value.as_bytes().cloned()).unwrap_or_default();
+        // What cannot be read is an error when it is written.
+        return match inner.and_then(|inner| DynamicMessage::decode(inner, bytes).ok()) {
+            Some(inner) => check_any(&inner, left),
+            None => Ok(()),
+        };
+    }
+    let check = |value: &Value| match value {
+        Value::Message(inner) => check_any(inner, left),
+        _ => Ok(()),
+    };
+    message.fields().try_for_each(|(_, value)| match value {
+        Value::List(values) => values.iter().try_for_each(check),
+        Value::Map(values) => values.values().try_for_each(check),
+        value => check(value),
+    })
+}
+
+const ANY: &str = "google.protobuf.Any";
+/// As many as `prost` reads.
+const LEVELS: usize = 100;
 
 fn read(kind: &MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, String> {
     DynamicMessage::decode(kind.clone(), bytes)
