@@ -162,7 +162,7 @@ fn clients_of_other_protocols_call(platform: Platform) {
     for base in stage.bases() {
         for protocol in ["connect", "connect-json", "grpc-web", "grpc"] {
             // What ends in trailers needs a service and a platform with trailers.
-            if protocol == "grpc" && base != "/grpc" {
+            if protocol == "grpc" && *base != "/grpc" {
                 continue;
             }
             stage.shop.next();
