@@ -3,10 +3,11 @@
 #![allow(unsafe_code)] // Exported functions need a name that the linker keeps.
 
 use gateway_core::Gateway;
+use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::remembered::{Fingerprint, Remembered};
 use gateway_core::jwt::{KeySet, Purpose, Token};
-use gateway_core::platform::{Call, Failure, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -138,5 +139,21 @@ impl Platform for Nowhere {
 
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
+    }
+
+    async fn claim(&self, _: &str, _: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn peek(&self, _: (), _: usize) -> Result<Peeked<()>, ReadError> {
+        Ok(Peeked::Whole(bytes::Bytes::new()))
+    }
+
+    fn copy(&self, body: (), _: usize) -> ((), Copied) {
+        (body, Copied::default())
+    }
+
+    async fn copied(&self, _: Copied) -> Result<bytes::Bytes, ReadError> {
+        Ok(bytes::Bytes::new())
     }
 }

@@ -504,6 +504,24 @@ pub struct Dev {
     /// The runtime to run on.
     #[arg(long, value_name = "RUNTIME", default_value = "workers")]
     pub runtime: Runtime,
+
+    /// What stands behind a binding of the Worker; may be repeated.
+    ///
+    /// An address of something that listens here (`ORDERS=http://127.0.0.1:9001`), or a module that becomes a second Worker
+    /// (`ORDERS=worker.js`). On Spin there are no bindings.
+    #[arg(long = "binding", value_name = "NAME=TARGET", value_parser = binding)]
+    pub bindings: Vec<String>,
+}
+
+fn binding(text: &str) -> Result<String, String> {
+    let (name, target) = text.split_once('=').unwrap_or((text, ""));
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_target = target.starts_with("http://") || target.ends_with(".js");
+    if is_name && is_target {
+        return Ok(text.to_owned());
+    }
+    Err("write the binding's name and what stands behind it: `ORDERS=http://127.0.0.1:9001` or `ORDERS=worker.js`"
+        .into())
 }
 
 /// Which configuration.

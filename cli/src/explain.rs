@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
 use gateway_core::forward::PathChange;
@@ -20,7 +21,9 @@ use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::grpc::{Binding, Grpc};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::Family;
-use gateway_core::platform::{Call, Failure as FetchFailure, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure as FetchFailure, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::quota::{Decision, Order};
 use gateway_core::request::{Line, Request};
@@ -355,6 +358,26 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
+    /// Nor what was done before: nothing was.
+    async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        Ok(match order {
+            claim::Order::Begin { .. } => claim::Verdict::Yours,
+            claim::Order::Finish { .. } | claim::Order::Release { .. } => claim::Verdict::Noted,
+        })
+    }
+
+    async fn peek(&self, _: Nothing, _: usize) -> Result<Peeked<Nothing>, ReadError> {
+        Ok(Peeked::Whole(Bytes::new()))
+    }
+
+    fn copy(&self, body: Nothing, _: usize) -> (Nothing, Copied) {
+        (body, Copied::default())
+    }
+
+    async fn copied(&self, _: Copied) -> Result<Bytes, ReadError> {
+        Ok(Bytes::new())
+    }
+
     /// Every answer is there at once, so there is nothing to wait for.
     async fn sleep(&self, _: Duration) {}
 }
@@ -388,7 +411,7 @@ impl Taken {
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
             Action::Grpc(grpc) => gateway.upstreams().get(grpc.forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
         };
         let calls = match &matched.route.then.action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),

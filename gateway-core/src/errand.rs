@@ -3,7 +3,7 @@
 
 use crate::http::{Body, Headers, Scheme};
 use crate::path;
-use crate::platform::{Call, Interest, Platform, ReadError};
+use crate::platform::{Call, Interest, Patience, Platform, ReadError};
 use crate::route::pattern;
 use bytes::Bytes;
 use std::fmt;
@@ -102,6 +102,11 @@ pub async fn run<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Bytes,
 
 /// Asks, and reads the answer whatever its status is. What went wrong is told in words for the log.
 pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answered, String> {
+    ask_within(platform, errand, TIMEOUT).await
+}
+
+/// The same with another time for the answer's head.
+pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: Duration) -> Result<Answered, String> {
     let Errand { address, headers: fields, form, limit } = errand;
     let mut headers = Headers::new();
     headers.set("accept", "application/json");
@@ -120,12 +125,14 @@ pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answer
         method: if form.is_some() { "POST" } else { "GET" }.to_owned(),
         scheme: address.scheme,
         authority: address.authority.clone(),
+        binding: None,
         target: address.target.clone(),
         host: None,
         headers,
         body,
         body_limit: None,
-        timeout: TIMEOUT,
+        timeout,
+        patience: Patience::default(),
         interest: Interest::HopByHop,
         upgrade: false,
     };

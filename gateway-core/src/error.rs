@@ -5,6 +5,8 @@ use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
+#[cfg(feature = "idempotency")]
+use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
@@ -99,6 +101,9 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 400, 409, 422 or 503: what is to be done once is not done now.
+    #[cfg(feature = "idempotency")]
+    Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
     /// 400: the request is no call of the method that it is for.
@@ -116,6 +121,8 @@ pub enum Error {
     /// The status of the code: a service has failed a call.
     #[cfg(feature = "grpc")]
     Rpc(Box<Failure>),
+    /// 408: the body stood still for too long.
+    BodyStalled,
     /// 417: an expectation other than `100-continue`.
     ExpectationFailed,
     /// 429, or what the configuration says: a limit has been reached.
@@ -146,6 +153,8 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: the gateway has nothing just now that it could show the upstream.
+    NoCredential,
     /// 503: the upstream has failed so often that it is not asked for a while.
     UpstreamUnavailable {
         /// After so many seconds it is asked again, for `Retry-After`.
@@ -207,6 +216,12 @@ impl Error {
             }
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => (502, Self::RESPONSE_REFUSED, "Response refused", Upstream),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => {
+                let (status, code, title) = refusal.kind();
+                (status, code, title, if status < 500 { Client } else { Gateway })
+            }
+            Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
             Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             #[cfg(feature = "grpc")]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
@@ -227,6 +242,7 @@ impl Error {
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
+            Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
         }
@@ -264,11 +280,14 @@ impl Error {
             Error::UnsupportedContentCoding => "Bodies are taken here without a content coding only.".into(),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => "The upstream's response is not as it should be.".into(),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => refusal.detail(),
             Error::LimitReached { wait: None, .. } => "This asks for more than what is admitted at all.".into(),
             Error::LimitReached { wait: Some(wait), .. } => {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             #[cfg(feature = "grpc")]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
@@ -288,6 +307,7 @@ impl Error {
             Error::LoginFailed { .. } => "The provider's answer to the login is not right.".into(),
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
+            Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
             Error::UpstreamUnavailable { .. } => {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
@@ -302,6 +322,8 @@ impl Error {
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
             | Error::LoginFailed { reason } => reason,
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
             #[cfg(feature = "grpc")]
@@ -352,8 +374,14 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } => headers.set("retry-after", "5"),
+            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } | Error::NoCredential => {
+                headers.set("retry-after", "5");
+            }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(refusal) => {
+                refusal.retry_after().iter().for_each(|seconds| headers.set("retry-after", seconds.to_string()));
+            }
             Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) => {
@@ -439,6 +467,20 @@ mod tests {
             Error::UntranslatableResponse { reason: String::new() },
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Missing { header: String::new() }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Malformed { header: String::new() }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::UnderWay { for_another: 1 }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::TooLong { status: 200 }),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Unknown),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Reused),
+            #[cfg(feature = "idempotency")]
+            Error::Idempotency(Refusal::Uncertain { reason: String::new() }),
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },
@@ -447,6 +489,8 @@ mod tests {
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
             Error::CredentialUncertain { reason: String::new() },
+            Error::NoCredential,
+            Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
         ] {

@@ -5,6 +5,8 @@ use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
+#[cfg(feature = "credentials")]
+use crate::credential::Keyring;
 use crate::error::{Blame, Error};
 use crate::forward::{self, Forward};
 #[cfg(feature = "grpc")]
@@ -12,8 +14,10 @@ use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "grpc")]
 use crate::platform::ReadError;
-use crate::platform::{Call, FetchError, Interest, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform};
 use crate::policy::limit::Afterwards;
+#[cfg(feature = "mirror")]
+use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
@@ -23,8 +27,6 @@ use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::template::{Reference, Scope, Settings};
-#[cfg(feature = "grpc")]
-use crate::upstream::Timeouts;
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -43,6 +45,8 @@ pub struct Gateway {
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
+    #[cfg(feature = "credentials")]
+    keyring: Keyring,
     #[cfg(feature = "validation")]
     validation: Validation,
     #[cfg(feature = "grpc")]
@@ -88,6 +92,9 @@ pub enum Action {
     Redirect(Redirect),
     /// From here.
     Respond(Respond),
+    /// The keys by which anybody can see that the gateway has told who is calling.
+    #[cfg(feature = "credentials")]
+    IdentityKeys,
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -176,7 +183,22 @@ impl Gateway {
             return Err(LoadError::Missing(missing));
         }
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
-        let upstreams = upstreams.collect::<Result<_, _>>().map_err(LoadError::Target)?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
+        #[cfg(feature = "credentials")]
+        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.into_iter().map(|pool| {
+            let credentials = keyring.credentials(&pool.upstream.credentials, &known);
+            match credentials {
+                Ok(credentials) => Ok(pool.with_credentials(credentials)),
+                Err(why) => {
+                    let upstream = &pool.upstream.name;
+                    Err(LoadError::Keys(format!("the credentials of the upstream `{upstream}`: {why}")))
+                }
+            }
+        });
+        #[cfg(feature = "credentials")]
+        let upstreams = upstreams.collect::<Result<_, _>>()?;
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
@@ -192,6 +214,8 @@ impl Gateway {
             consumers,
             tokens,
             counters: Counters::default(),
+            #[cfg(feature = "credentials")]
+            keyring,
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "grpc")]
@@ -235,11 +259,15 @@ impl Gateway {
             let failed = match deferred {
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
-                    Err(error) => Some(("limit-uncertain", format!("a limit cannot be settled: {}", error.0))),
+                    Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
                 },
+                #[cfg(feature = "mirror")]
+                Deferred::Mirror(copy) => {
+                    mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
+                }
             };
-            if let Some((problem, detail)) = failed {
-                notes.push(Note { problem, status: 0, request_id: request_id(platform), route: None, detail });
+            if let Some((route, (problem, detail))) = failed {
+                notes.push(Note { problem, status: 0, request_id: request_id(platform), route, detail });
             }
         }
         notes
@@ -324,28 +352,58 @@ impl Gateway {
             settings: &self.settings,
             caller: &caller,
         };
-        let mut from_upstream = false;
+        let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
         let mut reply = match (early, &plan.action) {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
             (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+            #[cfg(feature = "credentials")]
+            (None, Action::IdentityKeys) => match self.keyring.mint() {
+                Some(mint) => Reply::answer(mint.publish(&headers)),
+                None => {
+                    let reason = "the configuration has no `identity`".to_owned();
+                    Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
+                }
+            },
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
                 let limit = plan.body_limit;
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, instead: None };
+                let payload = Payload {
+                    headers,
+                    query,
+                    body,
+                    upgrade,
+                    content_length,
+                    limit,
+                    reads,
+                    instead: None,
+                    #[cfg(feature = "mirror")]
+                    mirrors: std::mem::take(&mut memo.mirrors),
+                };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
-                from_upstream = origin == Origin::Upstream;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => {
                 let (limit, reads) = (plan.body_limit, true);
-                let payload = Payload { headers, query, body, upgrade, content_length, limit, reads, instead: None };
+                let payload = Payload {
+                    headers,
+                    query,
+                    body,
+                    upgrade,
+                    content_length,
+                    limit,
+                    reads,
+                    instead: None,
+                    #[cfg(feature = "mirror")]
+                    mirrors: std::mem::take(&mut memo.mirrors),
+                };
                 // Boxed, so that the common case need not carry its size around.
                 let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
-                from_upstream = origin == Origin::Upstream;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
         };
@@ -358,17 +416,20 @@ impl Gateway {
                 counters: &self.counters,
                 scope,
                 from_upstream,
+                perhaps_done,
                 response,
                 memo: &mut memo,
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                (reply.response, from_upstream) = (response, false);
+                reply.response = response;
+                // What comes to nobody has been done all the same.
+                (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
         }
-        reply.deferred = memo.deferred;
+        reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
         for (at, (name, value)) in memo.fields.iter().enumerate() {
             // The first line of a field replaces what is there, the others stand beside it.
@@ -402,11 +463,14 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, instead } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, instead, .. } = payload;
+        #[cfg(feature = "mirror")]
+        let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
             return self.no_upstream(platform, forward.upstream, scope);
         };
         let line = scope.line;
+        let limit = pool.body_limit(limit);
         let mut target = match forward.path.apply(scope) {
             Ok(target) => target,
             Err(error) => return fail(error, String::new()),
@@ -426,7 +490,15 @@ impl Gateway {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
             (body, content_length) = (Body::Bytes(instead.body), None);
         }
-        let body = match upstream::keep_body(platform, pool, &asked, content_length, body).await {
+        let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
+        #[cfg(feature = "mirror")]
+        let kept = match kept {
+            Ok(body) if !mirrors.is_empty() && !upgrade => {
+                upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
+            }
+            kept => kept,
+        };
+        let body = match kept {
             Ok(body) => body,
             Err(error) => return fail(refusal(error, limit), "the body could not be read".to_owned()),
         };
@@ -437,6 +509,7 @@ impl Gateway {
             method,
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target,
             host: None,
             headers,
@@ -444,20 +517,50 @@ impl Gateway {
             // A declared length has been checked; the platform holds the sender to it.
             body_limit: if content_length.is_some() { None } else { limit },
             timeout: Duration::ZERO,
+            patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             upgrade,
         };
-        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), line);
+        #[cfg(feature = "mirror")]
+        if !mirrors.is_empty() {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(async {
+                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+                if origin == Origin::Upstream {
+                    mirror::observe(platform, &mut copies, &mut reply.response);
+                }
+                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
+                (reply, origin)
+            })
+            .await;
+        }
+        self.send(platform, forward, pool, &asked, call, limit, scope).await
+    }
+
+    /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.
+    #[allow(clippy::too_many_arguments)] // All of what is known of a request.
+    async fn send<P: Platform>(
+        &self,
+        platform: &P,
+        forward: &Forward,
+        pool: &Pool,
+        asked: &upstream::Asked,
+        call: Call<P::Stream>,
+        limit: Option<u64>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         let Some(fallback) = pool.fallback() else {
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            return self.conclude(platform, pool, &asked, outcome, limit, scope);
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
             let spare = call.replay();
-            let outcome = upstream::send(platform, pool, timeouts, call, host, &asked).await;
-            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
+            let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -478,13 +581,19 @@ impl Gateway {
         let is_good = outcome.as_ref().is_ok_and(|answer| !fallback.statuses.contains(&answer.response.status));
         // The client's own failures are not mended elsewhere.
         let is_client = matches!(&outcome, Err(Failed { cause: Cause::Failure(failure), .. })
-            if matches!(failure.error, FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone));
+        if matches!(
+            failure.error,
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone
+        ));
         let (before, origin) = self.conclude(platform, pool, asked, outcome, limit, scope);
         if is_good || is_client {
             return (before, origin);
         }
         let (instead, origin) = match (&fallback.instead, spare) {
-            (Instead::Respond(respond), _) => (Reply::answer(respond.answer(scope)), Origin::Gateway),
+            (Instead::Respond(respond), _) => {
+                let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                (Reply::answer(respond.answer(scope)), origin)
+            }
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
@@ -551,6 +660,7 @@ impl Gateway {
             }
             Err(Failed { cause, history }) => {
                 let told = told(None, Some(&cause), &history);
+                let origin = if upstream::may_be_done(&cause, &history) { Origin::Lost } else { Origin::Gateway };
                 let (error, why) = match cause {
                     Cause::Open { for_another } => {
                         let seconds = for_another.div_ceil(1_000).max(1);
@@ -567,7 +677,7 @@ impl Gateway {
                 if let Some(told) = told {
                     reply.response.headers.append("proxy-status", told);
                 }
-                (reply, Origin::Gateway)
+                (reply, origin)
             }
         }
     }
@@ -593,7 +703,7 @@ impl Gateway {
                 (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway)
             }
         };
-        if origin == Origin::Gateway {
+        if origin != Origin::Upstream {
             reply.response = protocol.refuse(reply.response);
         }
         notes.append(&mut reply.notes);
@@ -645,7 +755,8 @@ impl Gateway {
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
-            timeouts = Timeouts { attempt: timeouts.attempt.min(deadline), total: timeouts.total.min(deadline) };
+            timeouts.attempt = timeouts.attempt.min(deadline);
+            timeouts.total = timeouts.total.min(deadline);
         }
         if timeouts.total == 0 {
             return Err(Error::UpstreamTimeout);
@@ -658,7 +769,7 @@ impl Gateway {
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
             Origin::Upstream => {
                 notes.extend(reply.notes);
                 let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
@@ -696,6 +807,8 @@ enum Origin {
     Gateway,
     /// An upstream.
     Upstream,
+    /// The gateway, for want of an answer: but an upstream may have done what was asked for.
+    Lost,
 }
 
 /// What of a request goes on to an upstream.
@@ -708,6 +821,9 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Who gets copies.
+    #[cfg(feature = "mirror")]
+    mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
     instead: Option<Substitute>,
 }
@@ -738,7 +854,9 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
         FetchError::Timeout => Error::UpstreamTimeout,
         FetchError::BodyTooLarge => Error::BodyTooLarge { limit: limit.unwrap_or_default() },
         FetchError::BodyRefused => Error::BodyRefused,
+        FetchError::BodyStalled => Error::BodyStalled,
         FetchError::ClientGone => Error::ClientGone,
+        FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
 }
@@ -750,7 +868,7 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 13] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -761,6 +879,9 @@ const FEATURES: [&str; 10] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "idempotency") { "idempotency" } else { "" },
+    if cfg!(feature = "mirror") { "mirror" } else { "" },
+    if cfg!(feature = "credentials") { "credentials" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -14,11 +14,15 @@ pub mod policy;
 
 pub mod quota;
 
+pub mod claim;
+
 pub mod jwt;
 
 pub mod certificate;
 pub mod signature;
 
+#[cfg(feature = "credentials")]
+pub mod credential;
 pub mod errand;
 pub mod forward;
 pub mod request;

@@ -1,8 +1,14 @@
 //! All that the core asks of the world.
 
+use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
+use crate::pump::Broken;
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// The port: what an adapter provides. Bare `async fn`: no platform has to be `Send`, and no call is boxed.
@@ -47,6 +53,29 @@ pub trait Platform {
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
+    /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
+    ///
+    /// Must: do it in one step, or elect who may ([`claim::elected`]), so that nobody takes what another one holds; keep what
+    /// there is to keep until it says nothing any more, and have it written down before answering; fail rather than wait for
+    /// long; carry the request on to its end when the client goes away, as soon as a claim is its own. The key is 64
+    /// hexadecimal digits.
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<Verdict, StoreError>;
+
+    /// Reads a response's body into memory if it is no longer than the limit; else gives it back, as if it had not been
+    /// looked at.
+    ///
+    /// Must: keep no more than the limit and what has come with it. [`ReadError::TooLarge`] never.
+    async fn peek(&self, body: Self::Stream, limit: usize) -> Result<Peeked<Self::Stream>, ReadError>;
+
+    /// Makes a copy of a response's body while it passes: of up to so many bytes, and without holding it back. [`copied`] waits
+    /// for it, also when the response has been sent.
+    ///
+    /// [`copied`]: Platform::copied
+    fn copy(&self, body: Self::Stream, limit: usize) -> (Self::Stream, Copied);
+
+    /// A copy, once all of the body has passed. [`ReadError::TooLarge`] as soon as it is longer than what is copied.
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError>;
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
@@ -66,6 +95,60 @@ pub enum ReadError {
     Broken(String),
 }
 
+/// What looking at a body has shown.
+#[derive(Debug)]
+pub enum Peeked<S> {
+    /// All of it.
+    Whole(Bytes),
+    /// It is longer: here it is.
+    Longer(S),
+}
+
+/// A copy that is being made. Platforms that make it themselves bring it here; others know it by a number.
+#[derive(Debug, Clone, Default)]
+pub struct Copied(Rc<Slot>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    number: Cell<u32>,
+    brought: RefCell<Option<Result<Bytes, ReadError>>>,
+    waits: RefCell<Option<Waker>>,
+}
+
+impl Copied {
+    /// A copy that the platform knows by a number.
+    pub fn of(number: u32) -> Self {
+        let copied = Self::default();
+        copied.0.number.set(number);
+        copied
+    }
+
+    /// That number.
+    pub fn number(&self) -> u32 {
+        self.0.number.get()
+    }
+
+    /// Brings the copy.
+    pub fn bring(&self, copy: Result<Bytes, ReadError>) {
+        self.0.brought.replace(Some(copy));
+        if let Some(waker) = self.0.waits.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is brought.
+    pub async fn brought(&self) -> Result<Bytes, ReadError> {
+        poll_fn(|context| match &*self.0.brought.borrow() {
+            Some(copy) => Poll::Ready(copy.clone()),
+            None => {
+                self.0.waits.replace(Some(context.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
 /// A store that does not answer, or that this deployment does not have, with the platform's words for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(pub String);
@@ -82,6 +165,10 @@ pub struct Call<S> {
     pub scheme: Scheme,
     /// Host and port of the target.
     pub authority: String,
+    /// The platform's own way to the target, by its name (on Workers a binding to another Worker, or one that shows a client
+    /// certificate). A platform that has none of that name fails the call with [`FetchError::Forbidden`]; one that knows no such
+    /// ways goes by the address alone.
+    pub binding: Option<String>,
     /// Path and query, normalised; to be sent as they are.
     pub target: String,
     /// The `Host` to send where it is not the authority, on platforms that can.
@@ -94,10 +181,40 @@ pub struct Call<S> {
     pub body_limit: Option<u64>,
     /// How long the response's head may take.
     pub timeout: Duration,
+    /// How long the bodies may take.
+    pub patience: Patience,
     /// What of the response's head will be looked at.
     pub interest: Interest,
     /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
     pub upgrade: bool,
+}
+
+/// How long the bodies of a call may take; `None`: as long as they like, or as the platform lets them.
+///
+/// Where a response's body takes longer, the platform ends the upstream exchange, breaks the body off so that whoever receives
+/// it sees that it is not whole, and writes a [`Note::broken`](crate::gateway::Note::broken). Where the request's stands still, the
+/// call fails with [`FetchError::BodyStalled`]. Time in which the receiver takes nothing does not count as `idle`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Between two parts of a body.
+    pub idle: Option<Duration>,
+    /// The whole response, from its head on.
+    pub whole: Option<Duration>,
+}
+
+impl Patience {
+    /// Whether nothing is measured.
+    pub fn is_endless(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is said of a body that stood still for too long.
+    pub fn stalled(idle: Duration) -> Broken {
+        Broken(format!("no byte came for {} ms", idle.as_millis()))
+    }
+
+    /// What is said of a body that took too long.
+    pub const LATE: &str = "the client's deadline was over";
 }
 
 /// What of a response's head will be looked at, so that a platform for which reading costs can leave the rest alone.
@@ -119,12 +236,14 @@ impl<S> Call<S> {
             method: self.method.clone(),
             scheme: self.scheme,
             authority: self.authority.clone(),
+            binding: self.binding.clone(),
             target: self.target.clone(),
             host: self.host.clone(),
             headers: self.headers.clone(),
             body,
             body_limit: self.body_limit,
             timeout: self.timeout,
+            patience: self.patience,
             interest: self.interest,
             upgrade: self.upgrade,
         })
@@ -153,8 +272,12 @@ pub enum FetchError {
     BodyTooLarge,
     /// The request's body could not be changed into what was to be sent: its [`Pump`](crate::pump::Pump) has broken it off.
     BodyRefused,
+    /// The request's body stood still for longer than the call's patience.
+    BodyStalled,
     /// The client's own body broke off, or the client went away.
     ClientGone,
     /// The platform refuses to make this call (a host that is not allowed, a limit of the platform).
     Forbidden,
+    /// The gateway has nothing just now that it could show the target. Never the platform's word: nothing was sent.
+    NoCredential,
 }

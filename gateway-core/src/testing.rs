@@ -1,7 +1,8 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
+use crate::claim;
 use crate::http::Response;
-use crate::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -28,6 +29,10 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// What is claimed.
+    pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
+    /// Whether nobody keeps claims; a test says so.
+    pub claiming_fails: Cell<bool>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
     /// How many milliseconds each call takes; without it, none.
@@ -58,6 +63,8 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            claims: Rc::default(),
+            claiming_fails: Cell::default(),
             discarded: Cell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
@@ -123,6 +130,32 @@ where
         let step = quota::perform(order, counters.remove(key), self.now());
         counters.insert(key.to_owned(), step.kept);
         Ok(step.decision)
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        if self.claiming_fails.get() {
+            return Err(StoreError("nobody keeps claims".to_owned()));
+        }
+        let mut claims = self.claims.borrow_mut();
+        let step = claim::perform(order, claims.remove(key), self.now());
+        if let Some(kept) = step.kept {
+            claims.insert(key.to_owned(), kept);
+        }
+        Ok(step.verdict)
+    }
+
+    async fn peek(&self, body: Vec<u8>, limit: usize) -> Result<Peeked<Vec<u8>>, ReadError> {
+        Ok(if body.len() > limit { Peeked::Longer(body) } else { Peeked::Whole(body.into()) })
+    }
+
+    fn copy(&self, body: Vec<u8>, limit: usize) -> (Vec<u8>, Copied) {
+        let copied = Copied::default();
+        copied.bring(if body.len() > limit { Err(ReadError::TooLarge) } else { Ok(body.clone().into()) });
+        (body, copied)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -137,7 +137,8 @@ fn what_is_no_call_is_refused_and_nothing_is_sent() {
     assert_eq!((reply.response.status, calls.len()), (415, 0));
     let deep = format!("{{\"reason\":{}{}}}", "[".repeat(32), "]".repeat(32));
     let json = "content-type\0application/json\n";
-    let (reply, _) = send(&gateway("grpc_web", json!({})), "POST /v1/orders/7:cancel", json, &deep, |_| ok("grpc_web", &[]));
+    let (reply, _) =
+        send(&gateway("grpc_web", json!({})), "POST /v1/orders/7:cancel", json, &deep, |_| ok("grpc_web", &[]));
     assert!(problem(&reply)["detail"].as_str().unwrap().contains("deeper than 32"), "{}", shown(&reply));
     let large = format!("{{\"reason\":\"{}\"}}", "x".repeat(100));
     let small = gateway("grpc_web", json!({ "max_message": 100 }));

@@ -7,11 +7,15 @@
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use gateway_core::{
     Gateway,
+    claim::Kept,
     config::{Files, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     testing::{TestPlatform, run},
@@ -31,8 +35,9 @@ fn every_example_does_what_stands_beside_it() {
         let configuration = block(about, "yaml").unwrap_or_else(|| panic!("{name} has no example"));
         let lines = block(about, "text").unwrap_or_else(|| panic!("{name} does not say what its example does"));
         let gateway = gateway(name, &configuration);
+        let claims = Rc::default();
         for line in lines.lines() {
-            check(name, &gateway, line);
+            check(name, &gateway, &claims, line);
         }
     }
 }
@@ -47,7 +52,7 @@ fn every_example_of_a_way_in_compiles_and_refuses_whoever_brings_nothing() {
         let policies = policies.replace('\n', "\n    ");
         let configuration = format!("routes:\n  - name: r\n    respond: {{}}\n    {policies}\n");
         let gateway = gateway(way, &configuration);
-        check(way, &gateway, "GET /  → 401");
+        check(way, &gateway, &Rc::default(), "GET /  → 401");
     }
 }
 
@@ -64,8 +69,9 @@ fn so_does_every_other_whole_example() {
             continue;
         };
         let gateway = gateway(name, &configuration);
+        let claims = Rc::default();
         for line in lines.lines() {
-            check(name, &gateway, line);
+            check(name, &gateway, &claims, line);
         }
         tried += 1;
     }
@@ -105,10 +111,12 @@ fn gateway(name: &str, configuration: &str) -> Gateway {
         .expect("it loads")
 }
 
+type Claims = Rc<RefCell<HashMap<String, Kept>>>;
+
 /// What the platform holds under every name.
 const VALUE: &str = "a value of the platform's, long enough for a key";
 
-fn check(name: &str, gateway: &Gateway, line: &str) {
+fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
     let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
     let mut asked = parts(asked);
     let (method, target) = asked.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
@@ -128,10 +136,12 @@ fn check(name: &str, gateway: &Gateway, line: &str) {
         peer: Peer::default(),
     };
     // What stands behind the gateway lets pass, but for a service on port 9001, which wants to see who calls.
-    let platform = TestPlatform::new(|call| {
+    let mut platform = TestPlatform::new(|call| {
         let refuses = call.authority.ends_with(":9001") && !call.headers.contains("authorization");
         Ok(Response { status: if refuses { 401 } else { 200 }, headers: Headers::new(), body: Body::Empty })
     });
+    // What was claimed in one line is claimed in the next.
+    platform.claims = Rc::clone(claims);
     let response = run(gateway.handle(&platform, incoming)).response;
     let mut expected = parts(expected);
     assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");

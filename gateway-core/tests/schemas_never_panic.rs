@@ -78,7 +78,11 @@ fn same(json: Json<'_>, part: u32, value: &Value) -> bool {
     match (json.kind(part), value) {
         (Kind::Null, Value::Null) => true,
         (Kind::Bool, Value::Bool(value)) => json.raw(part) == value.to_string(),
-        (Kind::Number, Value::Number(number)) => json.raw(part).parse::<f64>().ok() == number.as_f64(),
+        // Theirs may miss the last digit of a fraction, unless it is asked to take its time.
+        (Kind::Number, Value::Number(number)) => match (json.raw(part).parse::<f64>(), number.as_f64()) {
+            (Ok(ours), Some(theirs)) => (ours - theirs).abs() <= ours.abs() * f64::EPSILON,
+            _ => false,
+        },
         (Kind::Text, Value::String(text)) => json.text(part) == text.as_str(),
         (Kind::List, Value::Array(items)) => {
             json.items(part).count() == items.len()

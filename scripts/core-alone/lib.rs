@@ -1,9 +1,10 @@
 //! Everything that the core does for a request, on a platform that does nothing.
 
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use std::future::Future;
 use std::hint::black_box;
@@ -59,5 +60,21 @@ impl Platform for Nowhere {
 
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
+    }
+
+    async fn claim(&self, _: &str, _: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn peek(&self, _: (), _: usize) -> Result<Peeked<()>, ReadError> {
+        Ok(Peeked::Whole(Bytes::new()))
+    }
+
+    fn copy(&self, body: (), _: usize) -> ((), Copied) {
+        (body, Copied::default())
+    }
+
+    async fn copied(&self, _: Copied) -> Result<Bytes, ReadError> {
+        Ok(Bytes::new())
     }
 }

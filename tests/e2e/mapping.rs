@@ -105,10 +105,11 @@ fn any_message(kind: &MessageDescriptor, random: &mut Random, depth: usize) -> D
         }
         _ => {
             for field in kind.fields() {
-                let is_chosen = field.containing_oneof().is_none_or(|oneof| {
-                    oneof.is_synthetic() || oneof.fields().all(|other| !message.has_field(&other))
-                });
-                if is_chosen && random.below(if depth == 0 { 3 } else { 5 }) == 0 || kind.full_name().ends_with("Value") {
+                let is_chosen = field
+                    .containing_oneof()
+                    .is_none_or(|oneof| oneof.is_synthetic() || oneof.fields().all(|other| !message.has_field(&other)));
+                if is_chosen && random.below(if depth == 0 { 3 } else { 5 }) == 0 || kind.full_name().ends_with("Value")
+                {
                     message.set_field(&field, any_field(&field, random, depth));
                 }
             }

@@ -1,4 +1,4 @@
-// An OpenID provider (npm oidc-provider) on a port of its own, for tests/e2e/login.rs.
+// An OpenID provider (npm oidc-provider) on a port of its own, for tests/e2e/login.rs and credentials.rs.
 //
 //   node provider.mjs
 //
@@ -8,7 +8,8 @@
 
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import Provider from 'oidc-provider';
 
 const server = createServer((request, response) => answer(request, response));
@@ -51,6 +52,23 @@ function provider() {
         redirect_uris: [],
         response_types: [],
       },
+      {
+        client_id: 'poster',
+        client_secret: 'the secret of the poster: +/%',
+        token_endpoint_auth_method: 'client_secret_post',
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
+      {
+        client_id: 'signer',
+        token_endpoint_auth_method: 'private_key_jwt',
+        token_endpoint_auth_signing_alg: 'ES256',
+        jwks: { keys: [known()] },
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
     ],
     jwks: { keys: [key()] },
     claims: { openid: ['sub'], email: ['email'] },
@@ -84,6 +102,12 @@ function key() {
   keys += 1;
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return { ...privateKey.export({ format: 'jwk' }), kid: `key-${keys}`, use: 'sig', alg: 'ES256' };
+}
+
+// The public half of a key that tests have.
+function known() {
+  const pem = readFileSync(new URL('../../gateway-core/tests/keys/p256.public.pem', import.meta.url));
+  return { ...createPublicKey(pem).export({ format: 'jwk' }), kid: 'signer-1', use: 'sig', alg: 'ES256' };
 }
 
 console.log(`ready ${issuer}`);

@@ -34,7 +34,7 @@ const HEADERS: [(&str, &str); 7] = [
     ("DPoP", "PLANTED-proof"),
 ];
 
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 13] = [
     "/key?key=PLANTED-query",
     "/basic?q=PLANTED-query",
     "/introspection?access_token=PLANTED-query",
@@ -42,6 +42,8 @@ const TARGETS: [&str; 11] = [
     "/discovery?q=PLANTED-query",
     "/expression?q=PLANTED-query&q=PLANTED-twice",
     "/closed?q=PLANTED-query",
+    "/shown?q=PLANTED-query",
+    "/lacking?q=PLANTED-query",
     "/rules?q=PLANTED-query",
     "/none?q=PLANTED-query",
     "/%zz?q=PLANTED-query",
@@ -53,7 +55,16 @@ fn configuration(closed: SocketAddr) -> Value {
     let route = |name: &str, policies: Value| json!({ "name": name, "path_prefix": format!("/{name}"), "upstream": "origin", "policies": policies });
     let shared = json!([{ "secret": "${secret:SHARED}" }]);
     json!({
-        "upstreams": { "origin": { "targets": [{ "url": format!("http://{closed}") }] } },
+        "upstreams": {
+            "origin": { "targets": [{ "url": format!("http://{closed}") }] },
+            "shown": { "targets": [{ "url": format!("http://{closed}") }], "credentials": [
+                { "header": { "name": "x-upstream-key", "value": "${secret:CLIENT_SECRET}" } },
+                { "aws": { "region": "r", "service": "s3", "access_key_id": "${secret:CLIENT_SECRET}", "secret_access_key": "${secret:CLIENT_SECRET}" } },
+            ] },
+            "lacking": { "targets": [{ "url": format!("http://{closed}") }], "credentials": { "oauth2": {
+                "token_url": format!("http://{closed}/token?t=PLANTED"), "client_id": "${env:CLIENT}", "client_secret": "${secret:CLIENT_SECRET}",
+            } } },
+        },
         "consumers_from": "store",
         "consumers": [{
             "name": "alice",
@@ -73,6 +84,8 @@ fn configuration(closed: SocketAddr) -> Value {
             route("expression", json!([{ "authorize": { "expression":
                 "request.headers['x-tenant'] == 'acme' || int(request.headers['x-tenant']) > 0 || request.query.q == 'x'" } }])),
             route("closed", json!([{ "headers": { "request": { "set": { "x-key": "${secret:CLIENT_SECRET}" } } } }])),
+            json!({ "name": "shown", "path_prefix": "/shown", "upstream": "shown" }),
+            json!({ "name": "lacking", "path_prefix": "/lacking", "upstream": "lacking" }),
             route("rules", json!([{ "request_rules": { "content_types": { "allow": "application/json" } } }])),
         ],
     })
@@ -138,7 +151,9 @@ fn the_core_shows_no_secret() {
             reply.response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
         let _ = writeln!(notes, "{} {fields:?} {body} {}", reply.response.status, json!(reply.notes));
     }
-    for expected in ["credential-uncertain", "upstream-failed", "unauthenticated", "forbidden", "character"] {
+    for expected in
+        ["credential-uncertain", "upstream-failed", "upstream-credential", "unauthenticated", "forbidden", "character"]
+    {
         assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
     }
     assert_silent("an answer or a note", &notes);

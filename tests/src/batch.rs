@@ -49,7 +49,11 @@ impl Batch {
                 OWN.iter().for_each(|own| drop(members.remove(*own)));
             }
             // The one that most share comes first.
-            let key = if scenario.alone || scenario.remembers || !scenario.settings.is_empty() {
+            let key = if scenario.alone
+                || scenario.remembers
+                || !scenario.settings.is_empty()
+                || !scenario.bindings.is_empty()
+            {
                 format!("own {}", scenario.id)
             } else if shared == json!({}) {
                 "all".to_owned()
@@ -116,15 +120,18 @@ impl Batch {
         let mut scenes = BTreeMap::new();
         let mut whole = Map::new();
         let mut settings = BTreeMap::new();
+        let mut bindings = BTreeMap::new();
         for scenario in &self.scenarios {
             let scene = Scene::set(scenario)?;
             let alone = self.scenarios.len() == 1;
             let configuration = if alone { scene.scenario.gateway.clone() } else { on_own_hosts(&scene.scenario)? };
             merge(&mut whole, configuration);
             settings.extend(scene.scenario.settings.clone());
+            let listening = scene.scenario.bindings.iter();
+            bindings.extend(listening.map(|(name, origin)| (name.clone(), format!("http://{origin}"))));
             scenes.insert(scenario.id.clone(), scene);
         }
-        let running = Running::start(self.platform, &whole.into(), &settings)?;
+        let running = Running::start_with(self.platform, &whole.into(), &settings, &bindings)?;
         Ok(Started { address: running.address, running: Mutex::new(Some(running)), scenes })
     }
 }
@@ -192,6 +199,7 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
     let asked = |value: &mut Value| {
         for policy in value.get_mut("policies").and_then(Value::as_array_mut).into_iter().flatten() {
             policy.pointer_mut("/forward_auth/upstream").map(&rename);
+            policy.pointer_mut("/mirror/upstream").map(&rename);
         }
     };
     for value in defaults {

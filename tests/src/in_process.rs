@@ -7,6 +7,7 @@ use crate::scenario::{Later, Scenario, Step};
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
@@ -23,15 +24,20 @@ pub struct InProcess<'a> {
     gateway: gateway_core::Gateway,
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
+    /// From the name of a binding to an authority.
+    bindings: BTreeMap<String, String>,
     stage: &'a Stage,
     /// What is counted outlives a request.
     counters: Counters,
+    /// So is what is claimed.
+    claims: Claims,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 
 /// Where origins would listen: nobody does.
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -61,8 +67,10 @@ impl<'a> InProcess<'a> {
         Ok(Self {
             gateway: gateway.map_err(|error| error.to_string())?,
             origins,
+            bindings: scenario.bindings.clone(),
             stage,
             counters: Rc::default(),
+            claims: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
@@ -70,7 +78,14 @@ impl<'a> InProcess<'a> {
     }
 
     fn fetch(&self, call: Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
-        let Some(origin) = self.origins.get(&call.authority) else {
+        let behind = match &call.binding {
+            None => Some(&call.authority),
+            Some(name) => self.bindings.get(name),
+        };
+        let Some(behind) = behind else {
+            return Err(Failure { error: FetchError::Forbidden, detail: "there is no such binding".to_owned() });
+        };
+        let Some(origin) = self.origins.get(behind) else {
             return Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() });
         };
         let body = match call.body {
@@ -115,6 +130,7 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.claims = Rc::clone(&self.claims);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
         let Response { status, headers, body } = reply.response;

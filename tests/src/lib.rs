@@ -17,12 +17,14 @@ pub mod play;
 
 pub mod browser;
 pub mod client;
+pub mod instances;
 pub mod origin;
 pub mod running;
 pub mod wire;
 
 pub mod harness;
 pub mod process;
+pub mod provider;
 pub mod random;
 pub mod websocket;
 pub mod yaml;

@@ -30,7 +30,17 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        Self::start_in(platform, configuration, settings, &[])
+        Self::start_with(platform, configuration, settings, &BTreeMap::new())
+    }
+
+    /// The same with what stands behind the bindings of Workers, by their names; other platforms have none.
+    pub fn start_with(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        bindings: &BTreeMap<String, String>,
+    ) -> Result<Self, String> {
+        Self::start_all(platform, configuration, settings, bindings, &[])
     }
 
     /// The same with more variables in the environment of the runtime.
@@ -40,6 +50,17 @@ impl Running {
         settings: &BTreeMap<String, String>,
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
+        Self::start_all(platform, configuration, settings, &BTreeMap::new(), environment)
+    }
+
+    fn start_all(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        bindings: &BTreeMap<String, String>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let bindings = bindings.iter().filter(|_| platform == Platform::Workers);
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-tests-{}-{number}", std::process::id()));
@@ -55,6 +76,7 @@ impl Running {
             .arg("dev")
             .args(["--port", "0", "--runtime", platform.as_str(), "--config"])
             .arg(&file)
+            .args(bindings.flat_map(|(name, target)| ["--binding".to_owned(), format!("{name}={target}")]))
             .current_dir(process::root())
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -37,6 +37,9 @@ pub struct Scenario {
     /// Values of variables and secrets.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// What stands behind the bindings of Workers, by their names: `<origin>`, or another one.
+    #[serde(default)]
+    pub bindings: BTreeMap<String, String>,
     /// The configuration, as users write it.
     pub gateway: Value,
     /// The names of the origins beside `<origin>`: `b` is `<origin:b>`.

@@ -3,7 +3,7 @@
 
 import gateway from "./index.js";
 
-export { Counters } from "./index.js";
+export { Claims, Counters } from "./index.js";
 
 export default {
   fetch(request, env, ctx) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--instances N]
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--instances N] [--binding NAME=ADDRESS|FILE]…
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
@@ -9,6 +9,9 @@
 //
 // More instances than one are isolates of their own, each on a port of its own (`instance http://127.0.0.1:PORT`), whose limits
 // are counted by the same objects: what a deployment is, in one process.
+//
+// A binding leads to whatever listens at an address (`--binding ORDERS=http://127.0.0.1:9001`), or to a second Worker, made of a
+// module (`--binding ORDERS=worker.js`).
 //
 // Not Miniflare, whose proxies in front of and behind the Worker touch headers and encodings. Country and data centre are
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
@@ -30,6 +33,7 @@ const { values: options } = parseArgs({
     artefact: { type: "string", default: "build/gateway.bin" },
     variables: { type: "string" },
     instances: { type: "string", default: "1" },
+    binding: { type: "string", multiple: true, default: [] },
   },
 });
 const { default: workerd } = createRequire(import.meta.url)("workerd");
@@ -37,6 +41,10 @@ const folder = mkdtempSync(join(tmpdir(), "postern-worker-"));
 const instances = Number(options.instances);
 // Of the instances, the first one's first.
 const ports = Array.from({ length: instances }, (_, at) => (at === 0 ? options.port : "0"));
+const bindings = options.binding.map((written) => {
+  const [name, ...target] = written.split("=");
+  return { name, target: target.join("=") };
+});
 let running;
 // One order at a time.
 let orders = Promise.resolve();
@@ -76,6 +84,7 @@ async function start() {
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
   copyFileSync(join(import.meta.dirname, "facts.js"), join(folder, "facts.js"));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
+  bindings.forEach(({ target }, at) => isAddress(target) || copyFileSync(target, join(folder, `bound${at}.js`)));
   const path = join(folder, "worker.capnp");
   writeFileSync(path, configuration(), { mode: 0o600 });
   const child = spawn(workerd, ["serve", path, "--experimental", "--control-fd=3"], {
@@ -128,6 +137,7 @@ function configuration() {
 const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
+    ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
       allow = ["public", "private"],
@@ -141,12 +151,30 @@ const config :Workerd.Config = (
 ${numbers.map((at) => worker(at, values)).join("")}`;
 }
 
+function isAddress(target) {
+  return target.startsWith("http://");
+}
+
+function bound(target, at) {
+  if (isAddress(target)) return `(name = "bound${at}", external = (address = ${text(new URL(target).host)}, http = ())),`;
+  const module = `(name = "worker.js", esModule = embed "bound${at}.js")`;
+  return `(name = "bound${at}", worker = (modules = [${module}], compatibilityDate = "2026-11-17")),`;
+}
+
 // The first instance has the objects.
 function worker(at, values) {
   const objects = `
-  durableObjectNamespaces = [(className = "Counters", uniqueKey = "postern-counters", enableSql = true)],
+  durableObjectNamespaces = [
+    (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
+    (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
+  ],
   durableObjectStorage = (localDisk = "counters"),`;
-  const namespace = 'durableObjectNamespace = (className = "Counters", serviceName = "gateway0")';
+  const services = bindings.map(({ name }, at) => `(name = ${text(name)}, service = "bound${at}")`);
+  const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
+  const owners = [
+    `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+  ];
   return `
 const gateway${at} :Workerd.Worker = (
   modules = [
@@ -157,7 +185,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  bindings = [${[...values, `(name = "POSTERN_COUNTERS", ${namespace})`].join(", ")}],${at === 0 ? objects : ""}
+  bindings = [${[...values, ...services, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;
 }

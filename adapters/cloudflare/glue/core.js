@@ -60,15 +60,27 @@ export class Core {
   // Changes counters as ordered: the decision, until when the new ones say something, whether they must survive, and
   // what they are.
   decide(order, kept) {
+    const [decision, until, durable, counters] = this.perform("decide", order, kept);
+    if (counters === undefined) throw new Error(UNREADABLE);
+    return { decision, until: Number(until), durable: durable === "1", counters };
+  }
+
+  // Does what the keeper of a claim is ordered to do: the verdict, until when what is kept says something, and what that is.
+  claim(order, before) {
+    const [verdict, until, kept] = this.perform("claim", order, before);
+    if (kept === undefined) throw new Error(UNREADABLE);
+    return { verdict, until: Number(until), kept };
+  }
+
+  // Has an order performed on what was kept; gives the lines that come of it.
+  perform(what, order, kept) {
     const size = (order.length + kept.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
     const { written } = encoder.encodeInto(order, this.room);
     const behind = kept === "" ? 0 : encoder.encodeInto(kept, this.room.subarray(written)).written;
     this.thinks = true;
-    this.read(this.exports.decide(written, behind, Date.now()) ?? 0);
-    const [decision, until, durable, counters] = this.text.split("\n");
-    if (counters === undefined) throw new Error("this order cannot be read; is the Worker of another version?");
-    return { decision, until: Number(until), durable: durable === "1", counters };
+    this.read(this.exports[what](written, behind, Date.now()) ?? 0);
+    return this.text.split("\n");
   }
 
   // Remembers who waits, so that it can be forgotten when nobody does: a client that goes away ends its request's code
@@ -180,6 +192,7 @@ export class Core {
   }
 }
 
+const UNREADABLE = "this order cannot be read; is the Worker of another version?";
 const FEW = 500;
 const FIRST_ROOM = 16384;
 const encoder = new TextEncoder();

@@ -11,6 +11,10 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const CLAIM = 20;
+const PEEK = 21;
+const COPY = 22;
+const COPIED = 23;
 const PUMPED_BODY = 10;
 // What a fetch is to send and to read.
 const STREAM = 1;
@@ -19,6 +23,8 @@ const LIMITED = 4;
 const EVERYTHING = 8;
 const FROM_NOTHING = 16;
 const PUMPED = 32;
+const BOUND = 64;
+const WATCHED = 128;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -28,6 +34,7 @@ const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
 const FORBIDDEN = 5;
 const BODY_REFUSED = 6;
+const BODY_STALLED = 7;
 // How late, in milliseconds, a timer may be.
 const GRACE = 30_000;
 // How long reading a body or looking into the store may take before a request counts as gone.
@@ -72,13 +79,16 @@ async function carryOn(exchange) {
     }
   } catch (error) {
     return crash(core, error);
+  } finally {
+    exchange.leave?.();
   }
 }
 
-// Does what an answer has left to do.
-async function settle(core, request, ctx, number) {
+// Does what an answer has left to do. Of the attempts before, the copies are wanted.
+async function settle(core, request, ctx, number, before) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
+    exchange.before = before;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -95,6 +105,10 @@ class Exchange {
   // When none of them can be under way any more.
   deadline = 0;
   listens = false;
+  // Ends the wish to be carried on although the client goes away.
+  leave = undefined;
+  // The attempts of the exchange that this one settles.
+  before = undefined;
 
   constructor(core, request, ctx, number) {
     this.core = core;
@@ -111,7 +125,7 @@ class Exchange {
     this.listens = true;
     const { core, life, request } = this;
     request.signal.addEventListener("abort", () => {
-      if (life === core.life) core.forget(this.number);
+      if (life === core.life && this.leave === undefined) core.forget(this.number);
     });
   }
 
@@ -125,7 +139,7 @@ class Exchange {
       const response = await attempt.promise;
       status = response.status;
       if (attempt instanceof Fetching) {
-        attempt.response = response;
+        attempt.response = attempt.watch === undefined ? response : watched(core, response, attempt);
         text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
       } else {
         text = response.bytes;
@@ -159,6 +173,18 @@ class Exchange {
         case SLEEP:
           this.sleep();
           break;
+        case CLAIM:
+          this.claim();
+          break;
+        case PEEK:
+          this.peek();
+          break;
+        case COPY:
+          this.copy();
+          break;
+        case COPIED:
+          this.copied();
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -180,22 +206,33 @@ class Exchange {
     const limit = core.number() * 2 ** 32 + core.number();
     const flags = core.number();
     const pump = flags & PUMPED ? core.number() : 0;
+    const [idle, whole] = flags & WATCHED ? [core.number(), core.number()] : [0, 0];
     attempt.readsAll = (flags & EVERYTHING) !== 0;
     const method = core.string();
     const url = core.string();
+    const binding = flags & BOUND ? core.string() : undefined;
     try {
       const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
-      const { signal } = attempt.controller;
+      const init = { headers, signal: attempt.controller.signal, redirect: "manual" };
+      const way = binding === undefined ? globalThis : bound(core.env, binding);
+      if (idle + whole > 0) {
+        // Decoded, a body would have another length.
+        init.encodeResponseBody = "manual";
+        if (method !== "HEAD") attempt.watch = { idle, whole };
+      }
       if (pump === 0 && flags & STREAM && (method === "GET" || method === "HEAD")) {
         // Only a copy of the request may carry a body here.
-        attempt.promise = fetch(new Request(url, request), { headers, signal, redirect: "manual" });
+        attempt.promise = way.fetch(new Request(url, request), init);
         return;
       }
       let body = null;
-      if (flags & STREAM) body = flags & LIMITED ? limited(request.body, limit, attempt) : request.body;
+      if (flags & STREAM) {
+        body = idle > 0 ? patient(request, idle, attempt) : request.body;
+        if (flags & LIMITED) body = limited(body, limit, attempt);
+      }
       else if (flags & BYTES) body = core.bodyOf(this.number, call);
       if (pump !== 0) body = pumped(core, body, pump, request, () => attempt.giveUp(BODY_REFUSED));
-      attempt.promise = fetch(url, { method, headers, body, signal, redirect: "manual" });
+      attempt.promise = way.fetch(url, { ...init, method, body });
     } catch (error) {
       // What the runtime refuses is an outcome too.
       attempt.promise = Promise.reject(error);
@@ -217,6 +254,50 @@ class Exchange {
   count() {
     const { core } = this;
     this.take(core.number(), counted(core.env, core.string(), core.string()));
+  }
+
+  // What is to be done once is done, also when nobody is there any more to hear of it.
+  claim() {
+    const { core, ctx } = this;
+    if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
+    this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  peek() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine, theirs] = this.tee(source);
+    const read = whole(mine, limit).then((read) => {
+      if (read.status === 200) theirs?.cancel().catch(() => {});
+      return read;
+    });
+    this.take(call, read);
+  }
+
+  copy() {
+    const { core } = this;
+    const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const [mine] = this.tee(source);
+    const copy = whole(mine, limit);
+    // Whoever wants it hears of it; nobody may.
+    copy.catch(() => {});
+    this.attempts[call] = { call, promise: undefined, copy, end: letGo };
+  }
+
+  copied() {
+    const { core } = this;
+    const [call, copy] = [core.number(), core.number()];
+    this.take(call, this.before[copy].copy);
+  }
+
+  // Two streams of the body of a response; the second one takes its place.
+  tee(source) {
+    const attempt = this.attempts[source - 1];
+    const { response } = attempt;
+    if (response.body === null) return [null, null];
+    const [mine, theirs] = response.body.tee();
+    attempt.response = new Response(theirs, response);
+    return [mine, theirs];
   }
 
   sleep() {
@@ -244,6 +325,8 @@ class Fetching {
   promise = undefined;
   response = undefined;
   readsAll = false;
+  // How long the response's body may take.
+  watch = undefined;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
@@ -322,6 +405,22 @@ async function counted(env, key, order) {
   return { status: 200, bytes: decision };
 }
 
+// Has the keeper of a claim do what is ordered: an object for each key.
+async function claimed(env, key, order) {
+  const namespace = env.POSTERN_CLAIMS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
+  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
+  return { status: 200, bytes: verdict };
+}
+
+// Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
+function bound(env, name) {
+  const way = env[name];
+  if (typeof way?.fetch === "function") return way;
+  throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
@@ -331,7 +430,7 @@ function reply(core, request, ctx, attempts) {
     core.number();
     const number = core.number();
     // Not at once: the answer still stands where its commands would.
-    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number)));
+    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
   let pump = 0;
   if (core.peek() === PUMPED_BODY) {
@@ -347,7 +446,9 @@ function reply(core, request, ctx, attempts) {
     if (pump === 0 && core.peek() === 0 && response.status === status) return response;
     const { statusText, webSocket } = response;
     const body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
-    return new Response(body, { status, statusText, headers: edit(core, new Headers(response.headers)), webSocket });
+    const headers = edit(core, new Headers(response.headers));
+    if (attempts[source - 3].watch === undefined) return new Response(body, { status, statusText, headers, webSocket });
+    return new Response(body, { status, statusText, headers, webSocket, encodeBody: "manual" });
   }
   if (pump !== 0) {
     const body = pumped(core, request.body, pump, request);
@@ -440,6 +541,78 @@ function pumped(core, body, number, request, refuse) {
     cancel: forget,
   });
   return (body ?? new Blob([]).stream()).pipeThrough(change);
+}
+
+// A response whose body is ended when it stands still, or takes too long as a whole.
+function watched(core, response, attempt) {
+  const { body, status, statusText, headers } = response;
+  if (body === null || status === 101) return response;
+  const { idle, whole } = attempt.watch;
+  const { life } = core;
+  const through = passage(headers.get("content-length"));
+  const until = whole > 0 ? Date.now() + whole : undefined;
+  move(body, through.writable, idle, until).catch((error) => {
+    // Whatever else ends a body is not ours to tell of.
+    if (error instanceof Late && life === core.life) core.exports.broke_off(error.idle);
+    attempt.controller.abort();
+  });
+  return new Response(through.readable, { status, statusText, headers, encodeBody: "manual" });
+}
+
+// A request's body that ends its attempt when it stands still, and then goes on standing still.
+function patient(request, idle, attempt) {
+  const through = passage(request.headers.get("content-length"));
+  move(request.body, through.writable, idle, undefined, () => {
+    attempt.giveUp(BODY_STALLED);
+    return new Promise(() => {});
+  }).catch(() => {});
+  return through.readable;
+}
+
+// With a length, because a body without one is sent in chunks.
+function passage(length) {
+  return length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+}
+
+// Moves a body by hand: only then is it known whether the sender keeps us waiting, or the receiver.
+async function move(readable, writable, idle, until, late) {
+  const reader = readable.getReader();
+  const writer = writable.getWriter();
+  try {
+    for (;;) {
+      const { done, value } = await within(reader.read(), idle, until);
+      if (done) break;
+      await within(writer.write(value), 0, until);
+    }
+    await writer.close();
+  } catch (error) {
+    if (error instanceof Late && late !== undefined) await late();
+    reader.cancel(error).catch(() => {});
+    writer.abort(error).catch(() => {});
+    throw error;
+  }
+}
+
+class Late extends Error {
+  constructor(idle) {
+    super("the body took too long");
+    this.idle = idle;
+  }
+}
+
+async function within(promise, idle, until) {
+  const left = until === undefined ? Infinity : Math.max(until - Date.now(), 0);
+  if (idle === 0 && left === Infinity) return promise;
+  const isIdle = idle > 0 && idle <= left;
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Late(isIdle ? idle : 0)), isIdle ? idle : left);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 // Counts a body of unknown length as it passes. One that is too long ends the attempt and then stands still: a stream

@@ -8,6 +8,7 @@ use crate::platform::{Outcome, Stream};
 use crate::pumps;
 use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
+use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
@@ -88,6 +89,7 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
         2 => FetchError::Timeout,
         3 => FetchError::BodyTooLarge,
         6 => FetchError::BodyRefused,
+        7 => FetchError::BodyStalled,
         4 => FetchError::ClientGone,
         5 => FetchError::Forbidden,
         101..=599 => {
@@ -109,7 +111,8 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
 /// among the numbers as its length in UTF-16 units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    /// `1 call timeout limit-high limit-low flags pump? method url edits…`: fetch.
+    /// `1 call timeout limit-high limit-low flags pump? (idle whole)? method url binding? edits…`: fetch, by a binding where there is one. The
+    /// bodies may stand still for `idle` milliseconds, and the response's take `whole`; 0: as long as it likes.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
     /// commands, 2: the body of the request.
@@ -119,6 +122,10 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `20 call key order`: have the keeper of a claim do what is ordered.
+    /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
+    /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
+    /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
     /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
@@ -163,6 +170,10 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const CLAIM: u32 = 20;
+const PEEK: u32 = 21;
+const COPY: u32 = 22;
+const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
 
 const SET: u32 = 1;
@@ -175,6 +186,8 @@ const LIMITED: u32 = 4;
 const READS_EVERYTHING: u32 = 8;
 const FROM_NOTHING: u32 = 16;
 const SENDS_PUMPED: u32 = 32;
+const BOUND: u32 = 64;
+const WATCHED: u32 = 128;
 
 /// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
@@ -191,22 +204,78 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
         Interest::HopByHop => 0,
     };
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
+    let watched = if call.patience.is_endless() { 0 } else { WATCHED };
+    let bound = if call.binding.is_some() { BOUND } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
-    out.numbers.extend([FETCH, number, timeout, (limit >> 32) as u32, limit as u32, flags | limited | reads | base]);
+    out.numbers.extend([
+        FETCH,
+        number,
+        timeout,
+        (limit >> 32) as u32,
+        limit as u32,
+        flags | limited | reads | base | bound | watched,
+    ]);
     out.numbers.extend(pump);
+    if watched != 0 {
+        out.numbers.extend([call.patience.idle, call.patience.whole].map(milliseconds));
+    }
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
+    if let Some(binding) = &call.binding {
+        out.text(&[binding]);
+    }
     write_edits(out, &call.headers, call.upgrade);
+}
+
+/// A time for the glue; 0: none.
+fn milliseconds(time: Option<Duration>) -> u32 {
+    time.map_or(0, |time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1))
 }
 
 /// Writes that a body is to be read.
 pub fn write_read(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, READ, number, body, limit);
+}
+
+/// Writes that a body is to be read if it is short enough, and left as it is if not.
+pub fn write_peek(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, PEEK, number, body, limit);
+}
+
+/// Writes that a body is to be copied while it passes.
+pub fn write_copy(out: &mut Commands, number: u32, body: Stream, limit: usize) {
+    write_about(out, COPY, number, body, limit);
+}
+
+fn write_about(out: &mut Commands, what: u32, number: u32, body: Stream, limit: usize) {
     let source = match body {
         Stream::Request => 0,
         Stream::Response(call) => call + 1,
     };
-    out.numbers.extend([READ, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
+    out.numbers.extend([what, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
+}
+
+/// Writes that a copy is wanted.
+pub fn write_copied(out: &mut Commands, number: u32, copy: u32) {
+    out.numbers.extend([COPIED, number, copy]);
+}
+
+/// Writes that the keeper of a claim has something to do.
+pub fn write_claim(out: &mut Commands, number: u32, key: &str, order: &claim::Order) {
+    out.numbers.extend([CLAIM, number]);
+    out.text(&[key]);
+    // Plain values: it cannot fail, and a keeper that cannot read it says so.
+    out.text(&[&serde_json::to_string(order).unwrap_or_default()]);
+}
+
+/// Reads what became of that: 200 with the verdict, or the code of a failure.
+pub fn read_claimed(status: u32, packed: &[u8]) -> Result<claim::Verdict, StoreError> {
+    match status {
+        200 => serde_json::from_slice(packed)
+            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
 }
 
 /// Reads what reading a body brought: 200 with the bytes, or the code of a failure.
@@ -330,6 +399,7 @@ fn dropped_by_runtime(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gateway_core::platform::Patience;
     use std::time::Duration;
     use wasm_bindgen_test::wasm_bindgen_test;
 
@@ -414,12 +484,14 @@ mod tests {
             method: "POST".to_owned(),
             scheme: Scheme::Http,
             authority: "o:1".to_owned(),
+            binding: None,
             target: "/p?q".to_owned(),
             host: None,
             headers,
             body: Body::Stream(Stream::Request),
             body_limit: Some((1 << 32) + 10),
             timeout: Duration::from_secs(2),
+            patience: Patience::default(),
             interest: Interest::HopByHop,
             upgrade: false,
         };
@@ -439,6 +511,17 @@ mod tests {
         write_call(&mut out, 0, &call, None);
         assert_eq!(out.text, "POSThttp://o:1/p?qx-avia1.1 posternx-bä", "the upgrade is handed on");
         assert_eq!(out.numbers[..9], [FETCH, 0, 2000, 0, 0, READS_EVERYTHING, 4, 14, 3]);
+
+        call.binding = Some("ORDERS".to_owned());
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert!(out.text.starts_with("POSThttp://o:1/p?qORDERSx-a"));
+        assert_eq!(out.numbers[5..10], [READS_EVERYTHING | BOUND, 4, 14, 6, 3]);
+
+        call.patience = Patience { idle: Some(Duration::from_secs(3)), whole: None };
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert_eq!(out.numbers[5..9], [READS_EVERYTHING | BOUND | WATCHED, 3000, 0, 4]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

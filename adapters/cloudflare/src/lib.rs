@@ -17,12 +17,15 @@ use bytes::Bytes;
 use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
+use gateway_core::pump::Broken;
 use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -116,6 +119,18 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
+/// Does what the keeper of a claim is ordered to do: in the input stand the order, and behind it what was kept (or nothing). Shows
+/// three lines: the verdict, until when what is to be kept says something, and what is to be kept (or nothing). Shows nothing
+/// when it cannot read the order.
+#[cfg(feature = "idempotency")]
+#[wasm_bindgen]
+pub fn claim(order: usize, kept: usize, now: f64) {
+    let step = INPUT.with_borrow(|input| {
+        gateway_core::claim::perform_in_text(&input[..order], &input[order..order + kept], now as u64)
+    });
+    show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
+}
+
 /// Shows, beside the commands, the body in memory of a call that waits.
 #[wasm_bindgen]
 pub fn body(number: u32, call: u32) {
@@ -141,6 +156,17 @@ pub fn drain(number: u32) -> bool {
 #[wasm_bindgen]
 pub fn stop(number: u32) {
     pumps::forget(number);
+}
+
+/// Notes that the glue has broken a body off because it stood still for so many milliseconds; 0: because the client's deadline was
+/// over.
+#[wasm_bindgen]
+pub fn broke_off(idle: u32) {
+    let broken = match idle {
+        0 => Broken(Patience::LATE.to_owned()),
+        idle => Patience::stalled(Duration::from_millis(idle.into())),
+    };
+    write_notes(&[Note::broken(&broken)]);
 }
 
 /// How many such bodies are under way: for tests of what is left behind.

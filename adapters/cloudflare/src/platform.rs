@@ -6,8 +6,11 @@
 use crate::http::{self, Commands};
 use crate::pumps;
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::http::{Body, Response};
-use gateway_core::platform::{Call, Failure, FetchError, Interest, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -51,6 +54,8 @@ enum Task {
     Lookup,
     /// Counters of an owner.
     Take,
+    /// A claim.
+    Claim,
     /// That time passes.
     Sleep,
 }
@@ -62,6 +67,7 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
+    Claimed(Result<claim::Verdict, StoreError>),
     Awake,
 }
 
@@ -94,6 +100,7 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
+                Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
             });
         }
@@ -103,10 +110,8 @@ impl Exchange {
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
-            Some(
-                State::Waiting(Task::Read | Task::Lookup | Task::Take | Task::Sleep) | State::Done(_) | State::Over,
-            )
-            | None => Bytes::new(),
+            // Nothing else has one.
+            Some(State::Waiting(_) | State::Done(_) | State::Over) | None => Bytes::new(),
         }
     }
 
@@ -122,6 +127,15 @@ impl Exchange {
         write(&mut self.commands.borrow_mut(), number);
         calls.push(State::Waiting(task));
         Pending { exchange: self, number }
+    }
+
+    /// Writes something down for the glue that nobody waits for yet; gives its number.
+    fn tell(&self, write: impl FnOnce(&mut Commands, u32)) -> u32 {
+        let mut calls = self.calls.borrow_mut();
+        let number = calls.len() as u32;
+        write(&mut self.commands.borrow_mut(), number);
+        calls.push(State::Over);
+        number
     }
 
     /// Takes the commands recorded since the last time.
@@ -140,6 +154,14 @@ impl Workers {
     /// The port that speaks through this exchange.
     pub fn new(exchange: Rc<Exchange>) -> Self {
         Self { exchange }
+    }
+
+    /// Waits for a whole body.
+    async fn whole(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Bytes, ReadError> {
+        match self.exchange.ask(Task::Read, write).await {
+            Brought::Body(body) => body,
+            _ => Err(ReadError::Broken(MIXED.to_owned())),
+        }
     }
 }
 
@@ -169,27 +191,43 @@ impl Platform for Workers {
         let task = Task::Fetch { interest: call.interest, body };
         match self.exchange.ask(task, |out, number| http::write_call(out, number, &call, pump)).await {
             Brought::Response(outcome) => outcome,
-            Brought::Body(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() })
-            }
+            _ => Err(Failure { error: FetchError::Reset, detail: MIXED.to_owned() }),
         }
     }
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
-        match self.exchange.ask(Task::Read, |out, number| http::write_read(out, number, body, limit)).await {
-            Brought::Body(body) => body,
-            Brought::Response(_) | Brought::Value(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(ReadError::Broken(MIXED.to_owned()))
-            }
+        self.whole(|out, number| http::write_read(out, number, body, limit)).await
+    }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        match self.whole(|out, number| http::write_peek(out, number, body, limit)).await {
+            Ok(bytes) => Ok(Peeked::Whole(bytes)),
+            // The glue has put it back together, in its old place.
+            Err(ReadError::TooLarge) => Ok(Peeked::Longer(body)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        let number = self.exchange.tell(|out, number| http::write_copy(out, number, body, limit));
+        (body, Copied::of(number))
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        self.whole(|out, number| http::write_copied(out, number, copy.number())).await
+    }
+
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        match self.exchange.ask(Task::Claim, |out, number| http::write_claim(out, number, key, order)).await {
+            Brought::Claimed(claimed) => claimed,
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
             Brought::Value(value) => value,
-            Brought::Response(_) | Brought::Body(_) | Brought::Taken(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 
@@ -209,9 +247,7 @@ impl Platform for Workers {
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
-            Brought::Response(_) | Brought::Body(_) | Brought::Value(_) | Brought::Awake => {
-                Err(StoreError(MIXED.to_owned()))
-            }
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 }

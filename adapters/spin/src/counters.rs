@@ -9,7 +9,7 @@ use bindings::wasi::keyvalue::store::{self, Bucket};
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
 
-mod bindings {
+pub(crate) mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated")]
     spin_sdk::wit_bindgen::generate!({
         path: "wit",
@@ -118,7 +118,7 @@ fn amount(cost: u64) -> i64 {
     i64::try_from(cost.min(1 << 50)).unwrap_or(i64::MAX)
 }
 
-fn failed(error: store::Error) -> StoreError {
+pub(crate) fn failed(error: store::Error) -> StoreError {
     StoreError(match error {
         store::Error::NoSuchStore | store::Error::AccessDenied => {
             "the key-value store `default` is not there; name it in `key_value_stores` of spin.toml".to_owned()

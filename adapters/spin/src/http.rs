@@ -4,14 +4,18 @@ use crate::platform;
 use bytes::Bytes;
 use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
-use gateway_core::platform::{Call, Failure, FetchError, ReadError};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Patience, Peeked, ReadError};
 use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 /// A body that the host moves, and what came with it.
 #[derive(Debug)]
@@ -26,16 +30,32 @@ type FutureTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
 
 /// Why a body of ours was broken off, if it was.
 #[derive(Debug, Clone, Default)]
-pub struct Ending(Rc<Cell<Option<FetchError>>>);
+pub struct Ending {
+    why: Rc<Cell<Option<FetchError>>>,
+    /// Whether its head is with the client, so that only the log can be told.
+    is_of_response: bool,
+}
 
 impl Ending {
     /// Why it was.
     pub fn get(&self) -> Option<FetchError> {
-        self.0.get()
+        self.why.get()
     }
 
     fn set(&self, why: FetchError) {
-        self.0.set(Some(why));
+        self.why.set(Some(why));
+    }
+
+    fn of_response(self) -> Self {
+        Self { is_of_response: true, ..self }
+    }
+
+    /// Somebody has taken too long.
+    fn late(&self, broken: &Broken) {
+        self.set(FetchError::BodyStalled);
+        if self.is_of_response {
+            crate::log_now(&[Note::broken(broken)]);
+        }
     }
 }
 
@@ -68,14 +88,15 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
     let refused = |what: &'static str| move |()| platform::refused(what);
     let ending = Ending::default();
     let fields = fields(&call.headers).map_err(|error| platform::refused(&format!("the header fields: {error}")))?;
+    let patience = Patience { whole: None, ..call.patience };
     let (reader, trailers) = match (call.body, call.body_limit) {
-        (Body::Stream(Stream { reader, trailers, .. }), None) => (Some(reader), trailers),
-        (Body::Stream(stream), Some(limit)) => {
-            let (reader, trailers) = pass(stream, None, Some(limit), ending.clone());
+        (Body::Stream(Stream { reader, trailers, .. }), None) if patience.is_endless() => (Some(reader), trailers),
+        (Body::Stream(stream), limit) => {
+            let (reader, trailers) = pass(stream, None, limit, patience, ending.clone());
             (Some(reader), trailers)
         }
         (Body::Pumped(stream, pump), limit) => {
-            let (reader, trailers) = pass(stream, Some(pump), limit, ending.clone());
+            let (reader, trailers) = pass(stream, Some(pump), limit, patience, ending.clone());
             (Some(reader), trailers)
         }
         (Body::Bytes(bytes), _) => memory(bytes),
@@ -97,7 +118,7 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
 }
 
 /// A response as an upstream gave it.
-pub fn read_response(response: Response) -> Result<core::Response<Stream>, Failure> {
+pub fn read_response(response: Response, patience: Patience) -> Result<core::Response<Stream>, Failure> {
     let status = response.get_status_code();
     if !(100..=599).contains(&status) {
         let detail = format!("the upstream answered with the status {status}");
@@ -109,7 +130,13 @@ pub fn read_response(response: Response) -> Result<core::Response<Stream>, Failu
         headers.receive(&name, &value);
     }
     let (reader, trailers) = Response::consume_body(response, done());
-    Ok(core::Response { status, headers, body: Body::Stream(Stream { reader, trailers, fields: Some(fields) }) })
+    let mut stream = Stream { reader, trailers, fields: Some(fields) };
+    if !patience.is_endless() {
+        let fields = stream.fields.take();
+        let (reader, trailers) = pass(stream, None, None, patience, Ending::default().of_response());
+        stream = Stream { reader, trailers, fields };
+    }
+    Ok(core::Response { status, headers, body: Body::Stream(stream) })
 }
 
 /// The response for the client.
@@ -122,7 +149,7 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
             (untouched, Some(reader), trailers)
         }
         Body::Pumped(stream, pump) => {
-            let (reader, trailers) = pass(stream, Some(pump), None, Ending::default());
+            let (reader, trailers) = pass(stream, Some(pump), None, Patience::default(), Ending::default());
             (None, Some(reader), trailers)
         }
         Body::Bytes(bytes) => {
@@ -272,63 +299,194 @@ pub async fn read_to_end(stream: Stream, limit: usize) -> Result<(Bytes, Headers
     }
 }
 
+/// Reads a body if it is no longer than the limit; else gives it back.
+pub async fn peek_body(stream: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+    let Stream { mut reader, trailers, fields } = stream;
+    let mut read = Vec::new();
+    let mut buffer = Vec::with_capacity(CHUNK);
+    loop {
+        let (result, chunk) = reader.read(buffer).await;
+        read.extend_from_slice(&chunk);
+        let ended = result == StreamResult::Dropped;
+        if read.len() > limit {
+            let reader = if ended { None } else { Some(reader) };
+            return Ok(Peeked::Longer(hand_on(read, reader, trailers, fields, None)));
+        }
+        if ended {
+            break;
+        }
+        buffer = chunk;
+        buffer.clear();
+    }
+    drop(reader);
+    match trailers.await {
+        Ok(_) => Ok(Peeked::Whole(read.into())),
+        Err(code) => Err(ReadError::Broken(code.to_string())),
+    }
+}
+
+/// Copies a body while it passes.
+pub fn copy_body(stream: Stream, limit: usize) -> (Stream, Copied) {
+    let Stream { reader, trailers, fields } = stream;
+    let copied = Copied::default();
+    (hand_on(Vec::new(), Some(reader), trailers, fields, Some((copied.clone(), limit))), copied)
+}
+
+/// Moves a response's body through the component: what has been read of it, and then the rest. A copy is made on the way.
+fn hand_on(
+    mut chunk: Vec<u8>,
+    mut reader: Option<StreamReader<u8>>,
+    received: FutureTrailers,
+    fields: Option<Fields>,
+    copy: Option<(Copied, usize)>,
+) -> Stream {
+    let (mut writer, passed) = wit_stream::new();
+    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut copy = copy.map(|(copied, limit)| Copying { copied, limit, bytes: Vec::new() });
+        loop {
+            copy = copy.and_then(|copy| copy.add(&chunk));
+            let mut buffer = if chunk.is_empty() { chunk } else { writer.write_all(chunk).await };
+            if !buffer.is_empty() {
+                // The client has gone. Dropping the future of the trailers says that this is no whole body.
+                if let Some(Copying { copied, .. }) = copy {
+                    copied.bring(Err(ReadError::Broken("the client went away".to_owned())));
+                }
+                return;
+            }
+            let Some(rest) = &mut reader else { break };
+            if buffer.capacity() == 0 {
+                buffer.reserve(CHUNK);
+            }
+            let (result, next) = rest.read(buffer).await;
+            if result == StreamResult::Dropped {
+                reader = None;
+            }
+            chunk = next;
+        }
+        drop(writer);
+        let end = received.await;
+        if let Some(Copying { copied, bytes, .. }) = copy {
+            copied.bring(match &end {
+                Ok(_) => Ok(bytes.into()),
+                Err(code) => Err(ReadError::Broken(code.to_string())),
+            });
+        }
+        let _ = trailers.write(end).await;
+    });
+    Stream { reader: passed, trailers: passed_trailers, fields }
+}
+
+/// A copy that is being made.
+struct Copying {
+    copied: Copied,
+    limit: usize,
+    bytes: Vec<u8>,
+}
+
+impl Copying {
+    /// Goes on, unless it gets too long.
+    fn add(mut self, chunk: &[u8]) -> Option<Self> {
+        if chunk.len() > self.limit - self.bytes.len() {
+            self.copied.bring(Err(ReadError::TooLarge));
+            return None;
+        }
+        self.bytes.extend_from_slice(chunk);
+        Some(self)
+    }
+}
+
 /// Moves a body through the component, to count it or to change it. One that grows over the limit, or that cannot be
 /// changed, breaks off.
 fn pass(
     stream: Stream,
     mut pump: Option<Pump>,
     limit: Option<u64>,
+    patience: Patience,
     ending: Ending,
 ) -> (StreamReader<u8>, FutureTrailers) {
     let Stream { mut reader, trailers: received, .. } = stream;
     let (mut writer, passed) = wit_stream::new();
     // Dropping the future of the trailers tells the host that the body is no whole one.
     let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
-    spawn(async move {
-        let mut left = limit.unwrap_or(u64::MAX);
-        let mut buffer = Vec::with_capacity(CHUNK);
-        loop {
-            let (result, chunk) = reader.read(buffer).await;
-            if result == StreamResult::Dropped {
-                break;
-            }
-            let Some(rest) = left.checked_sub(chunk.len() as u64) else { return ending.set(FetchError::BodyTooLarge) };
-            left = rest;
-            // Gives the buffer back, with what nobody took any more.
-            buffer = match &mut pump {
-                None => writer.write_all(chunk).await,
-                Some(pump) => {
-                    let changed = match pump.push(&chunk) {
-                        Ok(changed) => changed,
-                        Err(broken) => return break_off(&broken, &ending),
-                    };
-                    if !changed.is_empty() && !writer.write_all(changed).await.is_empty() {
-                        return;
-                    }
-                    let mut buffer = chunk;
-                    buffer.clear();
-                    buffer
+    let moved = {
+        let ending = ending.clone();
+        async move {
+            let mut left = limit.unwrap_or(u64::MAX);
+            let mut buffer = Vec::with_capacity(CHUNK);
+            loop {
+                let read = reader.read(buffer);
+                let (result, chunk) = match patience.idle {
+                    None => read.await,
+                    Some(idle) => match within(idle, read).await {
+                        Some(read) => read,
+                        None => return ending.late(&Patience::stalled(idle)),
+                    },
+                };
+                if result == StreamResult::Dropped {
+                    break;
                 }
-            };
-            if !buffer.is_empty() {
-                return;
+                let Some(rest) = left.checked_sub(chunk.len() as u64) else {
+                    return ending.set(FetchError::BodyTooLarge);
+                };
+                left = rest;
+                // Gives the buffer back, with what nobody took any more.
+                buffer = match &mut pump {
+                    None => writer.write_all(chunk).await,
+                    Some(pump) => {
+                        let changed = match pump.push(&chunk) {
+                            Ok(changed) => changed,
+                            Err(broken) => return break_off(&broken, &ending),
+                        };
+                        if !changed.is_empty() && !writer.write_all(changed).await.is_empty() {
+                            return;
+                        }
+                        let mut buffer = chunk;
+                        buffer.clear();
+                        buffer
+                    }
+                };
+                if !buffer.is_empty() {
+                    return;
+                }
+            }
+            let mut received = received.await;
+            if let (Some(pump), Ok(fields)) = (&mut pump, &mut received) {
+                let (rest, fields_behind) = match pump.finish(read_trailers(fields.take())) {
+                    Ok(finished) => finished,
+                    Err(broken) => return break_off(&broken, &ending),
+                };
+                if !rest.is_empty() && !writer.write_all(rest).await.is_empty() {
+                    return;
+                }
+                *fields = write_trailers(&fields_behind);
+            }
+            drop(writer);
+            let _ = trailers.write(received).await;
+        }
+    };
+    spawn(async move {
+        match patience.whole {
+            None => moved.await,
+            Some(whole) => {
+                if within(whole, moved).await.is_none() {
+                    ending.late(&Broken(Patience::LATE.to_owned()));
+                }
             }
         }
-        let mut received = received.await;
-        if let (Some(pump), Ok(fields)) = (&mut pump, &mut received) {
-            let (rest, fields_behind) = match pump.finish(read_trailers(fields.take())) {
-                Ok(finished) => finished,
-                Err(broken) => return break_off(&broken, &ending),
-            };
-            if !rest.is_empty() && !writer.write_all(rest).await.is_empty() {
-                return;
-            }
-            *fields = write_trailers(&fields_behind);
-        }
-        drop(writer);
-        let _ = trailers.write(received).await;
     });
     (passed, passed_trailers)
+}
+
+/// What comes within this time.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut timer = pin!(platform::wait(time));
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+    })
+    .await
 }
 
 fn break_off(broken: &Broken, ending: &Ending) {

@@ -1,5 +1,6 @@
 //! Postern on Spin: the entry.
 
+mod claims;
 mod config;
 mod counters;
 mod http;

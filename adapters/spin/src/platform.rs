@@ -3,8 +3,9 @@
 use crate::counters;
 use crate::http::{self, Stream};
 use bytes::Bytes;
+use gateway_core::claim;
 use gateway_core::http::{Headers, Response};
-use gateway_core::platform::{Call, Failure, FetchError, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -30,9 +31,10 @@ impl Platform for Spin {
     }
 
     async fn fetch(&self, call: Call<Stream>) -> Result<Response<Stream>, Failure> {
+        let patience = call.patience;
         let (request, ending) = http::write_request(call)?;
         match client::send(request).await {
-            Ok(response) => http::read_response(response),
+            Ok(response) => http::read_response(response, patience),
             Err(code) => Err(failure(ending.get().unwrap_or_else(|| meaning(&code)), &code)),
         }
     }
@@ -55,9 +57,30 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
-    async fn sleep(&self, duration: Duration) {
-        monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
+    async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        crate::claims::claim(key, order).await
     }
+
+    async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
+        http::peek_body(body, limit).await
+    }
+
+    fn copy(&self, body: Stream, limit: usize) -> (Stream, Copied) {
+        http::copy_body(body, limit)
+    }
+
+    async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        copy.brought().await
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        wait(duration).await;
+    }
+}
+
+/// Returns when so much time has passed.
+pub async fn wait(duration: Duration) {
+    monotonic_clock::wait_for(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)).await;
 }
 
 /// How long a call may take. Spin counts the connection into the first byte's time, so that is the whole: a timer of our

@@ -11,8 +11,9 @@ use crate::tables::{self, Shape};
 use crate::{counting, timing};
 use bytes::Bytes;
 use gateway_core::Gateway;
+use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, Platform, StoreError, Timestamp};
+use gateway_core::platform::{Call, Copied, Failure, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use gateway_core::testing;
 use std::hint::black_box;
@@ -205,6 +206,22 @@ impl Platform for Still {
 
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
         Err(StoreError(String::new()))
+    }
+
+    async fn claim(&self, _: &str, _: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn peek(&self, _: (), _: usize) -> Result<Peeked<()>, ReadError> {
+        Ok(Peeked::Whole(bytes::Bytes::new()))
+    }
+
+    fn copy(&self, body: (), _: usize) -> ((), Copied) {
+        (body, Copied::default())
+    }
+
+    async fn copied(&self, _: Copied) -> Result<bytes::Bytes, ReadError> {
+        Ok(bytes::Bytes::new())
     }
 
     async fn fetch(&self, call: Call<()>) -> Result<Response<()>, Failure> {

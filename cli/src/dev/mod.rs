@@ -29,7 +29,7 @@ use self::repository::Repository;
 use self::runtime::{Answers, Running, Status};
 use self::variables::Variables;
 use self::watch::Watch;
-use crate::arguments::Dev;
+use crate::arguments::{Dev, Runtime};
 use crate::configuration;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{self, Count};
@@ -51,7 +51,10 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
 
     let port = free_port(options.port)?;
     repository.build_if_missing(options.runtime, &stop)?;
-    let running = Running::start(options.runtime, port, &repository, &folder, &loaded.variables, &stop)?;
+    if options.runtime == Runtime::Spin && !options.bindings.is_empty() {
+        console.note("Spin has no bindings: `--binding` is for Workers");
+    }
+    let running = Running::start(options, port, &repository, &folder, &loaded.variables, &stop)?;
     let Some(mut running) = running else { return Ok(Outcome::Fine) };
     let address = format!("http://127.0.0.1:{port}");
     match running.wait_until_it_answers(START, &stop)? {

@@ -31,7 +31,7 @@ pub struct Running {
 /// How it is started and told to reload.
 enum Kind {
     /// Miniflare and workerd, by a script that takes orders on its standard input.
-    Workers { node: PathBuf, script: PathBuf, bundle: PathBuf },
+    Workers { node: PathBuf, script: PathBuf, bundle: PathBuf, bindings: Vec<String> },
     /// The repository's host, which takes orders on its standard input.
     SpinHost { host: PathBuf, component: PathBuf },
     /// An installed Spin, which takes no orders: it is started anew.
@@ -68,14 +68,14 @@ pub enum Answers {
 impl Running {
     /// Starts it; it does not answer yet. `None` if somebody wanted us to stop before that.
     pub fn start(
-        runtime: arguments::Runtime,
+        options: &arguments::Dev,
         port: u16,
         repository: &Repository,
         folder: &Folder,
         variables: &Variables,
         stop: &Stop,
     ) -> Result<Option<Self>, Failure> {
-        let Some(kind) = Kind::choose(runtime, repository, stop)? else { return Ok(None) };
+        let Some(kind) = Kind::choose(options, repository, stop)? else { return Ok(None) };
         kind.prepare(folder, variables)?;
         let (child, said) = kind.spawn(port, folder)?;
         Ok(Some(Self { child, said, kind, port }))
@@ -152,15 +152,16 @@ const GRACE: Duration = Duration::from_secs(3);
 const RELOAD: Duration = Duration::from_secs(5);
 
 impl Kind {
-    fn choose(runtime: arguments::Runtime, repository: &Repository, stop: &Stop) -> Result<Option<Self>, Failure> {
+    fn choose(options: &arguments::Dev, repository: &Repository, stop: &Stop) -> Result<Option<Self>, Failure> {
         if stop.asked() {
             return Ok(None);
         }
-        Ok(match runtime {
+        Ok(match options.runtime {
             arguments::Runtime::Workers => Some(Self::Workers {
                 node: repository.path("node_modules/.bin/node"),
                 script: repository.path("adapters/cloudflare/dev/serve.js"),
                 bundle: repository.path("build/worker"),
+                bindings: options.bindings.clone(),
             }),
             arguments::Runtime::Spin => {
                 let component = repository.path("build/spin/gateway.wasm");
@@ -196,7 +197,7 @@ impl Kind {
     fn spawn(&self, port: u16, folder: &Folder) -> Result<(Child, Receiver<Said>), Failure> {
         let listen = format!("127.0.0.1:{port}");
         let mut command = match self {
-            Self::Workers { node, script, bundle } => {
+            Self::Workers { node, script, bundle, bindings } => {
                 let mut command = Command::new(node);
                 command
                     .arg(script)
@@ -205,7 +206,8 @@ impl Kind {
                     .arg("--artefact")
                     .arg(folder.file("gateway.bin"))
                     .arg("--variables")
-                    .arg(folder.file("variables.json"));
+                    .arg(folder.file("variables.json"))
+                    .args(bindings.iter().flat_map(|binding| ["--binding", binding]));
                 command
             }
             Self::SpinHost { host, .. } => {

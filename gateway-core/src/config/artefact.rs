@@ -16,6 +16,8 @@
 
 use crate::certificate::CertificateSource;
 use crate::client::Cidr;
+#[cfg(feature = "credentials")]
+use crate::credential::Identity;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
@@ -53,6 +55,10 @@ pub struct Globals {
     /// Every list of secrets that sessions are sealed with; logins refer to them by place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session_keys: Vec<Vec<Template>>,
+    /// In whose name the gateway tells upstreams who is calling.
+    #[cfg(feature = "credentials")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
     /// The cargo features that the gateway needs to have been built with.

@@ -46,10 +46,13 @@ use super::{
 };
 
 mod consumers;
+mod credentials;
 mod forward_auth;
 mod grpc;
+mod idempotency;
 mod limits;
 mod login;
+mod mirror;
 mod openapi;
 mod policies;
 mod signed;
@@ -173,6 +176,7 @@ impl<'a> Compile<'a> {
         let mut upstreams = self.all_upstreams();
         let consumers = self.consumers();
         let consumer_store = self.consumer_store();
+        let identity = self.identity();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
@@ -207,6 +211,7 @@ impl<'a> Compile<'a> {
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),
             session_keys: std::mem::take(&mut self.session_keys),
+            identity,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
@@ -220,6 +225,7 @@ impl<'a> Compile<'a> {
         let timeouts = Timeouts {
             attempt: written.attempt.map_or(base.attempt, |attempt| attempt.milliseconds),
             total: written.total.map_or(base.total, |total| total.milliseconds),
+            idle: written.idle.map(|idle| idle.milliseconds).or(base.idle),
         };
         // A short total alone is a way to say how long it may take at most.
         if written.attempt.is_some() && timeouts.attempt > timeouts.total {
@@ -534,7 +540,7 @@ impl RouteCompiler<'_, '_> {
         let written = &self.defined.written;
         let node = &self.defined.node;
         let mut given: Vec<_> =
-            ["upstream", "redirect", "respond"].iter().filter_map(|name| node.entry(name)).collect();
+            ["upstream", "redirect", "respond", "publish"].iter().filter_map(|name| node.entry(name)).collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -542,7 +548,7 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    self.all.problems.push(problem.help("add one of `upstream`, `redirect` and `respond`"));
+                    self.all.problems.push(problem.help("add one of `upstream`, `redirect`, `respond` and `publish`"));
                 }
                 return None;
             }
@@ -565,10 +571,12 @@ impl RouteCompiler<'_, '_> {
         let forward = written.upstream.as_ref().map(|upstream| self.forward(upstream, paths));
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
+        let publish = written.publish.map(|what| self.publish(what));
         let forward = match (forward.flatten(), &written.grpc) {
             (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
             (forward, _) => forward.map(Action::Forward),
-        };
+        }
+        .or(publish);
         forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
     }
 
@@ -587,6 +595,7 @@ impl RouteCompiler<'_, '_> {
             return None;
         };
         self.fits_upstream(paths);
+        self.signed_host(&written.upstream.as_ref()?.0);
         Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
     }
 
@@ -994,7 +1003,7 @@ mod tests {
         assert_eq!(globals.limits, Limits::default());
         assert_eq!((globals.via.as_str(), globals.misdirected), ("postern", false));
         assert_eq!(globals.forwarded, ForwardedFields::XForwarded);
-        assert_eq!(globals.upstreams[0].timeouts, Timeouts { attempt: 30_000, total: 60_000 });
+        assert_eq!(globals.upstreams[0].timeouts, Timeouts::default());
         assert_eq!(globals.upstreams[0].host, HostHeader::Target);
         let Ranked { priority, hosts, route } = &running.routes[0].ranked;
         assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));
@@ -1022,7 +1031,7 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Grpc(_) | Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Grpc(_) | Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

@@ -77,6 +77,7 @@ pub(super) const FORMATS: &[Format] = &[
         check: target_url,
     },
     Format { name: "Address", code: "bad-url", noun: "an address such as `https://idp.example.com`", check: address },
+    Format { name: "BindingName", code: "bad-binding", noun: "a binding such as `ORDERS`", check: binding },
     Format { name: "Origin", code: "bad-origin", noun: "an origin such as `https://app.example.com`", check: origin },
     Format {
         name: "MediaRange",
@@ -377,6 +378,14 @@ fn template(text: &str) -> Result<(), Wrong> {
         Ok(_) => Ok(()),
         Err(error) => Err(told(error.message).part(error.at, error.at + error.length)),
     }
+}
+
+fn binding(text: &str) -> Result<(), Wrong> {
+    let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if is_name && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(wrong("a binding's name has letters, digits and `_`").help("write it as in `wrangler.toml`, such as `ORDERS`"))
 }
 
 /// Only what can be said without knowing the values of references.

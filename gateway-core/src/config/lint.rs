@@ -76,13 +76,15 @@ impl Lint<'_> {
         }
         for upstream in &self.loaded.upstreams {
             let own = upstream.written.targets.iter().all(|target| {
-                let authority = target.url.0.split_once("://").map_or("", |(_, rest)| rest);
+                let url = target.url.as_ref().map_or("", |url| &url.0);
+                let authority = url.split_once("://").map_or("", |(_, rest)| rest);
                 upstream.written.host.as_ref().is_some_and(|host| authority.split('/').next() == Some(host.0.as_str()))
             });
             if let (Some(host), false) = (upstream.node.get("host"), own) {
                 let problem = self.host_override(host);
                 self.problems.extend(problem);
             }
+            self.ways(upstream);
             if !self.options.runtimes.contains(&Runtime::Spin) {
                 continue;
             }
@@ -92,6 +94,28 @@ impl Lint<'_> {
                     let problem = Problem::warning("location-unavailable", entry.name_at, message);
                     self.problems.push(problem.help("compile for Workers only, or allow the warning"));
                 }
+            }
+        }
+    }
+
+    /// Ways to a target that only one platform has.
+    fn ways(&mut self, upstream: &Defined<written::Upstream>) {
+        for (index, target) in upstream.written.targets.iter().enumerate() {
+            let node = |field| upstream.node.place([Field("targets"), Item(index), Field(field)]);
+            let url = target.url.as_ref().map_or("", |url| &url.0);
+            let host = url.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+            let runs_on = |runtime| self.options.runtimes.contains(&runtime);
+            if target.binding.is_some() && target.url.is_none() && runs_on(Runtime::Spin) {
+                let message = "Spin has no bindings, so there nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("binding"), message);
+                let help = "add a `url` for Spin, such as `http://orders.spin.internal`; or compile for Workers only";
+                self.problems.push(problem.help(help));
+            }
+            if host.ends_with(".spin.internal") && target.binding.is_none() && runs_on(Runtime::Workers) {
+                let message = "only Spin has components behind such names, so on Workers nobody reaches this target";
+                let problem = Problem::warning("target-unavailable", node("url"), message);
+                let help = "add a `binding` for Workers, such as `binding: ORDERS`; or compile for Spin only";
+                self.problems.push(problem.help(help));
             }
         }
     }
@@ -214,8 +238,13 @@ impl Lint<'_> {
             .upstreams
             .iter()
             .find(|upstream| route.written.upstream.as_ref().is_some_and(|name| name.0 == upstream.name));
-        let clear = upstream
-            .is_some_and(|upstream| upstream.written.targets.iter().any(|target| target.url.0.starts_with("http://")));
+        let clear = upstream.is_some_and(|upstream| {
+            upstream
+                .written
+                .targets
+                .iter()
+                .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")))
+        });
         if clear && self.options.runtimes.contains(&Runtime::Spin) {
             let message = "Spin speaks HTTP/2 without TLS to one authority only, the one that the variable \
                            SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE of its environment names";
@@ -256,7 +285,9 @@ impl Lint<'_> {
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
                 | written::Policy::Headers(_)
+                | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)
+                | written::Policy::Mirror(_)
                 | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
                 | written::Policy::RateLimit(_)
@@ -278,6 +309,12 @@ impl Lint<'_> {
         for entry in policies.iter().filter_map(|policy| policy.entries().first()) {
             let (kind, policy) = (entry.name.as_str(), &entry.value);
             knows |= matches!(kind, "authenticate" | "forward_auth");
+            if kind == "idempotency" && !knows {
+                let message =
+                    "nobody is known to be calling, so keys belong to whoever sends the same `Authorization`, or none";
+                let problem = Problem::warning("keys-without-authenticate", entry.name_at, message);
+                self.warn(route, problem.help("put an `authenticate` before it; or allow this, if the upstream asks for credentials in `Authorization`"));
+            }
             let default = match kind {
                 "rate_limit" | "concurrency" | "spike_arrest" => "everybody",
                 "quota" => "consumer",
@@ -499,7 +536,8 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
     let places: Vec<&Node> = routes.chain(defaults).collect();
     let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
-    let asked = policies.filter_map(|policy| policy.get("forward_auth")?.get("upstream")?.text());
+    let asked =
+        policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());
     places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
 }
 

@@ -128,6 +128,7 @@ pub const WARNINGS: &[Warning] = &[
         code: "location-unavailable",
         about: "a condition on the client's location where the platform does not know it",
     },
+    Warning { code: "target-unavailable", about: "a target that can be reached on one platform only" },
     Warning {
         code: "authorize-without-authenticate",
         about: "rules on who calls, without anything before them that says who that is",
@@ -135,6 +136,10 @@ pub const WARNINGS: &[Warning] = &[
     Warning {
         code: "key-without-authenticate",
         about: "a limit by caller, without anything before it that says who that is",
+    },
+    Warning {
+        code: "keys-without-authenticate",
+        about: "idempotency keys by caller, without anything before them that says who that is",
     },
     Warning {
         code: "limit-not-atomic",

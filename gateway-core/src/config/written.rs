@@ -10,9 +10,12 @@ use serde::{Deserialize, Deserializer, de};
 use super::format;
 
 mod consumer;
+mod credential;
 mod grpc;
+mod idempotency;
 mod limit;
 mod login;
+mod mirror;
 mod policy;
 mod signed;
 mod token;
@@ -20,9 +23,12 @@ mod upstream;
 mod validation;
 
 pub use self::consumer::*;
+pub use self::credential::*;
 pub use self::grpc::*;
+pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
+pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
 pub use self::token::*;
@@ -73,6 +79,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
+    /// In whose name the gateway tells upstreams who is calling.
+    pub identity: Option<Identity>,
     /// Who may call, and by which credentials they are known.
     pub consumers: Option<Vec<Consumer>>,
     /// Where consumers are looked for that do not stand here. Default: nowhere.
@@ -141,6 +149,11 @@ pub struct Timeouts {
     /// All attempts together. Default: `60s`.
     #[schemars(extend("default" = "60s"))]
     pub total: Option<Duration>,
+    /// How long a body may stand still. A response's is cut off then, and the upstream's connection ended; a request's is answered
+    /// with 408. Bodies that are watched pass through the gateway's memory chunk by chunk, instead of past it. Default: nobody looks,
+    /// and the platform's own limits hold.
+    #[schemars(extend("examples" = ["10s"]))]
+    pub idle: Option<Duration>,
 }
 
 /// Routes that have something in common.
@@ -266,6 +279,8 @@ pub struct Route {
     pub redirect: Option<Redirect>,
     /// Action: answer from here.
     pub respond: Option<Respond>,
+    /// Action: answer with something that the gateway knows.
+    pub publish: Option<Publish>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,
@@ -575,6 +590,9 @@ texts! {
     /// How a token is signed (RFC 7518 §3.1, RFC 8037).
     #[schemars(extend("enum" = ["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]))]
     AlgorithmName;
+    /// The name of a binding in `wrangler.toml`: letters, digits and `_`.
+    #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$", "examples" = ["ORDERS"]))]
+    BindingName;
     /// A country's two letters (ISO 3166-1): `DE`.
     #[schemars(extend("pattern" = "^[A-Z]{2}$", "examples" = ["DE", "FR"]))]
     Country;

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::http::{Body, Headers, Response, list};
 use crate::jwt::remembered::Fingerprint;
 use crate::path;
-use crate::platform::{Call, Interest, Platform};
+use crate::platform::{Call, Interest, Patience, Platform};
 use crate::request::strip_hop_by_hop;
 use crate::template::Template;
 use crate::upstream::{self, HostHeader, Timeouts};
@@ -182,16 +182,18 @@ impl ForwardAuth {
             method: self.method.clone(),
             scheme: line.scheme,
             authority: String::new(),
+            binding: None,
             target: if bare { "/".to_owned() } else { path },
             host: None,
             headers,
             body,
             body_limit: None,
             timeout: Duration::ZERO,
+            patience: Patience::default(),
             interest: Interest::Everything,
             upgrade: false,
         };
-        let timeouts = Timeouts { attempt: self.timeout, total: self.timeout };
+        let timeouts = Timeouts { attempt: self.timeout, total: self.timeout, ..Timeouts::default() };
         let platform = visit.platform;
         let asked = pool.asked(&visit.scope(), visit.headers, || platform.random()).by(&self.method);
         let mut response = match upstream::send(platform, pool, timeouts, call, host, &asked).await {

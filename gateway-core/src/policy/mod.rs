@@ -10,9 +10,13 @@ pub mod cors;
 pub mod csrf;
 pub mod forward_auth;
 pub mod headers;
+#[cfg(feature = "idempotency")]
+pub mod idempotency;
 #[cfg(feature = "validation")]
 pub mod json_limits;
 pub mod limit;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "validation")]
 pub mod openapi;
 pub mod origin;
@@ -27,9 +31,13 @@ pub use cors::Cors;
 pub use csrf::Csrf;
 pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
+#[cfg(feature = "idempotency")]
+pub use idempotency::Idempotency;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
 pub use limit::{Counters, Limit};
+#[cfg(feature = "mirror")]
+pub use mirror::Mirror;
 #[cfg(feature = "validation")]
 pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
@@ -110,11 +118,17 @@ pub enum Policy {
     ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
+    /// Does once what is asked for several times.
+    #[cfg(feature = "idempotency")]
+    Idempotency(Idempotency),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     #[cfg(feature = "validation")]
     JsonLimits(JsonLimits),
     /// Admits at most so many.
     Limit(Limit),
+    /// Copies requests to another upstream.
+    #[cfg(feature = "mirror")]
+    Mirror(Mirror),
     /// Holds requests and answers against an OpenAPI document.
     #[cfg(feature = "validation")]
     #[serde(rename = "openapi")]
@@ -177,7 +191,7 @@ pub struct Visit<'a, P: Platform> {
 }
 
 /// What policies remember of the request for the way back.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
@@ -189,6 +203,12 @@ pub struct Memo {
     pub passed: Vec<Option<Passed>>,
     /// How things stand with the limits.
     pub told: Vec<Told>,
+    /// The claim that this request holds.
+    #[cfg(feature = "idempotency")]
+    pub claimed: Option<idempotency::Claimed>,
+    /// Who gets a copy of it.
+    #[cfg(feature = "mirror")]
+    pub mirrors: Vec<Mirror>,
     /// What is to be done when the answer has been sent.
     pub deferred: Vec<Deferred>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
@@ -199,10 +219,13 @@ pub struct Memo {
 
 /// Something that is done when the answer has been sent: nobody waits for it, and what comes of it only the log hears.
 /// It cannot use the request's own streams: they end with the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// A copy of the request is sent to another upstream.
+    #[cfg(feature = "mirror")]
+    Mirror(Box<mirror::Mirrored>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -225,6 +248,8 @@ pub struct Departure<'a, P: Platform> {
     pub scope: Scope<'a>,
     /// Whether an upstream has made it, and not the gateway.
     pub from_upstream: bool,
+    /// Whether, if not, an upstream may have done what was asked for all the same.
+    pub perhaps_done: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
     /// What is sent, whoever made it.
@@ -302,7 +327,14 @@ impl Policy {
                 edits.apply(visit.headers);
                 Ok(Flow::Continue)
             }
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(policy) => policy.on_request(visit).await,
             Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(policy) => {
+                policy.draw(&visit.line.method, || visit.platform.random(), visit.memo);
+                Ok(Flow::Continue)
+            }
             Policy::RequestRules(policy) => {
                 policy.check(visit.headers, !matches!(visit.body, Body::Empty)).map(|()| Flow::Continue)
             }
@@ -327,6 +359,10 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::RequestRules(_) => false,
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => true,
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(policy) => policy.compare.is_some(),
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
@@ -338,6 +374,10 @@ impl Policy {
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
         #[cfg(feature = "validation")]
         if let Policy::OpenApi(policy) = self {
+            return policy.on_response(departure).await;
+        }
+        #[cfg(feature = "idempotency")]
+        if let Policy::Idempotency(policy) = self {
             return policy.on_response(departure).await;
         }
         if let Policy::Limit(policy) = self {
@@ -355,6 +395,10 @@ impl Policy {
             | Policy::ForwardAuth(_)
             | Policy::Limit(_)
             | Policy::RequestRules(_) => {}
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => {}
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(_) => {}
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }

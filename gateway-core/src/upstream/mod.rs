@@ -28,11 +28,13 @@ pub use maglev::{hash, mix};
 pub use pool::{Asked, Pool};
 pub use proxy_status::proxy_status;
 pub use retry::{BudgetRules, MOST as MOST_RETRIES, RetryRules, Trouble, is_idempotent, is_safe};
-pub use send::{Answer, Attempt, Cause, Failed, keep_body, send};
+pub use send::{Answer, Attempt, Cause, Failed, keep_body, keep_short, may_be_done, send};
 pub use sticky::{SHORTEST_SECRET, StickyRules};
 pub use target::{Near, Target, TargetRule};
 
 use crate::answer::Respond;
+#[cfg(feature = "credentials")]
+use crate::credential::Credential;
 use serde::{Deserialize, Serialize};
 
 /// An upstream as it was compiled.
@@ -46,6 +48,10 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// Which `Host` it is sent.
     pub host: HostHeader,
+    /// What its targets are shown.
+    #[cfg(feature = "credentials")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
     /// What is done besides sending a request to its only target once; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Box<Rules>>,
@@ -143,11 +149,14 @@ pub struct Timeouts {
     pub attempt: u64,
     /// All attempts together.
     pub total: u64,
+    /// Between two parts of a body; `None`: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { attempt: 30_000, total: 60_000 }
+        Self { attempt: 30_000, total: 60_000, idle: None }
     }
 }
 

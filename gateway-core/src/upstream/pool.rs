@@ -13,9 +13,13 @@ use super::maglev::hash;
 use super::retry::{self, Budget};
 use super::sticky::Signer;
 use super::{Fallback, Hedge, Rules, Target, Upstream};
+#[cfg(feature = "credentials")]
+use crate::caller::Caller;
 use crate::client::Client;
-use crate::http::{Headers, cookies};
-use crate::platform::Timestamp;
+#[cfg(feature = "credentials")]
+use crate::credential::Credentials;
+use crate::http::{Headers, Response, cookies};
+use crate::platform::{Call, Failure, Platform, Timestamp};
 use crate::template::{Scope, Settings};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,6 +31,8 @@ pub struct Pool {
     pub upstream: Upstream,
     targets: Vec<Target>,
     group: Option<Group>,
+    #[cfg(feature = "credentials")]
+    credentials: Credentials,
 }
 
 /// What an upstream with rules has besides its targets.
@@ -97,6 +103,9 @@ pub struct Asked {
     pub(super) repeatable: bool,
     /// Whether it asks for nothing but an answer.
     pub(super) safe: bool,
+    /// Who is calling, where targets are told.
+    #[cfg(feature = "credentials")]
+    caller: Option<Caller>,
 }
 
 impl Asked {
@@ -121,16 +130,51 @@ pub(super) enum Pick {
 impl Pool {
     /// Fills in the references of an upstream's targets and rules.
     pub fn new(upstream: Upstream, settings: &Settings) -> Result<Self, String> {
-        let targets: Vec<Target> = upstream
-            .targets
-            .iter()
-            .map(|target| Target::parse(&target.url.resolve(settings)))
-            .collect::<Result<_, _>>()?;
+        let targets: Vec<Target> =
+            upstream.targets.iter().map(|target| Target::of(target, settings)).collect::<Result<_, _>>()?;
         let group = match &upstream.rules {
             Some(rules) => Some(Group::new(&upstream, rules, &targets, settings)?),
             None => None,
         };
-        Ok(Self { upstream, targets, group })
+        Ok(Self {
+            upstream,
+            targets,
+            group,
+            #[cfg(feature = "credentials")]
+            credentials: Credentials::default(),
+        })
+    }
+
+    /// The same with what its targets are shown.
+    #[cfg(feature = "credentials")]
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// How many bytes a request's body may have, where it may have so many on its route.
+    pub fn body_limit(&self, limit: Option<u64>) -> Option<u64> {
+        #[cfg(feature = "credentials")]
+        if let Some(most) = self.credentials.hashes() {
+            return Some(limit.map_or(most, |limit| limit.min(most)));
+        }
+        limit
+    }
+
+    /// Sends a call that names its target, with what that is to be shown.
+    pub(super) async fn fetch<P: Platform>(
+        &self,
+        platform: &P,
+        asked: &Asked,
+        call: Call<P::Stream>,
+    ) -> Result<Response<P::Stream>, Failure> {
+        #[cfg(feature = "credentials")]
+        if !self.credentials.is_empty() {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(self.credentials.fetch(platform, asked.caller.as_ref(), call)).await;
+        }
+        #[cfg(not(feature = "credentials"))]
+        let _ = asked;
+        platform.fetch(call).await
     }
 
     /// The targets, in the order in which they stand in the configuration.
@@ -167,10 +211,16 @@ impl Pool {
 
     /// Looks at a request as the rules ask for it. Without rules that is nothing.
     pub fn asked(&self, scope: &Scope<'_>, headers: &Headers, random: impl FnOnce() -> u64) -> Asked {
-        match &self.group {
+        #[allow(unused_mut)] // Without the feature `credentials`, it is what it is.
+        let mut asked = match &self.group {
             Some(group) => group.asked(scope, headers, random),
             None => Asked::default(),
+        };
+        #[cfg(feature = "credentials")]
+        if self.credentials.speaks_of_callers() {
+            asked.caller = Some(scope.caller.clone());
         }
+        asked
     }
 
     /// The `Set-Cookie` that keeps the client with the target that has answered, where its cookie does not already.
@@ -247,6 +297,8 @@ impl Group {
                 || retry::is_idempotent(method)
                 || headers.contains("idempotency-key"),
             safe: retry::is_safe(method),
+            #[cfg(feature = "credentials")]
+            caller: None,
         }
     }
 

@@ -37,7 +37,10 @@ fn error(cause: &Cause) -> Option<&'static str> {
             FetchError::Reset => Some("connection_terminated"),
             FetchError::Timeout => Some("http_response_timeout"),
             FetchError::Forbidden => Some("proxy_configuration_error"),
-            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone => None,
+            FetchError::NoCredential => Some("proxy_internal_error"),
+            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::BodyStalled | FetchError::ClientGone => {
+                None
+            }
         },
     }
 }

@@ -121,7 +121,12 @@ pub fn decide(rules: &RetryRules, ended: Ended, facts: Facts) -> Next {
         Ended::Failed(FetchError::Reset) => (repeatable && rules.on.contains(&Trouble::Reset), 0),
         Ended::Failed(FetchError::Timeout) => (repeatable && rules.on.contains(&Trouble::Timeout), 0),
         Ended::Failed(
-            FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone | FetchError::Forbidden,
+            FetchError::BodyTooLarge
+            | FetchError::BodyRefused
+            | FetchError::BodyStalled
+            | FetchError::ClientGone
+            | FetchError::Forbidden
+            | FetchError::NoCredential,
         ) => (false, 0),
         Ended::Answered { status, retry_after } => {
             (repeatable && rules.statuses.contains(&status), retry_after.unwrap_or(0))

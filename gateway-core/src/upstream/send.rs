@@ -4,7 +4,7 @@ use super::pool::{Asked, Group, Pick, Pool};
 use super::retry::{self, Ended, Facts, Next};
 use super::{Timeouts, deadline};
 use crate::http::{Body, Response};
-use crate::platform::{Call, Failure, FetchError, Platform, ReadError};
+use crate::platform::{Call, Failure, FetchError, Patience, Platform, ReadError};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -52,6 +52,22 @@ impl fmt::Display for Cause {
     }
 }
 
+/// Whether a target may have done what was asked for, although there is no answer. What was answered with a status that is
+/// tried again counts as not done.
+pub fn may_be_done(cause: &Cause, history: &[Attempt]) -> bool {
+    let may = |error: FetchError| match error {
+        FetchError::Unreachable | FetchError::Forbidden | FetchError::NoCredential => false,
+        FetchError::Reset
+        | FetchError::Timeout
+        | FetchError::BodyTooLarge
+        | FetchError::BodyRefused
+        | FetchError::BodyStalled
+        | FetchError::ClientGone => true,
+    };
+    let before = history.iter().any(|attempt| matches!(attempt.ended, Ended::Failed(error) if may(error)));
+    before || matches!(cause, Cause::Failure(failure) if may(failure.error))
+}
+
 /// One attempt that brought no answer worth having, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
@@ -84,10 +100,21 @@ pub async fn keep_body<P: Platform>(
     length: Option<u64>,
     body: Body<P::Stream>,
 ) -> Result<Body<P::Stream>, FetchError> {
-    let Some(group) = pool.group() else { return Ok(body) };
-    let most = group.rules.retries.body;
+    match pool.group() {
+        Some(group) if asked.repeatable => keep_short(platform, group.rules.retries.body, length, body).await,
+        Some(_) | None => Ok(body),
+    }
+}
+
+/// Reads a body of at most so many bytes, by its declared length. Others are left alone.
+pub async fn keep_short<P: Platform>(
+    platform: &P,
+    most: u64,
+    length: Option<u64>,
+    body: Body<P::Stream>,
+) -> Result<Body<P::Stream>, FetchError> {
     match (body, length) {
-        (Body::Stream(stream), Some(length)) if length <= most && asked.repeatable => {
+        (Body::Stream(stream), Some(length)) if length <= most => {
             let limit = usize::try_from(length).unwrap_or(usize::MAX);
             match platform.read(stream, limit).await {
                 Ok(bytes) => Ok(Body::Bytes(bytes)),
@@ -113,10 +140,11 @@ pub async fn send<P: Platform>(
     let Some(group) = pool.group() else {
         // The common case: one target, nothing to decide.
         let timeout = timeouts.attempt.min(timeouts.total);
+        call.patience.idle = timeouts.idle.map(Duration::from_millis);
         if !direct(&mut call, pool, 0, host, timeout) {
             return Err(Failed { cause: nobody(), history: Vec::new() });
         }
-        return match platform.fetch(call).await {
+        return match pool.fetch(platform, asked, call).await {
             Ok(response) => Ok(Answer { response, target: 0, history: Vec::new() }),
             Err(failure) => Err(Failed { cause: Cause::Failure(failure), history: Vec::new() }),
         };
@@ -131,6 +159,7 @@ fn direct<S>(call: &mut Call<S>, pool: &Pool, target: u32, host: Option<&str>, t
     let Some(target) = pool.targets().get(target as usize) else { return false };
     call.scheme = target.scheme;
     call.authority.clone_from(&target.authority);
+    call.binding.clone_from(&target.binding);
     call.host = host.filter(|host| *host != target.authority).map(str::to_owned);
     call.target.insert_str(0, &target.base);
     call.timeout = Duration::from_millis(timeout);
@@ -242,10 +271,15 @@ impl<P: Platform> Trip<'_, P> {
 
     /// Calls one target, and takes note of how it went.
     async fn attempt(&self, mut call: Call<P::Stream>, target: u32, left: u64) -> Outcome<P::Stream> {
-        let Trip { platform, pool, group, timeouts, host, .. } = *self;
+        let Trip { platform, pool, group, timeouts, host, asked } = *self;
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
         }
+        call.patience = Patience {
+            idle: timeouts.idle.map(Duration::from_millis),
+            // The client waits for the whole answer, not for its head.
+            whole: asked.deadline.is_some().then(|| Duration::from_millis(left)),
+        };
         let started = platform.now();
         let given = timeouts.attempt.min(left);
         if !direct(&mut call, pool, target, host, given) {
@@ -253,7 +287,7 @@ impl<P: Platform> Trip<'_, P> {
             return Outcome { target, result: Err(failure), took: 0 };
         }
         let under_way = group.under_way(target, started);
-        let result = platform.fetch(call).await;
+        let result = pool.fetch(platform, asked, call).await;
         drop(under_way);
         let now = platform.now();
         let took = now.saturating_sub(started);
@@ -264,9 +298,12 @@ impl<P: Platform> Trip<'_, P> {
                 FetchError::Timeout => (given >= timeouts.attempt.min(timeouts.total)).then_some(true),
                 FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
-                FetchError::BodyTooLarge | FetchError::BodyRefused | FetchError::ClientGone | FetchError::Forbidden => {
-                    None
-                }
+                FetchError::BodyTooLarge
+                | FetchError::BodyRefused
+                | FetchError::BodyStalled
+                | FetchError::ClientGone
+                | FetchError::Forbidden
+                | FetchError::NoCredential => None,
             },
         };
         if let Some(failed) = failed {

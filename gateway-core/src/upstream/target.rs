@@ -3,7 +3,7 @@
 use super::maglev::hash;
 use crate::http::Scheme;
 use crate::route::pattern;
-use crate::template::Template;
+use crate::template::{Settings, Template};
 use serde::{Deserialize, Serialize};
 
 /// A target as it was compiled.
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct TargetRule {
     /// Its URL; references in it are filled in when the gateway is loaded.
     pub url: Template,
+    /// The platform's own way to it, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<String>,
     /// What it is called in logs, in `Proxy-Status` and in the rules of its upstream; `None`: by its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -58,7 +61,7 @@ fn is_zero(priority: &u32) -> bool {
 impl TargetRule {
     /// A target of which nothing but the URL is said.
     pub fn plain(url: Template) -> Self {
-        Self { url, name: None, weight: 1, priority: 0, near: Near::default() }
+        Self { url, binding: None, name: None, weight: 1, priority: 0, near: Near::default() }
     }
 }
 
@@ -69,6 +72,8 @@ pub struct Target {
     pub scheme: Scheme,
     /// Host, and the port where it is not the scheme's own.
     pub authority: String,
+    /// The platform's own way to it, by its name.
+    pub binding: Option<String>,
     /// What every path is put behind; normalised, empty or beginning with `/`, never ending with it.
     pub base: String,
 }
@@ -100,12 +105,18 @@ impl Target {
                 Err(invalid) => return wrong(&invalid.to_string()),
             },
         };
-        Ok(Self { scheme, authority: authority.to_ascii_lowercase(), base })
+        Ok(Self { scheme, authority: authority.to_ascii_lowercase(), binding: None, base })
+    }
+
+    /// The target of a rule, with its references filled in.
+    pub fn of(rule: &TargetRule, settings: &Settings) -> Result<Self, String> {
+        Ok(Self { binding: rule.binding.clone(), ..Self::parse(&rule.url.resolve(settings))? })
     }
 
     /// A number for its address, the same on every machine and wherever it stands in the configuration.
     pub fn identity(&self) -> u64 {
-        hash(format!("{}://{}{}", self.scheme, self.authority, self.base).as_bytes())
+        let binding = self.binding.as_deref().map_or(String::new(), |name| format!("{name} "));
+        hash(format!("{binding}{}://{}{}", self.scheme, self.authority, self.base).as_bytes())
     }
 }
 

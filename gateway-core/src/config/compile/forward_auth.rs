@@ -147,7 +147,7 @@ impl super::Compile<'_> {
         let place = self.unnamed.iter().position(|known| known.targets == targets).unwrap_or_else(|| {
             let name = targets.iter().map(|target| target.url.to_string()).collect();
             let (timeouts, host) = (Timeouts::default(), HostHeader::Target);
-            self.unnamed.push(Upstream { name, targets, timeouts, host, rules: None });
+            self.unnamed.push(Upstream { name, targets, timeouts, host, credentials: Vec::new(), rules: None });
             self.unnamed.len() - 1
         });
         u32::try_from(self.upstreams.len() + place).unwrap_or(u32::MAX)

@@ -41,7 +41,9 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
+                written::Policy::Idempotency(policy) => Some(Policy::Idempotency(self.idempotency(policy, node))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
+                written::Policy::Mirror(policy) => self.mirror(policy, node).map(Policy::Mirror),
                 written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
                 written::Policy::Quota(policy) => Some(Policy::Limit(self.quota(policy, node, index, paths))),
                 written::Policy::RateLimit(policy) => Some(Policy::Limit(self.rate_limit(policy, node, index, paths))),
@@ -55,7 +57,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
-        self.only_one(&["cors", "csrf", "security_headers"]);
+        self.only_one(&["cors", "csrf", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
@@ -65,8 +67,10 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Csrf(_)
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
+            | Policy::Idempotency(_)
             | Policy::JsonLimits(_)
             | Policy::Limit(_)
+            | Policy::Mirror(_)
             | Policy::OpenApi(_)
             | Policy::RequestRules(_)
             | Policy::Validate(_) => 2,
@@ -507,7 +511,11 @@ impl<'a> RouteCompiler<'_, 'a> {
         SecurityHeaders { fields, replace: written.replace.unwrap_or(false), conceal }
     }
 
-    fn methods(&mut self, written: Option<&written::OneOrMany<written::Method>>, node: &Node) -> Vec<String> {
+    pub(super) fn methods(
+        &mut self,
+        written: Option<&written::OneOrMany<written::Method>>,
+        node: &Node,
+    ) -> Vec<String> {
         let mut methods = Vec::new();
         for (index, method) in written.iter().flat_map(|methods| &methods.0).enumerate() {
             self.once(&mut methods, method.0.clone(), &method.0, node.place([Field("methods"), Item(index)]));

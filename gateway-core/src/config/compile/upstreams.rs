@@ -45,7 +45,21 @@ impl Compile<'_> {
         let mut targets = Vec::new();
         for (index, target) in defined.written.targets.iter().enumerate() {
             let at = defined.node.place([Field("targets"), Item(index), Field("url")]);
-            let Some(template) = self.template(&target.url.0, at) else { continue };
+            let url = match (&target.url, &target.binding) {
+                (Some(url), _) => url.0.clone(),
+                // RFC 2606 §2: nobody ever resolves it. It is what the target sees.
+                (None, Some(binding)) => format!("http://{}.invalid", binding.0.to_ascii_lowercase().replace('_', "-")),
+                (None, None) => {
+                    if let Some(node) = defined.node.reach([Field("targets"), Item(index)]).filter(|node| !node.damaged)
+                    {
+                        let problem = Problem::error("missing-field", node.head(), "this target is nowhere");
+                        self.problems
+                            .push(problem.help("write its `url`, or on Workers the `binding` that leads to it"));
+                    }
+                    continue;
+                }
+            };
+            let Some(template) = self.template(&url, at) else { continue };
             // With references in it, the gateway itself must check the address when it knows their values.
             if let Some(url) = template.as_literal()
                 && let Err(message) = Target::parse(url)
@@ -58,13 +72,14 @@ impl Compile<'_> {
         self.targets_together(&targets, node);
         let timeouts = self.timeouts(Timeouts::default(), written.timeouts.as_ref(), node.get("timeouts"));
         let host = written.host.as_ref().map(host_header).unwrap_or_default();
+        let credentials = self.credentials(defined, &host);
         let rules = (targets.len() > 1 || has_rules(node)).then(|| {
             if targets.len() == 1 {
                 self.needs_several(node);
             }
             Box::new(self.rules(defined, &targets, timeouts, names))
         });
-        Upstream { name: defined.name.clone(), targets, timeouts, host, rules }
+        Upstream { name: defined.name.clone(), targets, timeouts, host, credentials, rules }
     }
 
     fn targets_together(&mut self, targets: &[TargetRule], node: &Node) {
@@ -476,7 +491,7 @@ impl RouteCompiler<'_, '_> {
 
 /// Whether anything is said beyond one target and its timeouts.
 fn has_rules(node: &Node) -> bool {
-    let plain = ["targets", "timeouts", "host"];
+    let plain = ["targets", "timeouts", "host", "credentials"];
     node.entries().iter().any(|entry| !plain.contains(&entry.name.as_str()))
 }
 
@@ -486,6 +501,7 @@ fn target_rule(written: &written::Target, url: Template) -> TargetRule {
     let data_centres = near.and_then(|near| near.data_centre.as_ref()).into_iter().flat_map(|names| &names.0);
     TargetRule {
         url,
+        binding: written.binding.as_ref().map(|binding| binding.0.clone()),
         name: written.name.as_ref().map(|name| name.0.clone()),
         weight: written.weight.unwrap_or(1),
         priority: written.priority.unwrap_or(0),

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
-    IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, Name, Named, OneOrMany,
-    OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy,
-    TargetUrl, Template, Token, ValidatePolicy,
+    IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, MirrorPolicy,
+    Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod,
+    Size, SpikeArrestPolicy, TargetUrl, Template, Token, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -28,8 +28,12 @@ pub enum Policy {
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
+    /// Does once what is asked for several times.
+    Idempotency(IdempotencyPolicy),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     JsonLimits(JsonLimitsPolicy),
+    /// Copies requests to another upstream, and compares the answers if asked.
+    Mirror(MirrorPolicy),
     /// Holds requests, and answers if asked, against an OpenAPI document.
     #[serde(rename = "openapi")]
     OpenApi(OpenApiPolicy),

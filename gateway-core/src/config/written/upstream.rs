@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::super::format;
 
 use super::{
-    Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size, TargetUrl, Template,
-    Timeouts, Token,
+    BindingName, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size, TargetUrl,
+    Template, Timeouts, Token, UpstreamCredential,
 };
 
 /// Servers that answer alike: requests go to one of its targets. `docs/upstreams.md` has examples.
@@ -24,6 +24,8 @@ pub struct Upstream {
     /// The `Host` that the targets see. Default: `target`.
     #[schemars(extend("default" = "target"))]
     pub host: Option<HostHeader>,
+    /// What the targets are shown: the gateway's own credentials, and who is calling. Default: nothing.
+    pub credentials: Option<OneOrMany<UpstreamCredential>>,
     /// How the target of a request is picked. Default: `round_robin`.
     #[schemars(extend("default" = "round_robin"))]
     pub balance: Option<Balance>,
@@ -65,8 +67,13 @@ pub struct Upstream {
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Where it listens. A path is put before the path of each request. `${env:NAME}` and `${secret:NAME}` are
-    /// replaced by what the platform holds under that name. On Spin, `http://NAME.spin.internal` is another component.
-    pub url: TargetUrl,
+    /// replaced by what the platform holds under that name. On Spin, `http://NAME.spin.internal` is another component. Not needed
+    /// with `binding`.
+    pub url: Option<TargetUrl>,
+    /// Workers' own way to it, instead of the network: a binding of `wrangler.toml`, to another Worker (`services`) or with the
+    /// gateway's client certificate (`mtls_certificates`). With a `url` the target sees that as its address, and Spin takes it as
+    /// it is; without one it sees the binding's name below `.invalid`, and Spin cannot reach it.
+    pub binding: Option<BindingName>,
     /// What it is called: in logs, in `canary`, in `Proxy-Status`. Default: its host and port.
     pub name: Option<Name>,
     /// Its share of the requests of its group; with 0 it gets none but from clients that a cookie keeps with it. Default: 1.

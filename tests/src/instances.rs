@@ -1,0 +1,104 @@
+//! Several isolates of one workerd, which share the objects of the first.
+
+#![allow(clippy::panic, reason = "for tests")]
+
+use crate::Platform;
+use crate::process;
+use bytes::Bytes;
+use gateway_core::config::{self, Files};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Isolates of one workerd, as long as this lives.
+#[derive(Debug)]
+pub struct Instances {
+    /// Where they listen.
+    pub addresses: Vec<SocketAddr>,
+    child: Child,
+    said: Receiver<String>,
+    folder: PathBuf,
+}
+
+impl Instances {
+    /// Starts so many with this configuration, and waits until they are ready.
+    pub fn start(count: usize, configuration: &Value) -> Self {
+        // Builds what is not built.
+        process::postern(Platform::Workers).expect("it builds");
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("postern-instances-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let compiled = config::compile(Path::new("gateway.json"), &OneFile(configuration.to_string()));
+        let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
+        std::fs::write(folder.join("gateway.bin"), artefact).expect("a file");
+        let root = process::root();
+        let mut child = Command::new(root.join("node_modules/.bin/node"))
+            .arg(root.join("adapters/cloudflare/dev/serve.js"))
+            .args(["--port", "0", "--instances", &count.to_string(), "--bundle"])
+            .arg(root.join("build/worker"))
+            .arg("--artefact")
+            .arg(folder.join("gateway.bin"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("node starts");
+        let (sender, said) = channel();
+        let output = child.stdout.take().expect("its output");
+        thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let mut instances = Self { addresses: Vec::new(), child, said, folder };
+        loop {
+            let line = instances.hear();
+            let (word, address) = line.split_once(" http://").unwrap_or_else(|| panic!("{line}"));
+            instances.addresses.push(address.parse().expect("an address"));
+            if word == "ready" {
+                break;
+            }
+        }
+        assert_eq!(instances.addresses.len(), count);
+        instances
+    }
+
+    /// Kills the runtime and starts it anew, on the same ports and with what it has written.
+    pub fn restart(&mut self) {
+        self.child.stdin.as_mut().expect("its input").write_all(b"reload\n").expect("it listens");
+        let line = self.hear();
+        assert!(line.starts_with("reloaded"), "{line}");
+    }
+
+    fn hear(&self) -> String {
+        self.said.recv_timeout(Duration::from_secs(60)).expect("it says something")
+    }
+
+    /// Has them stop.
+    pub fn stop(mut self) {
+        // The end of its input is what it stops on.
+        drop(self.child.stdin.take());
+        self.child.wait().expect("it ends");
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Drop for Instances {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}
