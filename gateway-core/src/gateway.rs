@@ -522,20 +522,17 @@ impl Gateway {
             upgrade,
         };
         #[cfg(feature = "mirror")]
-        if !mirrors.is_empty() {
-            // Boxed, so that the common case need not carry its size around.
-            return Box::pin(async {
-                let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
-                let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
-                if origin == Origin::Upstream {
-                    mirror::observe(platform, &mut copies, &mut reply.response);
-                }
-                reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
-                (reply, origin)
-            })
-            .await;
+        let mut copies = mirror::copies(mirrors, &call, &self.upstreams, scope, || platform.random());
+        #[cfg_attr(not(feature = "mirror"), allow(unused_mut))]
+        let (mut reply, origin) = self.send(platform, forward, pool, &asked, call, limit, scope).await;
+        #[cfg(feature = "mirror")]
+        if !copies.is_empty() {
+            if origin == Origin::Upstream {
+                mirror::observe(platform, &mut copies, &mut reply.response);
+            }
+            reply.deferred.extend(copies.into_iter().map(|copy| Deferred::Mirror(Box::new(copy))));
         }
-        self.send(platform, forward, pool, &asked, call, limit, scope).await
+        (reply, origin)
     }
 
     /// Sends a call to an upstream, and elsewhere where that fails and has a fallback.

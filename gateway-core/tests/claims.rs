@@ -264,8 +264,8 @@ fn play(world: &Rc<World>, fates: &[Fate], choices: &[u8], to_the_end: bool) {
             stepped[at] = true;
             return;
         }
-        for at in 0..tasks.len() {
-            if !std::mem::replace(&mut stepped[at], false) {
+        for (at, stepped) in stepped.iter_mut().enumerate() {
+            if !std::mem::replace(stepped, false) {
                 step(tasks, at);
             }
         }

@@ -161,8 +161,7 @@ fn a_binding_leads_to_another_worker() {
     let stage = Stage::set_with(Platform::Workers, BTreeMap::new(), &bindings, |_| {
         json!({
             "upstreams": { "orders": { "targets": [{ "binding": "ORDERS", "url": "https://orders.example/v1" }] } },
-            "routes": [{ "name": "all", "upstream": "orders", "strip_prefix": "/o" }],
-            "allow": ["prefix-never-there"],
+            "routes": [{ "name": "all", "path_prefix": "/o", "upstream": "orders", "strip_prefix": "/o" }],
         })
     });
     let sent = request("POST", "/o/7?a=b", "gateway.test", &[Field::new("X-A", "b")], b"hello");

@@ -11,11 +11,11 @@ const LOOKUP = 6;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const PUMPED_BODY = 10;
 const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
-const PUMPED_BODY = 10;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -229,8 +229,7 @@ class Exchange {
       if (flags & STREAM) {
         body = idle > 0 ? patient(request, idle, attempt) : request.body;
         if (flags & LIMITED) body = limited(body, limit, attempt);
-      }
-      else if (flags & BYTES) body = core.bodyOf(this.number, call);
+      } else if (flags & BYTES) body = core.bodyOf(this.number, call);
       if (pump !== 0) body = pumped(core, body, pump, request, () => attempt.giveUp(BODY_REFUSED));
       attempt.promise = way.fetch(url, { ...init, method, body });
     } catch (error) {
@@ -296,7 +295,10 @@ class Exchange {
     const { response } = attempt;
     if (response.body === null) return [null, null];
     const [mine, theirs] = response.body.tee();
-    attempt.response = new Response(theirs, response);
+    const { status, statusText, headers } = response;
+    // What was not decoded when it came is not encoded when it goes.
+    const init = attempt.watch === undefined ? response : { status, statusText, headers, encodeBody: "manual" };
+    attempt.response = new Response(theirs, init);
     return [mine, theirs];
   }
 
@@ -405,6 +407,13 @@ async function counted(env, key, order) {
   return { status: 200, bytes: decision };
 }
 
+// Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
+function bound(env, name) {
+  const way = env[name];
+  if (typeof way?.fetch === "function") return way;
+  throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
+}
+
 // Has the keeper of a claim do what is ordered: an object for each key.
 async function claimed(env, key, order) {
   const namespace = env.POSTERN_CLAIMS;
@@ -412,13 +421,6 @@ async function claimed(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
   const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
   return { status: 200, bytes: verdict };
-}
-
-// Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
-function bound(env, name) {
-  const way = env[name];
-  if (typeof way?.fetch === "function") return way;
-  throw new TypeError(`no service or certificate is bound as ${name} in wrangler.toml`);
 }
 
 function expire(attempt) {

@@ -29,11 +29,11 @@ const ANSWER = 3;
 const TAKE = 7;
 const SLEEP = 8;
 const AFTERWARDS = 9;
+const PUMPED = 10;
 const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
-const PUMPED = 10;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -218,66 +218,6 @@ test("what an answer leaves to do is done behind it", async () => {
   assert.deepEqual(order, ["settle 9", "counted", "over"]);
 });
 
-test("the keeper of a claim is an object of its own, and whoever holds one is carried on", async () => {
-  const asked = [];
-  const namespace = {
-    idFromName: (name) => name,
-    get: (id) => ({ claim: async (order) => (asked.push([id, order]), "yours") }),
-  };
-  const core = play(
-    {
-      begin: () => say(7, [CLAIM, 0, "abcdef", "{}"]),
-      resume: () => say(0, [ANSWER, 204, 0, 0]),
-    },
-    { POSTERN_CLAIMS: namespace },
-  );
-  const promises = [];
-  const response = answer(core, new Request("http://g/"), { waitUntil: (promise) => promises.push(promise) });
-  assert.equal(promises.length, 1, "from the moment at which the claim is asked for");
-  assert.equal((await response).status, 204);
-  await promises[0];
-  assert.deepEqual(asked, [["abcdef", "{}"]]);
-});
-
-test("a body that is looked at is whole, or as it was", async () => {
-  for (const [limit, status, read] of [[8, 200, "01234567"], [7, 3, ""]]) {
-    mock.method(globalThis, "fetch", async () => new Response("01234567", { headers: { "x-a": "1" } }));
-    const told = [];
-    const core = play({
-      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
-      resume: (number, call, status, length) => {
-        if (call === 0) return say(8, [PEEK, 1, 1, limit]);
-        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
-        return say(0, [ANSWER, 200, 3, 0]);
-      },
-    });
-    const response = await answer(core, new Request("http://g/"));
-    assert.deepEqual(told, [status, read]);
-    assert.equal(response.headers.get("x-a"), "1");
-    if (status === 3) assert.equal(await response.text(), "01234567");
-  }
-});
-
-test("a body is copied while it passes, for what the answer leaves to do", async () => {
-  for (const [limit, copy] of [[8, [200, "01234567"]], [7, [3, ""]]]) {
-    mock.method(globalThis, "fetch", async () => new Response("01234567"));
-    const told = [];
-    const core = play({
-      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
-      resume: (number, call, status, length) => {
-        if (number === 7) return say(0, [COPY, 1, 1, limit, AFTERWARDS, 9, ANSWER, 200, 3, 0]);
-        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
-        return say(0, []);
-      },
-      settle: () => say(10, [COPIED, 0, 1]),
-    });
-    let rest;
-    const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => (rest = promise) });
-    assert.equal(await response.text(), "01234567");
-    await rest;
-    assert.deepEqual(told, copy);
-  }
-});
 test("a body changes on its way, and ends when the core breaks it off", async () => {
   mock.method(globalThis, "fetch", async () => new Response(chunks("a", "b"), { headers: { "x-a": "1" } }));
   const asked = [];
@@ -352,6 +292,66 @@ function show(text) {
   new Uint32Array(buffer, OUTPUT).set([NUMBERS, 0, 0, 0, TEXT, bytes.length]);
   return 1;
 }
+test("the keeper of a claim is an object of its own, and whoever holds one is carried on", async () => {
+  const asked = [];
+  const namespace = {
+    idFromName: (name) => name,
+    get: (id) => ({ claim: async (order) => (asked.push([id, order]), "yours") }),
+  };
+  const core = play(
+    {
+      begin: () => say(7, [CLAIM, 0, "abcdef", "{}"]),
+      resume: () => say(0, [ANSWER, 204, 0, 0]),
+    },
+    { POSTERN_CLAIMS: namespace },
+  );
+  const promises = [];
+  const response = answer(core, new Request("http://g/"), { waitUntil: (promise) => promises.push(promise) });
+  assert.equal(promises.length, 1, "from the moment at which the claim is asked for");
+  assert.equal((await response).status, 204);
+  await promises[0];
+  assert.deepEqual(asked, [["abcdef", "{}"]]);
+});
+
+test("a body that is looked at is whole, or as it was", async () => {
+  for (const [limit, status, read] of [[8, 200, "01234567"], [7, 3, ""]]) {
+    mock.method(globalThis, "fetch", async () => new Response("01234567", { headers: { "x-a": "1" } }));
+    const told = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+      resume: (number, call, status, length) => {
+        if (call === 0) return say(8, [PEEK, 1, 1, limit]);
+        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+        return say(0, [ANSWER, 200, 3, 0]);
+      },
+    });
+    const response = await answer(core, new Request("http://g/"));
+    assert.deepEqual(told, [status, read]);
+    assert.equal(response.headers.get("x-a"), "1");
+    if (status === 3) assert.equal(await response.text(), "01234567");
+  }
+});
+
+test("a body is copied while it passes, for what the answer leaves to do", async () => {
+  for (const [limit, copy] of [[8, [200, "01234567"]], [7, [3, ""]]]) {
+    mock.method(globalThis, "fetch", async () => new Response("01234567"));
+    const told = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+      resume: (number, call, status, length) => {
+        if (number === 7) return say(0, [COPY, 1, 1, limit, AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+        told.push(status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+        return say(0, []);
+      },
+      settle: () => say(10, [COPIED, 0, 1]),
+    });
+    let rest;
+    const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => (rest = promise) });
+    assert.equal(await response.text(), "01234567");
+    await rest;
+    assert.deepEqual(told, copy);
+  }
+});
 
 // A core whose exports are these; those that a case does not need are not called.
 function play(exports, env = {}) {

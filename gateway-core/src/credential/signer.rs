@@ -23,7 +23,7 @@ enum Private {
     Ed25519(Box<ed25519_dalek::SigningKey>),
     #[cfg(feature = "es256")]
     P256(Box<p256::ecdsa::SigningKey>),
-    #[cfg(feature = "rsa")]
+    #[cfg(feature = "rsa_signing")]
     Rsa(Box<rsa::PrivateKey>),
 }
 
@@ -69,7 +69,7 @@ impl SigningKey {
         Some(format!("{signed}.{signature}"))
     }
 
-    #[cfg_attr(not(feature = "rsa"), allow(unused_variables))]
+    #[cfg_attr(not(feature = "rsa_signing"), allow(unused_variables))]
     fn sign(&self, bytes: &[u8], random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
         match &self.private {
             #[cfg(feature = "eddsa")]
@@ -84,7 +84,7 @@ impl SigningKey {
                 let signature: p256::ecdsa::Signature = key.try_sign(bytes).ok()?;
                 Some(signature.to_bytes().to_vec())
             }
-            #[cfg(feature = "rsa")]
+            #[cfg(feature = "rsa_signing")]
             Private::Rsa(key) => {
                 use sha2::{Digest, Sha256};
                 let padding = rsa::Pkcs1v15Sign::new::<Sha256>();
@@ -95,10 +95,10 @@ impl SigningKey {
 }
 
 /// The platform's dice, as RSA asks for them.
-#[cfg(feature = "rsa")]
+#[cfg(feature = "rsa_signing")]
 struct Dice<'a>(&'a mut dyn FnMut() -> u64);
 
-#[cfg(feature = "rsa")]
+#[cfg(feature = "rsa_signing")]
 impl rsa::rand_core::TryRng for Dice<'_> {
     type Error = std::convert::Infallible;
 
@@ -118,7 +118,7 @@ impl rsa::rand_core::TryRng for Dice<'_> {
     }
 }
 
-#[cfg(feature = "rsa")]
+#[cfg(feature = "rsa_signing")]
 impl rsa::rand_core::TryCryptoRng for Dice<'_> {}
 
 impl Parts {
@@ -161,7 +161,7 @@ fn p256(_: &[u8]) -> Made {
     Err("this gateway was built without the feature es256".to_owned())
 }
 
-#[cfg(feature = "rsa")]
+#[cfg(feature = "rsa_signing")]
 fn rsa(numbers: &[Vec<u8>; 5]) -> Made {
     use rsa::BoxedUint;
     let number = |bytes: &[u8]| {
@@ -179,9 +179,9 @@ fn rsa(numbers: &[Vec<u8>; 5]) -> Made {
     Ok((Algorithm::Rs256, object(public), Private::Rsa(Box::new(key))))
 }
 
-#[cfg(not(feature = "rsa"))]
+#[cfg(not(feature = "rsa_signing"))]
 fn rsa(_: &[Vec<u8>; 5]) -> Made {
-    Err("this gateway was built without the feature rsa".to_owned())
+    Err("this gateway was built without the feature rsa_signing".to_owned())
 }
 
 const MALFORMED: &str = "it is no well-formed private key";
@@ -281,7 +281,7 @@ const P256: &[u8] = &[0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07
 /// 1.3.101.112
 const ED25519: &[u8] = &[0x2B, 0x65, 0x70];
 
-#[cfg(all(test, feature = "eddsa", feature = "es256", feature = "rsa"))]
+#[cfg(all(test, feature = "eddsa", feature = "es256", feature = "rsa_signing"))]
 mod tests {
     use super::*;
     use crate::jwt::{KeySet, Purpose, Token};

@@ -172,7 +172,7 @@ const PAUSES: (u64, u64) = (20, 400);
 impl Idempotency {
     /// Takes the claim, or gives the answer that is there.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
-        if !self.methods.iter().any(|method| *method == visit.line.method) {
+        if !self.methods.contains(&visit.line.method) {
             return Ok(Flow::Continue);
         }
         let key = match read_key(visit.headers, &self.header) {

@@ -119,14 +119,14 @@ pub fn copies<S>(
     scope: &crate::template::Scope<'_>,
     random: impl Fn() -> u64,
 ) -> Vec<Mirrored> {
+    if mirrors.is_empty() || call.upgrade {
+        return Vec::new();
+    }
     let body = match &call.body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes.clone(),
         Body::Stream(_) | Body::Pumped(..) => return Vec::new(),
     };
-    if call.upgrade {
-        return Vec::new();
-    }
     let fits = mirrors.into_iter().filter(|mirror| body.len() as u64 <= mirror.body);
     let copies = fits.filter_map(|mirror| {
         let pool = upstreams.get(mirror.upstream as usize)?;

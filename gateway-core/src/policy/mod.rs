@@ -328,7 +328,8 @@ impl Policy {
                 Ok(Flow::Continue)
             }
             #[cfg(feature = "idempotency")]
-            Policy::Idempotency(policy) => policy.on_request(visit).await,
+            // Boxed, so that others need not carry its size around.
+            Policy::Idempotency(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Limit(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => {
@@ -378,7 +379,7 @@ impl Policy {
         }
         #[cfg(feature = "idempotency")]
         if let Policy::Idempotency(policy) = self {
-            return policy.on_response(departure).await;
+            return Box::pin(policy.on_response(departure)).await;
         }
         if let Policy::Limit(policy) = self {
             policy.on_response(departure.counters, departure);
