@@ -415,7 +415,7 @@ impl Taken {
         };
         let calls = match &matched.route.then.action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
-            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) => None,
+            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
         };
         let parameters = matched.parameters(&line.path).iter();
         Self {
