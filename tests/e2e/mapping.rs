@@ -41,18 +41,19 @@ fn each_reads_what_the_other_writes() {
     let mapping = Mapping::default();
     for number in 0..400 {
         let message = any_message(&kind, &mut random, 0);
+        // Not `assert_eq`: what describes a type that contains itself cannot be shown.
         let bytes = message.encode_to_vec();
         let json = mapping.to_json(&kind, &bytes).unwrap_or_else(|why| panic!("{number}: {why}"));
         let shown = String::from_utf8_lossy(&json).into_owned();
-        assert_eq!(mapping.from_json(&kind, &json).as_ref(), Ok(&message), "{number}: {shown}");
+        assert!(mapping.from_json(&kind, &json).as_ref() == Ok(&message), "{number}: {shown}");
         writeln!(input, "{} {shown}", STANDARD.encode(&bytes)).expect("it listens");
         let answer = answers.next().and_then(Result::ok).expect("an answer");
         let (made, written) = answer.split_once(' ').unwrap_or_else(|| panic!("{number}: {answer}"));
         assert_ne!(made, "error", "{number}: {written}: {shown}");
         let made = DynamicMessage::decode(kind.clone(), STANDARD.decode(made).expect("Base64").as_slice());
-        assert_eq!(made.as_ref(), Ok(&message), "{number}: the referee reads otherwise {shown}");
+        assert!(made.as_ref() == Ok(&message), "{number}: the referee reads otherwise {shown}");
         let read = mapping.from_json(&kind, written.as_bytes());
-        assert_eq!(read.as_ref(), Ok(&message), "{number}: the referee writes otherwise {written}");
+        assert!(read.as_ref() == Ok(&message), "{number}: the referee writes otherwise {written}");
     }
     drop(input);
     assert!(referee.wait().expect("it ends").success());
@@ -75,6 +76,13 @@ fn any_message(kind: &MessageDescriptor, random: &mut Random, depth: usize) -> D
             let paths = ["a", "a_double", "recursive.a_string", "chosen_inner.deeper"];
             let paths = (0..random.below(3)).map(|_| Value::String(paths[random.below(4)].to_owned()));
             message.set_field_by_name("paths", Value::List(paths.collect()));
+        }
+        // `prost-reflect` writes what is not finite as `null` here (docs/grpc.md).
+        "google.protobuf.DoubleValue" => {
+            message.set_field_by_name("value", Value::F64(random.bits() as f64 / 3.0));
+        }
+        "google.protobuf.FloatValue" => {
+            message.set_field_by_name("value", Value::F32(random.below(1 << 20) as f32 / 3.0));
         }
         "google.protobuf.Any" => {
             let pool = kind.parent_pool();
