@@ -43,6 +43,8 @@ fn each_reads_what_the_other_writes() {
         let message = any_message(&kind, &mut random, 0);
         // Not `assert_eq`: what describes a type that contains itself cannot be shown.
         let bytes = message.encode_to_vec();
+        // Fields that were set to what they are anyway are not told from others.
+        let message = DynamicMessage::decode(kind.clone(), bytes.as_slice()).expect("a message");
         let json = mapping.to_json(&kind, &bytes).unwrap_or_else(|why| panic!("{number}: {why}"));
         let shown = String::from_utf8_lossy(&json).into_owned();
         assert!(mapping.from_json(&kind, &json).as_ref() == Ok(&message), "{number}: {shown}");
@@ -182,6 +184,6 @@ fn any_value(kind: &Kind, random: &mut Random, depth: usize) -> Value {
 }
 
 fn any_text(random: &mut Random) -> String {
-    let parts = ["", "a", "\"", "\\", "\n", "\u{0}", "é", "\u{1F937}", "\u{2028}", "</script>"];
+    let parts = ["", "a", "\"", "\\", "\n", "\u{0}", "é", "\u{1F937}", "\u{FEFF}", "</script>"];
     (0..random.below(5)).map(|_| parts[random.below(parts.len())]).collect()
 }
