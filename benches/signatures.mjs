@@ -104,7 +104,7 @@ if (configuration) {
   });
   give(Buffer.from(make("ES256", algorithms.ES256, { privateKey }).token));
   core.token();
-  for (const [place, route] of ["open", "jwt", "key", "expression"].entries()) {
+  for (const [place, route] of ["open", "jwt", "key", "expression", "body", "edit", "template", "query"].entries()) {
     tell(`a request to ${route}`, measure(20_000, (n) => core.handle(n, place)));
   }
 }

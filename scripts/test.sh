@@ -28,7 +28,7 @@ main() {
         ;;
     conformance)
         run cargo build --package postern
-        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests --test contract --test fidelity
+        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests --test contract --test fidelity --test cache_suite -- --nocapture
         ;;
     *)
         echo "test.sh knows no suite '$1': all, conformance" >&2

@@ -2,6 +2,7 @@
 //! one.
 #![allow(unsafe_code)] // Exported functions need a name that the linker keeps.
 
+use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
@@ -87,17 +88,23 @@ pub extern "C" fn handle(times: usize, route: usize) -> usize {
         0 => ("/open", String::new()),
         1 => ("/jwt", format!("authorization\0Bearer {token}\n")),
         2 => ("/key", format!("{key}\n")),
-        _ => ("/expression", format!("{key}\n")),
+        3 => ("/expression", format!("{key}\n")),
+        4 => ("/body", String::new()),
+        5 => ("/edit", String::new()),
+        6 => ("/template", String::new()),
+        _ => ("/query", String::new()),
     };
-    let block = format!("{others}{credential}");
+    let body = (route >= 4).then(|| Bytes::from(body()));
+    let kind = if body.is_some() { "content-type\0application/json\n" } else { "" };
+    let block = format!("{others}{kind}{credential}");
     let answer = |gateway: &Gateway| {
         let incoming = Incoming {
-            method: "GET".to_owned(),
+            method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
             scheme: Scheme::Https,
             authority: "a.example".to_owned(),
             target: path.to_owned(),
             headers: Headers::from_block(block.clone().into_bytes()),
-            body: Body::Empty,
+            body: body.clone().map_or(Body::Empty, Body::Bytes),
             peer: Peer::default(),
         };
         let future = pin!(gateway.handle(&Nowhere, incoming));
@@ -107,6 +114,17 @@ pub extern "C" fn handle(times: usize, route: usize) -> usize {
         let Some(gateway) = gateway else { return 0 };
         (0..times).filter(|_| answer(gateway)).count()
     })
+}
+
+/// A kilobyte of JSON, as an order might look.
+fn body() -> String {
+    let items: Vec<String> = (0..8)
+        .map(|n| format!(r#"{{"id":{n},"sku":"SKU-{n:06}","name":"A thing with a name","price":{n}9.90,"cost":{n}1.25,"tags":["a","b"]}}"#))
+        .collect();
+    format!(
+        r#"{{"id":"0190b5a1-7c5e-7000-8000-000000000000","user":{{"id":17,"name":"Ann Lee","mail":"ann@example.com"}},"items":[{}],"internal":{{"trace":"x"}}}}"#,
+        items.join(",")
+    )
 }
 
 /// A platform on which it is November 2025 and every upstream answers at once.
@@ -138,6 +156,14 @@ impl Platform for Nowhere {
     }
 
     async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
         Err(StoreError(String::new()))
     }
 

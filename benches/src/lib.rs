@@ -11,10 +11,12 @@ mod native {
     pub mod run;
 
     pub mod curves;
+    pub mod failing;
     pub mod handling;
     pub mod limiting;
     pub mod loaded;
     pub mod lookup;
+    pub mod picking;
     pub mod signatures;
     pub mod spin;
     pub mod workers;

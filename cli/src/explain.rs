@@ -183,7 +183,7 @@ fn stand_in(reference: &Reference, globals: &Globals) -> String {
         };
         let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
             Some(Piece::Text(text)) => text.as_str(),
-            Some(Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_)) | None => "",
+            _ => "",
         };
         return match at {
             0 if text(Some(1)).starts_with("://") => "https".to_owned(),
@@ -358,6 +358,15 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
+    /// Nobody has checked any target.
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Nor what was done before: nothing was.
     async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         Ok(match order {
@@ -411,7 +420,7 @@ impl Taken {
         let upstream = match &matched.route.then.action {
             Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
             Action::Grpc(grpc) => gateway.upstreams().get(grpc.forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
+            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
         };
         let calls = match &matched.route.then.action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),

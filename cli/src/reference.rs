@@ -84,8 +84,8 @@ const CONTENTS: &str = "\
 # Policies
 
 What a route does to its requests on their way in, in the order in which the policies are written, and to its responses on
-their way out, in reverse. A policy that saw a request sees its response, whoever made it. Two come first wherever they stand:
-`cors` and `security_headers`, so that refusals carry their headers too. Every example on these pages is run by a test.
+their way out, in reverse. A policy that saw a request sees its response, whoever made it. Three come first wherever they stand:
+`cors`, `security_headers` and `error_pages`, so that refusals carry their headers and have their pages too. Every example on these pages is run by a test.
 
 | Policy | |
 | --- | --- |

@@ -9,7 +9,7 @@ use gateway_core::http::{Headers, Peer, Scheme};
 use gateway_core::jwt::json;
 use gateway_core::request::Line;
 use gateway_core::route::Parameters;
-use gateway_core::template::{Scope, Settings};
+use gateway_core::template::{Scope, Settings, View};
 use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
 
@@ -39,7 +39,7 @@ fuzz_target!(|input: (&str, &[u8], Vec<u8>, Option<&str>)| {
     };
     let (settings, parameters) = (Settings::new(), Parameters::default());
     let scope =
-        Scope { line: &line, client: &client, route: "r", parameters, settings: &settings, caller: &caller };
+        Scope { line: &line, client: &client, route: "r", parameters, settings: &settings, caller: &caller, view: View::default() };
     let facts = Facts { scope, headers: &headers, query, now: 1_750_000_000_000 };
     if let Err(fault) = expression.holds(&facts) {
         assert!(!expression.explain(fault).is_empty());

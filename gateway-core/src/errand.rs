@@ -136,6 +136,7 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         interest: Interest::HopByHop,
         upgrade: false,
     };
+    platform.watch().errand();
     let response = platform
         .fetch(call)
         .await
@@ -153,6 +154,42 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         }
     };
     Ok(Answered { status: response.status, body: body? })
+}
+
+/// Posts what is in memory and gives the status of the answer, whose body nobody reads. What went wrong is told in words for
+/// the log.
+#[cfg(feature = "telemetry")]
+pub async fn post<P: Platform>(
+    platform: &P,
+    address: &Address,
+    mut headers: Headers,
+    body: Bytes,
+    timeout: Duration,
+) -> Result<u16, String> {
+    headers.set("content-length", body.len().to_string());
+    let call = Call {
+        method: "POST".to_owned(),
+        scheme: address.scheme,
+        authority: address.authority.clone(),
+        binding: None,
+        target: address.target.clone(),
+        host: None,
+        headers,
+        body: Body::Bytes(body),
+        body_limit: None,
+        timeout,
+        patience: Patience::default(),
+        interest: Interest::HopByHop,
+        upgrade: false,
+    };
+    let response = platform
+        .fetch(call)
+        .await
+        .map_err(|failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
+    if let Body::Stream(body) = response.body {
+        platform.discard(body);
+    }
+    Ok(response.status)
 }
 
 /// Writes a form's value (WHATWG URL, `application/x-www-form-urlencoded`).

@@ -48,6 +48,8 @@ pub enum Error {
         /// The challenge, where a token with more scope would help (RFC 6750 §3.1).
         challenge: Option<String>,
     },
+    /// 410: this was there once.
+    Gone,
     /// 404: no route takes this request.
     NoRoute,
     /// 421: no route knows this host.
@@ -153,6 +155,16 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 503: there is work on what is behind.
+    Maintenance {
+        /// After so many seconds it may be over, for `Retry-After`.
+        seconds: Option<u64>,
+    },
+    /// 503: what all instances have counted cannot be read just now.
+    MetricsUncertain {
+        /// For the log only.
+        reason: String,
+    },
     /// 503: the gateway has nothing just now that it could show the upstream.
     NoCredential,
     /// 503: the upstream has failed so often that it is not asked for a while.
@@ -169,6 +181,20 @@ pub enum Error {
     UpstreamFailed(FetchError),
     /// 504: the upstream did not answer in time.
     UpstreamTimeout,
+    /// 400: what is to be taken back from caches cannot be read.
+    BadPurge {
+        /// Why, told to the client.
+        reason: String,
+    },
+    /// 503: what is to be taken back from caches cannot be written down.
+    PurgeFailed {
+        /// For the log only.
+        reason: String,
+    },
+    /// 504: the client wants an answer from the cache only, and there is none.
+    NotCached,
+    /// 504: the cache has an answer that is stale, and the upstream cannot say whether it is still right.
+    NotValidated,
 }
 
 /// Whose fault it is.
@@ -199,6 +225,8 @@ impl Error {
             Error::LoginDenied { .. } => (403, "login-denied", "Login denied", Client),
             Error::Unauthenticated { .. } => (401, "unauthenticated", "Unauthenticated", Client),
             Error::Forbidden { .. } => (403, "forbidden", "Forbidden", Client),
+            Error::Gone => (410, "gone", "Gone", Client),
+            Error::Maintenance { .. } => (503, "maintenance", "Maintenance", Client),
             Error::NoRoute => (404, "no-route", "No route", Client),
             Error::MethodNotAllowed { .. } => (405, "method-not-allowed", "Method not allowed", Client),
             Error::BodyTooLarge { .. } => (413, "body-too-large", "Body too large", Client),
@@ -241,10 +269,15 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            Error::MetricsUncertain { .. } => (503, "metrics-uncertain", "Metrics cannot be read", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
+            Error::BadPurge { .. } => (400, "bad-purge", "Bad purge", Client),
+            Error::PurgeFailed { .. } => (503, "purge-failed", "Purge failed", Gateway),
+            Error::NotCached => (504, "not-cached", "Not cached", Client),
+            Error::NotValidated => (504, "not-validated", "Cached answer cannot be validated", Upstream),
         }
     }
 
@@ -261,6 +294,8 @@ impl Error {
             Error::LoginDenied { error } => format!("The provider did not log you in: {error}."),
             Error::Unauthenticated { reason, .. } => (*reason).into(),
             Error::Forbidden { reason, .. } => reason.clone(),
+            Error::Gone => "This is not there any more.".into(),
+            Error::Maintenance { .. } => "There is maintenance at the moment.".into(),
             Error::NoRoute => "No route takes this request.".into(),
             Error::UnknownHost => "This gateway does not answer for this host.".into(),
             Error::MethodNotAllowed { allow } => format!("This takes {}.", allow.join(", ")),
@@ -287,6 +322,7 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             #[cfg(feature = "grpc")]
@@ -312,6 +348,13 @@ impl Error {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+            Error::BadPurge { reason } => reason.clone(),
+            Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
+            Error::NotCached => "Only a cached answer was wanted, and there is none.".into(),
+            Error::NotValidated => {
+                "There is a cached answer, but it is too old, and the upstream cannot say whether it is still right."
+                    .into()
+            }
         }
     }
 
@@ -321,6 +364,8 @@ impl Error {
             Error::Internal { reason }
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
+            | Error::MetricsUncertain { reason }
+            | Error::PurgeFailed { reason }
             | Error::LoginFailed { reason } => reason,
             #[cfg(feature = "idempotency")]
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
@@ -374,10 +419,14 @@ impl Error {
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
             #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
-            Error::CredentialUncertain { .. } | Error::LimitUncertain { .. } | Error::NoCredential => {
+            Error::CredentialUncertain { .. }
+            | Error::LimitUncertain { .. }
+            | Error::NoCredential
+            | Error::PurgeFailed { .. } => {
                 headers.set("retry-after", "5");
             }
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
+            Error::Maintenance { seconds: Some(seconds) } => headers.set("retry-after", seconds.to_string()),
             #[cfg(feature = "idempotency")]
             Error::Idempotency(refusal) => {
                 refusal.retry_after().iter().for_each(|seconds| headers.set("retry-after", seconds.to_string()));
@@ -444,6 +493,8 @@ mod tests {
             Error::LoginFailed { reason: String::new() },
             Error::Unauthenticated { challenges: vec![], reason: "" },
             Error::Forbidden { reason: String::new(), challenge: None },
+            Error::Gone,
+            Error::Maintenance { seconds: None },
             Error::NoRoute,
             Error::UnknownHost,
             Error::MethodNotAllowed { allow: vec![] },
@@ -484,6 +535,7 @@ mod tests {
             Error::ExpectationFailed,
             Error::LimitReached { status: 429, wait: None },
             Error::LimitUncertain { reason: String::new() },
+            Error::MetricsUncertain { reason: String::new() },
             Error::HeadersTooLarge,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },
@@ -493,6 +545,10 @@ mod tests {
             Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
+            Error::BadPurge { reason: String::new() },
+            Error::PurgeFailed { reason: String::new() },
+            Error::NotCached,
+            Error::NotValidated,
         ] {
             let (status, code, ..) = error.kind();
             assert!(document.contains(&format!("| `{code}` | {status} |")), "docs/problems.md lacks {code}, {status}");

@@ -5,6 +5,8 @@ use crate::error::Error;
 use crate::http::{Headers, list};
 use crate::path;
 use crate::request::Line;
+#[cfg(feature = "regex")]
+use crate::route::Regex;
 use crate::template::{Scope, Template};
 use crate::upstream::{HostHeader, Timeouts};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,14 @@ pub enum PathChange {
     },
     /// Made anew.
     Rewrite(Template),
+    /// What an expression finds is replaced, everywhere.
+    #[cfg(feature = "regex")]
+    Regex {
+        /// What is looked for.
+        find: Regex,
+        /// What comes in its place, with `$1` and `${name}` for what groups have found.
+        replace: String,
+    },
 }
 
 impl PathChange {
@@ -74,6 +84,14 @@ impl PathChange {
                 let path = path::normalise(&path).map_err(Error::BadTarget)?;
                 Ok(path.into_owned())
             }
+            #[cfg(feature = "regex")]
+            PathChange::Regex { find, replace } => {
+                let path = find.replace(&scope.line.path, replace);
+                // A request's target begins with a slash, and what a client sends cannot add a query to it.
+                let path = if path.starts_with('/') { path } else { format!("/{path}").into() };
+                let path = path.replace('?', "%3F").replace('#', "%23");
+                Ok(path::normalise(&path).map_err(Error::BadTarget)?.into_owned())
+            }
         }
     }
 
@@ -82,6 +100,8 @@ impl PathChange {
         match self {
             PathChange::Prefix { strip, .. } if !strip.is_empty() && strip_prefix(path, strip).is_some() => Some(strip),
             PathChange::Prefix { .. } | PathChange::Keep | PathChange::Rewrite(_) => None,
+            #[cfg(feature = "regex")]
+            PathChange::Regex { .. } => None,
         }
     }
 }

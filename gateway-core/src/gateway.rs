@@ -1,6 +1,8 @@
 //! The way of one request, top to bottom.
 
 use crate::answer::{self, Redirect, Respond};
+#[cfg(feature = "cache")]
+use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
 use crate::config::artefact::{Artefact, Globals, Unreadable};
@@ -8,13 +10,17 @@ use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
 use crate::credential::Keyring;
 use crate::error::{Blame, Error};
-use crate::forward::{self, Forward};
+#[cfg(all(feature = "telemetry", feature = "expressions"))]
+use crate::expression::Facts;
+use crate::forward::{self, Forward, PathChange};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
 #[cfg(feature = "grpc")]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform};
+#[cfg(feature = "cache")]
+use crate::policy::cache::{Cached, Flight, Keeping};
 use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
@@ -26,7 +32,13 @@ use crate::pump;
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
-use crate::template::{Reference, Scope, Settings};
+use crate::serve::{self, Endpoint};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Telemetry;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::watch::Watch;
+use crate::telemetry::watch::{self, Watched};
+use crate::template::{Reference, Scope, Settings, View};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -41,16 +53,25 @@ pub struct Gateway {
     settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
+    /// The places of those whose targets are checked.
+    #[cfg(feature = "checks")]
+    checked: Vec<u32>,
     consumers: Consumers,
     policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
     #[cfg(feature = "credentials")]
     keyring: Keyring,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
     #[cfg(feature = "grpc")]
     services: Services,
+    #[cfg(feature = "telemetry")]
+    telemetry: Option<Telemetry>,
+    /// The compiled configuration: a hash of it tells it from others.
+    configuration: Bytes,
 }
 
 /// What a route does with its requests.
@@ -95,6 +116,32 @@ pub enum Action {
     /// The keys by which anybody can see that the gateway has told who is calling.
     #[cfg(feature = "credentials")]
     IdentityKeys,
+    /// What the gateway knows of itself.
+    Serve(Endpoint),
+    /// From here, when what the request names has been taken back from caches.
+    #[cfg(feature = "cache")]
+    Purge,
+}
+
+impl Action {
+    /// Whether it looks at fields of the request.
+    fn asks_request(&self) -> bool {
+        match self {
+            Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            #[cfg(feature = "grpc")]
+            Action::Grpc(grpc) => matches!(&grpc.forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            Action::Redirect(redirect) => redirect.to.asks_request(),
+            Action::Respond(respond) => {
+                let headers = respond.headers.iter().map(|(_, value)| value);
+                headers.chain(&respond.body).any(|template| template.asks_request())
+            }
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => false,
+            Action::Serve(_) => false,
+            #[cfg(feature = "cache")]
+            Action::Purge => false,
+        }
+    }
 }
 
 /// A response, always, and what is left to do when it has been sent.
@@ -136,6 +183,8 @@ pub enum LoadError {
     Target(String),
     /// A key of an issuer or for sessions, with its references filled in, is not one.
     Keys(String),
+    /// An address or a secret of those who observe, with its references filled in, is not one.
+    Telemetry(String),
 }
 
 impl fmt::Display for LoadError {
@@ -149,7 +198,7 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) | LoadError::Keys(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) => f.write_str(why),
         }
     }
 }
@@ -164,6 +213,7 @@ impl Gateway {
     /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
     /// share; routes are decoded when they are first considered.
     pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        let configuration = artefact.clone();
         let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
         let globals = artefact.globals().map_err(LoadError::Unreadable)?;
         let lacking: Vec<_> =
@@ -198,28 +248,39 @@ impl Gateway {
             }
         });
         #[cfg(feature = "credentials")]
-        let upstreams = upstreams.collect::<Result<_, _>>()?;
+        let upstreams = upstreams.collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "checks")]
+        let checked = (0..).zip(&upstreams).filter(|(_, pool)| pool.checks().is_some()).map(|(at, _)| at).collect();
         let routes = Routes::new(artefact.index, artefact.records);
         let tokens = Tokens::new(&globals.issuers, &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "login")]
         let tokens = tokens.with_session_keys(&globals.session_keys, &known).map_err(LoadError::Keys)?;
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
+        #[cfg(feature = "telemetry")]
+        let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
         Ok(Self {
             globals,
             settings: known,
             routes,
             upstreams,
+            #[cfg(feature = "checks")]
+            checked,
             policies,
             consumers,
             tokens,
             counters: Counters::default(),
             #[cfg(feature = "credentials")]
             keyring,
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "grpc")]
             services: Services::new(artefact.services),
+            #[cfg(feature = "telemetry")]
+            telemetry,
+            configuration,
         })
     }
 
@@ -231,6 +292,53 @@ impl Gateway {
 
     /// Answers one request. Never fails: whatever goes wrong becomes a response where it is known.
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
+        #[cfg(feature = "telemetry")]
+        let record = self.telemetry.as_ref().map(|telemetry| telemetry.begin(platform, &incoming));
+        #[cfg(not(feature = "telemetry"))]
+        let record = None;
+        let watched = Watched::new(platform, record);
+        #[allow(unused_mut, reason = "changed by those who observe")]
+        let mut reply = self.answer(&watched, incoming).await;
+        #[cfg(feature = "checks")]
+        self.look_at_checks(platform, &mut reply.deferred);
+        #[cfg(feature = "telemetry")]
+        if let (Some(telemetry), Some(record)) = (&self.telemetry, watched.into_record()) {
+            telemetry.end(platform, record, &mut reply);
+        }
+        reply
+    }
+
+    /// Has what checks have found looked at when it is time, whatever the request was about: after the answer.
+    #[cfg(feature = "checks")]
+    fn look_at_checks<P: Platform>(&self, platform: &P, deferred: &mut Vec<Deferred>) {
+        if self.checked.is_empty() {
+            return;
+        }
+        let now = platform.now();
+        for at in &self.checked {
+            let Some(pool) = self.upstreams.get(*at as usize).filter(|pool| pool.is_to_look(now)) else { continue };
+            pool.look(now);
+            deferred.push(Deferred::Check(*at));
+        }
+    }
+
+    /// Whether targets of any upstream are checked.
+    pub fn has_checks(&self) -> bool {
+        #[cfg(feature = "checks")]
+        return !self.checked.is_empty();
+        #[cfg(not(feature = "checks"))]
+        return false;
+    }
+
+    /// Checks all targets that are due, for a platform that wakes somebody up to do so: see
+    /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
+    #[cfg(feature = "checks")]
+    pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
+        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
         let (mut request, body) = match Request::read(incoming, &self.globals.limits, &self.globals.trusted_proxies) {
             Ok(read) => read,
             Err(error) => return Reply::refuse(platform, error),
@@ -238,11 +346,16 @@ impl Gateway {
         if self.globals.certificates == CertificateSource::ClientCert && request.client.through_trusted {
             request.client.certificate = Certificate::from_field(&request.headers);
         }
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.read(platform, &mut request);
+            self.explain(platform.watch(), &request);
+        }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
         match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body).await,
+            Found::Route(matched) => self.follow(platform, matched, request, body, Start::default()).await,
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
                 Reply::answer(answer::options(&allow))
             }
@@ -255,12 +368,61 @@ impl Gateway {
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
-        for deferred in deferred {
+        let mut left = std::collections::VecDeque::from(deferred);
+        while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
+                #[cfg(feature = "telemetry")]
+                Deferred::Observe(record) => {
+                    if let Some(telemetry) = &self.telemetry {
+                        notes.extend(telemetry.observe(platform, *record, &self.upstreams).await);
+                    }
+                    None
+                }
+                #[cfg(not(feature = "telemetry"))]
+                Deferred::Observe(_) => None,
                 Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
                     Ok(_) => None,
                     Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
                 },
+                #[cfg(feature = "checks")]
+                Deferred::Check(at) => match self.upstreams.get(at as usize) {
+                    Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
+                        Ok(news) => {
+                            notes.extend(news.iter().map(|news| note_of(platform, news)));
+                            None
+                        }
+                        Err(error) => {
+                            let why = format!("upstream `{}`: {}", pool.upstream.name, error.0);
+                            Some((None, ("checks-unavailable", why)))
+                        }
+                    },
+                    None => None,
+                },
+                #[cfg(feature = "cache")]
+                Deferred::Keep(Keeping { ticket, flight }) => {
+                    let kept = platform.kept(ticket).await;
+                    if let Some(Flight { key, number }) = flight {
+                        self.cache.flights.land(&key, number);
+                    }
+                    kept.err()
+                        .map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
+                }
+                #[cfg(feature = "cache")]
+                Deferred::Renew(renewal) => {
+                    let Renewal { matched, request, start } = *renewal;
+                    let flight = start.renews.clone();
+                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    if let Body::Stream(body) = reply.response.body {
+                        platform.discard(body);
+                    }
+                    let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
+                    if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
+                        self.cache.flights.land(&key, number);
+                    }
+                    left.extend(reply.deferred);
+                    notes.extend(reply.notes);
+                    None
+                }
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
@@ -271,6 +433,19 @@ impl Gateway {
             }
         }
         notes
+    }
+
+    /// Why other routes do not take a request, for callers who may know.
+    #[cfg(feature = "telemetry")]
+    fn explain(&self, watch: Watch<'_>, request: &Request) {
+        watch.note(|record| {
+            let Some(passed_over) = &mut record.passed_over else { return };
+            let considered = self.routes.consider(&request.head());
+            let unmet = considered
+                .into_iter()
+                .map_while(|considered| Some((considered.candidate.route.name.clone(), considered.unmet?.to_string())));
+            passed_over.extend(unmet.take(20));
+        });
     }
 
     /// A CORS preflight is answered before any other policy: the browser sends no credentials with it (Fetch §4.8), and of
@@ -293,9 +468,12 @@ impl Gateway {
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
+        start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length } = request;
         let plan = &matched.route.then;
+        let watch = platform.watch();
+        watch.route(&matched.route.name);
         let Some(policies) = self.policies.get(plan.policies) else {
             let reason = format!("the policies of the route `{}` cannot be decoded", matched.route.name);
             return Reply::fail(
@@ -307,18 +485,42 @@ impl Gateway {
         };
         let over = plan.exceeded(&line, &headers, content_length);
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (Caller::default(), Memo::default());
+        let (mut caller, mut memo) = (start.caller, Memo::default());
+        #[cfg(feature = "cache")]
+        let mut cached = Cached::new(start.renews.map(|flight| flight.number));
+        let clock = || platform.now();
+        let upstream = match &plan.action {
+            Action::Forward(forward) => {
+                self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
+            #[cfg(feature = "grpc")]
+            Action::Grpc(grpc) => {
+                self.upstreams.get(grpc.forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
+            Action::Redirect(_) | Action::Respond(_) => "",
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => "",
+            Action::Serve(_) => "",
+            #[cfg(feature = "cache")]
+            Action::Purge => "",
+        };
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
             tokens: &self.tokens,
             counters: &self.counters,
+            #[cfg(feature = "cache")]
+            cache: &self.cache,
+            #[cfg(feature = "cache")]
+            cached: &mut cached,
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
+            upstream,
+            clock: &clock,
             parameters: matched.parameters(&line.path),
             client: &client,
             line: &line,
@@ -328,11 +530,11 @@ impl Gateway {
             caller: &mut caller,
             memo: &mut memo,
         };
-        let mut entered = 0;
+        let mut entered = start.from;
         let mut early = None;
-        for policy in policies.iter() {
+        for policy in policies.iter().skip(start.from) {
             entered += 1;
-            match policy.on_request(&mut visit).await {
+            match watch::enter(policy, &mut visit).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Respond(response)) => early = Some(Reply::answer(response)),
                 Err(error) => {
@@ -344,6 +546,19 @@ impl Gateway {
                 break;
             }
         }
+        // What a cache wants renewed is what this request would have fetched, from the cache on.
+        #[cfg(feature = "cache")]
+        if let Some(flight) = cached.renew.take() {
+            let matched = matched.clone();
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
+        }
+        // They go on with the request, so whoever looks at them later looks at a copy.
+        let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
+        let kept = asked.then(|| headers.clone());
         let scope = Scope {
             line: &line,
             client: &client,
@@ -351,7 +566,14 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
+            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
         };
+        watch.caller(&caller);
+        #[cfg(all(feature = "telemetry", feature = "expressions"))]
+        if let Some(telemetry) = &self.telemetry {
+            let query = query.as_deref();
+            telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
+        }
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(too_large));
@@ -367,9 +589,16 @@ impl Gateway {
                     Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
                 }
             },
+            (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
+            #[cfg(feature = "cache")]
+            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                #[cfg(feature = "telemetry")]
+                let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
+                // A policy that has changed the body has taken its length away, or given it another.
+                let content_length = content_length.and(request_length(&headers));
                 let payload = Payload {
                     headers,
                     query,
@@ -382,6 +611,8 @@ impl Gateway {
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
@@ -389,6 +620,7 @@ impl Gateway {
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => {
                 let (limit, reads) = (plan.body_limit, true);
+                let content_length = content_length.and(request_length(&headers));
                 let payload = Payload {
                     headers,
                     query,
@@ -401,19 +633,25 @@ impl Gateway {
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 // Boxed, so that the common case need not carry its size around.
                 let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
         };
-        for policy in policies[..entered].iter().rev() {
+        for policy in policies[start.from..entered].iter().rev() {
             let response = &mut reply.response;
             let mut departure = Departure {
                 platform,
                 #[cfg(feature = "validation")]
                 validation: &self.validation,
                 counters: &self.counters,
+                #[cfg(feature = "cache")]
+                cache: &self.cache,
+                #[cfg(feature = "cache")]
+                cached: &mut cached,
                 scope,
                 from_upstream,
                 perhaps_done,
@@ -423,7 +661,10 @@ impl Gateway {
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.response = response;
+                let refused = std::mem::replace(&mut reply.response, response);
+                if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
+                    platform.discard(body);
+                }
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
@@ -452,6 +693,41 @@ impl Gateway {
             reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
         }
         reply
+    }
+
+    /// Writes down what is taken back from caches. Other instances hear of it within [`purge::HOLD`].
+    #[cfg(feature = "cache")]
+    async fn purge<P: Platform>(&self, platform: &P, body: Body<P::Stream>, route: &str) -> Reply<P::Stream> {
+        let body = match body {
+            Body::Empty => Ok(Bytes::new()),
+            Body::Bytes(bytes) => Ok(bytes),
+            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
+        };
+        let change = match body {
+            Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
+            Err(ReadError::TooLarge) => Err(Error::BodyTooLarge { limit: LONGEST_PURGE }),
+            Err(ReadError::Broken(_)) => Err(Error::ClientGone),
+        };
+        let change = match change {
+            Ok(change) => change,
+            Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
+        };
+        match platform.purges(purge::OWNER, &change).await {
+            Ok(marks) => {
+                self.cache.purges.asks(platform.now());
+                self.cache.purges.learn(marks);
+                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
+                let mut headers = Headers::new();
+                headers.set("content-type", "application/json");
+                headers.set("cache-control", "no-store");
+                headers.set("content-length", body.len().to_string());
+                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+            }
+            Err(error) => {
+                let reason = format!("what is to be purged cannot be written down: {}", error.0);
+                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+            }
+        }
     }
 
     /// Sends the request on, and takes from the response what was meant for this hop only.
@@ -549,15 +825,20 @@ impl Gateway {
     ) -> (Reply<P::Stream>, Origin) {
         let host = host_of(forward.host.as_ref().unwrap_or(&pool.upstream.host), scope.line);
         let timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        let watch = platform.watch();
+        watch.forward(platform, &pool.upstream.name);
         let Some(fallback) = pool.fallback() else {
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
+            watch.forwarded(platform);
             return self.conclude(platform, pool, asked, outcome, limit, scope);
         };
         // Boxed, so that the common case need not carry its size around.
         Box::pin(async {
-            let spare = call.replay();
+            let (spare, begun) = (call.replay(), platform.now());
             let outcome = upstream::send(platform, pool, timeouts, call, host, asked).await;
-            self.or_else(platform, pool, asked, fallback, outcome, spare, limit, scope).await
+            watch.forwarded(platform);
+            let asked = asked.clone().after(platform.now().saturating_sub(begun));
+            self.or_else(platform, pool, &asked, fallback, outcome, spare, limit, scope).await
         })
         .await
     }
@@ -589,15 +870,20 @@ impl Gateway {
         let (instead, origin) = match (&fallback.instead, spare) {
             (Instead::Respond(respond), _) => {
                 let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
+                platform.watch().problem(None);
                 (Reply::answer(respond.answer(scope)), origin)
             }
             (Instead::Upstream(place), Some(spare)) => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
                 };
-                let asked = other.asked(scope, &spare.headers, || platform.random());
+                // What the client's deadline leaves, whichever of the two upstreams has read it.
+                let asked = other.asked(scope, &spare.headers, || platform.random()).within(asked);
                 let host = host_of(&other.upstream.host, scope.line);
+                platform.watch().problem(None);
+                platform.watch().forward(platform, &other.upstream.name);
                 let outcome = upstream::send(platform, other, other.upstream.timeouts, spare, host, &asked).await;
+                platform.watch().forwarded(platform);
                 self.conclude(platform, other, &asked, outcome, limit, scope)
             }
             // A body that was streamed is gone.
@@ -775,6 +1061,36 @@ impl Gateway {
         }
     }
 
+    /// What the gateway knows of itself.
+    async fn serve<P: Platform>(&self, platform: &P, endpoint: Endpoint, scope: &Scope<'_>) -> Reply<P::Stream> {
+        let served = match endpoint {
+            Endpoint::Live => Ok(serve::live()),
+            Endpoint::Ready => {
+                let store = if self.globals.consumer_store.is_some() {
+                    platform.lookup(serve::PROBE).await.err()
+                } else {
+                    None
+                };
+                Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
+            }
+            Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
+            #[cfg(feature = "telemetry")]
+            Endpoint::Metrics => match &self.telemetry {
+                Some(telemetry) => telemetry.prometheus(platform).await.map(serve::metrics),
+                None => Err("the configuration has no metrics".to_owned()),
+            },
+            #[cfg(not(feature = "telemetry"))]
+            Endpoint::Metrics => Err("this gateway was built without the feature telemetry".to_owned()),
+        };
+        match served {
+            Ok(response) => Reply::answer(response),
+            Err(reason) => {
+                let error = Error::MetricsUncertain { reason: reason.clone() };
+                Reply::fail(platform, error, Some(scope.route), reason)
+            }
+        }
+    }
+
     /// The services of this number, for tools that explain.
     #[cfg(feature = "grpc")]
     pub fn services(&self, number: u32) -> Option<std::rc::Rc<grpc::Service>> {
@@ -795,6 +1111,31 @@ impl Gateway {
     pub fn globals(&self) -> &Globals {
         &self.globals
     }
+}
+
+/// The longest list of what is to be taken back from caches, in bytes.
+#[cfg(feature = "cache")]
+const LONGEST_PURGE: u64 = 256 << 10;
+
+/// Where a request enters the policies: at the first, as nobody, save where a cache renews what it has.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The first policy that it enters.
+    from: usize,
+    /// Who is calling, as far as the policies before have proven it.
+    caller: Caller,
+    /// What is renewed, so that nobody waits for the answer.
+    #[cfg(feature = "cache")]
+    renews: Option<Flight>,
+}
+
+/// Something stored that is fetched anew: the request for it, from the cache on.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    matched: Matched<Plan>,
+    request: Request,
+    start: Start,
 }
 
 /// Who has made a response.
@@ -836,6 +1177,11 @@ pub struct Substitute {
     pub body: Bytes,
 }
 
+/// The length that a request declares, after all policies.
+fn request_length(headers: &Headers) -> Option<u64> {
+    headers.text("content-length").and_then(|length| length.parse().ok())
+}
+
 /// The `Host` that is sent where it is not the target's own.
 fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
     match host {
@@ -864,8 +1210,14 @@ fn listed(pool: &Pool, history: &[upstream::Attempt]) -> String {
     format!("upstream `{}`: {}", pool.upstream.name, attempts.join("; "))
 }
 
+/// What checks have found, for the log.
+#[cfg(feature = "checks")]
+fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
+    Note { problem: news.problem(), status: 0, request_id: request_id(platform), route: None, detail: news.to_string() }
+}
+
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 20] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -876,13 +1228,20 @@ const FEATURES: [&str; 13] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "shaping") { "shaping" } else { "" },
+    if cfg!(feature = "formats") { "formats" } else { "" },
+    if cfg!(feature = "queries") { "queries" } else { "" },
+    if cfg!(feature = "codings") { "codings" } else { "" },
+    if cfg!(feature = "checks") { "checks" } else { "" },
     if cfg!(feature = "idempotency") { "idempotency" } else { "" },
     if cfg!(feature = "mirror") { "mirror" } else { "" },
     if cfg!(feature = "credentials") { "credentials" } else { "" },
+    if cfg!(feature = "telemetry") { "telemetry" } else { "" },
+    if cfg!(feature = "cache") { "cache" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {
-    format!("{:016x}{:016x}", platform.random(), platform.random())
+    platform.request_id()
 }
 
 impl Note {
@@ -907,6 +1266,7 @@ impl<S> Reply<S> {
     pub fn fail<P: Platform<Stream = S>>(platform: &P, error: Error, route: Option<&str>, detail: String) -> Self {
         let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
+        platform.watch().problem(Some(problem));
         let note = match blame {
             Blame::Client => None,
             Blame::Gateway | Blame::Upstream => {

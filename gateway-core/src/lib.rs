@@ -16,6 +16,9 @@ pub mod quota;
 
 pub mod claim;
 
+#[cfg(feature = "cache")]
+pub mod cache;
+
 pub mod jwt;
 
 pub mod certificate;
@@ -30,13 +33,14 @@ pub mod upstream;
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod telemetry;
 
 pub mod frozen;
 
-#[cfg(feature = "validation")]
 pub mod json;
 #[cfg(feature = "validation")]
 pub mod schema;
+pub mod shape;
 #[cfg(feature = "validation")]
 pub mod validation;
 
@@ -46,6 +50,7 @@ pub mod client;
 pub mod error;
 pub mod path;
 pub mod secret;
+pub mod serve;
 pub mod template;
 
 #[cfg(feature = "expressions")]

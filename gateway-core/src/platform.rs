@@ -4,8 +4,12 @@ use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
 use crate::pump::Broken;
 use crate::quota::{Decision, Order};
+use crate::telemetry::watch::Watch;
+#[allow(unused_imports, reason = "for the documentation")]
+use crate::telemetry::watch::Watched;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -41,6 +45,13 @@ pub trait Platform {
         Ok((self.read(body, limit).await?, Headers::new()))
     }
 
+    /// Whether the platform unpacks answers with this content coding by itself when their bodies are read, and packs what is
+    /// sent under it again.
+    fn decodes(&self, coding: &str) -> bool {
+        let _ = coding;
+        false
+    }
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
@@ -52,6 +63,20 @@ pub trait Platform {
     /// be missed); keep the counters of [durable](crate::quota::Rule::is_durable) rules until they say nothing more; fail
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
+
+    /// What checks have found of an upstream's targets, as it was kept last ([`Platform::post`]), or as the platform's own checks
+    /// have found it. `None`: nothing yet. The key is 16 hexadecimal digits.
+    ///
+    /// Costs a billable operation: an instance asks when it starts, and then after an answer, about once in an interval.
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps what an instance has found, where instances check: in the place of what was there, and for all of them to see.
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError>;
+
+    /// Whether the platform has somebody who checks targets without being asked by a request, so that instances need not.
+    fn checks_by_itself(&self) -> bool {
+        false
+    }
 
     /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
     ///
@@ -76,13 +101,109 @@ pub trait Platform {
     /// A copy, once all of the body has passed. [`ReadError::TooLarge`] as soon as it is longer than what is copied.
     async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError>;
 
+    /// What is stored under a key of a cache: what was written of it, and the body. `None`: nothing.
+    ///
+    /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
+    /// Platforms that store nothing leave this and the next four as they are.
+    #[cfg(feature = "cache")]
+    async fn recall(&self, _key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError> {
+        Ok(None)
+    }
+
+    /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
+    /// [`Platform::kept`]; `None`: it is not stored.
+    ///
+    /// Must: hand the client's part on as it comes, at most its last piece when it is stored; store nothing of a body that breaks off, or
+    /// that is longer than `item.most` where the platform sees its bytes; replace what was there. May: store nothing.
+    #[cfg(feature = "cache")]
+    async fn keep(
+        &self,
+        _item: &Item<'_>,
+        body: Body<Self::Stream>,
+        _shared: bool,
+    ) -> (Body<Self::Stream>, Option<u32>) {
+        (body, None)
+    }
+
+    /// Waits until what [`Platform::keep`] began is done; also after the answer, in [`Gateway::settle`](crate::Gateway::settle).
+    #[cfg(feature = "cache")]
+    async fn kept(&self, _ticket: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Takes away what is stored under a key, here.
+    #[cfg(feature = "cache")]
+    async fn forget(&self, _key: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
+    /// [`Platform::take`] does, and gives all marks that then hold.
+    #[cfg(feature = "cache")]
+    async fn purges(
+        &self,
+        _key: &str,
+        _change: &crate::cache::purge::Change,
+    ) -> Result<crate::cache::purge::Marks, StoreError> {
+        Err(StoreError("nothing is stored here".to_owned()))
+    }
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
+
+    /// Adds to the sums that all instances share, by [`metrics::merge`](crate::telemetry::metrics::merge), in one step. With
+    /// nothing to add, gives what they are.
+    ///
+    /// Must: have written down what was added when it returns.
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let _ = added;
+        Err(StoreError("this platform keeps no sums".to_owned()))
+    }
+
+    /// Hands a batch, a JSON array, to something that the platform calls by a name.
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        let _ = batch;
+        Err(StoreError(format!("this platform has no {outlet}")))
+    }
+
+    /// Writes a line of the access log for whoever reads what the gateway writes. Nobody waits for it.
+    fn print(&self, line: &str) {
+        let _ = line;
+    }
+
+    /// Where what happens to the request is written down. Adapters leave this as it is: [`Watched`] is what observes.
+    fn watch(&self) -> Watch<'_> {
+        Watch::nobody()
+    }
+
+    /// What identifies the request: thirty-two hexadecimal digits. A new one each time, save where one request is handled
+    /// ([`Watched`]), which has one.
+    fn request_id(&self) -> String {
+        format!("{:016x}{:016x}", self.random(), self.random())
+    }
 
     /// Ends a response whose body nobody will read, so that its connection can be used for others. Platforms for which it is
     /// not enough to drop the body say how.
     fn discard(&self, body: Self::Stream) {
         drop(body);
+    }
+}
+
+/// Something that takes batches and that the platform calls by a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlet {
+    /// A queue: each item is a message.
+    Queue(String),
+    /// A dataset: each item is a point.
+    Dataset(String),
+}
+
+impl fmt::Display for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outlet::Queue(name) => write!(f, "queue `{name}`"),
+            Outlet::Dataset(name) => write!(f, "dataset `{name}`"),
+        }
     }
 }
 
@@ -155,6 +276,20 @@ pub struct StoreError(pub String);
 
 /// Milliseconds since the Unix epoch.
 pub type Timestamp = u64;
+
+/// Something that is to be stored.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// The key: 64 hexadecimal digits.
+    pub key: &'a str,
+    /// What is written beside the body, in printable ASCII.
+    pub record: &'a str,
+    /// For how many seconds it can be of any use.
+    pub seconds: u64,
+    /// The most bytes of the body.
+    pub most: u64,
+}
 
 /// One request to an upstream's target.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::route::{self, pattern};
 use serde::{Deserialize, Serialize};
 
 /// A request that has been read and checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// What was asked for.
     pub line: Line,

@@ -1,15 +1,22 @@
-//! Text with holes: `/v2/{id}`, `https://{request.host}/`, `Bearer ${secret:TOKEN}`.
+//! Text with holes: `/v2/{id}`, `https://{request.host}/`, `Bearer ${secret:TOKEN}`, `{token.claims.tenant | default: "none"}`.
 //!
 //! A template is parsed when the configuration is compiled, where every name in it is checked, so rendering cannot fail.
 
+pub mod function;
+
+use self::function::Function;
 use crate::caller::Caller;
 use crate::client::Client;
-use crate::http::Certificate;
+use crate::http::{self, Certificate, Headers, is_token};
+use crate::platform::Timestamp;
+use crate::quota::calendar;
 use crate::request::Line;
 use crate::route::Parameters;
+use crate::shape::{Path, Value};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// A parsed template; kept as its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +34,61 @@ pub enum Piece {
     Variable(Variable),
     /// `${env:NAME}` or `${secret:NAME}`: a value of the platform's, read when the gateway starts.
     Reference(Reference),
+    /// `{request.headers.accept}`: one of many by its name.
+    Member(Collection, String),
+    /// `{body.user.id}`: a part of a document, the document's own name first.
+    Document(Path),
+    /// `{name | lower}`: one of the others, and what is made of it.
+    Piped(Box<Piece>, Vec<Function>),
 }
+
+impl Piece {
+    /// What it says without what is made of it.
+    pub fn base(&self) -> &Piece {
+        match self {
+            Piece::Piped(piece, _) => piece.base(),
+            Piece::Text(_)
+            | Piece::Parameter(_)
+            | Piece::Variable(_)
+            | Piece::Reference(_)
+            | Piece::Member(..)
+            | Piece::Document(_) => self,
+        }
+    }
+}
+
+/// What is one of many, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collection {
+    /// `{request.headers.NAME}`: the first line of a field, as the policies before have left it.
+    RequestHeaders,
+    /// `{request.query.NAME}`: the first parameter of the query, decoded.
+    RequestQuery,
+    /// `{request.cookies.NAME}`: the first cookie of a name, likewise.
+    RequestCookies,
+    /// `{token.claims.NAME}`: what the issuer says of the subject; members of objects with dots between.
+    Claims,
+    /// `{response.headers.NAME}`: the first line of a field, as it stands when this is rendered.
+    ResponseHeaders,
+}
+
+impl Collection {
+    /// Each with what stands before the name.
+    pub const ALL: [(&'static str, Collection); 5] = [
+        ("request.headers.", Collection::RequestHeaders),
+        ("request.query.", Collection::RequestQuery),
+        ("request.cookies.", Collection::RequestCookies),
+        ("token.claims.", Collection::Claims),
+        ("response.headers.", Collection::ResponseHeaders),
+    ];
+
+    fn prefix(self) -> &'static str {
+        Collection::ALL.iter().find(|(_, collection)| *collection == self).map_or("", |(prefix, _)| prefix)
+    }
+}
+
+/// The names with which documents begin: what a place knows of them, its configuration says.
+pub const DOCUMENTS: [&str; 3] = ["body", "problem", "steps"];
 
 /// What a template can say of the request besides path parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +129,18 @@ pub enum Variable {
     Issuer,
     /// `{token.scopes}`: with spaces between.
     Scopes,
+    /// `{client.data_centre}`: empty where the platform does not tell.
+    DataCentre,
+    /// `{upstream.name}`: where the route forwards to.
+    Upstream,
+    /// `{response.status}`: three digits.
+    Status,
+    /// `{time.seconds}`: since the Unix epoch.
+    Seconds,
+    /// `{time.iso}`: RFC 3339, in UTC, to the second.
+    Iso,
+    /// `{time.http}`: as HTTP writes it (RFC 9110 §5.6.7).
+    HttpDate,
 }
 
 impl Variable {
@@ -78,7 +151,7 @@ impl Variable {
     }
 
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 18] = [
+    pub const ALL: [(&'static str, Variable); 24] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -97,6 +170,12 @@ impl Variable {
         ("token.subject", Variable::Subject),
         ("token.issuer", Variable::Issuer),
         ("token.scopes", Variable::Scopes),
+        ("client.data_centre", Variable::DataCentre),
+        ("upstream.name", Variable::Upstream),
+        ("response.status", Variable::Status),
+        ("time.seconds", Variable::Seconds),
+        ("time.iso", Variable::Iso),
+        ("time.http", Variable::HttpDate),
     ];
 
     /// The name by which templates call it.
@@ -152,6 +231,38 @@ pub struct Scope<'a> {
     pub settings: &'a Settings,
     /// Who is calling, as far as it has been proven.
     pub caller: &'a Caller,
+    /// What else there is to see.
+    pub view: View<'a>,
+}
+
+/// What is seen only at some points of a request's way, and only by those who ask for it.
+#[derive(Clone, Copy, Default)]
+pub struct View<'a> {
+    /// The request's fields, where a template asks for one.
+    pub headers: Option<&'a Headers>,
+    /// What tells the time.
+    pub clock: Option<&'a dyn Fn() -> Timestamp>,
+    /// The upstream that the route forwards to; empty where it does not.
+    pub upstream: &'a str,
+    /// The response's status and fields, on the way back.
+    pub response: Option<(u16, &'a Headers)>,
+    /// Documents, such as a body that has been read.
+    pub documents: Option<&'a dyn Documents>,
+}
+
+/// What fills holes.
+pub trait Fill {
+    /// What a piece says. `None` where there is no such thing, or nothing is in it.
+    fn value<'s>(&'s self, piece: &'s Piece) -> Option<Cow<'s, str>>;
+
+    /// A part of a document as it is.
+    fn part(&self, path: &Path) -> Option<Value<'_>>;
+}
+
+/// Documents that templates take parts of.
+pub trait Documents {
+    /// A part, by the document's own name and its path in it.
+    fn part(&self, path: &Path) -> Option<Value<'_>>;
 }
 
 /// Why a text is not a template, and where.
@@ -194,7 +305,8 @@ impl Template {
                 at += c.len_utf8();
                 continue;
             }
-            let Some(close) = rest.find('}') else {
+            let close = if open == 2 { rest.find('}') } else { closing(rest) };
+            let Some(close) = close else {
                 return Err(error(at, rest.len(), "`{` is never closed; write `{{` for a brace in the text"));
             };
             let name = &rest[open..close];
@@ -208,7 +320,7 @@ impl Template {
             if !literal.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut literal)));
             }
-            let piece = if open == 2 { reference(name) } else { parameter(name) };
+            let piece = if open == 2 { reference(name) } else { hole(name) };
             pieces.push(piece.map_err(|message| error(at, close + 1, message))?);
             at += close + 1;
         }
@@ -225,10 +337,25 @@ impl Template {
 
     /// The references to the platform's values.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.0.iter().filter_map(|piece| match piece {
+        self.0.iter().filter_map(|piece| match piece.base() {
             Piece::Reference(reference) => Some(reference),
-            Piece::Text(_) | Piece::Parameter(_) | Piece::Variable(_) => None,
+            _ => None,
         })
+    }
+
+    /// Whether it says something of the request's fields.
+    pub fn asks_request(&self) -> bool {
+        self.has(|piece| matches!(piece, Piece::Member(Collection::RequestHeaders | Collection::RequestCookies, _)))
+    }
+
+    /// Whether it says something of the response's fields.
+    pub fn asks_response(&self) -> bool {
+        self.has(|piece| matches!(piece, Piece::Member(Collection::ResponseHeaders, _)))
+    }
+
+    /// Whether one of its holes is such a one.
+    pub fn has(&self, is: impl Fn(&Piece) -> bool) -> bool {
+        self.0.iter().any(|piece| is(piece.base()))
     }
 
     /// The text, where nothing in it varies.
@@ -242,18 +369,32 @@ impl Template {
 
     /// The text with every hole filled. What is not there renders as nothing.
     pub fn render(&self, scope: &Scope<'_>) -> String {
+        self.render_with(scope, |text, out| out.push_str(text))
+    }
+
+    /// The same, with what fills the holes written by somebody who knows what must not stand there.
+    pub fn render_with(&self, source: &(impl Fill + ?Sized), write: impl Fn(&str, &mut String)) -> String {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Parameter(name) => out.push_str(scope.parameters.get(name).unwrap_or_default()),
-                Piece::Variable(variable) => scope.write(*variable, &mut out),
-                Piece::Reference(reference) => {
-                    out.push_str(scope.settings.get(reference).map_or("", String::as_str));
+                hole => {
+                    if let Some(text) = source.value(hole) {
+                        write(&text, &mut out);
+                    }
                 }
             }
         }
         out
+    }
+
+    /// The same template with everything filled in that is known now: what is left are parts of documents.
+    pub fn bind(&self, scope: &Scope<'_>) -> Self {
+        let bound = self.0.iter().map(|piece| match piece.base() {
+            Piece::Document(_) => piece.clone(),
+            _ => Piece::Text(scope.value(piece).unwrap_or_default().into_owned()),
+        });
+        Self(bound.collect())
     }
 
     /// The text of a template that holds only references, as in a target's URL.
@@ -263,7 +404,7 @@ impl Template {
             .map(|piece| match piece {
                 Piece::Text(text) => text.as_str(),
                 Piece::Reference(reference) => settings.get(reference).map_or("", String::as_str),
-                Piece::Parameter(_) | Piece::Variable(_) => "",
+                _ => "",
             })
             .collect()
     }
@@ -271,15 +412,37 @@ impl Template {
 
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
-                Piece::Parameter(name) => write!(f, "{{{name}}}")?,
-                Piece::Variable(variable) => write!(f, "{{{}}}", variable.name())?,
-                Piece::Reference(reference) => reference.fmt(f)?,
+        self.0.iter().try_for_each(|piece| piece.fmt(f))
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Piece::Reference(reference) => reference.fmt(f),
+            Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) => {
+                write!(f, "{{{}}}", self.name())
+            }
+            Piece::Piped(piece, functions) => {
+                write!(f, "{{{}", piece.name())?;
+                functions.iter().try_for_each(|function| write!(f, " | {function}"))?;
+                f.write_str("}")
             }
         }
-        Ok(())
+    }
+}
+
+impl Piece {
+    fn name(&self) -> Cow<'_, str> {
+        match self {
+            Piece::Text(text) | Piece::Parameter(text) => text.into(),
+            Piece::Variable(variable) => variable.name().into(),
+            Piece::Reference(reference) => reference.to_string().into(),
+            Piece::Member(collection, name) => format!("{}{name}", collection.prefix()).into(),
+            Piece::Document(path) => path.to_string().into(),
+            Piece::Piped(piece, _) => piece.name(),
+        }
     }
 }
 
@@ -297,45 +460,129 @@ impl From<Template> for String {
     }
 }
 
-impl Scope<'_> {
-    fn certificate(&self, part: impl FnOnce(&Certificate) -> &String) -> &str {
-        self.client.certificate.as_ref().map_or("", |certificate| part(certificate))
+impl<'a> Scope<'a> {
+    /// The same, with documents to take parts of.
+    pub fn with_documents(self, documents: &'a dyn Documents) -> Self {
+        Self { view: View { documents: Some(documents), ..self.view }, ..self }
     }
 
-    fn write(&self, variable: Variable, out: &mut String) {
-        match variable {
-            Variable::Method => out.push_str(&self.line.method),
-            Variable::Scheme => out.push_str(self.client.scheme.as_str()),
-            Variable::Host => out.push_str(&self.line.host),
-            Variable::Path => out.push_str(&self.line.path),
-            Variable::Query => out.push_str(self.line.query.as_deref().unwrap_or_default()),
-            Variable::Address => {
-                if let Some(address) = self.client.address {
-                    let _ = write!(out, "{address}"); // A String takes whatever is written.
-                }
-            }
-            Variable::Country => out.push_str(self.client.country.as_deref().unwrap_or_default()),
-            Variable::CertificateSubject => out.push_str(self.certificate(|certificate| &certificate.subject)),
-            Variable::CertificateIssuer => out.push_str(self.certificate(|certificate| &certificate.issuer)),
-            Variable::CertificateFingerprint => out.push_str(self.certificate(|certificate| &certificate.fingerprint)),
-            Variable::CertificateSerial => out.push_str(self.certificate(|certificate| &certificate.serial)),
-            Variable::Route => out.push_str(self.route),
-            Variable::Consumer => out.push_str(self.caller.name().unwrap_or_default()),
-            Variable::Groups => out.push_str(&self.caller.groups().join(",")),
-            Variable::Credential => out.push_str(self.caller.credential.as_deref().unwrap_or_default()),
-            Variable::Subject => out.push_str(self.caller.subject.as_deref().unwrap_or_default()),
-            Variable::Issuer => out.push_str(self.caller.issuer.as_deref().unwrap_or_default()),
-            Variable::Scopes => out.push_str(&self.caller.scopes.join(" ")),
+    /// The same, with a response to look at.
+    pub fn with_response(self, status: u16, headers: &'a Headers) -> Self {
+        Self { view: View { response: Some((status, headers)), ..self.view }, ..self }
+    }
+
+    fn member<'s>(&'s self, collection: Collection, name: &'s str) -> Option<Cow<'s, str>> {
+        match collection {
+            Collection::RequestHeaders => Some(String::from_utf8_lossy(self.view.headers?.get(name)?)),
+            Collection::ResponseHeaders => Some(String::from_utf8_lossy(self.view.response?.1.get(name)?)),
+            Collection::RequestQuery => http::parameters(self.line.query.as_deref()?, name).next(),
+            Collection::RequestCookies => http::cookies(self.view.headers?, name).into_iter().next().map(Cow::Owned),
+            Collection::Claims => match self.caller.claim(name)? {
+                serde_json::Value::Null => None,
+                serde_json::Value::String(text) => Some(text.into()),
+                other => Some(other.to_string().into()),
+            },
         }
     }
+
+    fn certificate(&self, part: impl FnOnce(&Certificate) -> &String) -> Cow<'_, str> {
+        self.client.certificate.as_ref().map_or("", |certificate| part(certificate)).into()
+    }
+
+    fn variable(&self, variable: Variable) -> Cow<'_, str> {
+        let now = || self.view.clock.map_or(0, |clock| clock());
+        match variable {
+            Variable::Method => (&self.line.method).into(),
+            Variable::Scheme => self.client.scheme.as_str().into(),
+            Variable::Host => (&self.line.host).into(),
+            Variable::Path => (&self.line.path).into(),
+            Variable::Query => self.line.query.as_deref().unwrap_or_default().into(),
+            Variable::Address => self.client.address.map_or(Cow::Borrowed(""), |address| address.to_string().into()),
+            Variable::Country => self.client.country.as_deref().unwrap_or_default().into(),
+            Variable::DataCentre => self.client.data_centre.as_deref().unwrap_or_default().into(),
+            Variable::CertificateSubject => self.certificate(|certificate| &certificate.subject),
+            Variable::CertificateIssuer => self.certificate(|certificate| &certificate.issuer),
+            Variable::CertificateFingerprint => self.certificate(|certificate| &certificate.fingerprint),
+            Variable::CertificateSerial => self.certificate(|certificate| &certificate.serial),
+            Variable::Route => self.route.into(),
+            Variable::Consumer => self.caller.name().unwrap_or_default().into(),
+            Variable::Groups => self.caller.groups().join(",").into(),
+            Variable::Credential => self.caller.credential.as_deref().unwrap_or_default().into(),
+            Variable::Subject => self.caller.subject.as_deref().unwrap_or_default().into(),
+            Variable::Issuer => self.caller.issuer.as_deref().unwrap_or_default().into(),
+            Variable::Scopes => self.caller.scopes.join(" ").into(),
+            Variable::Upstream => self.view.upstream.into(),
+            Variable::Status => self.view.response.map_or(Cow::Borrowed(""), |(status, _)| status.to_string().into()),
+            Variable::Seconds => (now() / 1000).to_string().into(),
+            Variable::Iso => calendar::iso(now()).into(),
+            Variable::HttpDate => calendar::http_date(now()).into(),
+        }
+    }
+}
+
+impl Fill for Scope<'_> {
+    fn value<'s>(&'s self, piece: &'s Piece) -> Option<Cow<'s, str>> {
+        let text: Cow<'s, str> = match piece {
+            Piece::Text(text) => text.into(),
+            Piece::Parameter(name) => self.parameters.get(name)?.into(),
+            Piece::Variable(variable) => self.variable(*variable),
+            Piece::Reference(reference) => self.settings.get(reference)?.into(),
+            Piece::Member(collection, name) => self.member(*collection, name)?,
+            Piece::Document(path) => self.view.documents?.part(path)?.into_plain()?,
+            Piece::Piped(piece, functions) => function::apply(self.value(piece), functions)?,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn part(&self, path: &Path) -> Option<Value<'_>> {
+        self.view.documents?.part(path)
+    }
+}
+
+/// Where a hole ends: what stands in quotes is not looked at.
+fn closing(text: &str) -> Option<usize> {
+    let mut quoted = false;
+    text.bytes().position(|byte| {
+        quoted ^= byte == b'"';
+        byte == b'}' && !quoted
+    })
+}
+
+/// What stands between the braces: a name, and what is made of it.
+fn hole(text: &str) -> Result<Piece, String> {
+    let mut parts = function::parts(text);
+    let first = parts.next().unwrap_or_default();
+    let functions = parts.map(Function::parse).collect::<Result<Vec<_>, _>>()?;
+    if functions.is_empty() {
+        return parameter(first);
+    }
+    Ok(Piece::Piped(Box::new(parameter(first.trim())?), functions))
 }
 
 fn parameter(name: &str) -> Result<Piece, String> {
     if let Some((_, variable)) = Variable::ALL.iter().find(|(known, _)| *known == name) {
         return Ok(Piece::Variable(*variable));
     }
+    let member = Collection::ALL.iter().find_map(|(prefix, collection)| Some((collection, name.strip_prefix(prefix)?)));
+    if let Some((collection, member)) = member {
+        let is_field = matches!(collection, Collection::RequestHeaders | Collection::ResponseHeaders);
+        if member.is_empty() || is_field && !is_token(member) {
+            return Err(format!("`{{{name}}}` names nothing: write `{{{}NAME}}`", collection.prefix()));
+        }
+        let member = if is_field { member.to_ascii_lowercase() } else { member.to_owned() };
+        return Ok(Piece::Member(*collection, member));
+    }
+    if DOCUMENTS.iter().any(|root| name.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    {
+        // One word alone is a parameter of the path, unless it is what a place calls its document.
+        if let Some(path) = Path::parse(name).filter(|path| path.len() > 1 || name == "body") {
+            return Ok(Piece::Document(path));
+        }
+    }
     if name.contains('.') {
-        let known: Vec<_> = Variable::ALL.iter().map(|(known, _)| format!("`{{{known}}}`")).collect();
+        let known = Variable::ALL.iter().map(|(known, _)| format!("`{{{known}}}`"));
+        let members = Collection::ALL.iter().map(|(prefix, _)| format!("`{{{prefix}NAME}}`"));
+        let known: Vec<_> = known.chain(members).collect();
         return Err(format!("there is no `{{{name}}}`; templates know {}", known.join(", ")));
     }
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
@@ -396,6 +643,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_made_of_a_value_is_read_and_written() {
+        let text =
+            "{id | lower | default: \"a } | b\"}{request.headers.x-a}{body.a\\.b.0 | truncate: \"3\"}{token.claims.t}";
+        let template = Template::parse(text).expect("a template");
+        assert_eq!(template.to_string(), text);
+        assert_eq!(Template::parse(&template.to_string()), Ok(template.clone()));
+        let [Piece::Piped(_, functions), _, Piece::Piped(document, _), _] = template.pieces() else {
+            panic!("{template:?}")
+        };
+        assert_eq!(functions[1], Function::Default("a } | b".into()));
+        assert_eq!(**document, Piece::Document(Path::parse(r"body.a\.b.0").expect("a path")));
+        assert_eq!(Template::parse("{bodyguard}").expect("one").pieces(), [Piece::Parameter("bodyguard".into())]);
+        assert_eq!(Template::parse("{steps}").expect("one").pieces(), [Piece::Parameter("steps".into())]);
+    }
+
+    #[test]
     fn what_is_no_template_says_where() {
         for (text, at) in [
             ("a{", 1),
@@ -403,6 +666,14 @@ mod tests {
             ("{}", 0),
             ("x{a b}", 1),
             ("{request.hots}", 0),
+            ("{request.headers.}", 0),
+            ("{request.headers.a b}", 0),
+            ("{body..a}", 0),
+            ("{id | shout}", 0),
+            ("{id | default}", 0),
+            ("{id | lower: x}", 0),
+            ("{id | truncate: many}", 0),
+            ("{id | default: \"}", 0),
             ("${x}", 0),
             ("${env:lower}", 0),
             ("${env:A__B}", 0),

@@ -1,8 +1,14 @@
 //! The test platform: time that stands still until a test moves it, and upstreams that do as they are told.
 
+#[cfg(feature = "cache")]
+use crate::cache::purge::{Change, Marks};
 use crate::claim;
+#[cfg(feature = "cache")]
+use crate::http::Body;
 use crate::http::Response;
-use crate::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use crate::platform::Item;
+use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -29,17 +35,38 @@ pub struct TestPlatform<F> {
     pub counting_fails: Cell<bool>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
+    /// Whether somebody else checks targets; a test says so, and does it.
+    pub checks: Cell<bool>,
     /// What is claimed.
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
     pub claiming_fails: Cell<bool>,
+    /// What caches have stored: what was written of it, the body, and until when.
+    #[cfg(feature = "cache")]
+    pub shelf: Rc<RefCell<Shelf>>,
+    /// Whether nothing can be stored or found; a test says so.
+    #[cfg(feature = "cache")]
+    pub shelf_fails: Cell<bool>,
+    /// The marks of what was taken back.
+    #[cfg(feature = "cache")]
+    pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
+    /// The sums that all instances share.
+    pub sums: Rc<RefCell<Vec<u8>>>,
+    /// Lines of the access log.
+    pub printed: RefCell<Vec<String>>,
+    /// What queues and datasets got.
+    pub published: RefCell<Vec<(Outlet, Vec<u8>)>>,
     /// How many milliseconds each call takes; without it, none.
     pub delay: RefCell<Option<Delay>>,
     seed: Cell<u64>,
     upstream: RefCell<F>,
 }
+
+/// What caches have stored, by key.
+#[cfg(feature = "cache")]
+pub type Shelf = HashMap<String, (Bytes, Vec<u8>, Timestamp)>;
 
 /// How many milliseconds a call takes.
 pub type Delay = Box<dyn Fn(&Call<Vec<u8>>) -> u64>;
@@ -63,9 +90,19 @@ where
             counters: Rc::default(),
             counting_fails: Cell::default(),
             takes: Cell::default(),
+            checks: Cell::default(),
             claims: Rc::default(),
             claiming_fails: Cell::default(),
+            #[cfg(feature = "cache")]
+            shelf: Rc::default(),
+            #[cfg(feature = "cache")]
+            shelf_fails: Cell::default(),
+            #[cfg(feature = "cache")]
+            marks: Rc::default(),
             discarded: Cell::default(),
+            sums: Rc::default(),
+            printed: RefCell::default(),
+            published: RefCell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
             upstream: RefCell::new(upstream),
@@ -132,6 +169,22 @@ where
         Ok(step.decision)
     }
 
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&format!("health/{key}")).await
+    }
+
+    async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        if self.store_fails.get() {
+            return Err(StoreError("the store does not answer".to_owned()));
+        }
+        self.store.borrow_mut().insert(format!("health/{key}"), Bytes::from(board.to_owned()));
+        Ok(())
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        self.checks.get()
+    }
+
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         if self.claiming_fails.get() {
             return Err(StoreError("nobody keeps claims".to_owned()));
@@ -158,6 +211,54 @@ where
         copy.brought().await
     }
 
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Vec<u8>>)>, StoreError> {
+        if self.shelf_fails.get() {
+            return Err(StoreError("nothing can be found".to_owned()));
+        }
+        let shelf = self.shelf.borrow();
+        let found = shelf.get(key).filter(|(_, _, until)| self.now() < *until);
+        Ok(found.map(|(record, body, _)| (record.clone(), Body::Stream(body.clone()))))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Vec<u8>>, shared: bool) -> (Body<Vec<u8>>, Option<u32>) {
+        let bytes = match &body {
+            Body::Empty => Vec::new(),
+            Body::Bytes(bytes) => bytes.to_vec(),
+            Body::Stream(bytes) => bytes.clone(),
+            Body::Pumped(..) => return (body, None),
+        };
+        let ticket = !self.shelf_fails.get() && bytes.len() as u64 <= item.most;
+        if ticket {
+            let until = self.now() + item.seconds * 1_000;
+            let stored = (Bytes::copy_from_slice(item.record.as_bytes()), bytes, until);
+            self.shelf.borrow_mut().insert(item.key.to_owned(), stored);
+        }
+        (if shared { body } else { Body::Empty }, ticket.then_some(0))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, _: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        self.shelf.borrow_mut().remove(key);
+        Ok(())
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, _: &str, change: &Change) -> Result<Marks, StoreError> {
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody keeps marks".to_owned()));
+        }
+        let marks = crate::cache::purge::perform(self.marks.take(), change, self.now());
+        *self.marks.borrow_mut() = Some(marks.clone());
+        Ok(marks)
+    }
+
     async fn sleep(&self, duration: Duration) {
         let until = self.clock.get() + u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         poll_fn(|_| {
@@ -168,6 +269,27 @@ where
             Poll::Pending
         })
         .await;
+    }
+
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        if self.counting_fails.get() {
+            return Err(StoreError("nobody counts".to_owned()));
+        }
+        let mut sums = self.sums.borrow_mut();
+        if !added.is_empty() {
+            *sums = crate::telemetry::metrics::merge(&sums, added);
+        }
+        Ok(Bytes::copy_from_slice(&sums))
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.published.borrow_mut().push((outlet.clone(), batch.to_vec()));
+        Ok(())
+    }
+
+    fn print(&self, line: &str) {
+        self.printed.borrow_mut().push(line.to_owned());
     }
 
     fn discard(&self, _: Vec<u8>) {

@@ -426,7 +426,7 @@ fn a_token_is_sent_again_only_where_that_is_asked_for_and_only_for_the_same_call
     told(&gateway, &platform, ALICE);
     let seen = seen.take();
     assert!(seen[0].starts_with("Bearer ey"));
-    assert_eq!((&seen[0] == &seen[1], &seen[0] == &seen[3], seen[2].as_str()), (true, false, ""));
+    assert_eq!((seen[0] == seen[1], seen[0] == seen[3], seen[2].as_str()), (true, false, ""));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use gateway_core::expression::{Expression, Facts, Value, Why};
 use gateway_core::http::{Certificate, Headers, Peer, Scheme};
 use gateway_core::request::Line;
 use gateway_core::route::Parameters;
-use gateway_core::template::{Scope, Settings};
+use gateway_core::template::{Scope, Settings, View};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::rc::Rc;
@@ -78,6 +78,7 @@ impl World {
             parameters: Parameters::default(),
             settings: &self.settings,
             caller: &self.caller,
+            view: View::default(),
         };
         Facts { scope, headers: &self.headers, query: self.line.query.as_deref(), now: NOW }
     }

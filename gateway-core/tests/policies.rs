@@ -18,7 +18,7 @@ use gateway_core::{
     claim::Kept,
     config::{Files, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
-    testing::{TestPlatform, run},
+    testing::{Shelf, TestPlatform, run},
 };
 
 #[test]
@@ -116,6 +116,11 @@ type Claims = Rc<RefCell<HashMap<String, Kept>>>;
 /// What the platform holds under every name.
 const VALUE: &str = "a value of the platform's, long enough for a key";
 
+thread_local! {
+    /// What caches have stored: each gateway has routes of its own, and so keys of its own.
+    static SHELF: Rc<RefCell<Shelf>> = Rc::default();
+}
+
 fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
     let (asked, expected) = line.split_once('→').unwrap_or_else(|| panic!("{name}: `{line}` has no arrow"));
     let mut asked = parts(asked);
@@ -142,7 +147,10 @@ fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
     });
     // What was claimed in one line is claimed in the next.
     platform.claims = Rc::clone(claims);
-    let response = run(gateway.handle(&platform, incoming)).response;
+    platform.shelf = SHELF.with(Rc::clone);
+    let reply = run(gateway.handle(&platform, incoming));
+    run(gateway.settle(&platform, reply.deferred));
+    let response = reply.response;
     let mut expected = parts(expected);
     assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");
     for field in expected {

@@ -14,7 +14,7 @@ use gateway_core::upstream::mix;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -85,6 +85,16 @@ fn fails(error: FetchError) -> Outcome {
 fn tried(
     gateway: &Gateway,
     incoming: Incoming<Vec<u8>>,
+    script: impl FnMut(usize, &Call<Vec<u8>>) -> Outcome,
+) -> (Reply<Vec<u8>>, Vec<String>) {
+    tried_knowing(&HashMap::new(), gateway, incoming, script)
+}
+
+/// The same where checks have found something.
+fn tried_knowing(
+    boards: &HashMap<String, Bytes>,
+    gateway: &Gateway,
+    incoming: Incoming<Vec<u8>>,
     mut script: impl FnMut(usize, &Call<Vec<u8>>) -> Outcome,
 ) -> (Reply<Vec<u8>>, Vec<String>) {
     let seen = RefCell::new(Vec::new());
@@ -93,6 +103,7 @@ fn tried(
         seen.borrow_mut().push(call.authority.clone());
         script(number, &call)
     });
+    platform.store.borrow_mut().extend(boards.clone());
     let reply = run(gateway.handle(&platform, incoming));
     drop(platform);
     (reply, seen.into_inner())
@@ -348,6 +359,102 @@ fn a_second_attempt_runs_beside_a_slow_first_one_and_the_faster_answer_wins() {
 }
 
 #[test]
+fn a_second_attempt_is_made_when_most_answers_would_have_come() {
+    let gateway = gateway(json!({ "targets": targets(2), "hedge": { "percentile": 90 } }));
+    let calls = Rc::new(Cell::new(0_u64));
+    let platform = TestPlatform::new(|_| status(200));
+    let slow = Rc::new(Cell::new(false));
+    let (count, is_slow) = (calls.clone(), slow.clone());
+    *platform.delay.borrow_mut() = Some(Box::new(move |_| {
+        count.set(count.get() + 1);
+        if is_slow.replace(false) { 5_000 } else { 10 + count.get() % 10 * 10 }
+    }));
+    let took = |is_slow: bool| {
+        slow.set(is_slow);
+        let (before, made) = (platform.clock.get(), calls.get());
+        assert_eq!(run(gateway.handle(&platform, get(""))).response.status, 200);
+        (platform.clock.get() - before, calls.get() - made)
+    };
+    assert_eq!(took(true), (5_000, 1), "nothing is known yet");
+    for _ in 0..60 {
+        assert_eq!(took(false).1, 1, "fewer than fifty answers are too few, and then nine of ten come sooner");
+    }
+    // Nine of ten answers take 90 ms or less, in steps of an eighth.
+    let (time, made) = took(true);
+    assert_eq!(made, 2);
+    assert!((90..=100 + 100).contains(&time), "{time}");
+}
+
+/// docs/upstreams.md: closed, open for so long, half-open with so many probes; closed again with the last good one, open with the
+/// first that is not.
+#[test]
+fn the_breaker_changes_exactly_where_the_documentation_says() {
+    let rules = json!({
+        "failure_rate": 50, "minimum_requests": 10, "slow_rate": 80, "slow_after": "1s", "window": "20s", "open_for": "30s", "probes": 2,
+    });
+    let gateway = gateway(json!({ "targets": targets(1), "breaker": rules }));
+    let (ill, slow) = (Cell::new(false), Rc::new(Cell::new(0)));
+    let platform = TestPlatform::new(|_| if ill.get() { status(503) } else { status(200) });
+    let time = slow.clone();
+    *platform.delay.borrow_mut() = Some(Box::new(move |_| time.get()));
+    // Whether it was let through, which costs no time where it was not.
+    let sent = |is_ill: bool, takes: u64| {
+        ill.set(is_ill);
+        slow.set(takes);
+        let reply = run(gateway.handle(&platform, get(""))).response;
+        let refused = reply.status == 503 && reply.headers.contains("retry-after");
+        assert_eq!(refused, reply.headers.text("content-type") == Some("application/problem+json"));
+        !refused
+    };
+    let wait = |milliseconds: u64| platform.clock.set(platform.clock.get() + milliseconds);
+    // Closed: five of nine are more than half, but fewer than ten.
+    for number in 0..9 {
+        assert!(sent(number % 2 == 0, 0), "{number}");
+    }
+    // The tenth makes it five of ten, and is a good one: a rate opens it whoever comes last.
+    assert!(sent(false, 0));
+    assert!(!sent(false, 0), "open");
+    wait(29_999);
+    assert!(!sent(false, 0), "a millisecond before its time");
+    wait(1);
+    // Half-open: the first probe is good, the second is not.
+    assert!(sent(false, 0) && sent(true, 0));
+    assert!(!sent(false, 0), "open again, for as long again");
+    wait(29_999);
+    assert!(!sent(false, 0));
+    wait(1);
+    assert!(sent(false, 0) && sent(false, 0), "both probes are good");
+    // Closed, and nothing of what was counts: nine failures are fewer than ten.
+    for _ in 0..9 {
+        assert!(sent(true, 0));
+    }
+    // They leave the window with its end. Eight of ten slow ones open it, seven do not.
+    wait(21_000);
+    for number in 0..9 {
+        assert!(sent(false, if number < 2 { 999 } else { 1_000 }), "{number}");
+    }
+    assert!(sent(false, 1_000));
+    assert!(!sent(false, 0), "eight of ten are slow");
+}
+
+#[test]
+fn a_fallback_has_what_is_left_of_the_clients_deadline() {
+    let gateway = gateway_with(json!({
+        "u": { "targets": targets(1), "timeouts": { "attempt": "600ms" }, "deadline_header": "x-timeout", "fallback": { "upstream": "v" } },
+        "v": { "targets": [{ "url": "http://spare" }], "deadline_header": "x-timeout" },
+    }));
+    let seen = RefCell::new(Vec::new());
+    let clock = Rc::new(Cell::new(1_750_000_000_000));
+    let platform = TestPlatform::with_clock(clock.clone(), |call: Call<Vec<u8>>| {
+        seen.borrow_mut().push((call.authority.clone(), call.timeout.as_millis()));
+        clock.set(clock.get() + call.timeout.as_millis() as u64);
+        fails(FetchError::Timeout)
+    });
+    run(gateway.handle(&platform, get("x-timeout\x001000\n")));
+    assert_eq!(*seen.borrow(), [("a".to_owned(), 600), ("spare".to_owned(), 400)]);
+}
+
+#[test]
 fn the_first_good_answer_wins_not_the_first() {
     let gateway = gateway(json!({ "targets": targets(2), "hedge": { "after": "50ms" } }));
     let answers = Cell::new(0);
@@ -550,14 +657,18 @@ fn what_clients_leave_behind_does_not_count_for_ever() {
         std::mem::forget(stuck);
         first.set(first.get() + 1);
     }
+    let under_way = || gateway.upstreams()[0].under_way(platform.clock.get()).iter().sum::<u32>();
+    assert_eq!(under_way(), 300);
     platform.clock.set(platform.clock.get() + 20_000);
+    assert_eq!(under_way(), 0);
     (0..1_000).for_each(|_| drop(run(gateway.handle(&platform, get("")))));
     let asked = asked.borrow();
     assert!(asked.values().all(|count| (440..560).contains(count)), "{asked:?}");
 }
 
 /// Lines such as `GET /x  field: value  a=503 → 200  asked a b`: a request with fields, what targets do (200 otherwise), the
-/// status that the client gets, and the first names of the targets that were asked.
+/// status that the client gets, and the first names of the targets that were asked. `CHECK` is a round of checks instead, and how many
+/// targets it finds ill.
 #[test]
 fn the_examples_of_the_documentation_do_what_stands_beside_them() {
     let document = include_str!("../../docs/upstreams.md");
@@ -567,10 +678,11 @@ fn the_examples_of_the_documentation_do_what_stands_beside_them() {
         let gateway = load("gateway.yaml", configuration.to_owned());
         let lines =
             rest.split_once("```text\n").and_then(|(_, rest)| rest.split_once("```")).expect("lines beside it").0;
+        let mut boards = HashMap::new();
         for line in lines.lines() {
             let (asked, expected) = line.split_once('→').expect("an arrow");
             let mut parts = asked.split("  ").map(str::trim).filter(|part| !part.is_empty());
-            let (method, _) = parts.next().and_then(|part| part.split_once(' ')).expect("a method and a target");
+            let method = parts.next().and_then(|part| part.split(' ').next()).expect("a method, and a target");
             let (mut block, mut outcomes) = (String::new(), BTreeMap::new());
             for part in parts {
                 match (part.split_once(": "), part.split_once('=')) {
@@ -579,7 +691,7 @@ fn the_examples_of_the_documentation_do_what_stands_beside_them() {
                     (None, None) => panic!("{line}: {part}"),
                 }
             }
-            let (reply, seen) = tried(&gateway, request(method, &block, Body::Empty), |_, call| {
+            let outcome = |call: &Call<Vec<u8>>| {
                 let target = call.authority.split('.').next().unwrap_or_default();
                 match outcomes.get(target).map_or("200", String::as_str) {
                     "reset" => fails(FetchError::Reset),
@@ -587,7 +699,25 @@ fn the_examples_of_the_documentation_do_what_stands_beside_them() {
                     "slow" => fails(FetchError::Timeout),
                     code => status(code.parse().expect("a status")),
                 }
-            });
+            };
+            if method == "CHECK" {
+                let seen = RefCell::new(Vec::new());
+                let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+                    seen.borrow_mut().push(call.authority.split('.').next().unwrap_or_default().to_owned());
+                    outcome(&call)
+                });
+                let (text, notes) = run(gateway.check(&platform, ""));
+                for (key, board) in text.lines().skip(1).filter_map(|line| line.split_once(' ')) {
+                    boards.insert(format!("health/{key}"), Bytes::from(board.to_owned()));
+                }
+                let ill = notes.iter().filter(|note| note.problem == "target-ill").count();
+                drop(platform);
+                assert_eq!(format!("{ill} ill asked {}", seen.take().join(" ")), expected.trim(), "{line}");
+                played += 1;
+                continue;
+            }
+            let incoming = request(method, &block, Body::Empty);
+            let (reply, seen) = tried_knowing(&boards, &gateway, incoming, |_, call| outcome(call));
             let seen: Vec<_> = seen.iter().filter_map(|authority| authority.split('.').next()).collect();
             let found = format!("{} asked {}", reply.response.status, seen.join(" "));
             let expected: Vec<_> = expected.split_whitespace().collect();

@@ -14,11 +14,13 @@ use postern_tests::process;
 use postern_tests::running::Running;
 use postern_tests::wire::Field;
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 
 /// What no output may hold: every secret has this in it, in clear or in Base64.
 const PLANTED: [&str; 4] = ["PLANTED", "UExBTlRFR", "BMQU5URU", "QTEFOVEVE"];
@@ -55,6 +57,27 @@ fn configuration(closed: SocketAddr) -> Value {
     let route = |name: &str, policies: Value| json!({ "name": name, "path_prefix": format!("/{name}"), "upstream": "origin", "policies": policies });
     let shared = json!([{ "secret": "${secret:SHARED}" }]);
     json!({
+        // Everybody who can be told is told everything that can be said.
+        "telemetry": {
+            "otlp": {
+                "endpoint": format!("http://{closed}"),
+                "headers": { "authorization": "Bearer ${secret:CLIENT_SECRET}" },
+                "encoding": "json",
+            },
+            "logs": {
+                "to": ["console", "otlp", { "http": {
+                    "url": format!("http://{closed}/in?key=${{secret:CLIENT_SECRET}}"),
+                    "headers": { "dd-api-key": "${secret:CLIENT_SECRET}" },
+                } }],
+                "with": ["postern.costs", "postern.credential", "http.response.body.size", "network.peer.address"],
+                "batch": { "interval": "20ms" },
+            },
+            "traces": { "to": "otlp", "trust": "everybody", "batch": { "interval": "20ms" } },
+            "metrics": { "to": ["otlp", "shared"], "interval": "20ms" },
+            "request_id": { "to": ["upstream", "client"] },
+            "server_timing": true,
+            "debug": { "secret": "${secret:SHARED}" },
+        },
         "upstreams": {
             "origin": { "targets": [{ "url": format!("http://{closed}") }] },
             "shown": { "targets": [{ "url": format!("http://{closed}") }], "credentials": [
@@ -125,7 +148,15 @@ fn the_core_shows_no_secret() {
     let settings = settings();
     let gateway = Gateway::load(artefact, |reference| settings.get(&reference.name).cloned()).expect("it loads");
     assert_silent("the gateway", &format!("{gateway:?} {gateway:#?}"));
-    let platform = TestPlatform::new(|_| {
+    let told = Rc::new(RefCell::new(String::new()));
+    let hears = told.clone();
+    let platform = TestPlatform::new(move |call| {
+        // What those hear who are told; the fields of such a request hold what opens their door.
+        if let (true, Body::Bytes(body)) =
+            (call.target.starts_with("/v1/") || call.target.starts_with("/in"), &call.body)
+        {
+            let _ = writeln!(hears.borrow_mut(), "{}", String::from_utf8_lossy(body));
+        }
         Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() })
     });
     platform.store_fails.set(true);
@@ -143,6 +174,8 @@ fn the_core_shows_no_secret() {
             peer: Peer::default(),
         };
         let reply = run(gateway.handle(&platform, incoming));
+        let settled = run(gateway.settle(&platform, reply.deferred));
+        let _ = writeln!(notes, "{} {:?}", json!(settled), platform.printed.take());
         let body = match &reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
@@ -151,9 +184,22 @@ fn the_core_shows_no_secret() {
             reply.response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();
         let _ = writeln!(notes, "{} {fields:?} {body} {}", reply.response.status, json!(reply.notes));
     }
-    for expected in
-        ["credential-uncertain", "upstream-failed", "upstream-credential", "unauthenticated", "forbidden", "character"]
-    {
+    let told = told.take();
+    for expected in ["resourceLogs", "resourceSpans", "resourceMetrics", "postern.access/1", "url.query", "REDACTED"] {
+        assert!(told.contains(expected), "nobody was told of {expected}: {told}");
+    }
+    assert_silent("what others are told", &told);
+    assert_silent("the sums", &String::from_utf8_lossy(&platform.sums.borrow()));
+    for expected in [
+        "telemetry-lost",
+        "postern.access/1",
+        "credential-uncertain",
+        "upstream-failed",
+        "upstream-credential",
+        "unauthenticated",
+        "forbidden",
+        "character",
+    ] {
         assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
     }
     assert_silent("an answer or a note", &notes);
@@ -184,6 +230,7 @@ fn a_runtime_shows_no_secret(platform: Platform) {
     assert!(answers.contains("upstream-failed") && answers.contains("unauthenticated"), "{answers}");
     assert_silent("an answer", &answers);
     let log = gateway.log();
+    assert!(log.contains("postern.access/1"), "requests are logged: {log}");
     assert!(log.contains("upstream-failed") && log.contains("character"), "what goes wrong is logged: {log}");
     assert_silent("the log", &log);
     gateway.stop().expect("nothing left");

@@ -6,6 +6,7 @@
 //! configuration as it is written.
 
 use crate::Platform;
+use crate::access_log;
 use crate::in_process::place;
 use crate::origin::{Origin, lock};
 use crate::play::{self, Remote, Stage};
@@ -28,6 +29,10 @@ pub struct Batch {
 struct Started {
     running: Mutex<Option<Running>>,
     address: std::net::SocketAddr,
+    /// The file that the gateway writes to.
+    log: std::path::PathBuf,
+    /// Whether every request is logged there.
+    logs: bool,
     scenes: BTreeMap<String, Scene>,
 }
 
@@ -87,7 +92,8 @@ impl Batch {
             && let Some(running) = lock(&started.running).take()
         {
             drop(left);
-            return played.and(running.stop());
+            let logged = started.is_logged(&running);
+            return played.and(running.stop()).and(logged);
         }
         played
     }
@@ -99,9 +105,11 @@ impl Batch {
         for _ in 0..ATTEMPTS {
             let started = self.start()?;
             let scene = started.scenes.get(id).ok_or("no such scenario")?;
-            played = play::play(&scene.scenario, self.platform, &scene.stage, &Remote(started.address));
+            played = play::play(&scene.scenario, self.platform, &scene.stage, &started.remote());
             if let Some(running) = lock(&started.running).take() {
+                let logged = started.is_logged(&running);
                 running.stop()?;
+                logged?;
             }
             if played.is_ok() {
                 break;
@@ -113,7 +121,7 @@ impl Batch {
     fn play_started(&self, id: &str) -> Result<(), String> {
         let started = self.started.get_or_init(|| self.start()).as_ref().map_err(Clone::clone)?;
         let scene = started.scenes.get(id).ok_or("no such scenario")?;
-        play::play(&scene.scenario, self.platform, &scene.stage, &Remote(started.address))
+        play::play(&scene.scenario, self.platform, &scene.stage, &started.remote())
     }
 
     fn start(&self) -> Result<Started, String> {
@@ -131,8 +139,23 @@ impl Batch {
             bindings.extend(listening.map(|(name, origin)| (name.clone(), format!("http://{origin}"))));
             scenes.insert(scenario.id.clone(), scene);
         }
-        let running = Running::start_with(self.platform, &whole.into(), &settings, &bindings)?;
-        Ok(Started { address: running.address, running: Mutex::new(Some(running)), scenes })
+        let whole = access_log::observed(&whole.into());
+        let running = Running::start_with(self.platform, &whole, &settings, &bindings)?;
+        let (address, log) = (running.address, running.log_file());
+        let logs = access_log::is_whole(&whole);
+        Ok(Started { address, log, logs, running: Mutex::new(Some(running)), scenes })
+    }
+}
+
+impl Started {
+    fn remote(&self) -> Remote {
+        Remote(self.address, self.log.clone())
+    }
+
+    /// Whether all that was logged is as the schema says.
+    fn is_logged(&self, running: &Running) -> Result<(), String> {
+        let lines = access_log::read_all(&running.log())?;
+        if self.logs && lines.is_empty() { Err("nothing stands in the access log".to_owned()) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The test platform: the core alone, with the origins' scripts played in this process and in virtual time.
 
+use crate::access_log;
 use crate::client::Seen;
 use crate::origin::Received;
 use crate::play::{Gateway, Stage};
@@ -7,15 +8,17 @@ use crate::scenario::{Later, Scenario, Step};
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
+use gateway_core::cache::purge::Marks;
 use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
-use gateway_core::testing::{TestPlatform, run};
+use gateway_core::testing::{Shelf, TestPlatform, run};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -31,9 +34,17 @@ pub struct InProcess<'a> {
     counters: Counters,
     /// So is what is claimed.
     claims: Claims,
+    /// So is what caches have stored, and what was taken back of it.
+    shelf: Rc<RefCell<Shelf>>,
+    marks: Rc<RefCell<Option<Marks>>>,
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
+    /// Whether every request is logged.
+    logs: bool,
+    /// What all instances have counted.
+    sums: Rc<RefCell<Vec<u8>>>,
+    written: RefCell<String>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
@@ -55,7 +66,8 @@ pub fn place(origin: &str) -> String {
 impl<'a> InProcess<'a> {
     /// Compiles the configuration and loads it. The scenario has its places filled in.
     pub fn load(scenario: &Scenario, stage: &'a Stage) -> Result<Self, String> {
-        let compiled = config::compile(Path::new("gateway.json"), &OneFile(scenario.gateway.to_string()));
+        let observed = access_log::observed(&scenario.gateway);
+        let compiled = config::compile(Path::new("gateway.json"), &OneFile(observed.to_string()));
         let tell = |problem: &config::Problem| format!("{} {}: {}", problem.path, problem.code, problem.message);
         let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
@@ -71,9 +83,14 @@ impl<'a> InProcess<'a> {
             stage,
             counters: Rc::default(),
             claims: Rc::default(),
+            shelf: Rc::default(),
+            marks: Rc::default(),
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
+            logs: access_log::is_whole(&observed),
+            sums: Rc::default(),
+            written: RefCell::default(),
         })
     }
 
@@ -122,6 +139,10 @@ impl<'a> InProcess<'a> {
 }
 
 impl Gateway for InProcess<'_> {
+    fn written(&self) -> String {
+        self.written.borrow().clone()
+    }
+
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String> {
         if let Some(Later(time)) = step.later {
             self.clock.set(self.clock.get() + time.as_millis() as u64);
@@ -130,9 +151,23 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.sums = Rc::clone(&self.sums);
         platform.claims = Rc::clone(&self.claims);
+        platform.shelf = Rc::clone(&self.shelf);
+        platform.marks = Rc::clone(&self.marks);
         let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
         run(self.gateway.settle(&platform, reply.deferred));
+        let lines = platform.printed.take();
+        if self.logs {
+            let [line] = lines.as_slice() else { return Err(format!("the access log has {lines:?}")) };
+            let line = access_log::read(line)?;
+            if line["http.response.status_code"] != reply.response.status {
+                return Err(format!("the access log says {line} of the status {}", reply.response.status));
+            }
+        }
+        lines.iter().for_each(|line| {
+            let _ = writeln!(self.written.borrow_mut(), "{line}");
+        });
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };

@@ -10,6 +10,7 @@ pub mod scenario;
 pub mod script;
 pub mod sign;
 
+pub mod access_log;
 pub mod batch;
 pub mod in_process;
 pub mod memory;

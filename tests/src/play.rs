@@ -1,6 +1,7 @@
 //! Plays a scenario on a platform, and says in words what was different from what it expects.
 
 use crate::Platform;
+use crate::access_log;
 use crate::client::{self, Seen};
 use crate::memory::{self, Memory};
 use crate::origin::{Log, Received, lock};
@@ -42,6 +43,9 @@ impl Stage {
 
 /// A gateway that takes requests, wherever it runs.
 pub trait Gateway {
+    /// What the gateway has written so far.
+    fn written(&self) -> String;
+
     /// Sends one request, byte for byte; its method is told so that the response can be read.
     fn exchange(&self, request: &[u8], method: &str, step: &Step) -> Result<Seen, String>;
 }
@@ -65,6 +69,7 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
         for time in 0..step.times {
             stage.log.take();
             let ended = stage.log.aborted();
+            let written = if step.log.is_empty() { 0 } else { gateway.written().len() };
             let mut wrong = Vec::new();
             let seen = gateway.exchange(&message, &method, step);
             match &seen {
@@ -79,6 +84,9 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
             if let Some(Receives::Requests(requests)) = receives {
                 stage.log.wait_for_received(requests.len(), SOON);
                 compare_requests(requests, &stage.log.take(), &mut wrong);
+            }
+            if !step.log.is_empty() {
+                wrong.extend(compare_log(gateway, written, &step.log).err());
             }
             if let Some(ends) = step.ends
                 && platform != Platform::Test
@@ -270,6 +278,22 @@ fn compare_fields(
     }
 }
 
+/// Whether a line that was written since then says all of this.
+fn compare_log(gateway: &dyn Gateway, since: usize, expected: &BTreeMap<String, Value>) -> Result<(), String> {
+    let mut nearest = vec!["there is no line in the access log".to_owned()];
+    for _ in 0..250 {
+        let written = gateway.written();
+        let lines = access_log::read_all(written.get(since..).unwrap_or_default())?;
+        nearest = match lines.iter().map(|line| access_log::differences(line, expected)).min_by_key(Vec::len) {
+            Some(none) if none.is_empty() => return Ok(()),
+            Some(wrong) => wrong,
+            None => nearest,
+        };
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("in the access log, {}", nearest.join(", and ")))
+}
+
 fn compare_bytes(what: &str, got: &[u8], want: &[u8], wrong: &mut Vec<String>) {
     if got != want {
         let short = |bytes: &[u8]| bytes[..bytes.len().min(400)].escape_ascii().to_string();
@@ -297,11 +321,15 @@ fn report(at: usize, time: usize, step: &Step, message: &[u8], seen: Option<&See
     out
 }
 
-/// A gateway at an address.
-#[derive(Debug, Clone, Copy)]
-pub struct Remote(pub std::net::SocketAddr);
+/// A gateway at an address, and the file that it writes to.
+#[derive(Debug, Clone)]
+pub struct Remote(pub std::net::SocketAddr, pub std::path::PathBuf);
 
 impl Gateway for Remote {
+    fn written(&self) -> String {
+        std::fs::read(&self.1).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn exchange(&self, request: &[u8], method: &str, _: &Step) -> Result<Seen, String> {
         client::exchange(self.0, request, method).map_err(|error| error.to_string())
     }

@@ -98,7 +98,12 @@ impl Running {
 
     /// What it has written for people.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The file that it writes to.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     /// The process that does the work: workerd, or the host of the component.

@@ -97,6 +97,10 @@ pub struct Step {
     pub expect: Expect,
     /// What the origin gets.
     pub receives: Option<Receives>,
+    /// What a line of the access log says of this step; texts that begin with `~` are regular expressions, `null` is what is not
+    /// there. The log of every scenario is held against its schema in any case.
+    #[serde(default)]
+    pub log: BTreeMap<String, Value>,
     /// How many exchanges the origin sees end before it has done its part; only where there are connections.
     pub ends: Option<usize>,
     /// Where a platform does something else, and why that cannot be helped.

@@ -3,7 +3,7 @@
 
 import gateway from "./index.js";
 
-export { Claims, Counters } from "./index.js";
+export { Checks, Claims, Counters } from "./index.js";
 
 export default {
   fetch(request, env, ctx) {
@@ -14,4 +14,6 @@ export default {
     }
     return gateway.fetch(request, env, ctx);
   },
+
+  scheduled: gateway.scheduled,
 };

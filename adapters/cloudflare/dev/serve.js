@@ -82,7 +82,7 @@ async function reload() {
 async function start() {
   // Cap'n Proto embeds only what lies beside it.
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
-  copyFileSync(join(import.meta.dirname, "facts.js"), join(folder, "facts.js"));
+  for (const name of ["facts.js", "cache.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
   bindings.forEach(({ target }, at) => isAddress(target) || copyFileSync(target, join(folder, `bound${at}.js`)));
   const path = join(folder, "worker.capnp");
@@ -137,6 +137,7 @@ function configuration() {
 const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
+    (name = "cache", worker = .cache),
     ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
@@ -147,6 +148,11 @@ const config :Workerd.Config = (
   sockets = [
     ${numbers.map((at) => `(name = "http${at}", address = "127.0.0.1:${ports[at]}", http = (), service = "gateway${at}"),`).join("\n    ")}
   ],
+);
+
+const cache :Workerd.Worker = (
+  modules = [(name = "cache.js", esModule = embed "cache.js")],
+  compatibilityDate = "2026-11-17",
 );
 ${numbers.map((at) => worker(at, values)).join("")}`;
 }
@@ -166,6 +172,7 @@ function worker(at, values) {
   const objects = `
   durableObjectNamespaces = [
     (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
+    (className = "Checks", uniqueKey = "postern-checks", enableSql = true),
     (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "counters"),`;
@@ -173,6 +180,7 @@ function worker(at, values) {
   const namespace = (name) => `durableObjectNamespace = (className = "${name}", serviceName = "gateway0")`;
   const owners = [
     `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
+    `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
     `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
   ];
   return `
@@ -185,6 +193,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
+  cacheApiOutbound = "cache",
   bindings = [${[...values, ...services, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;

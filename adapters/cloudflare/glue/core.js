@@ -32,6 +32,7 @@ export class Core {
     this.waiting.clear();
     load(new Uint8Array(this.artefact), this.env);
     this.readsCertificates = exports.reads_certificates() !== 0;
+    this.hasChecks = exports.has_checks() !== 0;
     this.makeRoom(FIRST_ROOM);
   }
 
@@ -55,6 +56,13 @@ export class Core {
   settle(number) {
     this.thinks = true;
     return this.read(this.exports.settle(number, Date.now()));
+  }
+
+  // Begins to check all targets that are due, of which so much is known.
+  check(kept) {
+    const length = this.write(kept);
+    this.thinks = true;
+    return this.read(this.exports.check(length, Date.now()));
   }
 
   // Changes counters as ordered: the decision, until when the new ones say something, whether they must survive, and
@@ -81,6 +89,18 @@ export class Core {
     this.thinks = true;
     this.read(this.exports[what](written, behind, Date.now()) ?? 0);
     return this.text.split("\n");
+  }
+
+  // Adds to the sums of all instances: what is to be kept.
+  merge(kept, added) {
+    const size = (kept.length + added.length) * 3;
+    if (size > this.capacity) this.makeRoom(size);
+    const before = kept === "" ? 0 : encoder.encodeInto(kept, this.room).written;
+    const { written } = encoder.encodeInto(added, this.room.subarray(before));
+    if (this.exports.merge === undefined) throw new Error("this Worker was built without telemetry");
+    this.thinks = true;
+    this.read(this.exports.merge(before, written) ?? 0);
+    return this.text;
   }
 
   // Remembers who waits, so that it can be forgotten when nobody does: a client that goes away ends its request's code

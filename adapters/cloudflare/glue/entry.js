@@ -1,8 +1,9 @@
-// The Worker's entry: one gateway per isolate, and the objects that count and keep for all of them.
+// The Worker's entry: one gateway per isolate, and the objects that count, keep and check for all of them.
 
-import { answer, crash } from "./exchange.js";
+import { answer, crash, whoChecks } from "./exchange.js";
 import { gateway } from "./gateway.js";
 
+export { Checks } from "./checks.js";
 export { Claims } from "./claims.js";
 export { Counters } from "./counters.js";
 
@@ -15,5 +16,10 @@ export default {
       return crash(undefined, error);
     }
     return answer(core, request, ctx);
+  },
+
+  // Sees to it that targets are checked also before the first request, and should the alarm ever be lost.
+  scheduled(_, env, ctx) {
+    if (gateway(env).hasChecks) ctx.waitUntil(whoChecks(env).wake());
   },
 };

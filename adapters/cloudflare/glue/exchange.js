@@ -2,6 +2,8 @@
 //
 // Most requests need one fetch, and all of this is arranged so that they make few calls into the runtime and few promises.
 
+import * as shelf from "./shelf.js";
+
 // The commands of src/http.rs.
 const FETCH = 1;
 const END = 2;
@@ -16,6 +18,16 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const BOARD = 30;
+const COLLECT = 40;
+const PUBLISH = 41;
+// Those of src/shelf.rs, and what they say of a body.
+const RECALL = 50;
+const KEEP = 51;
+const KEPT = 52;
+const FORGET = 53;
+const SHARED = 1;
+const WAITS = 2;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -25,6 +37,8 @@ const FROM_NOTHING = 16;
 const PUMPED = 32;
 const BOUND = 64;
 const WATCHED = 128;
+// From here on, an answer's source is a call that found it in the store.
+const STORED = 2 ** 31;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -84,11 +98,12 @@ async function carryOn(exchange) {
   }
 }
 
-// Does what an answer has left to do. Of the attempts before, the copies are wanted.
-async function settle(core, request, ctx, number, before) {
+// Does what an answer has left to do. What its calls brought keeps its numbers.
+async function settle(core, request, ctx, number, attempts = []) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
-    exchange.before = before;
+    exchange.attempts = attempts;
+    exchange.before = attempts;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -96,6 +111,17 @@ async function settle(core, request, ctx, number, before) {
     }
   } catch (error) {
     crash(core, error);
+  }
+}
+
+// Checks all targets that are due, of which so much is known; gives the core's lines.
+export async function check(core, ctx, kept) {
+  // Nobody has sent a request, but somebody may ask for one's signal.
+  const exchange = new Exchange(core, new Request("http://check.invalid/"), ctx, core.check(kept));
+  for (;;) {
+    exchange.perform();
+    if (exchange.number === 0) return core.text;
+    await exchange.proceed();
   }
 }
 
@@ -143,6 +169,7 @@ class Exchange {
         text = attempt.readsAll ? pack(response.headers) : hopByHop(status, response.headers);
       } else {
         text = response.bytes;
+        attempt.response = response.stored;
       }
     } catch (error) {
       status = attempt.givenUp ?? classify(error);
@@ -173,6 +200,15 @@ class Exchange {
         case SLEEP:
           this.sleep();
           break;
+        case COLLECT:
+          this.take(core.number(), collected(core.env, core.string()));
+          break;
+        case PUBLISH:
+          this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
+          break;
+        case BOARD:
+          this.board();
+          break;
         case CLAIM:
           this.claim();
           break;
@@ -184,6 +220,18 @@ class Exchange {
           break;
         case COPIED:
           this.copied();
+          break;
+        case RECALL:
+          this.recall();
+          break;
+        case KEEP:
+          this.keep();
+          break;
+        case KEPT:
+          this.kept();
+          break;
+        case FORGET:
+          this.forget();
           break;
         case END:
           this.attempts[core.number()].end();
@@ -307,6 +355,41 @@ class Exchange {
     this.take(core.number(), passed(core.number()));
   }
 
+  board() {
+    const { core } = this;
+    this.take(core.number(), found(core.env, core.string()));
+  }
+
+  recall() {
+    const { core } = this;
+    const call = core.number();
+    this.take(call, shelf.recall(core.string()));
+  }
+
+  // Begins to store a body. Nobody waits for it before the answer is sent, unless it is in memory.
+  keep() {
+    const { core, attempts } = this;
+    const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
+    const [key, record] = [core.string(), core.string()];
+    if (flags & WAITS) return this.take(call, shelf.keep(key, record, seconds, core.bodyOf(this.number, call)));
+    const origin = attempts[source - 1];
+    const kept = shelf.keep(key, record, seconds, ...shelf.body(origin, flags & SHARED));
+    // Whoever wants no more of it must not end what is being stored.
+    origin.end = letGo;
+    attempts[call] = { call, promise: undefined, kept, end: letGo };
+    this.ctx.waitUntil(kept.catch(() => {}));
+  }
+
+  kept() {
+    const { core } = this;
+    this.take(core.number(), this.attempts[core.number()].kept);
+  }
+
+  forget() {
+    const { core } = this;
+    this.take(core.number(), shelf.forget(core.string()));
+  }
+
   take(call, promise) {
     this.attempts[call] = { call, promise, end: letGo };
     this.deadline = Math.max(this.deadline, Date.now() + PATIENCE);
@@ -351,10 +434,11 @@ class Fetching {
   }
 }
 
-// Nobody waits for it any more.
+// Nobody waits for it any more, nor for what it found.
 function letGo() {
   this.promise?.catch(() => {});
   this.promise = undefined;
+  this.response?.body?.cancel().catch(() => {});
 }
 
 // Comes when that time has passed.
@@ -407,6 +491,45 @@ async function counted(env, key, order) {
   return { status: 200, bytes: decision };
 }
 
+// Has the owner of all sums add to them, or say what they are.
+async function collected(env, added) {
+  const namespace = env.POSTERN_COUNTERS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
+  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
+  return { status: 200, bytes: sums };
+}
+
+// Hands a batch to a queue, or its points to a dataset.
+async function published(env, kind, name, batch) {
+  const binding = env[name];
+  if (binding === undefined) throw new Error(`nothing is bound as ${name} in wrangler.toml`);
+  const items = JSON.parse(batch);
+  if (kind === 1) {
+    for (const point of items) binding.writeDataPoint(point);
+  } else {
+    // A batch has at most a hundred messages.
+    for (let at = 0; at < items.length; at += 100) {
+      await binding.sendBatch(items.slice(at, at + 100).map((body) => ({ body, contentType: "json" })));
+    }
+  }
+  return { status: 404, bytes: "" };
+}
+
+// What checks have found of an upstream's targets.
+async function found(env, key) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
+  const board = await Promise.race([whoChecks(env).board(key), late]);
+  return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
+}
+
+// The one object that checks targets, for all instances.
+export function whoChecks(env) {
+  const namespace = env.POSTERN_CHECKS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
+}
+
 // Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
 function bound(env, name) {
   const way = env[name];
@@ -442,6 +565,10 @@ function reply(core, request, ctx, attempts) {
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
+  if (source >= STORED) {
+    const { body } = attempts[source - STORED].response;
+    return new Response(body, { status, headers: fields(core) });
+  }
   if (source >= 3) {
     const { response } = attempts[source - 3];
     // Untouched: the runtime's own response goes on as it is.

@@ -5,6 +5,10 @@ use gateway_core::quota::{self, Kept, Order, Rule};
 
 /// Does what is ordered: decision, time, durability and counters, a line for each. What was kept by another version counts as none.
 pub fn decide(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
+    #[cfg(feature = "cache")]
+    if let Some(step) = crate::shelf::mark(order, kept, now) {
+        return Some(step);
+    }
     let order: Order = serde_json::from_slice(order).ok()?;
     let kept: Option<Kept> = serde_json::from_slice(kept).ok();
     let step = quota::perform(&order, kept, now);

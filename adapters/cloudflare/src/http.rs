@@ -10,8 +10,9 @@ use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Interest, ReadError, StoreError};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
+use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -115,13 +116,16 @@ pub struct Commands {
     /// bodies may stand still for `idle` milliseconds, and the response's take `whole`; 0: as long as it likes.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
-    /// commands, 2: the body of the request.
+    /// commands, 2: the body of the request, 2³¹ and more: the body that the call of that number less 2³¹ found in the store.
     /// `4`: answer that the gateway failed.
     /// `5 call source limit`: read a whole body, the request's (0) or that of the response of call `source - 1`.
     /// `6 call key`: look a value up in the store.
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
+    /// `40 call text`: have the owner of the sums add these, or nothing, and say what they are.
+    /// `41 call kind name text`: hand a JSON array to the queue (0) or the dataset (1) that is bound under that name.
+    /// `50 call key`, `51 call source seconds flags key record`, `52 call ticket`, `53 call key`: see `shelf.rs`.
     /// `20 call key order`: have the keeper of a claim do what is ordered.
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
@@ -134,11 +138,11 @@ pub struct Commands {
 }
 
 impl Commands {
-    fn number(&mut self, number: u32) {
+    pub(crate) fn number(&mut self, number: u32) {
         self.numbers.push(number);
     }
 
-    fn text(&mut self, pieces: &[&str]) {
+    pub(crate) fn text(&mut self, pieces: &[&str]) {
         let mut units = 0;
         for piece in pieces {
             units += if piece.is_ascii() { piece.len() } else { piece.encode_utf16().count() };
@@ -170,11 +174,16 @@ const LOOKUP: u32 = 6;
 const TAKE: u32 = 7;
 const SLEEP: u32 = 8;
 const AFTERWARDS: u32 = 9;
+const COLLECT: u32 = 40;
+const PUBLISH: u32 = 41;
+#[cfg(feature = "cache")]
+const STORED: u32 = 1 << 31;
 const CLAIM: u32 = 20;
 const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
+const BOARD: u32 = 30;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -252,6 +261,8 @@ fn write_about(out: &mut Commands, what: u32, number: u32, body: Stream, limit: 
     let source = match body {
         Stream::Request => 0,
         Stream::Response(call) => call + 1,
+        #[cfg(feature = "cache")]
+        Stream::Stored(call) => call + 1,
     };
     out.numbers.extend([what, number, source, u32::try_from(limit).unwrap_or(u32::MAX)]);
 }
@@ -304,6 +315,11 @@ pub fn read_value(status: u32, packed: &[u8]) -> Result<Option<Bytes>, StoreErro
 
 /// Writes that counters are to be changed.
 pub fn write_take(out: &mut Commands, number: u32, key: &str, order: &Order) {
+    write_order(out, number, key, order);
+}
+
+/// Writes that the owner of a key is to do something with what it keeps.
+pub fn write_order(out: &mut Commands, number: u32, key: &str, order: &impl Serialize) {
     out.numbers.extend([TAKE, number]);
     out.text(&[key]);
     // Plain values: it cannot fail, and an owner that cannot read it says so.
@@ -319,6 +335,23 @@ pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
     }
 }
 
+/// Writes that sums are to be added to, or read.
+pub fn write_collect(out: &mut Commands, number: u32, added: &[u8]) {
+    out.numbers.extend([COLLECT, number]);
+    out.text(&[&String::from_utf8_lossy(added)]);
+}
+
+/// Writes that a batch is to be handed on.
+pub fn write_publish(out: &mut Commands, number: u32, outlet: &Outlet, batch: &[u8]) {
+    let (kind, name) = match outlet {
+        Outlet::Queue(name) => (0, name),
+        Outlet::Dataset(name) => (1, name),
+    };
+    out.numbers.extend([PUBLISH, number, kind]);
+    out.text(&[name]);
+    out.text(&[&String::from_utf8_lossy(batch)]);
+}
+
 /// Writes that time is to pass.
 pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
     out.numbers.extend([SLEEP, number, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)]);
@@ -327,6 +360,12 @@ pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
 /// Writes that there is something to settle after the answer that follows.
 pub fn write_afterwards(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTERWARDS, number]);
+}
+
+/// Writes that somebody asks what checks have found. What comes is read like a value.
+pub fn write_board(out: &mut Commands, number: u32, key: &str) {
+    out.numbers.extend([BOARD, number]);
+    out.text(&[key]);
 }
 
 /// Writes that nobody waits for a call any more.
@@ -357,13 +396,16 @@ pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
             return Bytes::new();
         }
         Body::Stream(Stream::Request) | Body::Pumped(..) => (2, Bytes::new()),
+        #[cfg(feature = "cache")]
+        Body::Stream(Stream::Stored(call)) => (call | STORED, Bytes::new()),
         Body::Bytes(bytes) => (1, bytes),
         Body::Empty => (0, Bytes::new()),
     };
     out.number(source);
     out.edits(|out| {
-        // The runtime counts the bytes itself.
-        let fields = response.headers.iter().filter(|(name, _)| *name != "content-length");
+        // The runtime counts the bytes itself, where there are some.
+        let is_counted = |(name, value): &(&str, &[u8])| *name == "content-length" && (source != 0 || *value == b"0");
+        let fields = response.headers.iter().filter(|field| !is_counted(field));
         fields.map(|(name, value)| out.edit(APPEND, name, value)).count() as u32
     });
     bytes

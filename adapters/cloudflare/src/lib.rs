@@ -11,6 +11,8 @@ pub mod http;
 pub mod platform;
 mod pumps;
 pub mod random;
+#[cfg(feature = "cache")]
+pub mod shelf;
 
 use crate::http::Commands;
 use bytes::Bytes;
@@ -119,6 +121,47 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
+/// Adds to the sums of all instances, for whoever keeps them: in the input stand what was kept (or nothing), and behind it what
+/// is added. Shows what is to be kept.
+#[cfg(feature = "telemetry")]
+#[wasm_bindgen]
+pub fn merge(kept: usize, added: usize) {
+    let sums =
+        INPUT.with_borrow(|input| gateway_core::telemetry::metrics::merge(&input[..kept], &input[kept..kept + added]));
+    show(Commands { numbers: Vec::new(), text: String::from_utf8_lossy(&sums).into_owned() }, Bytes::new());
+}
+
+/// Whether somebody has to check targets.
+#[wasm_bindgen]
+pub fn has_checks() -> bool {
+    match GATEWAY.get() {
+        Loaded::Gateway(gateway) => gateway.has_checks(),
+        Loaded::Failed => false,
+    }
+}
+
+/// Checks all targets that are due, for the object that keeps what was found and has put it into the input. Gives what [`begin`]
+/// gives; in the end the commands' text is what `Gateway::check` gives.
+#[wasm_bindgen]
+pub fn check(length: usize, now: f64) -> u32 {
+    #[cfg(feature = "checks")]
+    if let Loaded::Gateway(gateway) = GATEWAY.get() {
+        let kept = INPUT.with_borrow(|input| String::from_utf8_lossy(&input[..length]).into_owned());
+        let exchange = Rc::new(Exchange::default());
+        exchange.enter(now as u64);
+        let (platform, tells) = (Workers::new(Rc::clone(&exchange)), Rc::clone(&exchange));
+        let future = Box::pin(async move {
+            let (text, notes) = gateway.check(&platform, &kept).await;
+            write_notes(&notes);
+            tells.conclude(text);
+            None
+        });
+        return proceed(Running { exchange, future });
+    }
+    let _ = (length, now);
+    over()
+}
+
 /// Does what the keeper of a claim is ordered to do: in the input stand the order, and behind it what was kept (or nothing). Shows
 /// three lines: the verdict, until when what is to be kept says something, and what is to be kept (or nothing). Shows nothing
 /// when it cannot read the order.
@@ -205,7 +248,10 @@ thread_local! {
 fn proceed(mut running: Running) -> u32 {
     match running.poll() {
         Some(Some(reply)) => answer(&running.exchange, Some(reply)),
-        Some(None) => over(),
+        Some(None) => {
+            show(Commands { numbers: Vec::new(), text: running.exchange.conclusion() }, Bytes::new());
+            0
+        }
         None if running.exchange.waits() => {
             show(running.exchange.commands(), Bytes::new());
             exchanges::keep(running)
@@ -228,7 +274,7 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
         Some(reply) => {
             write_notes(&reply.notes);
             if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
-                http::write_afterwards(&mut commands, exchanges::keep(afterwards(gateway, reply.deferred)));
+                http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, reply.deferred)));
             }
             http::write_reply(&mut commands, reply.response)
         }
@@ -242,8 +288,8 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
 }
 
 /// What is left to do, not begun yet.
-fn afterwards(gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
-    let exchange = Rc::new(Exchange::default());
+fn afterwards(before: &Exchange, gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
+    let exchange = Rc::new(Exchange::after(before));
     let platform = Workers::new(Rc::clone(&exchange));
     let future = Box::pin(async move {
         write_notes(&gateway.settle(&platform, deferred).await);
@@ -278,4 +324,8 @@ fn place(at: usize, address: usize, length: usize) {
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn log(line: &str);
+
+    /// Writes a line of the access log.
+    #[wasm_bindgen(js_namespace = console, js_name = log)]
+    fn print(line: &str);
 }

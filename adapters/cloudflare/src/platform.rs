@@ -5,11 +5,17 @@
 
 use crate::http::{self, Commands};
 use crate::pumps;
+#[cfg(feature = "cache")]
+use crate::shelf::{self, Ask, Found};
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Response};
+#[cfg(feature = "cache")]
+use gateway_core::platform::Item;
 use gateway_core::platform::{
-    Call, Copied, Failure, FetchError, Interest, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
@@ -25,6 +31,9 @@ pub enum Stream {
     Request,
     /// The response that the call of this number brought.
     Response(u32),
+    /// What that call found in the store of caches. Its fields are not the response's.
+    #[cfg(feature = "cache")]
+    Stored(u32),
 }
 
 /// One request's side of the boundary: what it asks of the glue, and what the glue has answered.
@@ -33,6 +42,8 @@ pub struct Exchange {
     now: Cell<Timestamp>,
     calls: RefCell<Vec<State>>,
     commands: RefCell<Commands>,
+    /// What is told in the end, where that is no answer.
+    told: RefCell<String>,
 }
 
 /// What became of a call.
@@ -58,6 +69,9 @@ enum Task {
     Claim,
     /// That time passes.
     Sleep,
+    /// Something of the store of caches.
+    #[cfg(feature = "cache")]
+    Shelf(Ask),
 }
 
 /// What the glue brought.
@@ -69,6 +83,8 @@ enum Brought {
     Taken(Result<Decision, StoreError>),
     Claimed(Result<claim::Verdict, StoreError>),
     Awake,
+    #[cfg(feature = "cache")]
+    Shelf(Found),
 }
 
 #[derive(Debug)]
@@ -102,6 +118,8 @@ impl Exchange {
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
                 Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
+                #[cfg(feature = "cache")]
+                Task::Shelf(ask) => Brought::Shelf(ask.read(call, status, packed)),
             });
         }
     }
@@ -110,6 +128,8 @@ impl Exchange {
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
+            #[cfg(feature = "cache")]
+            Some(State::Waiting(Task::Shelf(ask))) => ask.body(),
             // Nothing else has one.
             Some(State::Waiting(_) | State::Done(_) | State::Over) | None => Bytes::new(),
         }
@@ -127,6 +147,22 @@ impl Exchange {
         write(&mut self.commands.borrow_mut(), number);
         calls.push(State::Waiting(task));
         Pending { exchange: self, number }
+    }
+
+    /// An exchange that goes on after another one, whose calls keep their numbers.
+    pub fn after(before: &Exchange) -> Self {
+        let calls = before.calls.borrow().iter().map(|_| State::Over).collect();
+        Self { calls: RefCell::new(calls), ..Self::default() }
+    }
+
+    /// Says what is told in the end, where that is no answer.
+    pub fn conclude(&self, text: String) {
+        self.told.replace(text);
+    }
+
+    /// What was told; nothing, if nothing was.
+    pub fn conclusion(&self) -> String {
+        self.told.take()
     }
 
     /// Writes something down for the glue that nobody waits for yet; gives its number.
@@ -154,6 +190,15 @@ impl Workers {
     /// The port that speaks through this exchange.
     pub fn new(exchange: Rc<Exchange>) -> Self {
         Self { exchange }
+    }
+
+    /// Asks the store of caches.
+    #[cfg(feature = "cache")]
+    async fn shelf(&self, ask: Ask, write: impl FnOnce(&mut Commands, u32)) -> Result<Found, StoreError> {
+        match self.exchange.ask(Task::Shelf(ask), write).await {
+            Brought::Shelf(found) => Ok(found),
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
     }
 
     /// Waits for a whole body.
@@ -225,10 +270,40 @@ impl Platform for Workers {
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_lookup(out, number, key)).await {
+        self.value(|out, number| http::write_lookup(out, number, key)).await
+    }
+
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        let sums = self.value(|out, number| http::write_collect(out, number, added)).await?;
+        Ok(sums.unwrap_or_default())
+    }
+
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        self.value(|out, number| http::write_publish(out, number, outlet, batch)).await.map(drop)
+    }
+
+    fn print(&self, line: &str) {
+        crate::print(line);
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
             Brought::Value(value) => value,
             _ => Err(StoreError(MIXED.to_owned())),
         }
+    }
+
+    fn decodes(&self, coding: &str) -> bool {
+        // workerd gives the plain bytes of a response to whoever reads it, and packs again what is answered under its fields.
+        ["gzip", "br"].iter().any(|known| coding.eq_ignore_ascii_case(known))
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        true
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -239,6 +314,8 @@ impl Platform for Workers {
     fn discard(&self, body: Stream) {
         match body {
             Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
+            #[cfg(feature = "cache")]
+            Stream::Stored(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
             // Its client sends it whether anybody reads it or not.
             Stream::Request => {}
         }
@@ -247,6 +324,74 @@ impl Platform for Workers {
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+        match self.shelf(Ask::Recall, |out, number| shelf::write_recall(out, number, key)).await? {
+            Found::Recalled(found) => found,
+            Found::Done(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
+        match body {
+            Body::Stream(stream) => {
+                let ticket =
+                    self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
+                (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
+            }
+            Body::Pumped(..) => (body, None),
+            // What is in memory crosses with the question, so this waits for the answer.
+            Body::Bytes(_) | Body::Empty => {
+                let bytes = match &body {
+                    Body::Bytes(bytes) => bytes.clone(),
+                    Body::Empty | Body::Stream(_) | Body::Pumped(..) => Bytes::new(),
+                };
+                let write = |out: &mut Commands, number| shelf::write_keep(out, number, item, None, shared);
+                let outcome = self.shelf(Ask::Keep(bytes), write).await;
+                let kept = matches!(outcome, Ok(Found::Done(Ok(()))));
+                (body, kept.then_some(shelf::DONE))
+            }
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        if ticket == shelf::DONE {
+            return Ok(());
+        }
+        match self.shelf(Ask::Done, |out, number| shelf::write_kept(out, number, ticket)).await? {
+            Found::Done(done) => done,
+            Found::Recalled(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        match self.shelf(Ask::Done, |out, number| shelf::write_forget(out, number, key)).await? {
+            Found::Done(done) => done,
+            Found::Recalled(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        match self.shelf(Ask::Marks, |out, number| http::write_order(out, number, key, change)).await? {
+            Found::Marks(marks) => marks,
+            Found::Recalled(_) | Found::Done(_) => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+}
+
+impl Workers {
+    /// Asks for something that gives a value, or none.
+    async fn value(&self, write: impl FnOnce(&mut Commands, u32)) -> Result<Option<Bytes>, StoreError> {
+        match self.exchange.ask(Task::Lookup, write).await {
+            Brought::Value(value) => value,
             _ => Err(StoreError(MIXED.to_owned())),
         }
     }
@@ -282,6 +427,10 @@ impl Drop for Pending<'_> {
         let state = std::mem::replace(&mut self.exchange.calls.borrow_mut()[self.number as usize], State::Over);
         match state {
             State::Waiting(_) | State::Done(Brought::Response(Ok(_))) => {
+                http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
+            }
+            #[cfg(feature = "cache")]
+            State::Done(Brought::Shelf(Found::Recalled(Ok(Some(_))))) => {
                 http::write_end(&mut self.exchange.commands.borrow_mut(), self.number);
             }
             State::Done(_) | State::Over => {}

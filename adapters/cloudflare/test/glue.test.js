@@ -12,12 +12,18 @@ globalThis.playedCore = {
   load: () => played.lives++,
   reset: () => played.reset(),
 };
+const sources = {
+  "postern-bindgen":
+    "const core = globalThis.playedCore;" +
+    "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();",
+  "cloudflare:workers": "export class DurableObject { constructor(ctx, env) { this.ctx = ctx; this.env = env; } }",
+  "./gateway.bin": "export default new ArrayBuffer(0);",
+  "./postern_bg.wasm": "export default undefined;",
+};
 registerHooks({
   resolve(specifier, context, next) {
-    if (specifier !== "postern-bindgen") return next(specifier, context);
-    const source =
-      "const core = globalThis.playedCore;" +
-      "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();";
+    const source = sources[specifier];
+    if (source === undefined) return next(specifier, context);
     return { url: `data:text/javascript,${encodeURIComponent(source)}`, shortCircuit: true };
   },
 });
@@ -25,6 +31,7 @@ const { Core } = await import("../glue/core.js");
 const { answer } = await import("../glue/exchange.js");
 
 const FETCH = 1;
+const FROM_NOTHING = 16;
 const ANSWER = 3;
 const TAKE = 7;
 const SLEEP = 8;
@@ -34,6 +41,11 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const COLLECT = 40;
+const PUBLISH = 41;
+const RECALL = 50;
+const KEEP = 51;
+const KEPT = 52;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -218,6 +230,128 @@ test("what an answer leaves to do is done behind it", async () => {
   assert.deepEqual(order, ["settle 9", "counted", "over"]);
 });
 
+test("what was counted goes to the object that owns the sums", async () => {
+  const heard = [];
+  const namespace = { idFromName: (name) => name, get: (name) => ({ collect: async (added) => (heard.push(name, added), "sums") }) };
+  const core = play(
+    {
+      begin: () => say(7, [COLLECT, 0, "added"]),
+      resume: (number, call, status, length) => {
+        heard.push(status, new TextDecoder().decode(core.room.slice(0, length)));
+        return say(0, [ANSWER, 200, 0, 0]);
+      },
+    },
+    { POSTERN_COUNTERS: namespace },
+  );
+  await answer(core, new Request("http://g/"));
+  assert.deepEqual(heard, ["metrics", "added", 200, "sums"]);
+});
+
+test("a batch goes to a queue by the hundred, and points go to a dataset", async () => {
+  const heard = [];
+  const env = {
+    LINES: { sendBatch: async (messages) => heard.push(messages) },
+    POINTS: { writeDataPoint: (point) => heard.push(point) },
+  };
+  const lines = Array.from({ length: 150 }, (_, at) => ({ at }));
+  const outcomes = [];
+  let step = 0;
+  const commands = [
+    [PUBLISH, 0, 0, "LINES", JSON.stringify(lines)],
+    [PUBLISH, 1, 1, "POINTS", JSON.stringify([{ indexes: ["a"], blobs: [], doubles: [1] }])],
+    [PUBLISH, 2, 0, "NOTHING", "[]"],
+  ];
+  const core = play(
+    {
+      begin: () => say(7, commands[step]),
+      resume: (number, call, status) => {
+        outcomes.push(status);
+        return ++step < commands.length ? say(7, commands[step]) : say(0, [ANSWER, 200, 0, 0]);
+      },
+    },
+    env,
+  );
+  await answer(core, new Request("http://g/"));
+  assert.deepEqual(heard.slice(0, 2).map((messages) => messages.length), [100, 50]);
+  assert.deepEqual(heard[1][49], { body: { at: 149 }, contentType: "json" });
+  assert.deepEqual(heard[2], { indexes: ["a"], blobs: [], doubles: [1] });
+  // What is not bound is a failure that the core hears of.
+  assert.equal(outcomes.length, 3);
+  assert.ok(outcomes[0] === 404 && outcomes[1] === 404 && outcomes[2] < 100);
+});
+
+test("an object checks by its alarm, keeps what was found, and is woken up by instances and by cron", async () => {
+  let next = 12345;
+  const seen = [];
+  play({
+    check: (length) => {
+      if (next === undefined) throw new WebAssembly.RuntimeError("unreachable");
+      seen.push(new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)));
+      return say(7, [FETCH, 0, 1000, 0, 0, FROM_NOTHING, "GET", "http://a/health", 0]);
+    },
+    resume: (number, call, status) => {
+      const text = next === 0 ? "0" : `${next}\nkey {"status":${status}}`;
+      say(0, []);
+      tell(text);
+      return 0;
+    },
+  });
+  const { default: entry, Checks } = await import("../glue/entry.js");
+  mock.method(globalThis, "fetch", async () => new Response(null, { status: 503 }));
+  const { ctx, alarms } = objectStorage();
+  const env = { POSTERN_CHECKS: { idFromName: (name) => name, get: () => object } };
+  const object = new Checks(ctx, env);
+  // Nobody has woken it up yet; whoever asks does, and so does cron.
+  assert.equal(await object.board("key"), "");
+  assert.equal(alarms.length, 1);
+  const waits = [];
+  ctx.forget();
+  entry.scheduled({}, env, { waitUntil: (promise) => waits.push(promise) });
+  await Promise.all(waits);
+  assert.equal(alarms.length, 2);
+  await object.alarm();
+  assert.deepEqual([alarms.at(-1), await object.board("key")], [12345, '{"status":503}']);
+  await object.alarm();
+  assert.deepEqual(seen, ["", 'key {"status":503}']);
+  // Without anything to check, nobody is woken up again.
+  next = 0;
+  const before = alarms.length;
+  await object.alarm();
+  assert.equal(alarms.length, before);
+  // After a crash it is, a while later.
+  next = undefined;
+  await object.alarm();
+  assert.equal(alarms.length, before + 1);
+  assert.ok(alarms.at(-1) > Date.now() + 9_000);
+});
+
+// What an object has of the platform: a table of boards, and one alarm.
+function objectStorage() {
+  const boards = new Map();
+  const alarms = [];
+  let alarm = null;
+  const exec = (statement, key, board) => {
+    if (statement.startsWith("SELECT key")) return [...boards].map(([key, board]) => ({ key, board }));
+    if (statement.startsWith("SELECT board")) return boards.has(key) ? [{ board: boards.get(key) }] : [];
+    if (statement.startsWith("INSERT")) boards.set(key, board);
+    return [];
+  };
+  const storage = {
+    sql: { exec },
+    getAlarm: async () => alarm,
+    setAlarm: async (at) => alarms.push((alarm = at)),
+  };
+  return { ctx: { storage, forget: () => (alarm = null) }, alarms };
+}
+
+// Writes the text that the core tells in the end.
+function tell(text) {
+  const bytes = new TextEncoder().encode(text);
+  const { buffer } = played.memory;
+  new Uint8Array(buffer, TEXT).set(bytes);
+  new Uint32Array(buffer, OUTPUT).set([NUMBERS, 0, TEXT, bytes.length, 0, 0]);
+}
+
 test("a body changes on its way, and ends when the core breaks it off", async () => {
   mock.method(globalThis, "fetch", async () => new Response(chunks("a", "b"), { headers: { "x-a": "1" } }));
   const asked = [];
@@ -353,6 +487,57 @@ test("a body is copied while it passes, for what the answer leaves to do", async
   }
 });
 
+test("what a cache has stored is answered with fields of its own, and what it has not is a miss", async () => {
+  const shelf = { k: new Response("body", { headers: { "postern-record": "{}", "cache-control": "max-age=9" } }) };
+  globalThis.caches = { open: async () => ({ match: async (url) => shelf[url.split("/").at(-1)] }) };
+  const told = [];
+  const core = play({
+    begin: () => say(7, [RECALL, 0, "none"]),
+    resume: (number, call, status, length) => {
+      told.push([status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length))]);
+      return told.length === 1 ? say(8, [RECALL, 1, "k"]) : say(0, [ANSWER, 200, 2 ** 31 + 1, 1, 2, "x-a", "1"]);
+    },
+  });
+  const response = await answer(core, new Request("http://g/"));
+  assert.deepEqual(told, [[404, ""], [200, "{}"]]);
+  assert.equal(await response.text(), "body");
+  assert.deepEqual([response.headers.get("x-a"), response.headers.has("postern-record")], ["1", false]);
+});
+
+test("what is stored goes to the client as well, and is waited for behind the answer", async () => {
+  const stored = [];
+  const put = async (url, response) => stored.push([url, response.headers.get("postern-record"), await response.text()]);
+  globalThis.caches = { open: async () => ({ put }) };
+  mock.method(globalThis, "fetch", async () => new Response("body", { headers: { "x-a": "1" } }));
+  let over = false;
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
+    resume: (number) => {
+      if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+      over = stored.length === 1;
+      return say(0, []);
+    },
+    settle: () => say(10, [KEPT, 2, 1]),
+  });
+  const rest = [];
+  const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => rest.push(promise) });
+  assert.deepEqual([await response.text(), response.headers.get("x-a")], ["body", "1"]);
+  await Promise.all(rest);
+  assert.deepEqual(stored, [["https://cache.postern.invalid/k", "{}", "body"]]);
+  assert.ok(over);
+});
+
+test("a store that fails says so, and nothing breaks", async () => {
+  globalThis.caches = { open: async () => Promise.reject(new Error("there is none")) };
+  const told = [];
+  const core = play({
+    begin: () => say(7, [RECALL, 0, "k"]),
+    resume: (number, call, status) => (told.push(status), say(0, [ANSWER, 204, 0, 0])),
+  });
+  assert.equal((await answer(core, new Request("http://g/"))).status, 204);
+  assert.deepEqual(told, [1]);
+});
+
 // A core whose exports are these; those that a case does not need are not called.
 function play(exports, env = {}) {
   const memory = new WebAssembly.Memory({ initial: 4 });
@@ -360,7 +545,7 @@ function play(exports, env = {}) {
     lives: 0,
     memory,
     reset() {},
-    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, ...exports },
+    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, has_checks: () => 1, ...exports },
   };
   return new Core(undefined, new ArrayBuffer(0), env);
 }

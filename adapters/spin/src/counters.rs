@@ -6,6 +6,8 @@
 
 use bindings::wasi::keyvalue::atomics::increment;
 use bindings::wasi::keyvalue::store::{self, Bucket};
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
 
@@ -111,6 +113,20 @@ fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<
     let text = serde_json::to_vec(&step.kept).map_err(|error| StoreError(error.to_string()))?;
     bucket.set(&key, &text).map_err(failed)?;
     Ok(step.decision)
+}
+
+/// Changes the marks of what caches have to give back; without any only looks. In one step for this instance.
+#[cfg(feature = "cache")]
+pub fn mark(key: &str, change: &Change, now: Timestamp) -> Result<Marks, StoreError> {
+    let bucket = store::open("default").map_err(failed)?;
+    let key = format!("postern/marks/{key}");
+    let kept = bucket.get(&key).map_err(failed)?.and_then(|text| serde_json::from_slice(&text).ok());
+    let marks = purge::perform(kept, change, now);
+    if !change.add.is_empty() {
+        let text = serde_json::to_vec(&marks).map_err(|error| StoreError(error.to_string()))?;
+        bucket.set(&key, &text).map_err(failed)?;
+    }
+    Ok(marks)
 }
 
 /// What fits into a sum many times over.

@@ -508,6 +508,67 @@ fn write_trailers(headers: &Headers) -> Option<Trailers> {
     fields(headers).ok()
 }
 
+/// Moves a body through the component, and gives a copy of it to whoever wants it when it has ended: nothing, where it is longer than
+/// `most` or breaks off. When the client goes away, the copy is still made. Of a body of known length the client gets the last piece
+/// when the copy has been taken: whoever has seen all of it can rely on that.
+#[cfg(feature = "cache")]
+pub fn copy(stream: Stream, most: usize, take: impl AsyncFnOnce(Option<Vec<u8>>) + 'static) -> Stream {
+    let Stream { mut reader, trailers: received, fields } = stream;
+    let length = fields.as_ref().and_then(|fields| {
+        let values = fields.get("content-length");
+        std::str::from_utf8(values.first()?).ok()?.parse::<usize>().ok()
+    });
+    let mut take = Some(take);
+    let (mut writer, copied_reader) = wit_stream::new();
+    let (trailers, copied_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut copy = Some(Vec::new());
+        let mut gone = false;
+        let mut buffer = Vec::with_capacity(CHUNK);
+        loop {
+            let (result, mut chunk) = reader.read(buffer).await;
+            if let Some(whole) = copy.as_mut().filter(|whole| chunk.len() <= most - whole.len()) {
+                whole.extend_from_slice(&chunk);
+            } else {
+                copy = None;
+            }
+            if length.is_some()
+                && copy.as_ref().map(Vec::len) == length
+                && let (Some(take), Some(whole)) = (take.take(), copy.take())
+            {
+                take(Some(whole)).await;
+            }
+            if gone && copy.is_none() {
+                if let Some(take) = take {
+                    take(None).await;
+                }
+                return;
+            }
+            if !gone && !chunk.is_empty() {
+                // Gives the buffer back, with what nobody took any more.
+                chunk = writer.write_all(chunk).await;
+                gone = !chunk.is_empty();
+            }
+            if result == StreamResult::Dropped {
+                break;
+            }
+            chunk.clear();
+            buffer = chunk;
+        }
+        drop(writer);
+        let ended = received.await;
+        // A body that broke off ends like one that is whole; only the trailers tell.
+        let whole = copy.filter(|_| ended.is_ok());
+        if !gone {
+            let _ = trailers.write(ended).await;
+        }
+        if let Some(take) = take {
+            take(whole).await;
+        }
+    });
+    Stream { reader: copied_reader, trailers: copied_trailers, fields }
+}
+
 const CHUNK: usize = 16 << 10;
 
 fn no_trailers() -> FutureTrailers {

@@ -5,6 +5,10 @@ mod config;
 mod counters;
 mod http;
 mod platform;
+#[cfg(feature = "cache")]
+mod shelf;
+#[cfg(feature = "telemetry")]
+mod sums;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;

@@ -2,9 +2,17 @@
 
 use crate::counters;
 use crate::http::{self, Stream};
+#[cfg(feature = "cache")]
+use crate::shelf;
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
+#[cfg(feature = "cache")]
+use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
+#[cfg(feature = "cache")]
+use gateway_core::platform::Item;
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
@@ -57,6 +65,25 @@ impl Platform for Spin {
         counters::take(key, order, self.now())
     }
 
+    #[cfg(feature = "telemetry")]
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+        crate::sums::collect(added, self.now())
+    }
+
+    fn print(&self, line: &str) {
+        eprintln!("{line}");
+    }
+
+    async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&board(key)).await
+    }
+
+    async fn post(&self, key: &str, text: &str) -> Result<(), StoreError> {
+        let failed = |error: key_value::Error| StoreError(error.to_string());
+        let store = Store::open_default().await.map_err(failed)?;
+        store.set(board(key), text.as_bytes()).await.map_err(failed)
+    }
+
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         crate::claims::claim(key, order).await
     }
@@ -73,9 +100,39 @@ impl Platform for Spin {
         copy.brought().await
     }
 
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+        shelf::recall(key, self.now()).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
+        shelf::keep(item, body, shared, self.now()).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        shelf::kept(ticket).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        shelf::forget(key).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        counters::mark(key, change, self.now())
+    }
+
     async fn sleep(&self, duration: Duration) {
         wait(duration).await;
     }
+}
+
+/// Where what checks have found is kept.
+fn board(key: &str) -> String {
+    format!("postern/checks/{key}")
 }
 
 /// Returns when so much time has passed.

@@ -208,6 +208,14 @@ impl Platform for Still {
         Err(StoreError(String::new()))
     }
 
+    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
     async fn claim(&self, _: &str, _: &claim::Order) -> Result<claim::Verdict, StoreError> {
         Err(StoreError(String::new()))
     }

@@ -1,20 +1,23 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, curves, handling, limiting, loaded, lookup, signatures, spin, workers};
+use crate::{counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, workers};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 11] = [
+pub const PARTS: [(&str, &str); 14] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("signatures", "who calls: tokens by algorithm, keys, expressions, and what each adds to the Wasm"),
     ("limits", "what a limit costs that an instance counts itself, native and in Wasm"),
+    ("picking", "what it costs to pick one of 10 to 10,000 targets"),
+    ("failures", "what clients notice when one of three origins fails, beside nginx"),
     ("bundle", "the size of the Workers bundle"),
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
     ("steps", "what of that any gateway on Workers would cost"),
+    ("telemetry", "what observing costs on Workers: everything off, and an access log, traces and metrics on"),
     ("curves", "growth on Workers with routes, header fields and bodies"),
     ("spin", "requests on Spin beside the least that a component can do"),
 ];
@@ -92,10 +95,13 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "loading" => loaded::measure(&setup, &mut results)?,
                 "signatures" => signatures::measure(&setup, &mut results)?,
                 "limits" => limiting::measure(&setup, &mut results)?,
+                "picking" => picking::measure(&setup, &mut results)?,
+                "failures" => failing::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
                 "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(&setup, &mut results)?,
+                "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(&setup, &mut results)?,
                 "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
                 "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
                 _ => {}

@@ -1,5 +1,5 @@
 //! What it costs to know who calls: tokens by algorithm in native code, in Wasm and by WebCrypto, remembered tokens, API keys
-//! and expressions in whole requests, and the bytes that each optional ability adds to the core's Wasm.
+//! expressions and transformed bodies in whole requests, and the bytes that each optional ability adds to the core's Wasm.
 
 use crate::results::{Results, Table, number};
 use crate::run::Setup;
@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Measures and writes the tables `signatures`, `callers` and `abilities`.
+/// Measures and writes the tables `signatures`, `callers`, `shaping` and `abilities`.
 pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let arguments = ["--package", "postern-benches", "--example", "signatures"];
     let module = wasm(setup, &arguments)?.join("examples/signatures.wasm");
@@ -61,6 +61,20 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         table.push(vec![what.to_owned(), number(whole), number(whole - open)]);
     }
     table.remarks.push(format!("To find a remembered token alone takes {} µs.", number(told("remembered")?)));
+    results.keep(table);
+
+    let mut table =
+        Table::new("shaping", &["µs in Wasm, a JSON body of 1 KB", "whole request", "over one whose body passes"]);
+    let passes = told("a request to body")?;
+    for (route, what) in [
+        ("body", "it passes"),
+        ("edit", "removed, renamed and set by path, in each of 8 items too"),
+        ("template", "built anew by a template"),
+        ("query", "asked by JMESPath"),
+    ] {
+        let whole = told(&format!("a request to {route}"))?;
+        table.push(vec![what.to_owned(), number(whole), number(whole - passes)]);
+    }
     results.keep(table);
 
     abilities(setup, results)

@@ -247,6 +247,43 @@ pub fn steps(setup: &Setup, results: &mut Results) -> Result<(), String> {
     Ok(())
 }
 
+/// Measures and writes the table `telemetry`, and target O1. What leaves in batches goes to the origin, which takes everything.
+pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
+    let workers = Workers::new(setup)?;
+    if !workers.has_bundle() {
+        return Err("build/worker is not there: run `make workers`".to_owned());
+    }
+    let origin = workers.origin();
+    let off = workers.postern("postern-pass", &configurations::pass(&origin))?;
+    let observed = |name: &str, telemetry: serde_json::Value| {
+        let mut configuration = configurations::pass(&origin);
+        configuration["telemetry"] = telemetry;
+        configuration["allow"] = serde_json::json!(["clear-text"]);
+        workers.postern(name, &configuration)
+    };
+    let otlp = serde_json::json!({ "endpoint": origin });
+    let logs = observed("postern-logs", serde_json::json!({ "logs": { "to": "console" } }))?;
+    let metrics = observed("postern-metrics", serde_json::json!({ "otlp": otlp, "metrics": { "to": "otlp" } }))?;
+    let traces = serde_json::json!({ "to": "otlp", "sample": { "ratio": 0.01 } });
+    let one_percent = observed("postern-traces", serde_json::json!({ "otlp": otlp, "traces": traces }))?;
+    let all =
+        serde_json::json!({ "otlp": otlp, "logs": { "to": "console" }, "traces": traces, "metrics": { "to": "otlp" } });
+    let all = observed("postern-observed", all)?;
+    let load = || Load::get(paths(1_000));
+    let variants = vec![
+        off.variant("everything off", load(), passed),
+        off.variant("the same once more (control)", load(), passed),
+        logs.variant("access log on the console", load(), passed),
+        metrics.variant("metrics, pushed every 10 s", load(), passed),
+        one_percent.variant("traces, 1 % of them recorded", load(), passed),
+        all.variant("all three", load(), passed),
+    ];
+    let compared = rounds::compare(setup, &variants, setup.rounds())?;
+    results.keep(compared.table("telemetry", "Postern on Workers, one route", &[(0, "everything off")]));
+    results.reach("O1", compared.ratio(5, 0), "benches/run.sh telemetry");
+    Ok(())
+}
+
 /// Measures and writes the table `cold`, and target C1: CPU time from the start of workerd to the first answer, and what
 /// its other threads still do in the half second behind it.
 pub fn cold(setup: &Setup, results: &mut Results) -> Result<(), String> {

@@ -22,6 +22,8 @@ use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::rules::Rules;
 use crate::template::{Reference, Template};
 use crate::upstream::Upstream;
 use bytes::Bytes;
@@ -61,6 +63,10 @@ pub struct Globals {
     pub identity: Option<Identity>,
     /// Every value of the platform's that the configuration refers to.
     pub references: Vec<Reference>,
+    /// What is observed, and who is told.
+    #[cfg(feature = "telemetry")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Box<Rules>>,
     /// The cargo features that the gateway needs to have been built with.
     pub features: Vec<String>,
 }

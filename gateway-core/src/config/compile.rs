@@ -19,7 +19,7 @@ use crate::{
     policy::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
-        headers::HeaderEdits,
+        headers::{Dedupe, HeaderEdits},
     },
     request::{Limits, RouteLimits},
     route::{
@@ -45,6 +45,8 @@ use super::{
     written,
 };
 
+mod cache;
+mod check;
 mod consumers;
 mod credentials;
 mod forward_auth;
@@ -53,10 +55,13 @@ mod idempotency;
 mod limits;
 mod login;
 mod mirror;
+mod mock;
 mod openapi;
 mod policies;
 mod signed;
+mod telemetry;
 mod tokens;
+mod transform;
 mod upstreams;
 mod validation;
 
@@ -108,6 +113,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
+        purges: loaded.routes.iter().any(|route| route.written.purge.is_some()),
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
@@ -149,6 +155,8 @@ struct Compile<'a> {
     /// Upstreams behind those of the list.
     unnamed: Vec<Upstream>,
     limits: Limits,
+    /// Whether a route takes back what caches have stored.
+    purges: bool,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
     lists: HashMap<String, PolicyList>,
@@ -191,6 +199,8 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
+        let telemetry = self.telemetry();
+        self.metrics_are_kept(telemetry.as_deref());
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -212,6 +222,7 @@ impl<'a> Compile<'a> {
             issuers: std::mem::take(&mut self.issuers),
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
+            telemetry,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
@@ -245,7 +256,7 @@ impl<'a> Compile<'a> {
                 self.certificates |= template
                     .pieces()
                     .iter()
-                    .any(|piece| matches!(piece, Piece::Variable(variable) if variable.is_of_certificate()));
+                    .any(|piece| matches!(piece.base(), Piece::Variable(variable) if variable.is_of_certificate()));
                 Some(template)
             }
             // The shape was checked before.
@@ -342,6 +353,7 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        self.is_protected(&policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -539,8 +551,10 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> =
-            ["upstream", "redirect", "respond", "publish"].iter().filter_map(|name| node.entry(name)).collect();
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "purge"]
+            .iter()
+            .filter_map(|name| node.entry(name))
+            .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -548,7 +562,8 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    self.all.problems.push(problem.help("add one of `upstream`, `redirect`, `respond` and `publish`"));
+                    let help = "add one of `upstream`, `redirect`, `respond`, `publish` and `serve`";
+                    self.all.problems.push(problem.help(help));
                 }
                 return None;
             }
@@ -560,7 +575,16 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if written.upstream.is_none() {
-            for name in ["strip_prefix", "add_prefix", "rewrite", "host_header", "timeouts", "websocket", "grpc"] {
+            for name in [
+                "strip_prefix",
+                "add_prefix",
+                "rewrite",
+                "rewrite_regex",
+                "host_header",
+                "timeouts",
+                "websocket",
+                "grpc",
+            ] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
                     let problem = Problem::error("needs-upstream", entry.name_at, message);
@@ -572,12 +596,14 @@ impl RouteCompiler<'_, '_> {
         let redirect = written.redirect.as_ref().map(|redirect| self.redirect(redirect, paths));
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
+        let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
         let forward = match (forward.flatten(), &written.grpc) {
             (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
             (forward, _) => forward.map(Action::Forward),
-        }
-        .or(publish);
-        forward.or(redirect.flatten().map(Action::Redirect)).or(respond.flatten().map(Action::Respond))
+        };
+        let forward = forward.or(publish).or(serve);
+        let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
+        forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
 
     fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
@@ -615,8 +641,15 @@ impl RouteCompiler<'_, '_> {
     }
 
     fn path_change(&mut self, paths: &[Matcher]) -> Option<PathChange> {
-        self.exclude("rewrite", &["strip_prefix", "add_prefix"]);
+        self.exclude("rewrite", &["strip_prefix", "add_prefix", "rewrite_regex"]);
+        self.exclude("rewrite_regex", &["strip_prefix", "add_prefix"]);
         let written = &self.defined.written;
+        if let Some(rewrite) = &written.rewrite_regex {
+            let at = self.at([Field("rewrite_regex"), Field("find")]);
+            let find = self.all.regex(&rewrite.find.0, at)?;
+            self.groups(&find, &rewrite.replace);
+            return Some(PathChange::Regex { find, replace: rewrite.replace.clone() });
+        }
         if let Some(rewrite) = &written.rewrite {
             let at = self.at([Field("rewrite")]);
             let template = self.text(&rewrite.0, at, paths)?;
@@ -660,11 +693,11 @@ impl RouteCompiler<'_, '_> {
             Some(Piece::Variable(variable)) => *variable == crate::template::Variable::Path,
             // What the platform holds may well begin with a slash; a parameter never does.
             Some(Piece::Reference(_)) => true,
-            Some(Piece::Parameter(_)) | None => false,
+            Some(Piece::Parameter(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..)) | None => false,
         };
         let literals = template.pieces().iter().filter_map(|piece| match piece {
             Piece::Text(text) => Some(text.as_str()),
-            Piece::Parameter(_) | Piece::Variable(_) | Piece::Reference(_) => None,
+            _ => None,
         });
         for text in literals {
             if let Some(c) = text.chars().find(|c| matches!(c, '?' | '#' | '\\')) {
@@ -689,7 +722,10 @@ impl RouteCompiler<'_, '_> {
             Some(Piece::Text(text)) => Some(text.as_str()),
             Some(Piece::Reference(_)) => None,
             Some(Piece::Variable(crate::template::Variable::Path)) => Some("/"),
-            Some(Piece::Parameter(_) | Piece::Variable(_)) | None => Some(""),
+            Some(
+                Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..),
+            )
+            | None => Some(""),
         };
         if let Some(begins) = begins {
             let scheme = ["http://", "https://"].iter().any(|scheme| begins.to_ascii_lowercase().starts_with(scheme));
@@ -753,6 +789,39 @@ impl RouteCompiler<'_, '_> {
     ) -> HeaderEdits {
         let (Some(written), Some(node)) = (written, node) else { return HeaderEdits::default() };
         let mut edits = HeaderEdits::default();
+        let seen = match direction {
+            Direction::Request => Seen::REQUEST,
+            Direction::Response => Seen::RESPONSE,
+        };
+        for (name, new) in written.rename.iter().flat_map(|names| &names.0) {
+            let Some(entry) = node.get("rename").and_then(|names| names.entry(&name.0)) else { continue };
+            let (from, to) = (name.0.to_ascii_lowercase(), new.0.to_ascii_lowercase());
+            self.changeable(&from, entry.name_at, direction);
+            self.changeable(&to, entry.value.at, direction);
+            edits.rename.push((from, to));
+        }
+        for (name, value) in written.default.iter().flat_map(|named| &named.0) {
+            let Some(entry) = node.get("default").and_then(|named| named.entry(&name.0)) else { continue };
+            let lower = name.0.to_ascii_lowercase();
+            self.changeable(&lower, entry.name_at, direction);
+            let value = self.value_in(&value.0, entry.value.at, paths, seen);
+            edits.default.extend(value.map(|value| (lower, value)));
+        }
+        for (name, dedupe) in written.dedupe.iter().flat_map(|named| &named.0) {
+            let Some(entry) = node.get("dedupe").and_then(|named| named.entry(&name.0)) else { continue };
+            let lower = name.0.to_ascii_lowercase();
+            self.changeable(&lower, entry.name_at, direction);
+            if COMMAS.contains(&lower.as_str()) {
+                let message = format!("values of `{lower}` hold commas, so nobody can say where one of several ends");
+                self.all.problems.push(Problem::error("forbidden-header", entry.name_at, message).help("remove it"));
+            }
+            let dedupe = match dedupe {
+                written::Dedupe::First => Dedupe::First,
+                written::Dedupe::Last => Dedupe::Last,
+                written::Dedupe::Unique => Dedupe::Unique,
+            };
+            edits.dedupe.push((lower, dedupe));
+        }
         for (index, name) in written.remove.iter().flat_map(|names| names.0.iter()).enumerate() {
             let lower = name.0.to_ascii_lowercase();
             self.changeable(&lower, node.place([Field("remove"), Item(index)]), direction);
@@ -767,7 +836,7 @@ impl RouteCompiler<'_, '_> {
                 }
                 for (index, value) in values.0.iter().enumerate() {
                     let at = node.place([Field(field), Field(&name.0), Item(index)]);
-                    let Some(value) = self.value(&value.0, at, paths) else { continue };
+                    let Some(value) = self.value_in(&value.0, at, paths, seen) else { continue };
                     // Of several values the first replaces what was there, the others join it.
                     let list = if field == "set" && index == 0 { &mut edits.set } else { &mut edits.append };
                     list.push((lower.clone(), value));
@@ -819,8 +888,12 @@ impl RouteCompiler<'_, '_> {
 
     /// A template for a header's value, which is one line.
     fn value(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.value_in(text, at, paths, Seen::REQUEST)
+    }
+
+    fn value_in(&mut self, text: &str, at: Span, paths: &[Matcher], seen: Seen) -> Option<Template> {
         self.one_line(text, at);
-        self.text(text, at, paths)
+        self.text_in(text, at, paths, seen)
     }
 
     fn one_line(&mut self, text: &str, at: Span) {
@@ -836,9 +909,15 @@ impl RouteCompiler<'_, '_> {
 
     /// A template, whose parameters every path of the route must have.
     fn text(&mut self, text: &str, at: Span, paths: &[Matcher]) -> Option<Template> {
+        self.text_in(text, at, paths, Seen::REQUEST)
+    }
+
+    /// The same, where more is to be seen than the request.
+    fn text_in(&mut self, text: &str, at: Span, paths: &[Matcher], seen: Seen) -> Option<Template> {
         let template = self.all.template(text, at)?;
+        self.seen(&template, at, seen);
         for piece in template.pieces() {
-            let Piece::Parameter(name) = piece else { continue };
+            let Piece::Parameter(name) = piece.base() else { continue };
             for path in paths {
                 let known = parameters(path);
                 if known.contains(&name.as_str()) {
@@ -886,6 +965,33 @@ impl RouteCompiler<'_, '_> {
     fn at<'s>(&self, steps: impl IntoIterator<Item = Step<'s>>) -> Span {
         self.defined.node.place(steps)
     }
+}
+
+/// Fields of which a comma is no end of a value: dates, cookies and challenges.
+const COMMAS: [&str; 9] = [
+    "date",
+    "expires",
+    "last-modified",
+    "if-modified-since",
+    "if-unmodified-since",
+    "sunset",
+    "set-cookie",
+    "www-authenticate",
+    "user-agent",
+];
+
+/// What a template can see besides the request.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Whether there is a response.
+    response: bool,
+    /// The document, if there is one.
+    document: &'static str,
+}
+
+impl Seen {
+    const REQUEST: Self = Self { response: false, document: "" };
+    const RESPONSE: Self = Self { response: true, document: "" };
 }
 
 /// Which way a header goes.
@@ -1031,7 +1137,12 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Grpc(_) | Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
+            Action::Grpc(_)
+            | Action::Redirect(_)
+            | Action::Respond(_)
+            | Action::IdentityKeys
+            | Action::Serve(_)
+            | Action::Purge => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

@@ -57,10 +57,12 @@ impl Documents {
                 );
                 references(policy, &mut wanted);
             }
-            if let Some(document) = policy.get("openapi").and_then(|policy| policy.get("document"))
-                && let Some(path) = document.text()
-            {
-                wanted.push_back((path.to_owned(), document.at));
+            for kind in ["openapi", "mock"] {
+                if let Some(document) = policy.get(kind).and_then(|policy| policy.get("document"))
+                    && let Some(path) = document.text()
+                {
+                    wanted.push_back((path.to_owned(), document.at));
+                }
             }
         }
         while let Some((reference, at)) = wanted.pop_front() {

@@ -1,6 +1,7 @@
 //! Texts with rules of their own: durations, sizes, ranges of addresses, paths, templates, and what to write instead.
 
 use crate::{
+    cache::storing::Statuses,
     certificate::DistinguishedName,
     client::Cidr,
     errand::Address,
@@ -52,6 +53,13 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a percentage such as `0.5%`",
         check: |text| share(text).map(drop),
     },
+    Format {
+        name: "Statuses",
+        code: "bad-statuses",
+        noun: "a status, or a range such as `200-299`",
+        check: |text| statuses(text).map(drop),
+    },
+    Format { name: "CheckPath", code: "bad-path", noun: "a path such as `/health`", check: check_path },
     Format { name: "Name", code: "bad-name", noun: "a name", check: name },
     Format { name: "Token", code: "bad-token", noun: "a token", check: token },
     Format { name: "HeaderName", code: "bad-header-name", noun: "the name of a header field", check: header_name },
@@ -68,6 +76,14 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "PathPattern", code: "bad-path", noun: "a path such as `/files/{*rest}`", check: path_pattern },
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
     Format { name: "PlainPath", code: "bad-path", noun: "a path such as `/files`", check: plain_path },
+    Format { name: "JsonPath", code: "bad-json-path", noun: "a path such as `items.*.price`", check: json_path },
+    Format { name: "Query", code: "bad-query", noun: "a JMESPath expression", check: query },
+    Format {
+        name: "AnswerStatus",
+        code: "bad-status",
+        noun: "a status such as `404` or `5xx`",
+        check: |text| answer_status(text).map(drop),
+    },
     Format { name: "Regex", code: "bad-regex", noun: "a regular expression", check: regex },
     Format { name: "Template", code: "bad-template", noun: "text", check: template },
     Format {
@@ -132,6 +148,12 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a time zone such as `Europe/Berlin`",
         check: |text| zone(text).map(drop),
     },
+    Format {
+        name: "CacheStatuses",
+        code: "bad-status",
+        noun: "a status such as `404`, `5xx` or `default`",
+        check: |text| cache_statuses(text).map(drop),
+    },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
 ];
 
@@ -146,6 +168,23 @@ pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
 }
 
 /// A duration in milliseconds.
+/// Which statuses are meant.
+pub(super) fn cache_statuses(text: &str) -> Result<Statuses, Wrong> {
+    let wrong = || Wrong {
+        message: format!("`{text}` is neither a status from 200 to 599, nor all of a hundred, nor `default`"),
+        help: Some("write a status such as `404`, or `5xx`, or `default`".to_owned()),
+        part: None,
+    };
+    match text {
+        "default" => Ok(Statuses::Usual),
+        "2xx" | "3xx" | "4xx" | "5xx" => Ok(Statuses::Hundred(u16::from(text.as_bytes()[0] - b'0'))),
+        _ => match text.parse() {
+            Ok(status @ (200..=599)) => Ok(Statuses::One(status)),
+            Ok(_) | Err(_) => Err(wrong()),
+        },
+    }
+}
+
 pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
     let (digits, unit) = split_number(text);
     let help = "write a whole number and a unit: `500ms`, `10s`, `5m`, `1h`";
@@ -180,6 +219,34 @@ pub(super) fn share(text: &str) -> Result<u32, Wrong> {
     }
     let parts = whole.parse::<u32>().ok().zip(format!("{decimals:0<2}").parse::<u32>().ok());
     parts.map(|(whole, decimals)| whole * 100 + decimals).filter(|parts| *parts <= 10_000).ok_or_else(bad)
+}
+
+/// A status, or the first and the last of several.
+pub(super) fn statuses(text: &str) -> Result<(u16, u16), Wrong> {
+    let bad = || wrong(format!("`{text}` is no status and no range of them")).help("write `200`, or `200-299`");
+    let status = |text: &str| text.parse::<u16>().ok().filter(|status| text.len() == 3 && (100..600).contains(status));
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = status(first).zip(status(last)).ok_or_else(bad)?;
+    if first > last {
+        return Err(wrong(format!("`{text}` ends before it begins")).help(format!("write `{last}-{first}`")));
+    }
+    Ok((first, last))
+}
+
+/// Path and query of a request that the gateway makes for itself.
+fn check_path(text: &str) -> Result<(), Wrong> {
+    let (path, _) = text.split_once('?').unwrap_or((text, ""));
+    if !text.starts_with('/') {
+        return Err(wrong(format!("the path `{text}` does not begin with `/`")).help(format!("write `/{text}`")));
+    }
+    if text.contains('#') || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(wrong(format!("`{text}` has something in it that no path and query can have"))
+            .help("percent-encode it, and leave out the fragment"));
+    }
+    match normal_path(path) {
+        Some(normal) => Err(wrong(format!("`{text}` is not how this path is sent")).help(format!("write `{normal}`"))),
+        None => crate::path::normalise(path).map(drop).map_err(|invalid| wrong(invalid.to_string())),
+    }
 }
 
 /// A size in bytes.
@@ -380,6 +447,35 @@ fn template(text: &str) -> Result<(), Wrong> {
     }
 }
 
+pub(super) fn json_path(text: &str) -> Result<(), Wrong> {
+    match crate::shape::Path::parse(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(wrong(format!("`{text}` is not a path")).help("write steps with dots between, such as `user.name`"))
+        }
+    }
+}
+
+fn query(text: &str) -> Result<(), Wrong> {
+    crate::shape::query::Query::parse(text).map(drop).map_err(|(at, why)| {
+        let end = text.len().min(at + 1);
+        let wrong = told(format!("this is not JMESPath: {why}"));
+        if text.is_char_boundary(at) && text.is_char_boundary(end) && at < end { wrong.part(at, end) } else { wrong }
+    })
+}
+
+pub(super) fn answer_status(text: &str) -> Result<super::written::AnswerStatus, Wrong> {
+    use super::written::AnswerStatus;
+    let digit = |text: &str| text.parse::<u16>().ok().filter(|digit| (2..=5).contains(digit));
+    if let Some(class) = text.strip_suffix("xx").filter(|class| class.len() == 1).and_then(digit) {
+        return Ok(AnswerStatus::Class(class));
+    }
+    match text.parse() {
+        Ok(status @ 200..=599) if text.len() == 3 => Ok(AnswerStatus::One(status)),
+        _ => Err(wrong(format!("`{text}` is not a status")).help("write `404`, or `4xx` for all that begin alike")),
+    }
+}
+
 fn binding(text: &str) -> Result<(), Wrong> {
     let is_name = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if is_name && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -400,7 +496,7 @@ fn target_url(text: &str) -> Result<(), Wrong> {
         match piece {
             Piece::Text(text) => known.push_str(text),
             Piece::Reference(_) => known.push('\0'),
-            Piece::Parameter(_) | Piece::Variable(_) => {
+            Piece::Parameter(_) | Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) | Piece::Piped(..) => {
                 return Err(wrong("the address of a target does not depend on the request")
                     .help("only `${env:NAME}` and `${secret:NAME}` may stand here; `rewrite` changes the path"));
             }
@@ -1008,6 +1104,21 @@ mod tests {
         }
         for text in ["", "%", "5", "101%", "100.01%", "0.005%", ".5%", "5.%", "-1%", "1e2%", "+1%"] {
             assert!(share(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_and_paths_of_checks() {
+        assert_eq!(statuses("200-299").ok(), Some((200, 299)));
+        assert_eq!(statuses("204").ok(), Some((204, 204)));
+        for text in ["", "20", "099", "600", "200-", "-200", "2xx", "299-200", "200-299-300", "+200"] {
+            assert!(statuses(text).is_err(), "{text}");
+        }
+        for path in ["/", "/health", "/a/b?deep=1&x=/../"] {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        for path in ["", "health", "/a b", "/a#b", "/a/../b", "//a", "/%", "/\u{e9}"] {
+            assert!(check_path(path).is_err(), "{path}");
         }
     }
 

@@ -39,6 +39,7 @@ pub(super) fn lint(
 ) {
     let mut lint = Lint { loaded, running, options, problems };
     lint.upstreams();
+    lint.bindings();
     for route in &loaded.routes {
         lint.spelling(route);
         lint.platforms(route);
@@ -59,6 +60,27 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
+    /// Queues and datasets are Cloudflare's.
+    fn bindings(&mut self) {
+        if !self.options.runtimes.contains(&Runtime::Spin) {
+            return;
+        }
+        let sinks = self.loaded.settings.node.reach([Field("telemetry"), Field("logs"), Field("to")]);
+        for (sink, name) in sinks
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|sink| ["queue", "analytics"].map(|name| (sink, name)))
+        {
+            if let Some(entry) = sink.entry(name) {
+                let message = "Spin has no such thing, so there these lines are lost";
+                let problem = Problem::warning("binding-unavailable", entry.name_at, message);
+                self.problems
+                    .push(problem.help("compile with `--runtime workers` if it runs there only, or take `http`"));
+            }
+        }
+    }
+
     fn upstreams(&mut self) {
         // A route in a file that cannot be read may use any of them.
         if !self.loaded.incomplete {
@@ -84,6 +106,7 @@ impl Lint<'_> {
                 let problem = self.host_override(host);
                 self.problems.extend(problem);
             }
+            self.grpc_check(upstream);
             self.ways(upstream);
             if !self.options.runtimes.contains(&Runtime::Spin) {
                 continue;
@@ -96,6 +119,29 @@ impl Lint<'_> {
                 }
             }
         }
+    }
+
+    /// Native gRPC needs HTTP/2 all the way.
+    fn grpc_check(&mut self, upstream: &Defined<written::Upstream>) {
+        let check = upstream.written.health.as_ref().and_then(|health| health.check.as_ref());
+        if check.and_then(|check| check.grpc.as_ref()).is_none_or(|grpc| grpc.web.unwrap_or(false)) {
+            return;
+        }
+        let clear = upstream
+            .written
+            .targets
+            .iter()
+            .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")));
+        let why = if self.options.runtimes.contains(&Runtime::Workers) {
+            "Workers speak no HTTP/2 to targets, so there this check fails"
+        } else if clear {
+            "Spin speaks HTTP/2 over TLS only (or to the one host of `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE`), so this check fails"
+        } else {
+            return;
+        };
+        let Some(entry) = upstream.node.get("health").and_then(|node| node.get("check")?.entry("grpc")) else { return };
+        let problem = Problem::warning("check-unavailable", entry.name_at, why);
+        self.problems.push(problem.help("write `web: true` where the targets speak gRPC-Web, or check by `http`"));
     }
 
     /// Ways to a target that only one platform has.
@@ -191,7 +237,7 @@ impl Lint<'_> {
             let template = text.text().and_then(|text| Template::parse(text).ok());
             let pieces = template.as_ref().map(Template::pieces).unwrap_or_default();
             let uses = |of: fn(Variable) -> bool| {
-                pieces.iter().any(|piece| matches!(piece, Piece::Variable(variable) if of(*variable)))
+                pieces.iter().any(|piece| matches!(piece.base(), Piece::Variable(variable) if of(*variable)))
             };
             if uses(|variable| variable == Variable::Country) {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
@@ -281,12 +327,18 @@ impl Lint<'_> {
                     self.warn(route, problem.help("put an `authenticate` before it"));
                     return;
                 }
-                written::Policy::Concurrency(_)
+                written::Policy::Cache(_)
+                | written::Policy::Concurrency(_)
                 | written::Policy::Cors(_)
                 | written::Policy::Csrf(_)
+                | written::Policy::Deprecation(_)
+                | written::Policy::ErrorPages(_)
                 | written::Policy::Headers(_)
                 | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)
+                | written::Policy::Links(_)
+                | written::Policy::Maintenance(_)
+                | written::Policy::Mock(_)
                 | written::Policy::Mirror(_)
                 | written::Policy::OpenApi(_)
                 | written::Policy::Quota(_)
@@ -294,6 +346,7 @@ impl Lint<'_> {
                 | written::Policy::RequestRules(_)
                 | written::Policy::SecurityHeaders(_)
                 | written::Policy::SpikeArrest(_)
+                | written::Policy::Transform(_)
                 | written::Policy::Validate(_) => {}
                 // It may say who calls.
                 written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,

@@ -265,7 +265,9 @@ impl<F: Files> Load<'_, F> {
 fn with_defaults(route: &Node, defaults: &Node) -> Node {
     let mut whole = route.clone();
     whole.damaged |= defaults.damaged;
-    let acts = ["upstream", "redirect", "respond"].iter().any(|action| route.get(action).is_some());
+    let acts = ["upstream", "redirect", "respond", "publish", "serve", "purge"]
+        .iter()
+        .any(|action| route.get(action).is_some());
     let Value::Map(entries) = &mut whole.value else { return whole };
     for default in defaults.entries() {
         let own = entries.iter_mut().find(|entry| entry.name == default.name);

@@ -147,12 +147,16 @@ pub const WARNINGS: &[Warning] = &[
     },
     Warning { code: "audience-unchecked", about: "an issuer whose tokens are taken whomever they were made for" },
     Warning { code: "clear-text", about: "keys or answers on tokens that are asked for without TLS" },
+    Warning { code: "open-endpoint", about: "metrics or the state of upstreams that everybody may see" },
+    Warning { code: "binding-unavailable", about: "a queue or a dataset where the platform has none" },
     Warning { code: "one-target", about: "rules on several targets for an upstream that has one" },
     Warning { code: "priority-gap", about: "a number between the priorities of targets that no target has" },
     Warning {
         code: "missing-key",
         about: "an upstream whose target is picked by something that no request of a route has",
     },
+    Warning { code: "check-too-slow", about: "checks of targets that take longer than the time between them" },
+    Warning { code: "check-unavailable", about: "a check of targets that the platform cannot make" },
     Warning { code: "hedge-never", about: "a second attempt beside the first that is never made" },
     Warning {
         code: "certificate-unavailable",

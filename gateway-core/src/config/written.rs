@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod cache;
+mod check;
 mod consumer;
 mod credential;
 mod grpc;
@@ -18,10 +20,14 @@ mod login;
 mod mirror;
 mod policy;
 mod signed;
+mod telemetry;
 mod token;
+mod transform;
 mod upstream;
 mod validation;
 
+pub use self::cache::*;
+pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
 pub use self::grpc::*;
@@ -31,7 +37,9 @@ pub use self::login::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::telemetry::*;
 pub use self::token::*;
+pub use self::transform::*;
 pub use self::upstream::*;
 pub use self::validation::*;
 
@@ -77,6 +85,8 @@ pub struct File {
     pub unknown_host: Option<UnknownHost>,
     /// The largest requests that are taken.
     pub limits: Option<Limits>,
+    /// What the gateway tells of itself. Default: nothing but what goes wrong.
+    pub telemetry: Option<Telemetry>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
@@ -209,7 +219,7 @@ pub struct Defaults {
     pub allow: Option<OneOrMany<WarningCode>>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect` or `respond`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -263,6 +273,9 @@ pub struct Route {
     /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`.
     #[schemars(extend("examples" = ["/objects/{rest}"]))]
     pub rewrite: Option<Template>,
+    /// Replaces what a regular expression finds in the path, everywhere; excludes the other three.
+    #[schemars(extend("examples" = [{"find": "^/v[0-9]+/(?<rest>.*)$", "replace": "/api/${rest}"}]))]
+    pub rewrite_regex: Option<RewriteRegex>,
     /// The `Host` that the upstream sees, instead of what the upstream's own `host` says.
     pub host_header: Option<HostHeader>,
     /// How long an answer may take, instead of what the upstream says.
@@ -281,11 +294,28 @@ pub struct Route {
     pub respond: Option<Respond>,
     /// Action: answer with something that the gateway knows.
     pub publish: Option<Publish>,
+    /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
+    /// who may see it.
+    pub serve: Option<Serve>,
+    /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
+    /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
+    /// `forward_auth`. See `docs/caching.md`.
+    pub purge: Option<Purge>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,
     /// Codes of warnings that are fine for this route.
     pub allow: Option<OneOrMany<WarningCode>>,
+}
+
+/// What is replaced in a path.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RewriteRegex {
+    /// What is looked for.
+    pub find: Regex,
+    /// What comes in its place: `$1` or `${name}` for what a group has found, `$$` for a dollar sign.
+    pub replace: String,
 }
 
 /// Conditions that must all hold.
@@ -519,15 +549,26 @@ texts! {
     /// The start of a path, in whole segments and without parameters: `/files`.
     #[schemars(extend("pattern" = "^/[^{}]*$", "examples" = ["/files"]))]
     PlainPath;
+    /// A place in a JSON value: steps with dots between, `user.name`, `items.0`, `items.*.price` for every item. `\` takes the
+    /// meaning from what comes after it: `a\.b` is one name.
+    #[schemars(extend("examples" = ["user.name", "items.*.price"]))]
+    JsonPath;
+    /// A JMESPath expression: what it gives takes the place of the value. Members come out in the order of their names.
+    #[schemars(extend("examples" = ["{ids: items[?price > `5`].id, total: sum(items[].price)}"]))]
+    Query;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;
     /// Text with values in it: `{name}` for a parameter of the path, `{request.method}`, `{request.scheme}`,
-    /// `{request.host}`, `{request.path}`, `{request.query}`, `{client.address}`, `{client.country}`, `{client.certificate.subject}`,
+    /// `{request.host}`, `{request.path}`, `{request.query}`, `{request.headers.NAME}`, `{request.query.NAME}`,
+    /// `{request.cookies.NAME}`, `{client.address}`, `{client.country}`, `{client.data_centre}`, `{client.certificate.subject}`,
     /// `{client.certificate.issuer}`, `{client.certificate.fingerprint}`, `{client.certificate.serial}`, `{route.name}`,
     /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
-    /// `{token.issuer}`, `{token.scopes}`, `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
-    /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves.
+    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, on
+    /// the way back `{response.status}` and `{response.headers.NAME}`; `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
+    /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves. Something can be made of a value:
+    /// `{consumer.name | upper}`, `lower`, `trim`, `url_encode`, `url_decode`, `base64`, `sha256`, `html`, `number` (nothing, unless it
+    /// is one), `truncate: 8`, `before: ","`, `after: " "`, and `default: "none"` where there is nothing.
     #[schemars(extend("examples" = ["{client.address}"]))]
     Template;
     /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name

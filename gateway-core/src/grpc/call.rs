@@ -133,7 +133,7 @@ impl Call<'_> {
         timeout: u64,
     ) -> Result<Substitute, Error> {
         let messages = match self.protocol {
-            Protocol::Json => self.from_json(query, headers, body)?,
+            Protocol::Json => self.read_json(query, headers, body)?,
             Protocol::Connect(encoding) => {
                 check_coding(headers, body)?;
                 let message = match query.filter(|_| body.is_empty()) {
@@ -143,9 +143,9 @@ impl Call<'_> {
                 vec![self.encoded(encoding, message)?]
             }
             Protocol::GrpcWebText => {
-                self.from_frames(&frame::from_text(body).map_err(|wrong| self.malformed(wrong))?)?
+                self.read_frames(&frame::from_text(body).map_err(|wrong| self.malformed(wrong))?)?
             }
-            Protocol::ConnectStream(_) | Protocol::GrpcWeb | Protocol::Grpc => self.from_frames(body)?,
+            Protocol::ConnectStream(_) | Protocol::GrpcWeb | Protocol::Grpc => self.read_frames(body)?,
         };
         if messages.len() != 1 && !self.method.descriptor.is_client_streaming() {
             return Err(untranslatable(format!("the method takes one message, and there are {}", messages.len())));
@@ -208,7 +208,7 @@ impl Call<'_> {
         sent
     }
 
-    fn from_json(&self, query: Option<&str>, headers: &Headers, body: &Bytes) -> Result<Vec<Vec<u8>>, Error> {
+    fn read_json(&self, query: Option<&str>, headers: &Headers, body: &Bytes) -> Result<Vec<Vec<u8>>, Error> {
         let kind = self.method.descriptor.input();
         let mapping = self.grpc.mapping;
         let whole = BodyField::Whole;
@@ -269,7 +269,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn from_frames(&self, body: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    fn read_frames(&self, body: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         let frames = Frames::of(body, self.most()).map_err(|wrong| self.malformed(wrong))?;
         let mut messages = Vec::with_capacity(frames.len());
         for frame in frames {

@@ -1,4 +1,4 @@
-//! Sets, appends and removes header fields.
+//! Sets, appends, renames and removes header fields.
 
 use crate::http::Headers;
 use crate::template::{Scope, Template};
@@ -16,19 +16,40 @@ pub struct HeaderPolicy {
     pub response: HeaderEdits,
 }
 
-/// Changes to one block of fields: removals first, then replacements, then additions.
+/// Changes to one block of fields, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeaderEdits {
     /// Fields whose lines all go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
+    /// Fields whose lines get another name, in the place of those that have it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<(String, String)>,
     /// Fields of which one line is left, with this value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(String, Template)>,
+    /// Fields that get this value where they have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default: Vec<(String, Template)>,
     /// Fields that get one line more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub append: Vec<(String, Template)>,
+    /// Fields of whose values some are left, whether they stand on lines of their own or with commas between.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dedupe: Vec<(String, Dedupe)>,
+}
+
+/// Which of the values of a field are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dedupe {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// One of those that are the same, where the first of them stands.
+    Unique,
 }
 
 impl HeaderEdits {
@@ -39,13 +60,25 @@ impl HeaderEdits {
 
     /// The fields of which nothing is left that was there before.
     pub fn replaced(&self) -> impl Iterator<Item = &str> {
-        self.remove.iter().chain(self.set.iter().map(|(name, _)| name)).map(String::as_str)
+        let renamed = self.rename.iter().flat_map(|(from, to)| [from, to]);
+        self.remove.iter().chain(renamed).chain(self.set.iter().map(|(name, _)| name)).map(String::as_str)
+    }
+
+    /// Whether the fields must be known to make the changes.
+    pub fn reads(&self) -> bool {
+        let looks = !(self.rename.is_empty() && self.default.is_empty() && self.dedupe.is_empty());
+        looks || self.templates().any(Template::asks_response)
+    }
+
+    /// Every value.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.set.iter().chain(&self.default).chain(&self.append).map(|(_, value)| value)
     }
 
     /// Fills in the values.
     pub fn render(&self, scope: &Scope<'_>) -> Rendered<'_> {
         let fill = |fields: &'_ [(String, Template)]| fields.iter().map(|(_, value)| value.render(scope)).collect();
-        Rendered { edits: self, set: fill(&self.set), append: fill(&self.append) }
+        Rendered { edits: self, set: fill(&self.set), default: fill(&self.default), append: fill(&self.append) }
     }
 }
 
@@ -54,6 +87,7 @@ impl HeaderEdits {
 pub struct Rendered<'a> {
     edits: &'a HeaderEdits,
     set: Vec<String>,
+    default: Vec<String>,
     append: Vec<String>,
 }
 
@@ -63,11 +97,72 @@ impl Rendered<'_> {
         for name in &self.edits.remove {
             headers.remove(name);
         }
+        for (from, to) in &self.edits.rename {
+            let lines: Vec<Vec<u8>> = headers.all(from).map(<[u8]>::to_vec).collect();
+            if !lines.is_empty() {
+                headers.remove(from);
+                replace(headers, to, lines.iter().map(Vec::as_slice));
+            }
+        }
         for ((name, _), value) in self.edits.set.iter().zip(&self.set) {
             headers.set(name, value);
+        }
+        for ((name, _), value) in self.edits.default.iter().zip(&self.default) {
+            if !headers.contains(name) {
+                headers.set(name, value);
+            }
         }
         for ((name, _), value) in self.edits.append.iter().zip(&self.append) {
             headers.append(name, value);
         }
+        for (name, dedupe) in &self.edits.dedupe {
+            // Some platforms have joined the lines already (RFC 9110 §5.3).
+            let values: Vec<Vec<u8>> = headers.all(name).flat_map(members).map(<[u8]>::to_vec).collect();
+            let unique = values.iter().enumerate().filter(|(at, value)| !values[..*at].contains(value));
+            let left: Vec<&[u8]> = match dedupe {
+                Dedupe::First => values.first().into_iter().map(Vec::as_slice).collect(),
+                Dedupe::Last => values.last().into_iter().map(Vec::as_slice).collect(),
+                Dedupe::Unique => unique.map(|(_, value)| value.as_slice()).collect(),
+            };
+            if left.len() < values.len() {
+                headers.set(name, left.join(&b", "[..]));
+            }
+        }
+    }
+}
+
+/// The members of a list; a comma in quotes is part of one (RFC 9110 §5.6.1, §5.6.4).
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = line.split(move |byte| {
+        let is_end = *byte == b',' && !quoted;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = quoted && *byte == b'\\' && !escaped;
+        is_end
+    });
+    parts.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Puts lines in the place of those that a field has.
+pub(super) fn replace<'l>(headers: &mut Headers, name: &str, lines: impl Iterator<Item = &'l [u8]>) {
+    headers.remove(name);
+    lines.for_each(|line| headers.append(name, line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_renamed_and_deduplicated() {
+        let mut headers = Headers::from_block(b"a\x001\nb\x002\na\x003\nvary\0x, \"a,b\"\nvary\0y\nvary\0x\n".to_vec());
+        let edits = HeaderEdits {
+            rename: vec![("a".into(), "b".into()), ("c".into(), "vary".into())],
+            dedupe: vec![("vary".into(), Dedupe::Unique), ("b".into(), Dedupe::Last)],
+            ..HeaderEdits::default()
+        };
+        Rendered { edits: &edits, set: vec![], default: vec![], append: vec![] }.apply(&mut headers);
+        let lines: Vec<_> = headers.iter().collect();
+        assert_eq!(lines, [("vary", &b"x, \"a,b\", y"[..]), ("b", b"3")]);
     }
 }

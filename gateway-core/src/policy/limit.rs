@@ -15,6 +15,7 @@ use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
 use crate::quota::{Act, Decision, Kept, Order, Rule, Standing, perform};
+use crate::telemetry::watch::LimitOutcome;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -248,17 +249,22 @@ struct Stored {
 impl Limit {
     /// Admits, delays or refuses.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<(), Error> {
+        let watch = visit.platform.watch();
+        let said = |outcome| watch.limit(&self.name, outcome);
         if self.exempt.includes(visit.caller, visit.client) {
+            said(LimitOutcome::Exempt);
             visit.memo.passed.push(None);
             return Ok(());
         }
         let (key, lacks) = self.key(visit);
         match (lacks, self.missing) {
             (true, Missing::Skip) => {
+                said(LimitOutcome::Exempt);
                 visit.memo.passed.push(None);
                 return Ok(());
             }
             (true, Missing::Refuse) => {
+                said(LimitOutcome::Refused);
                 visit.memo.passed.push(None);
                 let reason = "This needs a request that can be told from those of others.".to_owned();
                 return Err(Error::Forbidden { reason, challenge: None });
@@ -273,6 +279,7 @@ impl Limit {
         let (owner, decision) = match outcome {
             Ok(taken) => taken,
             Err(reason) => {
+                said(LimitOutcome::Uncertain);
                 visit.memo.passed.push(None);
                 let reason = format!("the limits `{}` cannot be counted: {reason}", self.name);
                 if !self.opens_on_failure {
@@ -286,6 +293,11 @@ impl Limit {
         visit.memo.told.extend(told.map(|(limit, standing)| Told { limit, standing: *standing }));
         let granted = decision.granted.is_some();
         visit.memo.passed.push(granted.then_some(Passed { owner, rules, lease }));
+        said(match (granted, self.dry_run) {
+            (true, _) => LimitOutcome::Admitted,
+            (false, true) => LimitOutcome::WouldRefuse,
+            (false, false) => LimitOutcome::Refused,
+        });
         if granted {
             if let Some(wait) = decision.wait.filter(|wait| *wait > 0) {
                 visit.platform.sleep(Duration::from_millis(wait)).await;

@@ -6,8 +6,12 @@
 
 pub mod authenticate;
 pub mod authorize;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod cors;
 pub mod csrf;
+pub mod deprecation;
+pub mod error_pages;
 pub mod forward_auth;
 pub mod headers;
 #[cfg(feature = "idempotency")]
@@ -15,20 +19,29 @@ pub mod idempotency;
 #[cfg(feature = "validation")]
 pub mod json_limits;
 pub mod limit;
+pub mod links;
+pub mod maintenance;
 #[cfg(feature = "mirror")]
 pub mod mirror;
+#[cfg(feature = "validation")]
+pub mod mock;
 #[cfg(feature = "validation")]
 pub mod openapi;
 pub mod origin;
 pub mod request_rules;
 pub mod security_headers;
+pub mod transform;
 #[cfg(feature = "validation")]
 pub mod validate;
 
 pub use authenticate::{Authenticate, Tokens};
 pub use authorize::Authorize;
+#[cfg(feature = "cache")]
+pub use cache::Cache;
 pub use cors::Cors;
 pub use csrf::Csrf;
+pub use deprecation::Deprecation;
+pub use error_pages::ErrorPages;
 pub use forward_auth::ForwardAuth;
 pub use headers::HeaderPolicy;
 #[cfg(feature = "idempotency")]
@@ -36,12 +49,17 @@ pub use idempotency::Idempotency;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
 pub use limit::{Counters, Limit};
+pub use links::Links;
+pub use maintenance::Maintenance;
 #[cfg(feature = "mirror")]
 pub use mirror::Mirror;
+#[cfg(feature = "validation")]
+pub use mock::Mock;
 #[cfg(feature = "validation")]
 pub use openapi::OpenApi;
 pub use request_rules::RequestRules;
 pub use security_headers::SecurityHeaders;
+pub use transform::Transform;
 #[cfg(feature = "validation")]
 pub use validate::Validate;
 
@@ -52,11 +70,12 @@ use crate::error::Error;
 #[cfg(feature = "expressions")]
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{Platform, ReadError};
+use crate::platform::{Platform, ReadError, Timestamp};
 use crate::pump;
 use crate::request::Line;
 use crate::route::{Parameters, Records};
-use crate::template::{Scope, Settings};
+use crate::telemetry::watch::Record;
+use crate::template::{Scope, Settings, Template, View};
 use crate::upstream::Pool;
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -110,10 +129,17 @@ pub enum Policy {
     Authenticate(Authenticate),
     /// Decides what they may do.
     Authorize(Authorize),
+    /// Answers from the store what has been answered before.
+    #[cfg(feature = "cache")]
+    Cache(Cache),
     /// Lets pages of other origins call.
     Cors(Cors),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(Csrf),
+    /// Tells clients that what they use is going away.
+    Deprecation(Deprecation),
+    /// Gives refusals and failures bodies of one's own.
+    ErrorPages(ErrorPages),
     /// Asks another service whether a request may pass.
     ForwardAuth(ForwardAuth),
     /// Sets, appends and removes header fields.
@@ -126,6 +152,13 @@ pub enum Policy {
     JsonLimits(JsonLimits),
     /// Admits at most so many.
     Limit(Limit),
+    /// Makes what an upstream says of its own address right for clients.
+    Links(Links),
+    /// Answers 503 while there is work on what is behind.
+    Maintenance(Maintenance),
+    /// Answers as an OpenAPI document says that an upstream would.
+    #[cfg(feature = "validation")]
+    Mock(Mock),
     /// Copies requests to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Mirror),
@@ -137,6 +170,8 @@ pub enum Policy {
     RequestRules(RequestRules),
     /// Tells browsers to be careful.
     SecurityHeaders(SecurityHeaders),
+    /// Changes method and status, query, cookies and bodies.
+    Transform(Transform),
     /// Refuses requests that are not as their schemas say.
     #[cfg(feature = "validation")]
     Validate(Validate),
@@ -161,6 +196,12 @@ pub struct Visit<'a, P: Platform> {
     pub tokens: &'a Tokens,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with this request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// Whom requests can be sent to, by the places that the configuration gives them.
     pub upstreams: &'a [Pool],
     /// What messages are checked against.
@@ -172,6 +213,10 @@ pub struct Visit<'a, P: Platform> {
     pub body_limit: Option<u64>,
     /// The matched route's name.
     pub route: &'a str,
+    /// The upstream that the route forwards to; empty where it does not.
+    pub upstream: &'a str,
+    /// What tells the time.
+    pub clock: &'a dyn Fn() -> Timestamp,
     /// The path parameters.
     pub parameters: Parameters<'a>,
     /// Who sent it.
@@ -211,6 +256,8 @@ pub struct Memo {
     pub mirrors: Vec<Mirror>,
     /// What is to be done when the answer has been sent.
     pub deferred: Vec<Deferred>,
+    /// The method that goes on, where it is another one.
+    pub method: Option<String>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
@@ -223,9 +270,20 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// What was noted of the request is told to those who observe.
+    Observe(Box<Record>),
+    /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
+    #[cfg(feature = "checks")]
+    Check(u32),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),
+    /// Something is stored, and then who waits for it goes on.
+    #[cfg(feature = "cache")]
+    Keep(cache::Keeping),
+    /// What is stored is renewed.
+    #[cfg(feature = "cache")]
+    Renew(Box<crate::gateway::Renewal>),
 }
 
 /// Something that the log should hear although the request goes on.
@@ -252,6 +310,12 @@ pub struct Departure<'a, P: Platform> {
     pub perhaps_done: bool,
     /// What is counted in this instance.
     pub counters: &'a Counters,
+    /// What this instance's caches remember.
+    #[cfg(feature = "cache")]
+    pub cache: &'a crate::cache::Memory,
+    /// What a cache has to do with the request.
+    #[cfg(feature = "cache")]
+    pub cached: &'a mut cache::Cached<P::Stream>,
     /// What is sent, whoever made it.
     pub response: &'a mut Response<P::Stream>,
     /// What policies remembered of the request.
@@ -268,6 +332,12 @@ impl<P: Platform> Visit<'_, P> {
             parameters: self.parameters,
             settings: self.settings,
             caller: self.caller,
+            view: View {
+                headers: Some(self.headers),
+                clock: Some(self.clock),
+                upstream: self.upstream,
+                ..View::default()
+            },
         }
     }
 
@@ -310,16 +380,63 @@ impl<P: Platform> Visit<'_, P> {
 }
 
 impl Policy {
+    /// What kind of policy it is, as logs, metrics and spans say it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Policy::Authenticate(_) => "authenticate",
+            Policy::Authorize(_) => "authorize",
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => "cache",
+            Policy::Cors(_) => "cors",
+            Policy::Csrf(_) => "csrf",
+            Policy::Deprecation(_) => "deprecation",
+            Policy::ErrorPages(_) => "error_pages",
+            Policy::Links(_) => "links",
+            Policy::Maintenance(_) => "maintenance",
+            #[cfg(feature = "validation")]
+            Policy::Mock(_) => "mock",
+            Policy::Transform(_) => "transform",
+            Policy::ForwardAuth(_) => "forward_auth",
+            Policy::Headers(_) => "headers",
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(_) => "idempotency",
+            Policy::Limit(_) => "limit",
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(_) => "mirror",
+            Policy::RequestRules(_) => "request_rules",
+            Policy::SecurityHeaders(_) => "security_headers",
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) => "json_limits",
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(_) => "openapi",
+            #[cfg(feature = "validation")]
+            Policy::Validate(_) => "validate",
+        }
+    }
+
     /// Before the action.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         match self {
             Policy::Authenticate(policy) => policy.on_request(visit).await,
             Policy::Authorize(policy) => policy.on_request(visit).map(|()| Flow::Continue),
+            // Boxed, so that requests without a cache need not carry its size around.
+            #[cfg(feature = "cache")]
+            Policy::Cache(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Cors(policy) => {
                 policy.on_request(visit.headers, visit.memo);
                 Ok(Flow::Continue)
             }
             Policy::Csrf(policy) => policy.check(visit.line, visit.headers).map(|()| Flow::Continue),
+            Policy::Deprecation(policy) => policy.check(visit.clock).map(|()| Flow::Continue),
+            Policy::ErrorPages(_) => Ok(Flow::Continue),
+            Policy::Links(policy) => {
+                policy.on_request(visit);
+                Ok(Flow::Continue)
+            }
+            Policy::Maintenance(policy) => {
+                policy.check(visit.client, visit.settings, visit.clock).map(|()| Flow::Continue)
+            }
+            Policy::Transform(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             Policy::ForwardAuth(policy) => policy.on_request(visit).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
@@ -343,6 +460,8 @@ impl Policy {
             #[cfg(feature = "validation")]
             Policy::JsonLimits(policy) => policy.check(visit).await.map(|()| Flow::Continue),
             #[cfg(feature = "validation")]
+            Policy::Mock(policy) => policy.on_request(visit),
+            #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.check(visit).await,
             #[cfg(feature = "validation")]
             Policy::Validate(policy) => policy.check(visit).await.map(|()| Flow::Continue),
@@ -354,20 +473,38 @@ impl Policy {
         match self {
             Policy::Cors(_) | Policy::SecurityHeaders(_) => true,
             Policy::Limit(policy) => policy.reads_response(),
+            Policy::Headers(policy) => policy.response.reads(),
+            Policy::Transform(policy) => policy.reads_response(),
+            Policy::ErrorPages(_) | Policy::Links(_) => true,
             Policy::Authenticate(_)
             | Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::Deprecation(_)
             | Policy::ForwardAuth(_)
-            | Policy::Headers(_)
+            | Policy::Maintenance(_)
             | Policy::RequestRules(_) => false,
             #[cfg(feature = "idempotency")]
             Policy::Idempotency(_) => true,
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => policy.compare.is_some(),
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => true,
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
-            Policy::JsonLimits(_) | Policy::Validate(_) => false,
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::Validate(_) => false,
+        }
+    }
+
+    /// Whether the way back looks at fields of the request.
+    pub fn asks_request(&self) -> bool {
+        match self {
+            Policy::Headers(policy) => policy.response.templates().any(Template::asks_request),
+            Policy::Transform(policy) => policy.asks_request(),
+            Policy::Links(policy) => policy.asks_request(),
+            // Its `Accept` says which page.
+            Policy::ErrorPages(_) => true,
+            _ => false,
         }
     }
 
@@ -381,27 +518,48 @@ impl Policy {
         if let Policy::Idempotency(policy) = self {
             return Box::pin(policy.on_response(departure)).await;
         }
+        #[cfg(feature = "cache")]
+        if let Policy::Cache(policy) = self {
+            return Box::pin(policy.on_response(departure)).await;
+        }
         if let Policy::Limit(policy) = self {
             policy.on_response(departure.counters, departure);
             return Ok(());
         }
+        match self {
+            Policy::Transform(policy) => return policy.on_response(departure).await,
+            Policy::Links(policy) => return policy.on_response(departure).await,
+            Policy::ErrorPages(policy) => policy.on_response(departure),
+            Policy::Deprecation(policy) => policy.on_response(departure),
+            _ => {}
+        }
         let Departure { scope, memo, response, .. } = departure;
         match self {
             Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
-            Policy::Headers(policy) => policy.response.render(scope).apply(&mut response.headers),
+            Policy::Headers(policy) => {
+                let edits = policy.response.render(&scope.with_response(response.status, &response.headers));
+                edits.apply(&mut response.headers);
+            }
             Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
             Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
             Policy::Authorize(_)
             | Policy::Csrf(_)
+            | Policy::Deprecation(_)
+            | Policy::ErrorPages(_)
             | Policy::ForwardAuth(_)
             | Policy::Limit(_)
-            | Policy::RequestRules(_) => {}
+            | Policy::Links(_)
+            | Policy::Maintenance(_)
+            | Policy::RequestRules(_)
+            | Policy::Transform(_) => {}
             #[cfg(feature = "idempotency")]
             Policy::Idempotency(_) => {}
             #[cfg(feature = "mirror")]
             Policy::Mirror(_) => {}
+            #[cfg(feature = "cache")]
+            Policy::Cache(_) => {}
             #[cfg(feature = "validation")]
-            Policy::JsonLimits(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
         }
         Ok(())
     }

@@ -88,35 +88,43 @@ impl Segment {
 }
 
 /// What a document says of a request.
-enum Known<'a> {
+pub(super) enum Known<'a> {
+    /// This operation, by its number.
     Operation(&'a Path, u32),
+    /// The path is there, with these methods.
     OtherMethods(Vec<String>),
+    /// Nothing.
     Nothing,
+}
+
+/// What a document says of a request with this method and this path.
+pub(super) fn find<'a>(base: &str, paths: &'a [Path], method: &str, path: &str) -> Known<'a> {
+    let Some(path) = path.strip_prefix(base).filter(|rest| rest.starts_with('/')) else {
+        return Known::Nothing;
+    };
+    let mut others: Vec<String> = Vec::new();
+    for candidate in paths {
+        let mut segments = path.split('/').skip(1);
+        let fits = candidate
+            .segments
+            .iter()
+            .all(|wanted| segments.next().is_some_and(|segment| wanted.matches(segment).is_some()));
+        if !fits || segments.next().is_some() {
+            continue;
+        }
+        // RFC 9110 §9.3.2: HEAD is GET without the content of the answer.
+        let by = |wanted: &str| candidate.operations.iter().find(|(method, _)| method == wanted);
+        if let Some((_, operation)) = by(method).or_else(|| if method == "HEAD" { by("GET") } else { None }) {
+            return Known::Operation(candidate, *operation);
+        }
+        others.extend(candidate.operations.iter().map(|(method, _)| method.clone()));
+    }
+    if others.is_empty() { Known::Nothing } else { Known::OtherMethods(others) }
 }
 
 impl OpenApi {
     fn find(&self, method: &str, path: &str) -> Known<'_> {
-        let Some(path) = path.strip_prefix(self.base.as_str()).filter(|rest| rest.starts_with('/')) else {
-            return Known::Nothing;
-        };
-        let mut others: Vec<String> = Vec::new();
-        for candidate in &self.paths {
-            let mut segments = path.split('/').skip(1);
-            let fits = candidate
-                .segments
-                .iter()
-                .all(|wanted| segments.next().is_some_and(|segment| wanted.matches(segment).is_some()));
-            if !fits || segments.next().is_some() {
-                continue;
-            }
-            // RFC 9110 §9.3.2: HEAD is GET without the content of the answer.
-            let by = |wanted: &str| candidate.operations.iter().find(|(method, _)| method == wanted);
-            if let Some((_, operation)) = by(method).or_else(|| if method == "HEAD" { by("GET") } else { None }) {
-                return Known::Operation(candidate, *operation);
-            }
-            others.extend(candidate.operations.iter().map(|(method, _)| method.clone()));
-        }
-        if others.is_empty() { Known::Nothing } else { Known::OtherMethods(others) }
+        find(&self.base, &self.paths, method, path)
     }
 
     fn operation(&self, validation: &Validation, number: u32) -> Result<Rc<Operation>, Error> {

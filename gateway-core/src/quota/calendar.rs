@@ -122,9 +122,48 @@ fn first_of(year: i64, month: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
+/// A moment by RFC 3339, in UTC, to the second.
+pub fn iso(now: Timestamp) -> String {
+    let ([year, month, day], [hour, minute, second], _) = shown(now);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// A moment as HTTP writes it (RFC 9110 §5.6.7).
+pub fn http_date(now: Timestamp) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let ([year, month, day], [hour, minute, second], of_week) = shown(now);
+    let name = |names: &[&'static str], place: i64| usize::try_from(place).ok().and_then(|at| names.get(at).copied());
+    let (weekday, month) = (name(&DAYS, of_week), name(&MONTHS, month - 1));
+    let (weekday, month) = (weekday.unwrap_or_default(), month.unwrap_or_default());
+    format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+/// Year, month and day; hour, minute and second; and how many days after a Thursday, as the first of all was one. What lies
+/// behind the year 9999 is shown as its end.
+fn shown(now: Timestamp) -> ([i64; 3], [i64; 3], i64) {
+    let seconds = i64::try_from(now.min(END)).unwrap_or(0) / 1_000;
+    let (day, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month) = month_of(day);
+    let of_month = day - first_of(year, month) + 1;
+    ([year, month, of_month], [second / 3_600, second / 60 % 60, second % 60], day % 7)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_shown() {
+        for (now, rfc3339, http) in [
+            (0, "1970-01-01T00:00:00Z", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777_999, "1994-11-06T08:49:37Z", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z", "Thu, 29 Feb 2024 23:59:59 GMT"),
+            (Timestamp::MAX, "9999-12-31T23:59:59Z", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!((iso(now).as_str(), http_date(now).as_str()), (rfc3339, http));
+        }
+    }
 
     const BERLIN: [(Timestamp, i32); 4] = [
         (1_743_296_400_000, 120), // 2025-03-30T01:00Z

@@ -105,7 +105,7 @@ pub enum Found<T> {
 }
 
 /// A route that took a request, by one of its paths.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Matched<T> {
     /// The route.
     pub route: Rc<Route<T>>,
@@ -322,6 +322,16 @@ mod regex {
             Some(self.0.captures(text)?.name(name)?.as_str())
         }
 
+        /// The text with all that it finds replaced, `$1` and `${name}` being what groups have found.
+        pub fn replace<'t>(&self, text: &'t str, by: &str) -> std::borrow::Cow<'t, str> {
+            self.0.replace_all(text, by)
+        }
+
+        /// How many groups there are, the whole being the first.
+        pub fn groups_len(&self) -> usize {
+            self.0.captures_len()
+        }
+
         /// The names of the groups that have one.
         pub fn groups(&self) -> impl Iterator<Item = &str> {
             self.0.capture_names().flatten()
@@ -347,6 +357,8 @@ mod regex {
             self.0.as_str() == other.0.as_str()
         }
     }
+
+    impl Eq for Regex {}
 
     impl Serialize for Regex {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -140,7 +140,7 @@ mod tests {
     use crate::http::{Peer, Scheme};
     use crate::request::Line;
     use crate::route::Parameters;
-    use crate::template::Settings;
+    use crate::template::{Settings, View};
 
     /// Asks something of a request with these fields, from this address, by a caller with this subject claim.
     fn with<T>(block: &str, ask: impl FnOnce(&Scope<'_>, &Headers) -> T) -> T {
@@ -166,6 +166,7 @@ mod tests {
             parameters: Parameters::default(),
             settings: &settings,
             caller: &caller,
+            view: View::default(),
         };
         ask(&scope, &headers)
     }

@@ -275,17 +275,27 @@ mod tests {
         counts.into_iter().map(|count| f64::from(count) / 1_000.0).collect()
     }
 
+    /// Two percent of each share. What is drawn by lot may miss it besides by three standard deviations of so many draws, which is
+    /// less than that again down to shares of a fifth.
     #[test]
     fn every_way_of_picking_keeps_to_the_weights_within_two_percent() {
-        for weights in [&[1, 1, 1][..], &[3, 1], &[5, 1, 1], &[90, 10], &[1; 20]] {
-            let sum: u32 = weights.iter().sum();
-            for balance in every() {
+        for balance in every() {
+            let mut farthest: f64 = 0.0;
+            for weights in [&[1, 1, 1][..], &[3, 1], &[5, 1, 1], &[90, 10], &[1; 20]] {
+                let sum: u32 = weights.iter().sum();
                 let found = shares(weights, &World::of(weights.len()), &balance);
                 for (share, weight) in found.iter().zip(weights) {
-                    let wanted = f64::from(*weight) * 100.0 / f64::from(sum);
-                    assert!((share - wanted).abs() < 2.0, "{balance:?} {weights:?}: {found:?}");
+                    let wanted = f64::from(*weight) / f64::from(sum);
+                    let chance = match balance {
+                        Balance::RoundRobin => 0.0,
+                        _ => 3.0 * (wanted * (1.0 - wanted) / 100_000.0).sqrt(),
+                    };
+                    let missed = (share / 100.0 - wanted).abs();
+                    assert!(missed < wanted * 0.02 + chance, "{balance:?} {weights:?}: {found:?}");
+                    farthest = farthest.max(missed / wanted);
                 }
             }
+            println!("{balance:?}: within {:.1} % of every weight, in 100,000 picks", farthest * 100.0);
         }
     }
 

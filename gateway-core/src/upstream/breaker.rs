@@ -73,6 +73,17 @@ pub enum Admission {
     },
 }
 
+impl State {
+    /// As metrics and health checks spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Closed => "closed",
+            State::Open { .. } => "open",
+            State::HalfOpen { .. } => "half_open",
+        }
+    }
+}
+
 impl Breaker {
     /// Whether everything, nothing or a few attempts are let through.
     pub fn state(&self) -> State {

@@ -28,6 +28,10 @@ pub struct HealthRules {
     /// When fewer than so many percent of a group are in rotation, the next group is used; when no group has as many, all
     /// targets of the first one are, ill or not.
     pub panic: u32,
+    /// How targets are asked how they are; `None`: not at all.
+    #[cfg(feature = "checks")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<super::check::CheckRules>>,
 }
 
 impl Default for HealthRules {
@@ -41,6 +45,8 @@ impl Default for HealthRules {
             longest_ejection: 300_000,
             max_ejected: 70,
             panic: 30,
+            #[cfg(feature = "checks")]
+            check: None,
         }
     }
 }
@@ -111,6 +117,11 @@ impl Health {
             window.clear();
         }
         self.until
+    }
+
+    /// Notes that checks find it well again, so that its share grows from now on.
+    pub fn recover(&mut self, now: Timestamp) {
+        self.until = self.until.max(now);
     }
 
     /// How long the ejection of now lasts, or the last one did.

@@ -7,12 +7,16 @@
 mod ask;
 mod balance;
 mod breaker;
+#[cfg(feature = "checks")]
+pub mod check;
 pub mod deadline;
 mod health;
 mod latency;
 mod lease;
 mod maglev;
 mod pool;
+#[cfg(feature = "checks")]
+pub mod probe;
 mod proxy_status;
 mod retry;
 mod send;

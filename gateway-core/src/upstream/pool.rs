@@ -5,7 +5,9 @@
 
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
-use super::breaker::{Admission, Breaker};
+use super::breaker::{Admission, Breaker, State};
+#[cfg(feature = "checks")]
+use super::check::{self, Board, CheckRules, Watch};
 use super::health::{Health, WHOLE};
 use super::latency::{Histogram, Latency};
 use super::lease::{Lease, Leases};
@@ -58,9 +60,14 @@ pub(super) struct Group {
 struct Known {
     targets: Vec<KnownTarget>,
     all: Leases,
-    /// How many targets are out of rotation, and when the first of them comes back.
-    out: usize,
+    /// How many targets are out of rotation because of their answers, and when the first of all that are out comes back.
+    ejected: usize,
+    /// How often that has changed, or may have.
+    changes: u64,
     next_return: Timestamp,
+    /// When it looks at what checks have found.
+    #[cfg(feature = "checks")]
+    watch: Watch,
     breaker: Breaker,
     budget: Budget,
     took: Histogram,
@@ -72,7 +79,17 @@ struct KnownTarget {
     health: Health,
     leases: Leases,
     latency: Latency,
-    out: bool,
+    /// Whether it is out of rotation because of its answers.
+    ejected: bool,
+    /// Until when it is out because checks find it ill; 0: they do not.
+    ill_until: Timestamp,
+}
+
+impl KnownTarget {
+    /// Whether it is out of rotation: either is enough.
+    fn is_out(&self) -> bool {
+        self.ejected || self.ill_until > 0
+    }
 }
 
 /// The targets as one kind of request sees them, best first.
@@ -80,6 +97,9 @@ struct KnownTarget {
 struct View {
     seen_from: SeenFrom,
     tiers: Vec<Tier>,
+    /// Whether enough of each are in rotation, as of the change of this number: to count them costs time with each target.
+    enough: Vec<bool>,
+    as_of: u64,
 }
 
 /// All that different kinds of requests differ by. The numbers are places in the lists of a [`Group`], plus one.
@@ -109,6 +129,21 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What would be found in a request with this key, for tools that measure.
+    pub fn with_key(key: u64) -> Self {
+        Self { key: Some(key), ..Self::default() }
+    }
+
+    /// The same so many milliseconds later.
+    pub fn after(self, milliseconds: u64) -> Self {
+        Self { deadline: self.deadline.map(|deadline| deadline.saturating_sub(milliseconds)), ..self }
+    }
+
+    /// The same within the deadline of another.
+    pub fn within(self, other: &Self) -> Self {
+        Self { deadline: self.deadline.into_iter().chain(other.deadline).min(), ..self }
+    }
+
     /// The same for a request that the gateway makes for itself, with a method of its own.
     pub fn by(self, method: &str) -> Self {
         Self { repeatable: retry::is_idempotent(method), safe: retry::is_safe(method), ..self }
@@ -203,10 +238,34 @@ impl Pool {
         self.group.as_ref().is_some_and(|group| group.rules.proxy_status)
     }
 
+    /// The state of its circuit breaker, where it has one.
+    pub fn breaker(&self) -> Option<State> {
+        let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;
+        Some(group.state.borrow().breaker.state())
+    }
+
+    /// How many of its targets are in rotation, as far as this instance knows.
+    pub fn usable(&self) -> usize {
+        let Some(group) = &self.group else { return self.targets.len() };
+        group.state.borrow().targets.iter().filter(|target| !target.is_out()).count()
+    }
+
     /// What a target is called.
     pub fn name(&self, target: u32) -> &str {
         let named = self.group.as_ref().and_then(|group| group.names.get(target as usize));
         named.map_or("", String::as_str)
+    }
+
+    /// Where a first attempt would go now, for tools that measure. Turns are taken as by any other.
+    pub fn pick(&self, asked: &Asked, now: Timestamp, random: &mut impl FnMut() -> u64) -> Option<u32> {
+        let Some(group) = &self.group else { return (!self.targets.is_empty()).then_some(0) };
+        group.pick(&mut group.state.borrow_mut(), &self.upstream, asked, &[], now, random)
+    }
+
+    /// How many attempts are under way, to each target.
+    pub fn under_way(&self, now: Timestamp) -> Vec<u32> {
+        let Some(group) = &self.group else { return vec![0; self.targets.len()] };
+        group.state.borrow().targets.iter().map(|known| known.leases.count(now, group.longest)).collect()
     }
 
     /// Looks at a request as the rules ask for it. Without rules that is nothing.
@@ -260,8 +319,11 @@ impl Group {
             state: RefCell::new(Known {
                 targets: targets.iter().map(|_| KnownTarget::default()).collect(),
                 all: Leases::default(),
-                out: 0,
+                ejected: 0,
+                changes: 1,
                 next_return: Timestamp::MAX,
+                #[cfg(feature = "checks")]
+                watch: Watch::default(),
                 breaker: Breaker::default(),
                 budget: Budget::default(),
                 took: Histogram::default(),
@@ -351,11 +413,11 @@ impl Group {
         random: &mut impl FnMut() -> u64,
     ) -> Option<u32> {
         if now >= known.next_return {
-            known.come_back(now);
+            known.count_out(now);
         }
         // Not in a canary release of which the request is on the other side: overrides would not work.
         if let Some(target) = asked.stay.filter(|target| !tried.contains(target) && self.is_on_side(asked, *target))
-            && known.targets.get(target as usize).is_some_and(|known| !known.out)
+            && known.targets.get(target as usize).is_some_and(|known| !known.is_out())
         {
             return Some(target);
         }
@@ -367,21 +429,21 @@ impl Group {
             Balance::Hash { .. } => known.all.count(now, self.longest),
             Balance::RoundRobin | Balance::Random | Balance::LeastRequests | Balance::Latency => 0,
         };
-        let Known { targets, out, views, .. } = known;
+        let Known { targets, changes, views, .. } = known;
         let facts = |tried, panics| Now { group: self, targets, tried, panics, now, all: in_flight };
-        let tiers = &mut views[at].tiers;
+        let View { tiers, enough, as_of, .. } = &mut views[at];
+        if *as_of != *changes {
+            let is_enough = |tier: &Tier| {
+                let usable = tier.members().iter().filter(|member| !targets[member.target as usize].is_out()).count();
+                usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
+            };
+            (*enough, *as_of) = (tiers.iter().map(is_enough).collect(), *changes);
+        }
         let (balance, key) = (&self.rules.balance, asked.key);
-        let enough = |tier: &Tier| {
-            let usable = tier.members().iter().filter(|member| !targets[member.target as usize].out).count();
-            usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
-        };
         // Once with another target than those that have been tried, and then with any.
         for tried in [tried, &[]] {
             let mut panics = true;
-            for tier in tiers.iter_mut() {
-                if *out > 0 && !enough(tier) {
-                    continue;
-                }
+            for (tier, _) in tiers.iter_mut().zip(&*enough).filter(|(_, enough)| **enough) {
                 panics = false;
                 if let Some(target) = tier.pick(balance, key, &facts(tried, false), random) {
                     return Some(target);
@@ -426,7 +488,7 @@ impl Group {
                 tiers.entry(rank).or_default().push(Member { target, identity: *identity, weight: rule.weight });
             }
         }
-        View { seen_from, tiers: tiers.into_values().map(Tier::new).collect() }
+        View { seen_from, tiers: tiers.into_values().map(Tier::new).collect(), enough: Vec::new(), as_of: 0 }
     }
 
     /// Counts an attempt as under way until what this gives is dropped, or its time is over.
@@ -454,27 +516,91 @@ impl Group {
             one.latency.observe(if failed { took.max(self.longest) } else { took }, now);
         }
         let has_to_go = count > 1 && one.health.observe(failed, now, &rules.health);
-        if has_to_go && !one.out && known.out < rules.health.most_ejected(count) {
-            let until = one.health.eject(now, &rules.health);
-            one.out = true;
-            known.out += 1;
-            known.next_return = known.next_return.min(until);
+        if has_to_go && !one.ejected && known.ejected < rules.health.most_ejected(count) {
+            one.health.eject(now, &rules.health);
+            one.ejected = true;
+            known.count_out(now);
         }
     }
 }
 
 impl Known {
-    /// Puts those targets back into rotation whose time is over.
-    fn come_back(&mut self, now: Timestamp) {
-        self.next_return = Timestamp::MAX;
-        self.out = 0;
+    /// Puts those targets back into rotation whose time is over, and counts the others.
+    fn count_out(&mut self, now: Timestamp) {
+        (self.ejected, self.next_return) = (0, Timestamp::MAX);
+        self.changes += 1;
         for target in &mut self.targets {
-            target.out = target.out && now < target.health.until();
-            if target.out {
-                self.out += 1;
-                self.next_return = self.next_return.min(target.health.until());
+            let until = target.health.until();
+            target.ejected = target.ejected && now < until;
+            if now >= target.ill_until {
+                target.ill_until = 0;
+            }
+            self.ejected += usize::from(target.ejected);
+            if target.ejected {
+                self.next_return = self.next_return.min(until);
+            }
+            if target.ill_until > 0 {
+                self.next_return = self.next_return.min(target.ill_until);
             }
         }
+    }
+}
+
+/// Active health: what checks have found, and when to look for it.
+#[cfg(feature = "checks")]
+impl Pool {
+    /// How its targets are asked how they are, if they are.
+    pub fn checks(&self) -> Option<&CheckRules> {
+        self.group.as_ref()?.rules.health.check.as_deref()
+    }
+
+    /// Under which key the store has what was found.
+    pub fn board_key(&self) -> String {
+        format!("{:016x}", hash(self.upstream.name.as_bytes()))
+    }
+
+    /// The numbers of the targets' addresses.
+    pub(super) fn identities(&self) -> &[u64] {
+        self.group.as_ref().map_or(&[], |group| &group.identities)
+    }
+
+    /// Whether it is time to look at what was found: the caller does so, see [`Pool::look`].
+    pub fn is_to_look(&self, now: Timestamp) -> bool {
+        self.group
+            .as_ref()
+            .is_some_and(|group| group.rules.health.check.is_some() && group.state.borrow().watch.is_due(now))
+    }
+
+    /// Whether nothing is known that would still count.
+    pub(super) fn lacks_findings(&self, now: Timestamp) -> bool {
+        self.group
+            .as_ref()
+            .zip(self.checks())
+            .is_some_and(|(group, rules)| group.state.borrow().watch.lacks(rules, self.targets.len(), now))
+    }
+
+    /// Somebody looks now.
+    pub fn look(&self, now: Timestamp) {
+        if let Some((group, rules)) = self.group.as_ref().zip(self.checks()) {
+            group.state.borrow_mut().watch.look(rules, now);
+        }
+    }
+
+    /// Takes what checks have found.
+    pub(super) fn learn(&self, board: &Board, now: Timestamp, random: u64) {
+        let Some((group, rules)) = self.group.as_ref().zip(self.checks()) else { return };
+        let known = &mut *group.state.borrow_mut();
+        known.watch.seen(board, rules, now, random);
+        let count = known.targets.len();
+        for (target, identity) in known.targets.iter_mut().zip(&group.identities) {
+            let until = board.findings.get(&check::name(*identity)).and_then(|finding| rules.ill_until(finding, count));
+            let was_ill = target.ill_until > 0;
+            target.ill_until = until.filter(|until| now < *until).unwrap_or(0);
+            if was_ill && target.ill_until == 0 {
+                target.health.recover(now);
+            }
+        }
+        known.count_out(now);
     }
 }
 
@@ -491,8 +617,8 @@ struct Now<'a> {
 impl Facts for Now<'_> {
     fn share(&self, target: u32) -> u32 {
         match self.targets.get(target as usize) {
-            Some(known) if (known.out && !self.panics) || self.tried.contains(&target) => 0,
-            Some(known) if known.out => WHOLE,
+            Some(known) if (known.is_out() && !self.panics) || self.tried.contains(&target) => 0,
+            Some(known) if known.is_out() => WHOLE,
             Some(known) => known.health.share(self.now, self.group.rules.slow_start),
             None => 0,
         }

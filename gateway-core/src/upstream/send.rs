@@ -204,6 +204,8 @@ impl<P: Platform> Trip<'_, P> {
         let started = platform.now();
         let rules = &group.rules.retries;
         group.begin(started);
+        #[cfg(feature = "checks")]
+        super::probe::catch_up(platform, self.pool).await;
         // The client's deadline may be a short one, never a longer one than ours.
         let total = asked.deadline.unwrap_or(u64::MAX).min(timeouts.total);
         let deadline = started.saturating_add(total);
@@ -403,13 +405,17 @@ impl<S> Outcome<S> {
     }
 }
 
-enum First<A, B> {
+/// What came first.
+pub(super) enum First<A, B> {
     One(A),
     Other(B),
 }
 
 /// Waits for whichever comes first; of two that are there, the first.
-async fn first<A: Future, B: Future>(mut one: Pin<&mut A>, mut other: Pin<&mut B>) -> First<A::Output, B::Output> {
+pub(super) async fn first<A: Future, B: Future>(
+    mut one: Pin<&mut A>,
+    mut other: Pin<&mut B>,
+) -> First<A::Output, B::Output> {
     poll_fn(|context| {
         if let Poll::Ready(value) = one.as_mut().poll(context) {
             return Poll::Ready(First::One(value));

@@ -176,7 +176,7 @@ impl<'a> Compile<'a> {
     /// A template that says the same for every request.
     pub(super) fn constant(&mut self, text: &str, at: Span) -> Option<Template> {
         let template = self.template(text, at)?;
-        let varies = template.pieces().iter().any(|piece| matches!(piece, Piece::Parameter(_) | Piece::Variable(_)));
+        let varies = template.pieces().iter().any(|piece| !matches!(piece, Piece::Text(_) | Piece::Reference(_)));
         if varies {
             let problem = Problem::error("bad-template", at, "this is the same for every request");
             self.problems.push(problem.help("only `${env:NAME}` and `${secret:NAME}` may stand here"));

@@ -215,7 +215,7 @@ impl RouteCompiler<'_, '_> {
             PathChange::Prefix { strip, add } => prefix
                 .strip_prefix(add.trim_end_matches('/'))
                 .map(|rest| format!("{}{rest}", strip.trim_end_matches('/'))),
-            PathChange::Rewrite(_) => return,
+            PathChange::Rewrite(_) | PathChange::Regex { .. } => return,
         };
         if wanted.is_some_and(|wanted| paths.iter().any(|path| may_begin(path, &wanted))) {
             return;

@@ -70,7 +70,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         })
     }
 
-    fn document(&mut self, named: &'a Node) -> Option<&'a Node> {
+    pub(super) fn document(&mut self, named: &'a Node) -> Option<&'a Node> {
         let Some(file) = named.text() else { return Some(named) };
         let path = documents::beside(self.all.sources, named.at, file);
         let document = self.all.loaded.documents.get(&path)?;
@@ -81,7 +81,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         document.root.as_ref()
     }
 
-    fn version(&mut self, root: &'a Node, named: &Node) -> Option<Draft> {
+    pub(super) fn version(&mut self, root: &'a Node, named: &Node) -> Option<Draft> {
         let at =
             root.get("openapi").map_or(if root.entries().is_empty() { named.at } else { root.head() }, |node| node.at);
         let version = root.get("openapi").map(|node| self.all.sources.text(node.at).trim_matches(['"', '\'']));
@@ -99,7 +99,7 @@ impl<'a> RouteCompiler<'_, 'a> {
     }
 
     /// The path of the first server; its variables have their defaults.
-    fn server(&mut self, root: &'a Node) -> String {
+    pub(super) fn server(&mut self, root: &'a Node) -> String {
         let Some(server) = root.get("servers").and_then(|servers| servers.items().first()) else {
             return String::new();
         };
@@ -161,17 +161,10 @@ impl<'a> RouteCompiler<'_, 'a> {
             }
             paths.push((Path { segments, operations }, entry.name_at));
         }
-        // Segment by segment, what says more comes first (OpenAPI 3.1 §4.8.8.2).
-        let rank = |segment: &Segment| match segment {
-            Segment::Literal(_) => 0,
-            Segment::Parameter { before, after, .. } => usize::MAX - before.len() - after.len(),
-        };
-        let mut paths: Vec<Path> = paths.into_iter().map(|(path, _)| path).collect();
-        paths.sort_by_key(|path| path.segments.iter().map(rank).collect::<Vec<_>>());
-        paths
+        ranked(paths)
     }
 
-    fn segments(&mut self, entry: &'a Entry) -> Option<Vec<Segment>> {
+    pub(super) fn segments(&mut self, entry: &'a Entry) -> Option<Vec<Segment>> {
         if !entry.name.starts_with('/') {
             self.all.problems.push(bad(entry.name_at, format!("the path `{}` does not begin with `/`", entry.name)));
             return None;
@@ -418,9 +411,20 @@ impl<'a> RouteCompiler<'_, 'a> {
         }
     }
 
-    fn follow(&mut self, node: &'a Node, reading: Reading) -> Option<&'a Node> {
+    pub(super) fn follow(&mut self, node: &'a Node, reading: Reading) -> Option<&'a Node> {
         self.all.schemas.follow(node, reading, self.all.problems)
     }
+}
+
+/// Segment by segment, what says more comes first (OpenAPI 3.1 §4.8.8.2).
+pub(super) fn ranked(paths: Vec<(Path, Span)>) -> Vec<Path> {
+    let rank = |segment: &Segment| match segment {
+        Segment::Literal(_) => 0,
+        Segment::Parameter { before, after, .. } => usize::MAX - before.len() - after.len(),
+    };
+    let mut paths: Vec<Path> = paths.into_iter().map(|(path, _)| path).collect();
+    paths.sort_by_key(|path| path.segments.iter().map(rank).collect::<Vec<_>>());
+    paths
 }
 
 /// Bodies that nobody expects to be looked into.
@@ -430,7 +434,7 @@ fn opaque_by_nature(media_type: &str) -> bool {
         || media_type == "*/*"
 }
 
-const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+pub(super) const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 fn bad(at: Span, message: impl Into<String>) -> Problem {
     Problem::error("bad-openapi", at, message)

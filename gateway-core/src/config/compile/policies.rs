@@ -34,11 +34,18 @@ impl<'a> RouteCompiler<'_, 'a> {
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
                 written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node, paths))),
+                written::Policy::Cache(policy) => Some(Policy::Cache(self.cache(policy, node, index, paths))),
                 written::Policy::Concurrency(policy) => {
                     Some(Policy::Limit(self.concurrency(policy, node, index, paths)))
                 }
                 written::Policy::Cors(policy) => Some(Policy::Cors(self.cors(policy, node))),
                 written::Policy::Csrf(policy) => Some(Policy::Csrf(self.csrf(policy, node))),
+                written::Policy::Deprecation(policy) => Some(Policy::Deprecation(self.deprecation(policy, node))),
+                written::Policy::ErrorPages(policy) => Some(Policy::ErrorPages(self.error_pages(policy, node, paths))),
+                written::Policy::Links(policy) => Some(Policy::Links(self.links(policy, node, paths))),
+                written::Policy::Maintenance(policy) => Some(Policy::Maintenance(self.maintenance(policy, node))),
+                written::Policy::Mock(policy) => self.mock(policy, node).map(Policy::Mock),
+                written::Policy::Transform(policy) => Some(Policy::Transform(self.transform(policy, node, paths))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::Idempotency(policy) => Some(Policy::Idempotency(self.idempotency(policy, node))),
@@ -57,24 +64,32 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
-        self.only_one(&["cors", "csrf", "idempotency", "security_headers"]);
+        self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
             Policy::SecurityHeaders(_) => 1,
+            Policy::ErrorPages(_) => 2,
             Policy::Authenticate(_)
             | Policy::Authorize(_)
+            | Policy::Cache(_)
             | Policy::Csrf(_)
+            | Policy::Deprecation(_)
             | Policy::ForwardAuth(_)
             | Policy::Headers(_)
             | Policy::Idempotency(_)
             | Policy::JsonLimits(_)
             | Policy::Limit(_)
+            | Policy::Links(_)
+            | Policy::Maintenance(_)
+            | Policy::Mock(_)
             | Policy::Mirror(_)
             | Policy::OpenApi(_)
             | Policy::RequestRules(_)
-            | Policy::Validate(_) => 2,
+            | Policy::Transform(_)
+            | Policy::Validate(_) => 3,
         });
+        self.cache_places(&mut policies);
         policies
     }
 
@@ -227,7 +242,7 @@ impl<'a> RouteCompiler<'_, 'a> {
     }
 
     /// Conditions, each with what is wrong with it, in its place.
-    fn expressions(
+    pub(super) fn expressions(
         &mut self,
         written: Option<&written::OneOrMany<written::Expression>>,
         node: Option<&Node>,

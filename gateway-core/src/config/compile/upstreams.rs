@@ -14,7 +14,7 @@ use super::{Compile, RouteCompiler, host_header, list_some, parameters, show_dur
 use crate::{
     answer::Respond,
     route::Matcher,
-    template::{Piece, Template},
+    template::{Piece, Template, Variable},
     upstream::{
         Balance, BreakerRules, BudgetRules, CanaryRules, FAILURES, Fallback, HealthRules, Hedge, Instead, Key, Near,
         RetryRules, Rules, Sign, StickyRules, Target, TargetRule, Timeouts, Trouble, Upstream, is_safe,
@@ -148,7 +148,7 @@ impl Compile<'_> {
         rules.slow_start = written.slow_start.map_or(0, |time| time.milliseconds);
         rules.failures = statuses(written.failure_statuses.as_ref(), &FAILURES);
         rules.health = match &written.health {
-            Some(health) => self.health(health, at("health")),
+            Some(health) => self.health(health, targets, at("health")),
             None => HealthRules::default(),
         };
         rules.breaker = written.breaker.as_ref().map(|breaker| self.breaker(breaker, at("breaker")));
@@ -175,7 +175,7 @@ impl Compile<'_> {
         rules
     }
 
-    fn health(&mut self, written: &written::Health, node: &Node) -> HealthRules {
+    fn health(&mut self, written: &written::Health, targets: &[TargetRule], node: &Node) -> HealthRules {
         let default = HealthRules::default();
         let time = |time: Option<written::Duration>, default| time.map_or(default, |time| time.milliseconds);
         let rules = HealthRules {
@@ -187,6 +187,7 @@ impl Compile<'_> {
             longest_ejection: time(written.longest_ejection, default.longest_ejection.max(time(written.ejection, 0))),
             max_ejected: written.max_ejected.unwrap_or(default.max_ejected),
             panic: written.panic.unwrap_or(default.panic),
+            check: written.check.as_ref().zip(node.get("check")).and_then(|(check, at)| self.check(check, targets, at)),
         };
         if rules.longest_ejection < rules.ejection {
             self.shorter(node, "longest_ejection", rules.longest_ejection, "ejection", rules.ejection);
@@ -266,7 +267,7 @@ impl Compile<'_> {
         let at = node.place([Field("secret")]);
         let secret = self.template(&written.secret.0, at)?;
         let is_reference = secret.pieces().iter().any(|piece| matches!(piece, Piece::Reference(_)));
-        let varies = secret.pieces().iter().any(|piece| matches!(piece, Piece::Parameter(_) | Piece::Variable(_)));
+        let varies = secret.pieces().iter().any(|piece| !matches!(piece, Piece::Text(_) | Piece::Reference(_)));
         // `${test:…}` is a text that says of itself that it opens nothing.
         let is_test = written.secret.0.contains("${test:");
         if varies || !(is_reference || is_test) {
@@ -421,9 +422,13 @@ impl Compile<'_> {
 
     fn without_path(&mut self, text: &str, at: Span) -> Option<Template> {
         let template = self.template(text, at)?;
-        let parameter = template.pieces().iter().find_map(|piece| match piece {
+        let parameter = template.pieces().iter().find_map(|piece| match piece.base() {
             Piece::Parameter(name) => Some(name.clone()),
-            Piece::Text(_) | Piece::Variable(_) | Piece::Reference(_) => None,
+            // What is only seen on the way back, and what would have to be kept for this alone.
+            Piece::Member(..) | Piece::Document(_) | Piece::Variable(Variable::Status) => {
+                Some(piece.base().to_string())
+            }
+            _ => None,
         });
         let Some(name) = parameter else { return Some(template) };
         let message = format!("an upstream belongs to no route, so there is no parameter `{name}`");

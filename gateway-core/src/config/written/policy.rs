@@ -4,10 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, Duration, Expression, HeaderName, HmacAuthMethod,
-    IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy, JwtMethod, LoginMethod, MediaRange, Method, MirrorPolicy,
-    Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod,
-    Size, SpikeArrestPolicy, TargetUrl, Template, Token, ValidatePolicy,
+    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
+    ErrorPagesPolicy, Expression, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy,
+    JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy, MockPolicy, Name, Named,
+    OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size,
+    SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -18,12 +19,18 @@ pub enum Policy {
     Authenticate(AuthenticatePolicy),
     /// Decides what they may do.
     Authorize(AuthorizePolicy),
+    /// Answers from the store what has been answered before.
+    Cache(Box<CachePolicy>),
     /// Admits so many requests at once.
     Concurrency(ConcurrencyPolicy),
     /// Lets pages of other origins call.
     Cors(CorsPolicy),
     /// Refuses what pages of other origins send on a user's behalf.
     Csrf(CsrfPolicy),
+    /// Tells clients that what they use is going away.
+    Deprecation(DeprecationPolicy),
+    /// Gives refusals and failures bodies of your own.
+    ErrorPages(ErrorPagesPolicy),
     /// Asks another service whether a request may pass.
     ForwardAuth(ForwardAuthPolicy),
     /// Changes header fields.
@@ -32,6 +39,12 @@ pub enum Policy {
     Idempotency(IdempotencyPolicy),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     JsonLimits(JsonLimitsPolicy),
+    /// Makes what an upstream says of its own address right for clients.
+    Links(LinksPolicy),
+    /// Answers 503 while there is work on what is behind.
+    Maintenance(MaintenancePolicy),
+    /// Answers as an OpenAPI document says that an upstream would.
+    Mock(MockPolicy),
     /// Copies requests to another upstream, and compares the answers if asked.
     Mirror(MirrorPolicy),
     /// Holds requests, and answers if asked, against an OpenAPI document.
@@ -47,6 +60,8 @@ pub enum Policy {
     SecurityHeaders(SecurityHeadersPolicy),
     /// Spaces requests out.
     SpikeArrest(SpikeArrestPolicy),
+    /// Changes method and status, query, cookies and bodies.
+    Transform(TransformPolicy),
     /// Refuses requests that are not as their JSON Schemas say.
     Validate(ValidatePolicy),
 }
@@ -497,7 +512,7 @@ pub struct HeadersPolicy {
     pub response: Option<Edits>,
 }
 
-/// Changes to header fields: first `remove`, then `set`, then `append`.
+/// Changes to header fields, in this order: `remove`, `rename`, `set`, `default`, `append`, `dedupe`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Edits {
@@ -508,6 +523,27 @@ pub struct Edits {
     pub append: Option<Named<HeaderName, OneOrMany<Template>>>,
     /// Takes all lines of these names away.
     pub remove: Option<OneOrMany<HeaderName>>,
+    /// Gives lines another name, in the place of those that have it.
+    #[schemars(extend("examples" = [{"x-user": "x-subject"}]))]
+    pub rename: Option<Named<HeaderName, HeaderName>>,
+    /// Adds a line where there is none of this name.
+    pub default: Option<Named<HeaderName, Template>>,
+    /// Leaves one value of those of a name, or one of those that are the same, whether they stand on lines of their own or with
+    /// commas between. Not for fields whose values hold commas.
+    #[schemars(extend("examples" = [{"access-control-allow-origin": "first", "vary": "unique"}]))]
+    pub dedupe: Option<Named<HeaderName, Dedupe>>,
+}
+
+/// Which values of a field are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dedupe {
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// One of those that are the same.
+    Unique,
 }
 
 /// Refuses requests by what they say of themselves: the program that sends them, the page they come from, the kind of body.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de};
 use super::super::format;
 
 use super::{
-    BindingName, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size, TargetUrl,
-    Template, Timeouts, Token, UpstreamCredential,
+    BindingName, Check, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size,
+    TargetUrl, Template, Timeouts, Token, UpstreamCredential,
 };
 
 /// Servers that answer alike: requests go to one of its targets. `docs/upstreams.md` has examples.
@@ -148,7 +148,8 @@ pub enum RequestKey {
     Claim(String),
 }
 
-/// When a target is taken out of rotation: passive health. What an instance of the gateway has seen, it keeps to itself.
+/// When a target is taken out of rotation: because of its answers (passive health), which an instance of the gateway keeps to
+/// itself, and because of what checks find (active health), which all instances share. Either is enough.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
@@ -171,13 +172,17 @@ pub struct Health {
     /// How long one lasts at most. Default: `5m`.
     #[schemars(extend("default" = "5m"))]
     pub longest_ejection: Option<Duration>,
-    /// How many percent of the targets may be out at the same time; at least one, unless it is 0. Default: 70.
+    /// How many percent of the targets may be out at the same time because of their answers; at least one, unless it is 0. What
+    /// `check` finds ill is out besides. Default: 70.
     #[schemars(extend("default" = 70), range(min = 0, max = 100))]
     pub max_ejected: Option<u32>,
     /// A group of which fewer than so many percent are in rotation hands over to the next one; when no group has as many, all
     /// targets of the first are used, whatever is known of them, lest the last ones drown. Default: 30.
     #[schemars(extend("default" = 30), range(min = 0, max = 100))]
     pub panic: Option<u32>,
+    /// How targets are asked how they are, without a request of a client. Default: not at all.
+    #[schemars(extend("examples" = [{"http": {"path": "/health"}, "interval": "10s"}]))]
+    pub check: Option<Check>,
 }
 
 /// When an upstream is not asked any more. Closed, everything is let through; open, nothing for `open_for`; half-open, `probes`

@@ -1,0 +1,406 @@
+//! Changes requests and responses besides their header fields: method and status, query, cookies and bodies.
+
+use super::headers::replace;
+use super::{Departure, Visit};
+use crate::error::Error;
+use crate::http::{self, Body, Headers, Response};
+use crate::platform::Platform;
+#[cfg(feature = "shaping")]
+use crate::shape::Rules;
+use crate::template::function::url_encode;
+use crate::template::{Scope, Template};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// Changes on the way in, and on the way back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Transform {
+    /// Of requests.
+    pub request: RequestChanges,
+    /// Of responses that an upstream has made.
+    pub response: ResponseChanges,
+}
+
+/// Changes to requests.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestChanges {
+    /// What methods become.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub method: Vec<(String, String)>,
+    /// The query.
+    #[serde(skip_serializing_if = "PairEdits::is_empty")]
+    pub query: PairEdits,
+    /// The cookies.
+    #[serde(skip_serializing_if = "PairEdits::is_empty")]
+    pub cookies: PairEdits,
+    /// The body.
+    #[cfg(feature = "shaping")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Rules>,
+}
+
+/// Changes to responses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResponseChanges {
+    /// What statuses become; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<(Statuses, u16)>,
+    /// The cookies that are set.
+    #[serde(skip_serializing_if = "CookieEdits::is_empty")]
+    pub cookies: CookieEdits,
+    /// The body.
+    #[cfg(feature = "shaping")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Rules>,
+}
+
+/// Statuses: one, or all of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statuses {
+    /// This one.
+    #[serde(rename = "o")]
+    One(u16),
+    /// Those that begin with this digit.
+    #[serde(rename = "c")]
+    Class(u16),
+}
+
+impl Statuses {
+    /// Whether a status is one of these.
+    pub fn contain(self, status: u16) -> bool {
+        match self {
+            Statuses::One(one) => one == status,
+            Statuses::Class(digit) => status / 100 == digit,
+        }
+    }
+}
+
+impl Transform {
+    /// Whether the way back looks at the response's fields.
+    pub fn reads_response(&self) -> bool {
+        #[cfg(feature = "shaping")]
+        if self.response.body.is_some() {
+            return true;
+        }
+        !self.response.cookies.is_empty()
+    }
+
+    /// Whether the way back looks at the request's fields.
+    pub fn asks_request(&self) -> bool {
+        #[cfg(feature = "shaping")]
+        if self.response.body.is_some() {
+            // How the answer may be packed stands there.
+            return true;
+        }
+        false
+    }
+
+    /// On the way in.
+    pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<(), Error> {
+        let changes = &self.request;
+        if !changes.query.is_empty() {
+            let pairs = changes.query.render(&visit.scope());
+            *visit.query = pairs.apply(Syntax::Query, visit.query.as_deref().unwrap_or_default());
+        }
+        if !changes.cookies.is_empty() {
+            let pairs = changes.cookies.render(&visit.scope());
+            let lines: Vec<_> = visit.headers.all("cookie").map(String::from_utf8_lossy).collect();
+            // RFC 9113 §8.2.3: several lines are one, with `; ` between.
+            match pairs.apply(Syntax::Cookies, &lines.join("; ")) {
+                Some(cookies) => visit.headers.set("cookie", cookies),
+                None => visit.headers.remove("cookie"),
+            }
+        }
+        #[cfg(feature = "shaping")]
+        if let Some(body) = &changes.body {
+            body.on_request(visit).await?;
+        }
+        #[cfg(feature = "shaping")]
+        if let Some(body) = &self.response.body {
+            body.ask_for_plain(visit.headers);
+        }
+        let method = visit.memo.method.as_ref().unwrap_or(&visit.line.method);
+        if let Some((_, to)) = changes.method.iter().find(|(from, _)| from == method) {
+            if matches!(to.as_str(), "GET" | "HEAD") {
+                // RFC 9110 §9.3.1: there is nothing that a body would mean.
+                *visit.body = Body::Empty;
+                for name in ["content-length", "content-type", "content-encoding"] {
+                    visit.headers.remove(name);
+                }
+            }
+            visit.memo.method = Some(to.clone());
+        }
+        Ok(())
+    }
+
+    /// On the way back.
+    pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        if !departure.from_upstream || departure.response.status == 101 {
+            return Ok(());
+        }
+        #[cfg(feature = "shaping")]
+        if let Some(body) = &self.response.body {
+            body.on_response(departure).await?;
+        }
+        let Departure { platform, response, .. } = departure;
+        if !self.response.cookies.is_empty() {
+            edit_set_cookie(&mut response.headers, |line| self.response.cookies.edit(line));
+        }
+        let status = self.response.status.iter().find(|(from, _)| from.contain(response.status));
+        if let Some((_, status)) = status {
+            response.status = *status;
+            if matches!(status, 204 | 205 | 304) {
+                drop_body(*platform, response);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the body away, with the fields that speak of it.
+pub(super) fn drop_body<P: Platform>(platform: &P, response: &mut Response<P::Stream>) {
+    if let Body::Stream(stream) | Body::Pumped(stream, _) = std::mem::replace(&mut response.body, Body::Empty) {
+        platform.discard(stream);
+    }
+    for name in ["content-length", "content-type", "content-encoding", "etag", "last-modified", "accept-ranges"] {
+        response.headers.remove(name);
+    }
+}
+
+/// Changes to parameters of the query, or to cookies: pairs of a name and a value. In this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PairEdits {
+    /// Only these stay, where any are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Vec<String>>,
+    /// These go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// These get another name, and keep their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<(String, String)>,
+    /// One of this name stays, with this value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, Template)>,
+    /// One comes where there is none of this name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default: Vec<(String, Template)>,
+    /// One more comes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub append: Vec<(String, Template)>,
+}
+
+impl PairEdits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn render(&self, scope: &Scope<'_>) -> Pairs<'_> {
+        let fill = |pairs: &[(String, Template)]| pairs.iter().map(|(_, value)| value.render(scope)).collect();
+        Pairs { edits: self, set: fill(&self.set), default: fill(&self.default), append: fill(&self.append) }
+    }
+}
+
+/// How pairs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    /// `a=b&c=d`, encoded as forms are.
+    Query,
+    /// `a=b; c=d`
+    Cookies,
+}
+
+impl Syntax {
+    fn name<'p>(self, pair: &'p str) -> Cow<'p, str> {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        match self {
+            Syntax::Query => http::decode(name),
+            Syntax::Cookies => name.into(),
+        }
+    }
+
+    fn pair(self, name: &str, value: &str) -> String {
+        match self {
+            Syntax::Query => format!("{}={}", url_encode(name), url_encode(value)),
+            // RFC 6265 §4.1.1: what a value may hold.
+            Syntax::Cookies => {
+                let mut pair = format!("{name}=");
+                for c in value.chars() {
+                    if c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';' | '\\') {
+                        pair.push(c);
+                    } else {
+                        pair.push_str(&url_encode(c.encode_utf8(&mut [0; 4])));
+                    }
+                }
+                pair
+            }
+        }
+    }
+}
+
+/// Changes whose values are known.
+struct Pairs<'a> {
+    edits: &'a PairEdits,
+    set: Vec<String>,
+    default: Vec<String>,
+    append: Vec<String>,
+}
+
+impl Pairs<'_> {
+    /// The text with the changes made. `None` where no pair is left. What nobody changes keeps its spelling.
+    fn apply(&self, syntax: Syntax, text: &str) -> Option<String> {
+        let (separator, join) = match syntax {
+            Syntax::Query => ('&', "&"),
+            Syntax::Cookies => (';', "; "),
+        };
+        let pairs = text.split(separator).map(str::trim).filter(|pair| !pair.is_empty());
+        let mut pairs: Vec<Cow<'_, str>> = pairs.map(Cow::Borrowed).collect();
+        let PairEdits { keep, remove, rename, set, default, append } = self.edits;
+        pairs.retain(|pair| {
+            let name = syntax.name(pair);
+            let is = |listed: &[String]| listed.iter().any(|listed| *listed == name);
+            keep.as_deref().is_none_or(is) && !is(remove)
+        });
+        for (from, to) in rename {
+            for pair in pairs.iter_mut().filter(|pair| syntax.name(pair) == from.as_str()) {
+                let value = pair.split_once('=').map(|(_, value)| value.to_owned());
+                let name = if syntax == Syntax::Query { url_encode(to) } else { to.clone() };
+                *pair = value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into();
+            }
+        }
+        for ((name, _), value) in set.iter().zip(&self.set) {
+            let mut first = Some(syntax.pair(name, value));
+            pairs.retain_mut(|pair| {
+                if syntax.name(pair) != name.as_str() {
+                    return true;
+                }
+                first.take().map(|new| *pair = new.into()).is_some()
+            });
+            pairs.extend(first.map(Cow::Owned));
+        }
+        for ((name, _), value) in default.iter().zip(&self.default) {
+            if !pairs.iter().any(|pair| syntax.name(pair) == name.as_str()) {
+                pairs.push(syntax.pair(name, value).into());
+            }
+        }
+        for ((name, _), value) in append.iter().zip(&self.append) {
+            pairs.push(syntax.pair(name, value).into());
+        }
+        (!pairs.is_empty()).then(|| pairs.join(join))
+    }
+}
+
+/// Changes to the cookies that responses set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CookieEdits {
+    /// Only these are set, where any are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Vec<String>>,
+    /// These are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
+    /// These get another name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<(String, String)>,
+}
+
+impl CookieEdits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn edit(&self, line: &str) -> Option<String> {
+        let (name, rest) = line.split_once('=')?;
+        let is = |listed: &[String]| listed.iter().any(|listed| listed == name.trim());
+        if self.keep.as_deref().is_some_and(|keep| !is(keep)) || is(&self.remove) {
+            return None;
+        }
+        let renamed = self.rename.iter().find(|(from, _)| from == name.trim());
+        Some(renamed.map_or_else(|| line.to_owned(), |(_, to)| format!("{to}={rest}")))
+    }
+}
+
+/// Writes the `Set-Cookie` lines anew, where that changes any. What is not readable text stays.
+pub(super) fn edit_set_cookie(headers: &mut Headers, edit: impl Fn(&str) -> Option<String>) {
+    let before: Vec<Vec<u8>> = headers.all("set-cookie").map(<[u8]>::to_vec).collect();
+    let after: Vec<Vec<u8>> = before
+        .iter()
+        .filter_map(|line| match std::str::from_utf8(line) {
+            Ok(text) if text.contains('=') => edit(text).map(String::into_bytes),
+            _ => Some(line.clone()),
+        })
+        .collect();
+    if after != before {
+        replace(headers, "set-cookie", after.iter().map(Vec::as_slice));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(edits: PairEdits, syntax: Syntax, text: &str) -> Option<String> {
+        let fill = |pairs: &[(String, Template)]| {
+            pairs.iter().map(|(_, value)| value.as_literal().unwrap_or_default().to_owned()).collect()
+        };
+        let (set, default, append) = (fill(&edits.set), fill(&edits.default), fill(&edits.append));
+        Pairs { edits: &edits, set, default, append }.apply(syntax, text)
+    }
+
+    #[test]
+    fn pairs_are_changed_and_the_others_keep_their_spelling() {
+        let named = |name: &str, value: &str| vec![(name.to_owned(), Template::literal(value))];
+        let (query, cookies) = (Syntax::Query, Syntax::Cookies);
+        for (edits, syntax, text, expected) in [
+            (
+                PairEdits { remove: vec!["a b".into()], ..PairEdits::default() },
+                query,
+                "a+b=1&c=%7e&a%20b",
+                Some("c=%7e"),
+            ),
+            (PairEdits { keep: Some(vec!["a".into()]), ..PairEdits::default() }, query, "a=1&b=2&a=3", Some("a=1&a=3")),
+            (PairEdits { keep: Some(vec![]), ..PairEdits::default() }, query, "a=1", None),
+            (
+                PairEdits { rename: vec![("a".into(), "ä".into())], ..PairEdits::default() },
+                query,
+                "a=%2F&b&a",
+                Some("%C3%A4=%2F&b&%C3%A4"),
+            ),
+            (
+                PairEdits { set: named("a", "x y"), ..PairEdits::default() },
+                query,
+                "b=1&a=1&c=2&a=3",
+                Some("b=1&a=x%20y&c=2"),
+            ),
+            (PairEdits { set: named("a", "&"), ..PairEdits::default() }, query, "", Some("a=%26")),
+            (PairEdits { default: named("a", "1"), ..PairEdits::default() }, query, "a", Some("a")),
+            (PairEdits { append: named("a", "1"), ..PairEdits::default() }, query, "a=0", Some("a=0&a=1")),
+            (
+                PairEdits { set: named("s", "a;b \"é"), ..PairEdits::default() },
+                cookies,
+                "t=1;  s=2",
+                Some("t=1; s=a%3Bb%20%22%C3%A9"),
+            ),
+            (PairEdits { remove: vec!["t".into()], ..PairEdits::default() }, cookies, "t=1", None),
+        ] {
+            assert_eq!(pairs(edits.clone(), syntax, text).as_deref(), expected, "{text} {edits:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_that_are_set_are_chosen_and_renamed() {
+        let mut headers =
+            Headers::from_block(b"set-cookie\0a=1; Path=/\nset-cookie\0b=2\nset-cookie\0c=3=4\n".to_vec());
+        let edits =
+            CookieEdits { remove: vec!["b".into()], rename: vec![("c".into(), "d".into())], ..CookieEdits::default() };
+        edit_set_cookie(&mut headers, |line| edits.edit(line));
+        assert_eq!(headers.all("set-cookie").collect::<Vec<_>>(), [&b"a=1; Path=/"[..], b"d=3=4"]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Comma-separated values (RFC 4180): a list of objects, whose members' names stand in the first line.
+
+use super::rules::Wrong;
+use super::value::Value;
+use csv_core::{ReadFieldResult, Reader};
+use std::borrow::Cow;
+
+/// Reads all records. Every value is a string; no name stands twice, and every record has as many fields as there are names.
+pub fn read(bytes: &[u8]) -> Result<Value<'static>, Wrong> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let wrong = |reason: String| Err(Wrong::Malformed(reason));
+    let mut names: Option<Vec<String>> = None;
+    let mut records = Vec::new();
+    let mut fields: Vec<String> = Vec::new();
+    // A field is never longer than what is left.
+    let mut out = vec![0; bytes.len() + 1];
+    let (mut reader, mut rest, mut filled) = (Reader::new(), bytes, 0);
+    loop {
+        let (result, read, written) = reader.read_field(rest, &mut out[filled..]);
+        rest = &rest[read..];
+        filled += written;
+        let is_last = match result {
+            // Nothing more comes: an empty input says so.
+            ReadFieldResult::InputEmpty => continue,
+            ReadFieldResult::OutputFull => return wrong("A field is longer than the body.".to_owned()),
+            ReadFieldResult::End => break,
+            ReadFieldResult::Field { record_end } => record_end,
+        };
+        let Ok(field) = std::str::from_utf8(&out[..filled]) else { return wrong("The body is not UTF-8.".to_owned()) };
+        fields.push(field.to_owned());
+        filled = 0;
+        if !is_last {
+            continue;
+        }
+        let record = std::mem::take(&mut fields);
+        let Some(names) = &names else {
+            for (at, name) in record.iter().enumerate() {
+                if record[..at].contains(name) {
+                    return wrong(format!("Two columns are called `{name}`."));
+                }
+            }
+            names = Some(record);
+            continue;
+        };
+        if record.len() != names.len() {
+            let (number, found, wanted) = (records.len() + 1, record.len(), names.len());
+            return wrong(format!("The record {number} has {found} fields, and there are {wanted} columns."));
+        }
+        let members = names.iter().zip(record);
+        let members = members.map(|(name, value)| (Cow::Owned(name.clone()), Value::Text(value.into())));
+        records.push(Value::Object(members.collect()));
+    }
+    Ok(Value::List(records))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_become_objects() {
+        let read = |text: &str| read(text.as_bytes()).map(|value| value.to_text());
+        for (text, expected) in [
+            ("a,b\r\n1,\"x, \"\"y\"\"\nz\"\r\n", r#"[{"a":"1","b":"x, \"y\"\nz"}]"#),
+            ("\u{feff}a,b\n1,\n,2", r#"[{"a":"1","b":""},{"a":"","b":"2"}]"#),
+            ("a\n\n1\n", r#"[{"a":"1"}]"#),
+            ("a,b", "[]"),
+            ("", "[]"),
+        ] {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["a,b\n1", "a,b\n1,2,3", "a,a\n1,2"] {
+            assert!(matches!(read(text), Err(Wrong::Malformed(_))), "{text}");
+        }
+        assert!(super::read(b"a\n\xff").is_err());
+    }
+}

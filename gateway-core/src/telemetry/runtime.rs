@@ -1,0 +1,576 @@
+//! What runs: the compiled rules, the platform's values filled in, and what this instance has gathered.
+
+use super::context::Context;
+use super::field::{Choice, Field};
+use super::metrics::{self, Instrument, Registry, Sums};
+use super::otlp::{self, Signal};
+use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
+use super::sink::{self, Sink, Wanted};
+use super::watch::{Record, Trace, Watch, Watched};
+use super::{debug, field, line};
+use crate::errand::{self, Address};
+#[cfg(feature = "expressions")]
+use crate::expression::Facts;
+use crate::gateway::{Note, Reply};
+use crate::http::{Body, Headers, Incoming, Response};
+use crate::jwt::key::Key;
+use crate::platform::{Outlet, Platform, Timestamp};
+use crate::policy::Deferred;
+use crate::request::Request;
+use crate::template::Settings;
+use crate::upstream::Pool;
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+/// Observes requests as the configuration says.
+pub struct Telemetry {
+    rules: Rules,
+    resource: Vec<(String, String)>,
+    /// Whether lines go to the console.
+    console: bool,
+    logs: Vec<Sink>,
+    spans: Option<Sink>,
+    registry: RefCell<Registry>,
+    /// Where what was counted goes.
+    sums: Vec<Owner>,
+    debug_key: Option<Key>,
+    /// Tokens of the log's rate, and when they were counted.
+    allowance: Cell<(f64, Timestamp)>,
+    /// Until when somebody waits to take batches away.
+    waits_until: Cell<Timestamp>,
+    /// When metrics are due.
+    metrics_due: Cell<Timestamp>,
+    /// The state of each upstream's breaker, as last counted.
+    breakers: RefCell<Vec<&'static str>>,
+}
+
+/// Who gets what was counted.
+struct Owner {
+    to: To,
+    /// What it has not got yet.
+    unsent: RefCell<Vec<u8>>,
+    since: Cell<Timestamp>,
+}
+
+enum To {
+    Collector { address: Address, headers: Headers, encoding: Encoding, timeout: Duration },
+    Shared,
+}
+
+/// How long a request whose answer has been sent goes on for this at most, in milliseconds: platforms give it half a minute.
+const LONGEST_WAIT: u64 = rules::LONGEST_INTERVAL;
+
+/// How much later than planned somebody who waits may be before another one does it.
+const GRACE: u64 = 10_000;
+
+impl Telemetry {
+    /// Fills in the platform's values.
+    pub fn new(rules: Option<&Rules>, settings: &Settings) -> Result<Option<Self>, String> {
+        let Some(rules) = rules.cloned() else { return Ok(None) };
+        let resource: Vec<_> =
+            rules.resource.iter().map(|(name, value)| (name.clone(), value.resolve(settings))).collect();
+        let collector = |signal, batch: Batch| match &rules.otlp {
+            Some(otlp) => Sink::otlp(signal, otlp, batch, settings).map(Some),
+            None => Ok(None),
+        };
+        let mut logs = Vec::new();
+        let mut console = false;
+        if let Some(rules) = &rules.logs {
+            for to in &rules.to {
+                match to {
+                    rules::Sink::Console => console = true,
+                    rules::Sink::Otlp => logs.extend(collector(Signal::Logs, rules.batch)?),
+                    rules::Sink::Http(http) => {
+                        logs.push(Sink::http(http, rules.format == Format::Json, rules.batch, settings)?);
+                    }
+                    rules::Sink::Queue(name) => logs.push(Sink::platform(Outlet::Queue(name.clone()), rules.batch)),
+                    rules::Sink::Analytics(name) => {
+                        logs.push(Sink::platform(Outlet::Dataset(name.clone()), rules.batch));
+                    }
+                }
+            }
+        }
+        let spans = match rules.traces.as_ref().filter(|traces| traces.export) {
+            Some(traces) => collector(Signal::Traces, traces.batch)?,
+            None => None,
+        };
+        let mut sums = Vec::new();
+        if let Some(metrics) = &rules.metrics {
+            let owner = |to| Owner { to, unsent: RefCell::default(), since: Cell::new(0) };
+            if let Some(otlp) = rules.otlp.as_ref().filter(|_| metrics.otlp) {
+                let base = otlp.endpoint.resolve(settings);
+                let mut headers = Headers::new();
+                let json = otlp.encoding == Encoding::Json;
+                headers.set("content-type", if json { "application/json" } else { "application/x-protobuf" });
+                otlp.headers.iter().for_each(|(name, value)| headers.set(name, value.resolve(settings)));
+                sums.push(owner(To::Collector {
+                    address: Address::parse(&format!("{}/v1/metrics", base.trim_end_matches('/')))?,
+                    headers,
+                    encoding: otlp.encoding,
+                    timeout: Duration::from_millis(otlp.timeout),
+                }));
+            }
+            if metrics.shared {
+                sums.push(owner(To::Shared));
+            }
+        }
+        let debug_key = match &rules.debug {
+            Some(debug) => Some(debug::key(&debug.secret.resolve(settings))?),
+            None => None,
+        };
+        let (bounds, series) =
+            rules.metrics.as_ref().map_or((&[][..], 0), |metrics| (metrics.buckets.as_slice(), metrics.series));
+        Ok(Some(Self {
+            resource,
+            console,
+            logs,
+            spans,
+            registry: RefCell::new(Registry::new(bounds, series)),
+            sums,
+            debug_key,
+            allowance: Cell::new((f64::MAX, 0)),
+            waits_until: Cell::new(0),
+            metrics_due: Cell::new(0),
+            breakers: RefCell::default(),
+            rules,
+        }))
+    }
+
+    /// A request has come.
+    pub fn begin<P: Platform>(&self, platform: &P, incoming: &Incoming<P::Stream>) -> Record {
+        let Incoming { method, scheme, authority, headers, peer, .. } = incoming;
+        let mut record = Record::new(platform.request_id(), platform.now(), method, *scheme, authority);
+        (record.peer, record.client) = (peer.address, peer.address);
+        record.user_agent = headers.text("user-agent").map(str::to_owned);
+        record.lot = platform.random();
+        record
+    }
+
+    /// It has been read: who sent it is known, and so is whose word counts.
+    pub fn read<P: Platform>(&self, watched: &Watched<'_, P>, request: &mut Request) {
+        let trusted = request.client.through_trusted;
+        watched.watch().note(|record| {
+            let (line, client) = (&request.line, &request.client);
+            record.path = Some(line.path.clone());
+            record.query.clone_from(&line.query);
+            record.client = client.address;
+            record.scheme = client.scheme;
+            record.country.clone_from(&client.country);
+            record.data_centre.clone_from(&client.data_centre);
+            record.request_size = request.content_length;
+            let headers = &mut request.headers;
+            if let Some(logs) = &self.rules.logs {
+                let named = logs.request_headers.iter().enumerate();
+                record.request_headers =
+                    named.filter_map(|(place, name)| Some((place, headers.text(name)?.to_owned()))).collect();
+                if logs.format == Format::Combined {
+                    // What stands behind `?` is nobody's business.
+                    let referer = headers.text("referer").and_then(|referer| referer.split(['?', '#']).next());
+                    record.request_headers.extend(referer.map(|referer| (usize::MAX, referer.to_owned())));
+                }
+            }
+            if let Some(rules) = &self.rules.request_id {
+                if rules.trust.includes(trusted)
+                    && let Some(id) = headers.text(&rules.header).filter(|id| is_identifier(id))
+                {
+                    record.request_id = id.to_owned();
+                }
+                headers.remove_lookalikes(&rules.header);
+                if rules.upstream {
+                    headers.set(&rules.header, &record.request_id);
+                } else {
+                    headers.remove(&rules.header);
+                }
+            }
+            if let Some(rules) = &self.rules.traces {
+                record.trace = Some(trace(rules, trusted, headers, || watched.random()));
+            }
+            if let (Some(rules), Some(key)) = (&self.rules.debug, &self.debug_key)
+                && let Some(token) = headers.text(&rules.header).map(str::to_owned)
+            {
+                // Whether it is right or not: it is not for the upstream.
+                headers.remove_alike(&rules.header);
+                record.passed_over = debug::is_right(&token, key, watched.now()).then(Vec::new);
+            }
+        });
+    }
+
+    /// Which expressions of the sampling rules hold for a request.
+    #[cfg(feature = "expressions")]
+    pub fn judge<'f>(&self, watch: Watch<'_>, facts: impl FnOnce() -> Facts<'f>) {
+        let rules = self.rules.logs.iter().flat_map(|logs| &logs.sample.rules).enumerate();
+        let mut asked = rules.filter_map(|(place, rule)| Some((place, rule.when.as_ref()?))).peekable();
+        if asked.peek().is_none() {
+            return;
+        }
+        let facts = facts();
+        // What cannot be evaluated does not hold.
+        let holding = asked.filter(|(_, expression)| expression.holds(&facts) == Ok(true));
+        let judged = holding.fold(0, |bits, (place, _)| bits | 1u32.checked_shl(place as u32).unwrap_or(0));
+        watch.note(|record| record.judged = judged);
+    }
+
+    /// Whether fields of upstreams' responses are looked at.
+    pub fn reads_response(&self) -> bool {
+        self.rules.logs.as_ref().is_some_and(|logs| {
+            !logs.response_headers.is_empty() || logs.format != Format::Json || logs.fields.has(Field::ResponseSize)
+        })
+    }
+
+    /// The answer is ready: it gets what it is owed, and the rest is left for later.
+    pub fn end<P: Platform>(&self, platform: &P, mut record: Record, reply: &mut Reply<P::Stream>) {
+        let response = &mut reply.response;
+        record.ended = platform.now();
+        record.status = response.status;
+        // A problem that a fallback or a policy has replaced is none.
+        if !is_problem(response) {
+            record.problem = None;
+        }
+        if self.reads_response() {
+            let headers = &response.headers;
+            record.response_size = headers.text("content-length").and_then(|length| length.parse().ok());
+            if let Some(logs) = &self.rules.logs {
+                let named = logs.response_headers.iter().enumerate();
+                record.response_headers =
+                    named.filter_map(|(place, name)| Some((place, headers.text(name)?.to_owned()))).collect();
+            }
+        }
+        if let Some(rules) = self.rules.request_id.as_ref().filter(|rules| rules.client) {
+            response.headers.set(&rules.header, &record.request_id);
+        }
+        if self.rules.server_timing {
+            response.headers.append("server-timing", server_timing(&record));
+        }
+        if record.passed_over.is_some() {
+            response.headers.set(debug::FIELD, debug::decision(&record));
+            // It is for this caller alone.
+            response.headers.set("cache-control", "private, no-store");
+        }
+        if self.rules.logs.is_some() || self.spans.is_some() || self.rules.metrics.is_some() {
+            reply.deferred.push(Deferred::Observe(Box::new(record)));
+        }
+    }
+
+    /// The answer has been sent: makes lines, spans and sums of a record, and sends what is due.
+    pub async fn observe<P: Platform>(&self, platform: &P, record: Record, upstreams: &[Pool]) -> Vec<Note> {
+        if self.rules.metrics.is_some() {
+            let mut registry = self.registry.borrow_mut();
+            registry.count(&record);
+            self.count_breakers(&mut registry, upstreams);
+        }
+        self.log(platform, &record);
+        if let (Some(sink), Some(rules), Some(trace)) = (&self.spans, &self.rules.traces, &record.trace)
+            && (trace.context.sampled == Some(true) || rules.on_error && record.failed())
+            && let Wanted::Otlp(encoding) = sink.form
+        {
+            otlp::spans(&record, encoding, || platform.random()).into_iter().for_each(|span| sink.push(span));
+        }
+        let notes = self.deliver(platform).await;
+        let note = |detail| {
+            let request_id = record.request_id.clone();
+            Note { problem: "telemetry-lost", status: 0, request_id, route: None, detail }
+        };
+        notes.into_iter().map(note).collect()
+    }
+
+    fn log<P: Platform>(&self, platform: &P, record: &Record) {
+        let Some(logs) = &self.rules.logs else { return };
+        if !self.is_logged(&logs.sample, record) {
+            return;
+        }
+        let choice = Choice {
+            fields: logs.fields,
+            request_headers: &logs.request_headers,
+            response_headers: &logs.response_headers,
+            query: &logs.query,
+        };
+        let is_json = logs.format == Format::Json;
+        let wants_line = self.console || self.logs.iter().any(|sink| matches!(sink.form, Wanted::Line(_)));
+        let line = if wants_line { line::write(record, logs.format, choice) } else { Vec::new() };
+        for sink in &self.logs {
+            sink.push(match sink.form {
+                Wanted::Otlp(encoding) => otlp::log(record, encoding, choice),
+                Wanted::Line(form) => sink::part(form, line.clone(), is_json, record.began, self.service()),
+                Wanted::Point => point(record),
+            });
+        }
+        if self.console {
+            platform.print(&String::from_utf8_lossy(&line));
+        }
+    }
+
+    fn service(&self) -> &str {
+        self.resource.iter().find(|(name, _)| name == "service.name").map_or("postern", |(_, value)| value)
+    }
+
+    fn is_logged(&self, sampling: &Sampling, record: &Record) -> bool {
+        within(record.lot, ratio(sampling, record)) && self.is_affordable(sampling, record)
+    }
+
+    /// Takes a token, where there is one.
+    fn is_affordable(&self, sampling: &Sampling, record: &Record) -> bool {
+        let Some(rate) = sampling.per_second else { return true };
+        let (tokens, counted) = self.allowance.get();
+        let elapsed = Duration::from_millis(record.ended.saturating_sub(counted)).as_secs_f64();
+        // A second's worth at once.
+        let tokens = (tokens + elapsed * rate).min(rate.max(1.0));
+        let is_enough = tokens >= 1.0;
+        self.allowance.set((if is_enough { tokens - 1.0 } else { tokens }, counted.max(record.ended)));
+        is_enough
+    }
+
+    fn count_breakers(&self, registry: &mut Registry, upstreams: &[Pool]) {
+        let known = &mut *self.breakers.borrow_mut();
+        known.resize(upstreams.len(), "closed");
+        for (pool, known) in upstreams.iter().zip(known) {
+            let Some(state) = pool.breaker() else { continue };
+            let state = state.as_str();
+            if state != *known {
+                registry.add(Instrument::Breakers, &[&pool.upstream.name, state], 1);
+                *known = state;
+            }
+        }
+    }
+
+    fn sinks(&self) -> impl Iterator<Item = &Sink> {
+        self.logs.iter().chain(&self.spans)
+    }
+
+    /// Sends what is full at once, and what is due when it is due. Gives what the log should hear.
+    async fn deliver<P: Platform>(&self, platform: &P) -> Vec<String> {
+        let started = platform.now();
+        let mut told = Vec::new();
+        for sink in self.sinks().filter(|sink| sink.is_full(started)) {
+            told.extend(self.flush(platform, sink).await);
+        }
+        if platform.now() < self.waits_until.get() {
+            return told;
+        }
+        // Somebody waits from here on. Should that request's code end, another one waits a little later.
+        while let Some(wait) = self.due(platform.now())
+            && platform.now().saturating_add(wait) <= started.saturating_add(LONGEST_WAIT)
+        {
+            self.waits_until.set(platform.now().saturating_add(wait + GRACE));
+            platform.sleep(Duration::from_millis(wait)).await;
+            for sink in self.sinks() {
+                told.extend(self.flush(platform, sink).await);
+            }
+            if (1..=platform.now()).contains(&self.metrics_due.get()) {
+                told.extend(self.tell(platform).await);
+            }
+        }
+        self.waits_until.set(0);
+        told
+    }
+
+    /// After how many milliseconds there is something to be taken away; `None`: there is nothing.
+    fn due(&self, now: Timestamp) -> Option<u64> {
+        let counted = !self.sums.is_empty() && (!self.registry.borrow().is_empty() || self.is_behind());
+        let metrics = self.rules.metrics.as_ref().filter(|_| counted).map(|metrics| {
+            if self.metrics_due.get() == 0 {
+                self.metrics_due.set(now.saturating_add(metrics.interval));
+            }
+            self.metrics_due.get().saturating_sub(now)
+        });
+        self.sinks().filter_map(|sink| sink.due(now)).chain(metrics).min()
+    }
+
+    async fn flush<P: Platform>(&self, platform: &P, sink: &Sink) -> Option<String> {
+        let trouble = sink.flush(platform, &self.resource).await?;
+        if trouble.lost > 0 && self.rules.metrics.is_some() {
+            let labels = [sink.signal.as_str(), sink.name.as_str()];
+            self.registry.borrow_mut().add(Instrument::Lost, &labels, trouble.lost);
+        }
+        Some(trouble.detail)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.sums.iter().any(|owner| !owner.unsent.borrow().is_empty())
+    }
+
+    /// Tells everybody who gets it what was counted. Gives what went wrong.
+    pub async fn tell<P: Platform>(&self, platform: &P) -> Vec<String> {
+        let now = platform.now();
+        self.metrics_due.set(0);
+        let taken = self.registry.borrow_mut().take();
+        let mut told = Vec::new();
+        for owner in &self.sums {
+            // What could not be told goes with what was counted since.
+            let before = owner.unsent.take();
+            let counted = if before.is_empty() { taken.clone() } else { metrics::merge(&before, &taken) };
+            let sums = Sums::read(&counted);
+            if sums.is_empty() {
+                continue;
+            }
+            // Put back by whoever ends before it is told.
+            let parcel = Parcel { owner, counted };
+            let outcome = match &owner.to {
+                To::Shared => platform.collect(&parcel.counted).await.map(drop).map_err(|error| error.0),
+                To::Collector { address, headers, encoding, timeout } => {
+                    let since = match owner.since.get() {
+                        0 => now.saturating_sub(self.rules.metrics.as_ref().map_or(0, |metrics| metrics.interval)),
+                        since => since,
+                    };
+                    let items = otlp::metrics(&sums.series(), sums.bounds(), *encoding, since, now);
+                    let body = otlp::export(Signal::Metrics, *encoding, &self.resource, &items);
+                    let answered = errand::post(platform, address, headers.clone(), Bytes::from(body), *timeout).await;
+                    match answered {
+                        Ok(200..=299) => Ok(()),
+                        Ok(status) => Err(format!("it answered with the status {status}")),
+                        Err(why) => Err(why),
+                    }
+                }
+            };
+            match outcome {
+                Ok(()) => {
+                    owner.since.set(now);
+                    parcel.delivered();
+                }
+                Err(why) => told.push(format!("metrics: {why}; they are kept for the next time")),
+            }
+        }
+        told
+    }
+
+    /// The sums of all instances in Prometheus's text format, those of this one included.
+    pub async fn prometheus<P: Platform>(&self, platform: &P) -> Result<String, String> {
+        let troubles = self.tell(platform).await;
+        match platform.collect(b"").await {
+            Ok(kept) => Ok(metrics::prometheus(&kept)),
+            Err(error) => Err(troubles.into_iter().chain([error.0]).collect::<Vec<_>>().join("; ")),
+        }
+    }
+}
+
+/// What was counted, on its way to an owner of sums.
+struct Parcel<'a> {
+    owner: &'a Owner,
+    counted: Vec<u8>,
+}
+
+impl Parcel<'_> {
+    fn delivered(mut self) {
+        self.counted.clear();
+    }
+}
+
+impl Drop for Parcel<'_> {
+    fn drop(&mut self) {
+        if !self.counted.is_empty() {
+            let unsent = &mut *self.owner.unsent.borrow_mut();
+            *unsent = if unsent.is_empty() {
+                std::mem::take(&mut self.counted)
+            } else {
+                metrics::merge(&self.counted, unsent)
+            };
+        }
+    }
+}
+
+/// The trace of a request: the caller's, or a new one.
+fn trace(rules: &rules::Traces, trusted: bool, headers: &mut Headers, mut random: impl FnMut() -> u64) -> Trace {
+    let given = rules.formats.read(headers).filter(|_| rules.trust.includes(trusted));
+    rules.formats.remove(headers);
+    let span = random().max(1);
+    // The lower half is random whoever made the trace (W3C Trace Context Level 2 §3.2.2.3).
+    let drawn = |trace: u128| Some(within((trace as u64) << 8, rules.ratio));
+    let formats = rules.formats;
+    match given {
+        Some(given) => {
+            let sampled = given.sampled.filter(|_| rules.parent).or_else(|| drawn(given.trace));
+            let context = Context { trace: given.trace, span, sampled, state: given.state };
+            Trace { context, parent: Some(given.span), formats }
+        }
+        None => {
+            let trace = (u128::from(random()) << 64 | u128::from(random())).max(1);
+            Trace { context: Context { trace, span, sampled: drawn(trace), state: None }, parent: None, formats }
+        }
+    }
+}
+
+/// Whether a lot falls within a share.
+fn within(lot: u64, ratio: f64) -> bool {
+    #[allow(clippy::cast_precision_loss)] // Some parts in a quadrillion.
+    let drawn = lot as f64 / u64::MAX as f64;
+    ratio >= 1.0 || drawn < ratio
+}
+
+/// The share of requests like this one that is logged.
+fn ratio(sampling: &Sampling, record: &Record) -> f64 {
+    let fits = |(place, rule): &(usize, &rules::SampleRule)| {
+        #[cfg(feature = "expressions")]
+        if rule.when.is_some() && record.judged.checked_shr(*place as u32).unwrap_or(0) & 1 == 0 {
+            return false;
+        }
+        #[cfg(not(feature = "expressions"))]
+        let _ = place;
+        rule.status.is_none_or(|(from, to)| (from..=to).contains(&record.status))
+            && rule.slower_than.is_none_or(|least| record.took() >= least)
+    };
+    let rule = sampling.rules.iter().enumerate().find(fits).map(|(_, rule)| rule.ratio);
+    rule.unwrap_or(sampling.ratio)
+}
+
+/// Whether the gateway has made this answer out of a problem.
+fn is_problem<S>(response: &Response<S>) -> bool {
+    matches!(response.body, Body::Bytes(_)) && response.headers.text("content-type") == Some("application/problem+json")
+}
+
+/// An identifier that is safe to hand on, to log and to send back: at most 128 letters, digits and a few marks.
+fn is_identifier(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'=' | b'~'))
+}
+
+/// `gateway;dur=12, upstream;dur=11` (W3C Server Timing). Names of upstreams and policies stay inside.
+fn server_timing(record: &Record) -> String {
+    let upstream: u64 = record.attempts().map(|(_, took, _)| took).sum();
+    let mut timing = format!("gateway;dur={}", record.took());
+    if record.attempts().next().is_some() {
+        timing.push_str(&format!(", upstream;dur={upstream}"));
+    }
+    if let Some(cache) = record.cache {
+        timing.push_str(&format!(", cache;desc=\"{cache}\""));
+    }
+    timing
+}
+
+/// A point of a dataset: docs/observability.md has the order.
+fn point(record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(b"{\"indexes\":[");
+    let route = record.route.as_deref().unwrap_or_default();
+    // An index has at most 96 bytes.
+    let mut end = route.len().min(96);
+    while !route.is_char_boundary(end) {
+        end -= 1;
+    }
+    line::text(&route[..end], &mut out);
+    out.extend_from_slice(b"],\"blobs\":[");
+    let status = record.status.to_string();
+    let blobs = [
+        route,
+        field::method(&record.method),
+        &status,
+        record.problem.unwrap_or_default(),
+        record.decided_by.unwrap_or_default(),
+        record.consumer.as_deref().unwrap_or_default(),
+        record.upstream().unwrap_or_default(),
+        record.cache.unwrap_or_default(),
+        record.country.as_deref().unwrap_or_default(),
+    ];
+    for (place, blob) in blobs.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        line::text(blob, &mut out);
+    }
+    out.extend_from_slice(b"],\"doubles\":[");
+    line::seconds(record.took(), &mut out);
+    let numbers = format!(",{},{}]}}", record.attempts().count(), record.request_size.unwrap_or_default());
+    out.extend(numbers.into_bytes());
+    out
+}

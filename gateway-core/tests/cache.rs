@@ -1,0 +1,420 @@
+//! Caches as their clients and origins see them: nobody's answer reaches another, one request fetches for many, and whatever
+//! breaks is a miss.
+
+#![cfg(all(feature = "compile", feature = "testing"))]
+#![allow(clippy::panic, reason = "a test may fail")]
+
+use bytes::Bytes;
+use gateway_core::cache::conditions::Conditions;
+use gateway_core::cache::directive::{Directives, Wishes};
+use gateway_core::cache::entry::Record;
+use gateway_core::cache::fresh::Times;
+use gateway_core::cache::storing::{self, Asked, Terms};
+use gateway_core::cache::{canonical, range, update, using};
+use gateway_core::config::{Files, compile};
+use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::platform::{Call, Failure, FetchError};
+use gateway_core::testing::{TestPlatform, run};
+use gateway_core::{Gateway, Platform};
+use proptest::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+const ALICE: &str = "pk_docs_onlyForTheDocumentation1";
+
+/// Who calls, and what lets them in. Bob's key stands in the documentation by its hash only, so he has a password.
+const CALLERS: [Option<(&str, &str)>; 4] =
+    [None, Some(("x-api-key", ALICE)), Some(("authorization", "Bearer one")), Some(("authorization", "Bearer two"))];
+
+fn gateway() -> Gateway {
+    let policies = |cache: &str| {
+        format!("[{{ authenticate: {{ any_of: [{{ api_key: {{}} }}, anonymous] }} }}, {{ cache: {cache} }}]")
+    };
+    let configuration = format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
+consumers:
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
+routes:
+  - {{ name: plain, path_prefix: /plain, upstream: origin, policies: {} }}
+  - {{ name: eager, path_prefix: /eager, upstream: origin, policies: {} }}
+  - {{ name: parted, path_prefix: /parted, upstream: origin, policies: {} }}
+",
+        policies("{}"),
+        policies("{ ttl: { default: 5m, 5xx: 1m }, override_origin: true, stale_if_error: 1h, stale_while_revalidate: 1m }"),
+        policies("{ ttl: { default: 5m }, key: { partition: caller } }"),
+    );
+    struct One(String);
+    impl Files for One {
+        fn read(&self, _: &Path) -> Result<String, String> {
+            Ok(self.0.clone())
+        }
+    }
+    let compiled = compile(Path::new("gateway.yaml"), &One(configuration));
+    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
+    Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
+}
+
+fn incoming(method: &str, target: &str, fields: &[(&str, &str)]) -> Incoming<Vec<u8>> {
+    let mut headers = Headers::new();
+    headers.receive("host", b"a.example");
+    fields.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
+    Incoming {
+        method: method.to_owned(),
+        scheme: Scheme::Http,
+        authority: "a.example".to_owned(),
+        target: target.to_owned(),
+        headers,
+        body: Body::Empty,
+        peer: Peer::default(),
+    }
+}
+
+fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Response<Vec<u8>> {
+    let mut headers = Headers::new();
+    fields.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
+    Response { status, headers, body: Body::Stream(body.as_bytes().to_vec()) }
+}
+
+fn text(body: Body<Vec<u8>>) -> String {
+    match body {
+        Body::Empty => String::new(),
+        Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Body::Stream(bytes) | Body::Pumped(bytes, _) => String::from_utf8_lossy(&bytes).into_owned(),
+    }
+}
+
+/// Status, fields and body.
+type Seen = (u16, Headers, String);
+
+/// Asks, and does what is left to do.
+async fn ask<F>(gateway: &Gateway, platform: &TestPlatform<F>, request: Incoming<Vec<u8>>) -> Seen
+where
+    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
+{
+    let reply = gateway.handle(platform, request).await;
+    gateway.settle(platform, reply.deferred).await;
+    (reply.response.status, reply.response.headers, text(reply.response.body))
+}
+
+/// All at once.
+async fn all<T>(futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
+    let mut futures: Vec<_> = futures.into_iter().map(Some).collect();
+    let mut done: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (future, done) in futures.iter_mut().zip(&mut done) {
+            if let Some(running) = future
+                && let Poll::Ready(value) = running.as_mut().poll(context)
+            {
+                (*done, *future) = (Some(value), None);
+            }
+        }
+        if futures.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// What one step of a random sequence does.
+#[derive(Debug, Clone)]
+struct Step {
+    caller: usize,
+    target: usize,
+    variant: usize,
+    method: usize,
+    says: usize,
+    later: u64,
+    fails: bool,
+}
+
+const TARGETS: [&str; 5] = ["/plain/a", "/plain/b", "/eager/a", "/parted/a", "/eager/a?x=1"];
+const METHODS: [&str; 5] = ["GET", "GET", "GET", "HEAD", "POST"];
+
+/// What origins say, and whether an answer with it may be given to somebody else: to anybody, or only if nobody had to show who
+/// they are.
+const SAID: [(&[(&str, &str)], bool, bool); 12] = [
+    (&[], true, false),
+    (&[("cache-control", "max-age=60")], true, false),
+    (&[("cache-control", "max-age=60, private")], false, false),
+    (&[("cache-control", "private")], false, false),
+    (&[("cache-control", "no-store")], false, false),
+    (&[("cache-control", "max-age=60, public")], true, true),
+    (&[("cache-control", "s-maxage=60")], true, true),
+    (&[("cache-control", "max-age=0, must-revalidate"), ("etag", "\"e\"")], true, true),
+    (&[("cache-control", "max-age=60"), ("set-cookie", "session=1")], false, false),
+    (&[("cache-control", "max-age=60, public"), ("vary", "x-variant")], true, true),
+    (&[("cdn-cache-control", "private, max-age=60"), ("cache-control", "public, max-age=60")], false, false),
+    (
+        &[("cache-control", "max-age=1, stale-while-revalidate=60, stale-if-error=60"), ("vary", "X-Variant")],
+        true,
+        false,
+    ),
+];
+
+/// What is known of an answer that the origin has made.
+#[derive(Debug, Clone)]
+struct Made {
+    caller: usize,
+    target: usize,
+    variant: String,
+    says: usize,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step =
+        (0..CALLERS.len(), 0..TARGETS.len(), 0..3usize, 0..METHODS.len(), 0..SAID.len(), 0..90u64, any::<bool>());
+    let step = step.prop_map(|(caller, target, variant, method, says, later, fails)| Step {
+        caller,
+        target,
+        variant,
+        method,
+        says,
+        later,
+        fails: fails && later % 4 == 0,
+    });
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobodys_answer_reaches_another(steps in steps()) {
+        let gateway = gateway();
+        let made: RefCell<Vec<Made>> = RefCell::default();
+        let now: Cell<(usize, usize, bool)> = Cell::default();
+        let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+            let (caller, says, fails) = now.get();
+            if fails {
+                return Err(Failure { error: FetchError::Reset, detail: String::new() });
+            }
+            let (fields, ..) = SAID[says];
+            if call.headers.contains("if-none-match") && says % 2 == 1 {
+                return Ok(answer(304, fields, ""));
+            }
+            let target = TARGETS.iter().position(|target| *target == call.target).expect("it is one of these");
+            let variant = call.headers.text("x-variant").unwrap_or("none").to_owned();
+            made.borrow_mut().push(Made { caller, target, variant, says });
+            Ok(answer(200, fields, &(made.borrow().len() - 1).to_string()))
+        });
+        for step in steps {
+            platform.clock.set(platform.clock.get() + step.later * 1_000);
+            now.set((step.caller, step.says, step.fails));
+            let variant = step.variant.to_string();
+            let mut fields: Vec<(&str, &str)> = CALLERS[step.caller].into_iter().collect();
+            if step.variant > 0 {
+                fields.push(("x-variant", &variant));
+            }
+            let request = incoming(METHODS[step.method], TARGETS[step.target], &fields);
+            let (status, headers, body) = run(ask(&gateway, &platform, request));
+            let Ok(number) = body.parse::<usize>() else { continue };
+            prop_assert_eq!(status, 200);
+            let made = made.borrow()[number].clone();
+            prop_assert_eq!(made.target, step.target, "the answer to another request");
+            let (said, shared, openly) = SAID[made.says];
+            let hit = headers.text("cache-status").is_some_and(|told| told.contains("; hit"));
+            if hit {
+                prop_assert!(shared, "{made:?} was given to {step:?}");
+                prop_assert!(!headers.contains("set-cookie"));
+                if said.iter().any(|(name, _)| *name == "vary") {
+                    let wanted = if step.variant > 0 { variant.as_str() } else { "none" };
+                    prop_assert_eq!(made.variant.as_str(), wanted);
+                }
+            }
+            if made.caller != step.caller {
+                prop_assert!(hit || headers.text("cache-status").is_some_and(|told| told.contains("304")), "{made:?} {step:?}");
+                prop_assert!(made.caller == 0 || openly, "{made:?} was given to {step:?}");
+                // Whoever has proven who they are has a part of the store for themselves.
+                prop_assert!(made.target != 3 || (made.caller != 1 && step.caller != 1), "{made:?} was given to {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_is_judged_without_a_panic(
+        fields in proptest::collection::vec((0..14usize, "[ -~\\x80-\\xff]{0,40}"), 0..8),
+        status in 0..700u16,
+        length in 0..100u64,
+        now: u64,
+    ) {
+        const NAMES: [&str; 14] = [
+            "cache-control", "cdn-cache-control", "age", "date", "expires", "last-modified", "etag", "vary", "range", "if-range",
+            "if-none-match", "if-modified-since", "cache-tag", "content-length",
+        ];
+        let mut headers = Headers::new();
+        for (name, value) in &fields {
+            headers.receive(NAMES[*name], value.as_bytes());
+        }
+        let targeted = vec!["cdn-cache-control".to_owned()];
+        let (_, wishes) = (Directives::read(&headers, &targeted), Wishes::read(&headers));
+        let terms = Terms { body: 1_000, targeted, ..Terms::default() };
+        let asked = Asked { authorized: false, no_store: false, url: "http://a/".to_owned() };
+        let times = Times { requested: now / 2, received: now };
+        if let Ok(storable) = storing::judge(&asked, status, &headers, &terms, times) {
+            let record = Record::Response(storable.entry.clone());
+            prop_assert_eq!(Record::read(record.write().as_bytes()), Some(record));
+            let _ = using::judge(&storable.entry, &wishes, false, u64::MAX);
+            let _ = using::survives_failure(&storable.entry, &wishes, 0);
+            let _ = Conditions::read(&headers).are_met_by(&storable.entry.headers(), now);
+            if let range::Part::Bytes { first, last } = range::part(&headers, &storable.entry, length) {
+                prop_assert!(first <= last && last < length);
+            }
+            let _ = update::freshen(&storable.entry, &asked, &headers, &terms, times);
+        }
+        for (_, value) in &fields {
+            let _ = canonical::json(value.as_bytes());
+            let _ = Record::read(value.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_canonical_spelling_of_json_means_the_same(value in json()) {
+        let plain = serde_json::to_string(&value).expect("it can be written");
+        let pretty = serde_json::to_string_pretty(&value).expect("it can be written");
+        let (one, other) = (canonical::json(plain.as_bytes()), canonical::json(pretty.as_bytes()));
+        prop_assert_eq!(&one, &other);
+        if let Some(one) = one {
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&one).expect("it is JSON"), value);
+        }
+    }
+}
+
+fn json() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(serde_json::Value::from),
+        any::<i64>().prop_map(serde_json::Value::from),
+        "[a-z\"\\\\é\\n]{0,6}".prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+            proptest::collection::btree_map("[a-z]{0,3}", inner, 0..5)
+                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// A platform whose origin takes 100 ms, and how often it is asked.
+fn slow(
+    fields: &'static [(&'static str, &'static str)],
+) -> (TestPlatform<impl FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>>, Rc<Cell<usize>>) {
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let platform = TestPlatform::new(move |_| {
+        count.set(count.get() + 1);
+        Ok(answer(200, fields, "the answer"))
+    });
+    *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+    (platform, asked)
+}
+
+#[test]
+fn a_thousand_misses_of_one_key_are_one_request() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "max-age=60")]);
+    let one =
+        || Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
+    let answers = run(all((0..1_000).map(|_| one()).collect()));
+    assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == "the answer"));
+    assert_eq!(asked.get(), 1);
+}
+
+#[test]
+fn answers_that_are_not_stored_keep_nobody_waiting() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "no-store")]);
+    let batch = || {
+        let begin = platform.now();
+        let one = || {
+            Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[]))) as Pin<Box<dyn Future<Output = Seen>>>
+        };
+        run(all((0..100).map(|_| one()).collect()));
+        platform.now() - begin
+    };
+    // The first was waited for; then all went at once.
+    assert!(batch() < 300);
+    assert_eq!(asked.get(), 100);
+    // From then on nobody waits.
+    assert!(batch() < 150);
+    assert_eq!(asked.get(), 200);
+}
+
+#[test]
+fn whoever_fetches_may_vanish() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "max-age=60")]);
+    {
+        // Its client goes away while the origin thinks.
+        let mut vanishes = Box::pin(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+        let first = run(poll_fn(|context| Poll::Ready(vanishes.as_mut().poll(context).is_ready())));
+        assert!(!first);
+    }
+    let begin = platform.now();
+    let (status, ..) = run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    assert_eq!((status, asked.get()), (200, 1));
+    assert!(platform.now() - begin <= 10_200, "the wait is bounded");
+    run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    assert_eq!(asked.get(), 1, "and what came then is stored");
+}
+
+#[test]
+fn a_store_that_fails_is_a_miss() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "max-age=60")]);
+    platform.shelf_fails.set(true);
+    for round in 1..=3 {
+        let (status, _, body) = run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+        assert_eq!((status, body.as_str(), asked.get()), (200, "the answer", round));
+    }
+    platform.shelf_fails.set(false);
+    // What stands there may be of another version, or nonsense.
+    run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    platform.shelf.borrow_mut().values_mut().for_each(|(record, ..)| *record = Bytes::from("{\"r\":{}}"));
+    let (status, ..) = run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    assert_eq!((status, asked.get()), (200, 5));
+}
+
+#[test]
+fn what_is_taken_back_is_gone_even_where_nobody_heard_of_it_at_once() {
+    let configuration = format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
+consumers:
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
+routes:
+  - {{ name: a, path_prefix: /, upstream: origin, policies: [{{ cache: {{ ttl: {{ default: 5m }} }} }}] }}
+  - {{ name: purge, path: /purge, purge: {{}}, policies: [{{ authenticate: {{ any_of: [{{ api_key: {{}} }}] }} }}] }}
+"
+    );
+    struct One(String);
+    impl Files for One {
+        fn read(&self, _: &Path) -> Result<String, String> {
+            Ok(self.0.clone())
+        }
+    }
+    let compiled = compile(Path::new("gateway.yaml"), &One(configuration));
+    let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
+    let instance = || Gateway::load(artefact.clone(), |_| None).expect("it loads");
+    let (here, there) = (instance(), instance());
+    let (platform, asked) = slow(&[("cache-tag", "t")]);
+    run(ask(&here, &platform, incoming("GET", "/x", &[])));
+    run(ask(&there, &platform, incoming("GET", "/x", &[])));
+    assert_eq!(asked.get(), 1, "they share a store");
+    let mut purge = incoming("POST", "/purge", &[("x-api-key", ALICE)]);
+    purge.body = Body::Bytes(Bytes::from("{\"tags\":[\"t\"]}"));
+    assert_eq!(run(ask(&here, &platform, purge)).0, 200);
+    // The other one knows of it at the latest when its knowledge is that old.
+    platform.clock.set(platform.clock.get() + gateway_core::cache::purge::HOLD);
+    run(ask(&there, &platform, incoming("GET", "/x", &[])));
+    assert_eq!(asked.get(), 2);
+    // While nobody can say what was taken back, what was known counts, and everything is answered.
+    platform.counting_fails.set(true);
+    platform.clock.set(platform.clock.get() + gateway_core::cache::purge::HOLD);
+    assert_eq!(run(ask(&there, &platform, incoming("GET", "/x", &[]))).0, 200);
+    assert_eq!(asked.get(), 2);
+}
