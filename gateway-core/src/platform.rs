@@ -40,6 +40,11 @@ pub trait Platform {
     /// Must: stop with [`ReadError::TooLarge`] as soon as more than `limit` bytes have come, and keep no more than that.
     async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
 
+    /// As [`read`](Self::read), with the fields behind the body where the platform shows them; else there are none.
+    async fn read_to_end(&self, body: Self::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        Ok((self.read(body, limit).await?, Headers::new()))
+    }
+
     /// Whether the platform unpacks answers with this content coding by itself when their bodies are read, and packs what is
     /// sent under it again.
     fn decodes(&self, coding: &str) -> bool {

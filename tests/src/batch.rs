@@ -167,6 +167,7 @@ impl Scene {
         let stage = Arc::new(Stage::default());
         let mut origins = Vec::new();
         let mut places = BTreeMap::from([("closed".to_owned(), Origin::closed().map_err(io)?.to_string())]);
+        places.insert("root".to_owned(), crate::process::root().display().to_string());
         for name in scenario.origin_names() {
             let (behind, called) = (stage.clone(), name.clone());
             let origin = Origin::start(&name, stage.log.clone(), move |received, exchange| {

@@ -56,7 +56,8 @@ type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
     let names = scenario.origin_names();
     let origins = names.iter().enumerate().map(|(at, name)| (place(name), format!("127.0.0.1:{}", 9000 + at)));
-    origins.chain([("closed".to_owned(), "127.0.0.1:1".to_owned())]).collect()
+    let root = crate::process::root().display().to_string();
+    origins.chain([("closed".to_owned(), "127.0.0.1:1".to_owned()), ("root".to_owned(), root)]).collect()
 }
 
 /// How scenarios write an origin's address, without the brackets.
@@ -251,11 +252,11 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
     })
 }
 
-/// A configuration that stands on no disk.
+/// A configuration that stands on no disk; what it names does.
 struct OneFile(String);
 
 impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
+    fn read(&self, path: &Path) -> Result<String, String> {
+        if path == Path::new("gateway.json") { Ok(self.0.clone()) } else { config::Disk.read(path) }
     }
 }

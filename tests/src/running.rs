@@ -42,6 +42,26 @@ impl Running {
         bindings: &BTreeMap<String, String>,
         store: &Map<String, Value>,
     ) -> Result<Self, String> {
+        Self::start_all(platform, configuration, settings, bindings, &[])
+    }
+
+    /// The same with more variables in the environment of the runtime.
+    pub fn start_in(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        Self::start_all(platform, configuration, settings, &BTreeMap::new(), environment)
+    }
+
+    fn start_all(
+        platform: Platform,
+        configuration: &Value,
+        settings: &BTreeMap<String, String>,
+        bindings: &BTreeMap<String, String>,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let bindings = bindings.iter().filter(|_| platform == Platform::Workers);
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -63,6 +83,7 @@ impl Running {
             .arg(folder.join("store.json"))
             .args(bindings.flat_map(|(name, target)| ["--binding".to_owned(), format!("{name}={target}")]))
             .current_dir(process::root())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).map_err(io)?)

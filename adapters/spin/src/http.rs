@@ -312,6 +312,11 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
 
 /// Reads a whole body, unless it is longer than the limit.
 pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError> {
+    Ok(read_to_end(stream, limit).await?.0)
+}
+
+/// Reads a whole body and the fields behind it, unless it is longer than the limit.
+pub async fn read_to_end(stream: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
     let Stream { mut reader, trailers, .. } = stream;
     let mut body = Vec::new();
     let mut buffer = Vec::with_capacity(CHUNK);
@@ -330,7 +335,7 @@ pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError>
     drop(reader);
     // A body that broke off ends like one that is whole; only the trailers tell.
     match trailers.await {
-        Ok(_) => Ok(body.into()),
+        Ok(trailers) => Ok((body.into(), read_trailers(trailers))),
         Err(code) => Err(ReadError::Broken(code.to_string())),
     }
 }

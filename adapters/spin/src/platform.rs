@@ -11,7 +11,7 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 #[cfg(feature = "cache")]
 use gateway_core::http::Body;
-use gateway_core::http::Response;
+use gateway_core::http::{Headers, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -50,6 +50,10 @@ impl Platform for Spin {
 
     async fn read(&self, body: Stream, limit: usize) -> Result<Bytes, ReadError> {
         http::read_body(body, limit).await
+    }
+
+    async fn read_to_end(&self, body: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        http::read_to_end(body, limit).await
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {

@@ -93,6 +93,8 @@ pub struct Artefact {
     pub schemas: Bytes,
     /// For `crate::validation::Validation`.
     pub operations: Bytes,
+    /// For `crate::grpc::Services`.
+    pub services: Bytes,
 }
 
 /// Why a block of bytes is not a compiled configuration.
@@ -128,8 +130,8 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 2;
-const HEADER: usize = MAGIC.len() + 4 + 8 * 8;
+const VERSION: u32 = 3;
+const HEADER: usize = MAGIC.len() + 4 + 9 * 8;
 
 impl Artefact {
     /// Packs the sections.
@@ -153,9 +155,9 @@ impl Artefact {
         out
     }
 
-    fn sections(&self) -> [&Bytes; 8] {
-        let Self { globals, index, records, policies, credentials, consumers, schemas, operations } = self;
-        [globals, index, records, policies, credentials, consumers, schemas, operations]
+    fn sections(&self) -> [&Bytes; 9] {
+        let Self { globals, index, records, policies, credentials, consumers, schemas, operations, services } = self;
+        [globals, index, records, policies, credentials, consumers, schemas, operations, services]
     }
 
     /// Finds the sections; copies and decodes nothing.
@@ -181,6 +183,7 @@ impl Artefact {
             consumers: section(11)?,
             schemas: section(13)?,
             operations: section(15)?,
+            services: section(17)?,
         })
     }
 

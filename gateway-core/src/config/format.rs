@@ -63,6 +63,12 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "Name", code: "bad-name", noun: "a name", check: name },
     Format { name: "Token", code: "bad-token", noun: "a token", check: token },
     Format { name: "HeaderName", code: "bad-header-name", noun: "the name of a header field", check: header_name },
+    Format {
+        name: "MetadataName",
+        code: "bad-header-name",
+        noun: "the name of a header field, perhaps with `*` behind it",
+        check: |text| header_name(text.strip_suffix('*').unwrap_or(text)),
+    },
     Format { name: "Method", code: "bad-method", noun: "a method such as `GET`", check: method },
     Format { name: "HostPattern", code: "bad-host", noun: "a host such as `api.example.com`", check: host_pattern },
     Format { name: "HostHeader", code: "bad-host", noun: "`target`, `keep` or a host", check: host_header },

@@ -45,6 +45,7 @@ pub(super) fn lint(
         lint.platforms(route);
         lint.authorisation(route);
         lint.limits(route);
+        lint.dialect(route);
     }
     if let Some(frozen) = frozen {
         lint.order(&frozen.index);
@@ -263,6 +264,38 @@ impl Lint<'_> {
         if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
+        }
+    }
+
+    /// What the upstream of a gRPC route speaks, and a platform does not.
+    fn dialect(&mut self, route: &Defined<written::Route>) {
+        let Some(dialect) = route.node.get("grpc").and_then(|grpc| grpc.get("dialect")) else { return };
+        if dialect.text() != Some("grpc") {
+            return;
+        }
+        if self.options.runtimes.contains(&Runtime::Workers) {
+            let message = "Workers neither speak HTTP/2 to upstreams nor show trailers, so there every call fails";
+            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+            let help = "have the upstream speak gRPC-Web or Connect and write that, or compile for Spin only";
+            self.warn(route, problem.help(help));
+        }
+        let upstream = self
+            .loaded
+            .upstreams
+            .iter()
+            .find(|upstream| route.written.upstream.as_ref().is_some_and(|name| name.0 == upstream.name));
+        let clear = upstream.is_some_and(|upstream| {
+            upstream
+                .written
+                .targets
+                .iter()
+                .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")))
+        });
+        if clear && self.options.runtimes.contains(&Runtime::Spin) {
+            let message = "Spin speaks HTTP/2 without TLS to one authority only, the one that the variable \
+                           SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE of its environment names";
+            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+            self.warn(route, problem.help("write `https` in the target's `url`, or allow the warning"));
         }
     }
 

@@ -13,6 +13,7 @@ mod cache;
 mod check;
 mod consumer;
 mod credential;
+mod grpc;
 mod idempotency;
 mod limit;
 mod login;
@@ -29,6 +30,7 @@ pub use self::cache::*;
 pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
+pub use self::grpc::*;
 pub use self::idempotency::*;
 pub use self::limit::*;
 pub use self::login::*;
@@ -286,6 +288,8 @@ pub struct Route {
     /// Whether `Upgrade: websocket` is handed on, where the platform can. Default: `true`.
     #[schemars(extend("default" = true))]
     pub websocket: Option<bool>,
+    /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
+    pub grpc: Option<Grpc>,
 
     /// Action: send the client elsewhere.
     pub redirect: Option<Redirect>,
