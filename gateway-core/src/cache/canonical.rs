@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        members.sort_by(|(one, _), (other, _)| one.cmp(other));
+        members.sort_by_key(|(name, _)| *name);
         if members.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
             return None;
         }

@@ -111,7 +111,7 @@ fn of_status(status: u16) -> Value<'static> {
         502 => "Bad gateway",
         503 => "Unavailable",
         504 => "Timeout",
-        500.. => "Server error",
+        501 | 505.. => "Server error",
         _ => "Request refused",
     };
     Value::Object(vec![

@@ -122,6 +122,7 @@ impl PolicyLists {
 }
 
 /// Every policy there is.
+#[allow(clippy::large_enum_variant, reason = "decoded once and looked at by every request: a box would save nothing")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {

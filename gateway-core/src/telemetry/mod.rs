@@ -1,7 +1,7 @@
 //! What the gateway tells of itself: an access log, traces, metrics, and headers that say how a request was decided.
 //!
 //! While a request is handled, [`watch`] notes plain values. When its answer is ready, [`Telemetry::end`] puts what it owes to
-//! the answer's head, and the record becomes a [`Deferred::Observe`]; only after the answer has been sent is it made into lines,
+//! the answer's head, and the record becomes a [`Deferred::Observe`](crate::policy::Deferred::Observe); only after the answer has been sent is it made into lines,
 //! spans and sums ([`Telemetry::observe`]), which gather in this instance and leave in batches.
 //!
 //! There is no timer at the edge. Whoever is first to put something into an empty buffer waits until the batch is due and

@@ -12,6 +12,7 @@ use super::{
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
+#[allow(clippy::large_enum_variant, reason = "lives only while a configuration is compiled")]
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {

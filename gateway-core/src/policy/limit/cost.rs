@@ -4,7 +4,7 @@
 
 use crate::error::Error;
 use crate::http::{Body, Headers, parameters};
-use crate::platform::{Peeked, Platform, ReadError};
+use crate::platform::{FetchError, Peeked, Platform, ReadError};
 use crate::policy::{Departure, Remark, Visit};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -108,9 +108,7 @@ async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<
                 response.body = Body::Stream(stream);
                 return unread();
             }
-            Err(ReadError::Broken(why)) => {
-                return Err(Error::ResponseRefused { reason: format!("the answer broke off: {why}") });
-            }
+            Err(ReadError::Broken(_)) => return Err(Error::UpstreamFailed(FetchError::Reset)),
             Err(ReadError::TooLarge) => return unread(),
         },
     };
