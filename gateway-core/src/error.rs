@@ -1,5 +1,7 @@
 //! Refusals and failures, and the problem details (RFC 9457) that clients get to see of them.
 
+#[cfg(feature = "grpc")]
+use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
 use crate::path;
 use crate::platform::FetchError;
@@ -93,7 +95,7 @@ pub enum Error {
         reason: String,
     },
     /// 415: a body that must be read has a content coding.
-    #[cfg(feature = "validation")]
+    #[cfg(any(feature = "validation", feature = "grpc"))]
     UnsupportedContentCoding,
     /// 502: the upstream's answer is not as the OpenAPI document says.
     #[cfg(feature = "validation")]
@@ -106,6 +108,21 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 400: the request is no call of the method that it is for.
+    #[cfg(feature = "grpc")]
+    UntranslatableRequest {
+        /// What is wrong, told to the client.
+        reason: String,
+    },
+    /// 502: the upstream's answer to a call is none.
+    #[cfg(feature = "grpc")]
+    UntranslatableResponse {
+        /// For the log only.
+        reason: String,
+    },
+    /// The status of the code: a service has failed a call.
+    #[cfg(feature = "grpc")]
+    Rpc(Box<Failure>),
     /// 408: the body stood still for too long.
     BodyStalled,
     /// 417: an expectation other than `100-continue`.
@@ -221,7 +238,7 @@ impl Error {
             Error::MalformedBody { .. } => (400, "malformed-body", "Malformed body", Client),
             #[cfg(feature = "validation")]
             Error::JsonRefused { .. } => (400, "json-refused", "JSON refused", Client),
-            #[cfg(feature = "validation")]
+            #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding => {
                 (415, "unsupported-content-coding", "Unsupported content coding", Client)
             }
@@ -234,6 +251,14 @@ impl Error {
             }
             Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
             Error::BodyRefused => (400, "body-refused", "Body refused", Client),
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableResponse { .. } => {
+                (502, "untranslatable-response", "Untranslatable response", Upstream)
+            }
+            #[cfg(feature = "grpc")]
+            Error::Rpc(failure) => (failure.code.http(), "call-failed", "Call failed", Client),
             Error::ExpectationFailed => (417, "expectation-failed", "Expectation failed", Client),
             Error::UnknownHost => (421, "unknown-host", "Unknown host", Client),
             Error::LimitReached { status, .. } => (*status, "limit-reached", "Limit reached", Client),
@@ -286,7 +311,7 @@ impl Error {
             Error::Invalid { .. } => "The request is not as it should be here; `errors` says where.".into(),
             #[cfg(feature = "validation")]
             Error::MalformedBody { reason } | Error::JsonRefused { reason } => reason.clone(),
-            #[cfg(feature = "validation")]
+            #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding => "Bodies are taken here without a content coding only.".into(),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { .. } => "The upstream's response is not as it should be.".into(),
@@ -300,6 +325,16 @@ impl Error {
             Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
+            #[cfg(feature = "grpc")]
+            Error::Rpc(failure) if failure.message.is_empty() => {
+                format!("The call ended with {}.", failure.code.name())
+            }
+            #[cfg(feature = "grpc")]
+            Error::Rpc(failure) => failure.message.clone(),
             Error::ExpectationFailed => "The only expectation known here is 100-continue.".into(),
             Error::HeadersTooLarge => "The header fields are more or longer than what is taken here.".into(),
             Error::MethodNotImplemented => "CONNECT and TRACE are not taken here.".into(),
@@ -336,12 +371,14 @@ impl Error {
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableResponse { reason } => reason,
             _ => "",
         }
     }
 
-    /// The problem details, as `application/problem+json`.
-    pub fn into_response<S>(self, request_id: &str) -> Response<S> {
+    /// The problem details.
+    pub fn problem(&self, request_id: &str) -> Vec<u8> {
         let (status, code, title, _) = self.kind();
         let kind = format!("{TYPE}{code}");
         let detail = self.detail();
@@ -352,14 +389,23 @@ impl Error {
             detail: &detail,
             request_id,
             #[cfg(feature = "validation")]
-            errors: match &self {
+            errors: match self {
                 Error::Invalid { violations, .. } => violations,
                 _ => &[],
             },
+            #[cfg(feature = "grpc")]
+            call: match self {
+                Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
+                _ => None,
+            },
         };
-        let body =
-            serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write");
-        let body = Bytes::from(body);
+        serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write")
+    }
+
+    /// The problem details, as `application/problem+json`.
+    pub fn into_response<S>(self, request_id: &str) -> Response<S> {
+        let (status, ..) = self.kind();
+        let body = Bytes::from(self.problem(request_id));
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
         headers.set("cache-control", "no-store");
@@ -371,7 +417,7 @@ impl Error {
             }
             Error::UnsupportedMediaType { accept } if !accept.is_empty() => headers.set("accept", accept.join(", ")),
             // RFC 9110 §12.5.3: so that the client knows that it is not the type.
-            #[cfg(feature = "validation")]
+            #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding => headers.set("accept-encoding", "identity"),
             Error::CredentialUncertain { .. }
             | Error::LimitUncertain { .. }
@@ -386,6 +432,12 @@ impl Error {
                 refusal.retry_after().iter().for_each(|seconds| headers.set("retry-after", seconds.to_string()));
             }
             Error::UpstreamUnavailable { seconds } => headers.set("retry-after", seconds.to_string()),
+            #[cfg(feature = "grpc")]
+            Error::Rpc(failure) => {
+                if let Some(seconds) = failure.retry_after() {
+                    headers.set("retry-after", seconds.to_string());
+                }
+            }
             Error::Forbidden { challenge: Some(challenge), .. } => headers.set("www-authenticate", challenge),
             _ => {}
         }
@@ -406,6 +458,18 @@ struct Problem<'a> {
     #[cfg(feature = "validation")]
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Violation],
+    #[cfg(feature = "grpc")]
+    #[serde(flatten)]
+    call: Option<FailedCall<'a>>,
+}
+
+/// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
+#[cfg(feature = "grpc")]
+#[derive(Serialize)]
+struct FailedCall<'a> {
+    code: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    details: &'a [serde_json::Value],
 }
 
 /// What every problem's `type` begins with; `docs/problems.md` lists them.
@@ -445,8 +509,13 @@ mod tests {
             Error::MalformedBody { reason: String::new() },
             #[cfg(feature = "validation")]
             Error::JsonRefused { reason: String::new() },
-            #[cfg(feature = "validation")]
+            #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding,
+            Error::BodyRefused,
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableRequest { reason: String::new() },
+            #[cfg(feature = "grpc")]
+            Error::UntranslatableResponse { reason: String::new() },
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
             #[cfg(feature = "idempotency")]

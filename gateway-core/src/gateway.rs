@@ -13,18 +13,21 @@ use crate::error::{Blame, Error};
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
 use crate::forward::{self, Forward, PathChange};
+#[cfg(feature = "grpc")]
+use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "grpc"))]
 use crate::platform::ReadError;
-use crate::platform::{Call, FetchError, Interest, Patience, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
-use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
+#[cfg(feature = "grpc")]
+use crate::pump;
 use crate::pump::Broken;
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
@@ -62,6 +65,8 @@ pub struct Gateway {
     cache: crate::cache::Memory,
     #[cfg(feature = "validation")]
     validation: Validation,
+    #[cfg(feature = "grpc")]
+    services: Services,
     #[cfg(feature = "telemetry")]
     telemetry: Option<Telemetry>,
     /// The compiled configuration: a hash of it tells it from others.
@@ -100,6 +105,9 @@ impl Plan {
 pub enum Action {
     /// From an upstream.
     Forward(Forward),
+    /// From a method of an upstream's services.
+    #[cfg(feature = "grpc")]
+    Grpc(Box<Grpc>),
     /// From elsewhere: the client goes there.
     Redirect(Redirect),
     /// From here.
@@ -119,6 +127,8 @@ impl Action {
     fn asks_request(&self) -> bool {
         match self {
             Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
+            #[cfg(feature = "grpc")]
+            Action::Grpc(grpc) => matches!(&grpc.forward.path, PathChange::Rewrite(path) if path.asks_request()),
             Action::Redirect(redirect) => redirect.to.asks_request(),
             Action::Respond(respond) => {
                 let headers = respond.headers.iter().map(|(_, value)| value);
@@ -265,6 +275,8 @@ impl Gateway {
             cache: crate::cache::Memory::default(),
             #[cfg(feature = "validation")]
             validation: Validation::new(artefact.schemas, artefact.operations),
+            #[cfg(feature = "grpc")]
+            services: Services::new(artefact.services),
             #[cfg(feature = "telemetry")]
             telemetry,
             configuration,
@@ -367,10 +379,12 @@ impl Gateway {
                 }
                 #[cfg(not(feature = "telemetry"))]
                 Deferred::Observe(_) => None,
-                Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
-                    Ok(_) => None,
-                    Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
-                },
+                Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
+                    let done = afterwards.perform(platform, &self.counters).await;
+                    let tell =
+                        |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
+                    done.err().map(|error| (None, tell(error)))
+                }
                 #[cfg(feature = "checks")]
                 Deferred::Check(at) => match self.upstreams.get(at as usize) {
                     Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
@@ -480,6 +494,10 @@ impl Gateway {
             Action::Forward(forward) => {
                 self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
             }
+            #[cfg(feature = "grpc")]
+            Action::Grpc(grpc) => {
+                self.upstreams.get(grpc.forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
+            }
             Action::Redirect(_) | Action::Respond(_) => "",
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => "",
@@ -577,6 +595,7 @@ impl Gateway {
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                let watched = policies.iter().any(Policy::awaits_the_body);
                 #[cfg(feature = "telemetry")]
                 let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
@@ -590,12 +609,39 @@ impl Gateway {
                     content_length,
                     limit,
                     reads,
+                    watched,
+                    instead: None,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
+                reply
+            }
+            #[cfg(feature = "grpc")]
+            (None, Action::Grpc(grpc)) => {
+                let (limit, reads) = (plan.body_limit, true);
+                let watched = policies.iter().any(Policy::awaits_the_body);
+                let content_length = content_length.and(request_length(&headers));
+                let payload = Payload {
+                    headers,
+                    query,
+                    body,
+                    upgrade,
+                    content_length,
+                    limit,
+                    reads,
+                    watched,
+                    instead: None,
+                    #[cfg(feature = "mirror")]
+                    mirrors: std::mem::take(&mut memo.mirrors),
+                };
+                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
+                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
+                // Boxed, so that the common case need not carry its size around.
+                let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
@@ -698,7 +744,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, .. } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, instead, .. } = payload;
         #[cfg(feature = "mirror")]
         let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
@@ -714,11 +760,17 @@ impl Gateway {
             target.push('?');
             target.push_str(&query);
         }
+        let mut method = line.method.clone();
         let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
         if !upgrade {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
+        let (mut body, mut content_length) = (body, content_length);
+        if let Some(instead) = instead {
+            (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
+            (body, content_length) = (Body::Bytes(instead.body), None);
+        }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
@@ -735,7 +787,7 @@ impl Gateway {
         forward::announce(&mut headers, line, scope.client, &forward.path, *forwarded, via);
         let reads = reads || pool.reads_response();
         let call = Call {
-            method: line.method.clone(),
+            method,
             scheme: line.scheme,
             authority: String::new(),
             binding: None,
@@ -748,6 +800,7 @@ impl Gateway {
             timeout: Duration::ZERO,
             patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
+            watched,
             upgrade,
         };
         #[cfg(feature = "mirror")]
@@ -918,6 +971,102 @@ impl Gateway {
         }
     }
 
+    /// Translates a call for an upstream, and its answer for the client.
+    #[cfg(feature = "grpc")]
+    async fn call<P: Platform>(
+        &self,
+        platform: &P,
+        grpc: &Grpc,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let protocol = grpc::Protocol::of(scope.line, payload.query.as_deref(), &payload.headers);
+        let mut notes = Vec::new();
+        let (mut reply, origin) = match self.translate(platform, grpc, protocol, payload, scope, &mut notes).await {
+            Ok(answered) => answered,
+            Err(Error::MethodNotAllowed { allow }) if scope.line.method == "OPTIONS" => {
+                return (Reply::answer(answer::options(&allow)), Origin::Gateway);
+            }
+            Err(error) => {
+                let detail = error.reason().to_owned();
+                (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway)
+            }
+        };
+        if origin != Origin::Upstream {
+            reply.response = protocol.refuse(reply.response);
+        }
+        notes.append(&mut reply.notes);
+        (Reply { notes, ..reply }, origin)
+    }
+
+    #[cfg(feature = "grpc")]
+    async fn translate<P: Platform>(
+        &self,
+        platform: &P,
+        grpc: &Grpc,
+        protocol: grpc::Protocol,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Reply<P::Stream>, Origin), Error> {
+        let forward = &grpc.forward;
+        let (Some(service), Some(pool)) =
+            (self.services.get(grpc.services), self.upstreams.get(forward.upstream as usize))
+        else {
+            let reason = "the services or the upstream of the route cannot be decoded".to_owned();
+            return Err(Error::Internal { reason });
+        };
+        let path = forward.path.apply(scope)?;
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+            Admitted::Call(call) => call,
+            Admitted::Pass => {
+                let mut payload = payload;
+                if protocol == grpc::Protocol::Grpc {
+                    // It was for the last hop, and gRPC servers ask for it.
+                    payload.headers.set("te", "trailers");
+                }
+                return Ok(self.forward(platform, forward, payload, scope).await);
+            }
+        };
+        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+        let too_large = || Error::BodyTooLarge { limit: most };
+        let body = if call.reads_body() {
+            if payload.content_length.is_some_and(|length| length > most) {
+                return Err(too_large());
+            }
+            let room = usize::try_from(most).unwrap_or(usize::MAX);
+            pump::read(platform, payload.body, room).await.map_err(|error| match error {
+                ReadError::TooLarge => too_large(),
+                ReadError::Broken(_) => Error::ClientGone,
+            })?
+        } else {
+            Bytes::new()
+        };
+        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
+            timeouts.attempt = timeouts.attempt.min(deadline);
+            timeouts.total = timeouts.total.min(deadline);
+        }
+        if timeouts.total == 0 {
+            return Err(Error::UpstreamTimeout);
+        }
+        let left = timeouts.attempt.min(timeouts.total);
+        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let asked = payload.headers.clone();
+        let payload =
+            Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
+        let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
+        match origin {
+            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Upstream => {
+                notes.extend(reply.notes);
+                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                Ok((Reply::answer(response), Origin::Upstream))
+            }
+        }
+    }
+
     /// What the gateway knows of itself.
     async fn serve<P: Platform>(&self, platform: &P, endpoint: Endpoint, scope: &Scope<'_>) -> Reply<P::Stream> {
         let served = match endpoint {
@@ -948,6 +1097,12 @@ impl Gateway {
         }
     }
 
+    /// The services of this number, for tools that explain.
+    #[cfg(feature = "grpc")]
+    pub fn services(&self, number: u32) -> Option<std::rc::Rc<grpc::Service>> {
+        self.services.get(number)
+    }
+
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
@@ -956,6 +1111,11 @@ impl Gateway {
     /// The upstreams, by the places that routes name.
     pub fn upstreams(&self) -> &[Pool] {
         &self.upstreams
+    }
+
+    /// The address of the Redis that counts on Spin, if there is one.
+    pub fn redis(&self) -> Option<String> {
+        self.globals.redis.as_ref().map(|redis| redis.resolve(&self.settings))
     }
 
     /// What the whole gateway shares.
@@ -1010,9 +1170,24 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Whether something is done when the response's body has ended.
+    watched: bool,
     /// Who gets copies.
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
+    /// What is sent in its place, once it is known who gets it.
+    instead: Option<Substitute>,
+}
+
+/// What is sent by POST in the place of a client's request.
+#[derive(Debug)]
+pub struct Substitute {
+    /// Path and query.
+    pub target: String,
+    /// All fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// The length that a request declares, after all policies.
@@ -1055,7 +1230,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 19] = [
+const FEATURES: [&str; 20] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1065,6 +1240,7 @@ const FEATURES: [&str; 19] = [
     if cfg!(feature = "signatures") { "signatures" } else { "" },
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
+    if cfg!(feature = "grpc") { "grpc" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
     if cfg!(feature = "formats") { "formats" } else { "" },
     if cfg!(feature = "queries") { "queries" } else { "" },

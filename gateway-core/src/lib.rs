@@ -31,6 +31,8 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod telemetry;
 
 pub mod frozen;

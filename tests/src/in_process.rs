@@ -40,6 +40,8 @@ pub struct InProcess<'a> {
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
+    /// What stands in the key-value store.
+    store: HashMap<String, Bytes>,
     /// Whether every request is logged.
     logs: bool,
     /// What all instances have counted.
@@ -54,7 +56,8 @@ type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 pub fn places(scenario: &Scenario) -> BTreeMap<String, String> {
     let names = scenario.origin_names();
     let origins = names.iter().enumerate().map(|(at, name)| (place(name), format!("127.0.0.1:{}", 9000 + at)));
-    origins.chain([("closed".to_owned(), "127.0.0.1:1".to_owned())]).collect()
+    let root = crate::process::root().display().to_string();
+    origins.chain([("closed".to_owned(), "127.0.0.1:1".to_owned()), ("root".to_owned(), root)]).collect()
 }
 
 /// How scenarios write an origin's address, without the brackets.
@@ -87,6 +90,7 @@ impl<'a> InProcess<'a> {
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
+            store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
             logs: access_log::is_whole(&observed),
             sums: Rc::default(),
             written: RefCell::default(),
@@ -150,6 +154,7 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.store = RefCell::new(self.store.clone());
         platform.sums = Rc::clone(&self.sums);
         platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
@@ -194,6 +199,11 @@ impl Gateway for InProcess<'_> {
         };
         Ok(Seen { status, head, body, broken, ..Seen::default() })
     }
+}
+
+/// Texts as they are, and anything else as JSON.
+fn stored(value: &serde_json::Value) -> Bytes {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
 }
 
 /// What a server makes of the bytes of a request.
@@ -242,11 +252,11 @@ fn incoming(request: &[u8], step: &Step) -> Result<Incoming<Vec<u8>>, String> {
     })
 }
 
-/// A configuration that stands on no disk.
+/// A configuration that stands on no disk; what it names does.
 struct OneFile(String);
 
 impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
+    fn read(&self, path: &Path) -> Result<String, String> {
+        if path == Path::new("gateway.json") { Ok(self.0.clone()) } else { config::Disk.read(path) }
     }
 }

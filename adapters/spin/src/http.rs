@@ -5,6 +5,7 @@ use bytes::Bytes;
 use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Patience, Peeked, ReadError};
+use gateway_core::policy::Deferred;
 use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
@@ -175,6 +176,46 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
     Ok(response)
 }
 
+/// What is to be done when the body has ended, and what is to be done now.
+pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>) -> (Vec<Deferred>, Vec<Deferred>) {
+    let ends = matches!(response.body, Body::Stream(_) | Body::Pumped(..));
+    deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
+}
+
+/// Does something when a body has ended, in whatever way. It moves through the component for that: what the host moves by
+/// itself ends without a word.
+pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Body<Stream> {
+    let (Stream { mut reader, trailers: received, fields }, pump) = match body {
+        Body::Stream(stream) => (stream, None),
+        Body::Pumped(stream, pump) => (stream, Some(pump)),
+        Body::Bytes(_) | Body::Empty => return body,
+    };
+    let (mut writer, watched) = wit_stream::new();
+    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut buffer = Vec::with_capacity(CHUNK);
+        let whole = loop {
+            let (result, chunk) = reader.read(buffer).await;
+            // Gives the buffer back, with what nobody took any more.
+            buffer = writer.write_all(chunk).await;
+            if !buffer.is_empty() || result == StreamResult::Dropped {
+                break buffer.is_empty();
+            }
+        };
+        drop((reader, writer));
+        if whole {
+            // Also whether it is: a body that broke off ends like any other.
+            let _ = trailers.write(received.await).await;
+        }
+        then.await;
+    });
+    let stream = Stream { reader: watched, trailers: handed_on, fields };
+    match pump {
+        None => Body::Stream(stream),
+        Some(pump) => Body::Pumped(stream, pump),
+    }
+}
+
 /// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's
 /// list is forbidden, not ignored: one of these would make the whole exchange fail.
 fn is_ours(name: &str) -> bool {
@@ -271,6 +312,11 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
 
 /// Reads a whole body, unless it is longer than the limit.
 pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError> {
+    Ok(read_to_end(stream, limit).await?.0)
+}
+
+/// Reads a whole body and the fields behind it, unless it is longer than the limit.
+pub async fn read_to_end(stream: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
     let Stream { mut reader, trailers, .. } = stream;
     let mut body = Vec::new();
     let mut buffer = Vec::with_capacity(CHUNK);
@@ -289,7 +335,7 @@ pub async fn read_body(stream: Stream, limit: usize) -> Result<Bytes, ReadError>
     drop(reader);
     // A body that broke off ends like one that is whole; only the trailers tell.
     match trailers.await {
-        Ok(_) => Ok(body.into()),
+        Ok(trailers) => Ok((body.into(), read_trailers(trailers))),
         Err(code) => Err(ReadError::Broken(code.to_string())),
     }
 }

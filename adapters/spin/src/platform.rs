@@ -2,6 +2,7 @@
 
 use crate::counters;
 use crate::http::{self, Stream};
+use crate::redis;
 #[cfg(feature = "cache")]
 use crate::shelf;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 #[cfg(feature = "cache")]
 use gateway_core::http::Body;
-use gateway_core::http::Response;
+use gateway_core::http::{Headers, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -51,14 +52,26 @@ impl Platform for Spin {
         http::read_body(body, limit).await
     }
 
+    async fn read_to_end(&self, body: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        http::read_to_end(body, limit).await
+    }
+
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let failed = |error: key_value::Error| StoreError(error.to_string());
         let store = Store::open_default().await.map_err(failed)?;
         Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
     }
 
+    /// Spin has no limiters of its own.
+    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
-        counters::take(key, order, self.now())
+        match redis::take(key, order, || self.now()).await {
+            Some(taken) => taken,
+            None => counters::take(key, order, self.now()),
+        }
     }
 
     #[cfg(feature = "telemetry")]

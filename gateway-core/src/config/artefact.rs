@@ -49,6 +49,9 @@ pub struct Globals {
     /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer_store: Option<StoreRules>,
+    /// The Redis that counts on Spin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Template>,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
     /// Every issuer of tokens; policies refer to them by place.
@@ -90,6 +93,8 @@ pub struct Artefact {
     pub schemas: Bytes,
     /// For `crate::validation::Validation`.
     pub operations: Bytes,
+    /// For `crate::grpc::Services`.
+    pub services: Bytes,
 }
 
 /// Why a block of bytes is not a compiled configuration.
@@ -125,8 +130,8 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 2;
-const HEADER: usize = MAGIC.len() + 4 + 8 * 8;
+const VERSION: u32 = 3;
+const HEADER: usize = MAGIC.len() + 4 + 9 * 8;
 
 impl Artefact {
     /// Packs the sections.
@@ -150,9 +155,9 @@ impl Artefact {
         out
     }
 
-    fn sections(&self) -> [&Bytes; 8] {
-        let Self { globals, index, records, policies, credentials, consumers, schemas, operations } = self;
-        [globals, index, records, policies, credentials, consumers, schemas, operations]
+    fn sections(&self) -> [&Bytes; 9] {
+        let Self { globals, index, records, policies, credentials, consumers, schemas, operations, services } = self;
+        [globals, index, records, policies, credentials, consumers, schemas, operations, services]
     }
 
     /// Finds the sections; copies and decodes nothing.
@@ -178,6 +183,7 @@ impl Artefact {
             consumers: section(11)?,
             schemas: section(13)?,
             operations: section(15)?,
+            services: section(17)?,
         })
     }
 

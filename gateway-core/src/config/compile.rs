@@ -13,6 +13,7 @@ use crate::{
     consumer::Consumer,
     forward::{Forward, ForwardedFields, PathChange},
     gateway::{Action, Plan},
+    grpc::Table,
     http::Scheme,
     path,
     policy::{
@@ -49,6 +50,7 @@ mod check;
 mod consumers;
 mod credentials;
 mod forward_auth;
+mod grpc;
 mod idempotency;
 mod limits;
 mod login;
@@ -78,6 +80,8 @@ pub(super) struct Running {
     pub schemas: Vec<u8>,
     /// The operations of OpenAPI documents.
     pub operations: Vec<Operation>,
+    /// Services of gRPC: the methods that can be called, and their descriptors.
+    pub services: Vec<(Table, Vec<u8>)>,
 }
 
 /// A route that runs, and what it was made from.
@@ -119,6 +123,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         lists: HashMap::new(),
         schemas: SchemaCompiler::new(&loaded.documents, sources),
         operations: Vec::new(),
+        services_of_grpc: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
     };
@@ -157,6 +162,8 @@ struct Compile<'a> {
     lists: HashMap<String, PolicyList>,
     schemas: SchemaCompiler<'a>,
     operations: Vec<Operation>,
+    /// Services of gRPC, each once.
+    services_of_grpc: Vec<(Table, Vec<u8>)>,
     /// What has been made of the policies `validate`, by their places.
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
@@ -177,6 +184,7 @@ impl<'a> Compile<'a> {
         let mut upstreams = self.all_upstreams();
         let consumers = self.consumers();
         let consumer_store = self.consumer_store();
+        let redis = self.redis();
         let identity = self.identity();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
@@ -210,6 +218,7 @@ impl<'a> Compile<'a> {
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
             consumer_store,
+            redis,
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),
@@ -220,7 +229,8 @@ impl<'a> Compile<'a> {
         };
         let schemas = self.schemas.finish(self.problems);
         let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
-        Running { globals, consumers, routes, policies, schemas, operations }
+        let services = std::mem::take(&mut self.services_of_grpc);
+        Running { globals, consumers, routes, policies, schemas, operations, services }
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {
@@ -567,9 +577,16 @@ impl RouteCompiler<'_, '_> {
             }
         }
         if written.upstream.is_none() {
-            for name in
-                ["strip_prefix", "add_prefix", "rewrite", "rewrite_regex", "host_header", "timeouts", "websocket"]
-            {
+            for name in [
+                "strip_prefix",
+                "add_prefix",
+                "rewrite",
+                "rewrite_regex",
+                "host_header",
+                "timeouts",
+                "websocket",
+                "grpc",
+            ] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
                     let problem = Problem::error("needs-upstream", entry.name_at, message);
@@ -582,7 +599,11 @@ impl RouteCompiler<'_, '_> {
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
-        let forward = forward.flatten().map(Action::Forward).or(publish).or(serve);
+        let forward = match (forward.flatten(), &written.grpc) {
+            (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
+            (forward, _) => forward.map(Action::Forward),
+        };
+        let forward = forward.or(publish).or(serve);
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
         forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
@@ -1118,7 +1139,12 @@ mod tests {
         );
         let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
             Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
+            Action::Grpc(_)
+            | Action::Redirect(_)
+            | Action::Respond(_)
+            | Action::IdentityKeys
+            | Action::Serve(_)
+            | Action::Purge => None,
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

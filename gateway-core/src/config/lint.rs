@@ -45,6 +45,7 @@ pub(super) fn lint(
         lint.platforms(route);
         lint.authorisation(route);
         lint.limits(route);
+        lint.dialect(route);
     }
     if let Some(frozen) = frozen {
         lint.order(&frozen.index);
@@ -266,6 +267,38 @@ impl Lint<'_> {
         }
     }
 
+    /// What the upstream of a gRPC route speaks, and a platform does not.
+    fn dialect(&mut self, route: &Defined<written::Route>) {
+        let Some(dialect) = route.node.get("grpc").and_then(|grpc| grpc.get("dialect")) else { return };
+        if dialect.text() != Some("grpc") {
+            return;
+        }
+        if self.options.runtimes.contains(&Runtime::Workers) {
+            let message = "Workers neither speak HTTP/2 to upstreams nor show trailers, so there every call fails";
+            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+            let help = "have the upstream speak gRPC-Web or Connect and write that, or compile for Spin only";
+            self.warn(route, problem.help(help));
+        }
+        let upstream = self
+            .loaded
+            .upstreams
+            .iter()
+            .find(|upstream| route.written.upstream.as_ref().is_some_and(|name| name.0 == upstream.name));
+        let clear = upstream.is_some_and(|upstream| {
+            upstream
+                .written
+                .targets
+                .iter()
+                .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")))
+        });
+        if clear && self.options.runtimes.contains(&Runtime::Spin) {
+            let message = "Spin speaks HTTP/2 without TLS to one authority only, the one that the variable \
+                           SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE of its environment names";
+            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+            self.warn(route, problem.help("write `https` in the target's `url`, or allow the warning"));
+        }
+    }
+
     /// Rules on who calls, where nothing says who that is.
     fn authorisation(&mut self, route: &Defined<written::Route>) {
         let policies = route.written.policies.iter().flatten();
@@ -371,12 +404,14 @@ impl Lint<'_> {
                 .flatten()
                 .flat_map(Node::items)
                 .any(|rule| rule.get("algorithm").and_then(Node::text) == Some("token_bucket"));
-            if is_shared && (bucket || kind == "concurrency" || kind == "spike_arrest") {
+            let counters = self.loaded.settings.written.counters.as_ref();
+            let is_exact = counters.is_some_and(|counters| counters.spin.is_some());
+            if is_shared && !is_exact && (bucket || kind == "concurrency" || kind == "spike_arrest") {
                 let message = "Spin's key-value store cannot count this in one step: of requests that instances count at the \
                                same moment only one is counted, so as many times too much is admitted as there are instances \
                                that do";
                 let problem = Problem::warning("limit-not-atomic", entry.name_at, message);
-                self.warn(route, problem.help("windows and quotas are exact there; or allow the warning"));
+                self.warn(route, problem.help("windows and quotas are exact there; a Redis counts everything exactly: `counters: { spin: { redis: … } }`"));
             }
         }
     }

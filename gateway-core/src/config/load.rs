@@ -11,6 +11,7 @@ use super::{
     documents::Documents,
     node::{self, Entry, Node, Value},
     problem::{Problem, Span},
+    protos::Descriptors,
     schema,
     source::{Files, Sources},
     written,
@@ -29,6 +30,8 @@ pub(super) struct Loaded {
     pub routes: Vec<Defined<written::Route>>,
     /// Files that policies name and that are no configuration.
     pub documents: Documents,
+    /// Descriptors that routes name.
+    pub descriptors: Descriptors,
     /// The tree of each file as it was written.
     pub roots: Vec<Option<Node>>,
     /// What each file allows.
@@ -89,6 +92,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
             consumers: Vec::new(),
             routes: Vec::new(),
             documents: Documents::default(),
+            descriptors: Descriptors::default(),
             roots: Vec::new(),
             allowed: Vec::new(),
             incomplete: false,
@@ -103,6 +107,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
     load.same_names();
     let Load { files, sources, problems, mut loaded, .. } = load;
     loaded.documents = Documents::gather(&loaded.routes, files, sources, problems);
+    loaded.descriptors = Descriptors::gather(&loaded.routes, files, sources, problems);
     loaded
 }
 

@@ -34,6 +34,8 @@ mod pass;
 #[cfg(feature = "compile")]
 mod problem;
 #[cfg(feature = "compile")]
+mod protos;
+#[cfg(feature = "compile")]
 mod schema;
 #[cfg(feature = "compile")]
 mod schemas;

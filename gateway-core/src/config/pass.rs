@@ -4,6 +4,7 @@ use std::{collections::HashMap, path::Path};
 
 use crate::{
     consumer,
+    grpc::Services,
     route::{
         Records,
         rank::{self, Frozen},
@@ -68,9 +69,12 @@ fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Optio
             return None;
         }
     };
-    let (Ok(policies), Ok(operations), Ok((credentials, consumers))) =
-        (Records::freeze(&lists), Records::freeze(&operations), consumer::freeze(&running.consumers))
-    else {
+    let (Ok(policies), Ok(operations), Ok((credentials, consumers)), Ok(services)) = (
+        Records::freeze(&lists),
+        Records::freeze(&operations),
+        consumer::freeze(&running.consumers),
+        Services::freeze(&running.services),
+    ) else {
         problems.push(too_large());
         return None;
     };
@@ -81,6 +85,7 @@ fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Optio
         policies: policies.into(),
         schemas: running.schemas.clone().into(),
         operations: operations.into(),
+        services: services.into(),
         credentials: credentials.into(),
         consumers: consumers.into(),
     };

@@ -179,5 +179,7 @@ pub const WARNINGS: &[Warning] = &[
         code: "replays-forgotten",
         about: "a signature that is to be taken once, where the platform's instances soon forget it",
     },
+    Warning { code: "unreachable-binding", about: "a way to a gRPC method that no request of its route can take" },
+    Warning { code: "dialect-unavailable", about: "a dialect of gRPC that the platform cannot speak to the upstream" },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

@@ -11,6 +11,14 @@ pub trait Files {
     /// # Errors
     /// When the file is missing, unreadable or not UTF-8.
     fn read(&self, path: &Path) -> Result<String, String>;
+
+    /// The bytes of a file that is no text, or why there are none.
+    ///
+    /// # Errors
+    /// When the file is missing or unreadable.
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.read(path).map(String::into_bytes)
+    }
 }
 
 /// The files on the disk.
@@ -19,16 +27,19 @@ pub struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &Path) -> Result<String, String> {
-        let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        String::from_utf8(self.read_bytes(path)?).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            format!("it is not UTF-8: line {line} has a byte {:#04x}", error.as_bytes()[valid])
+        })
+    }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
             std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
             std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
             _ => error.to_string(),
-        })?;
-        String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            format!("it is not UTF-8: line {line} has a byte {:#04x}", error.as_bytes()[valid])
         })
     }
 }

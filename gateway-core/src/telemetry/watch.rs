@@ -554,6 +554,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.take(key, order)).await
     }
 
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        self.timed(What::Count, |_| {}, self.platform.admit(limiter, key)).await
+    }
+
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.timed(What::Lookup, |costs| costs.store_reads += 1, self.platform.board(key)).await
     }

@@ -9,7 +9,7 @@ mod balance;
 mod breaker;
 #[cfg(feature = "checks")]
 pub mod check;
-mod deadline;
+pub mod deadline;
 mod health;
 mod latency;
 mod lease;
