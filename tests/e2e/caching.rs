@@ -2,10 +2,8 @@
 
 #![allow(clippy::panic, reason = "a test")]
 
-use postern_tests::Platform;
 use postern_tests::client::{Connection, request};
 use postern_tests::instances::Instances;
-use postern_tests::running::Running;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -16,8 +14,6 @@ use std::thread;
 use std::time::Duration;
 
 const MISSES: usize = 1_000;
-/// The host has a bounded number of instances, and answers 500 when all of them are busy.
-const ON_SPIN: usize = 40;
 
 #[test]
 fn a_thousand_misses_of_one_key_are_one_request_in_an_instance() {
@@ -37,17 +33,6 @@ fn across_four_instances_there_is_at_most_one_for_each() {
     println!("{MISSES} misses at once, four instances: {} requests to the origin; {found:?}", origin.asked());
     assert!((1..=4).contains(&origin.asked()), "{}", origin.asked());
     instances.stop();
-}
-
-#[test]
-fn on_spin_there_is_at_most_one_for_each_instance() {
-    let origin = Origin::start();
-    let running = Running::start(Platform::Spin, &origin.configuration(), &BTreeMap::new()).expect("it starts");
-    let found = misses(&[running.address], "/fresh", ON_SPIN);
-    println!("{ON_SPIN} misses at once on Spin: {} requests to the origin; {found:?}", origin.asked());
-    // Its host gives a request to a new instance as long as it may, so fewer wait for each other than elsewhere.
-    assert!((1..=ON_SPIN).contains(&origin.asked()), "{}", origin.asked());
-    running.stop().expect("it leaves nothing behind");
 }
 
 #[test]
