@@ -4,7 +4,7 @@
 
 use postern_tests::Platform;
 use postern_tests::client::{PATIENCE, exchange, request};
-use postern_tests::load::{CLIENTS, admitted};
+use postern_tests::load::{CLIENTS, Outcome, admitted, outcome};
 use postern_tests::running::Running;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -25,7 +25,9 @@ fn many_instances_admit_the_limit_and_never_one_more() {
     // Spin puts sixteen requests at once on an instance, so these are on four and more.
     let gateway = gateway(&redis);
     for path in ["/bucket", "/window", "/quota", "/several"] {
-        assert_eq!(admitted(&[gateway.address], path, REQUESTS), LIMIT, "{path}");
+        let Outcome { admitted, failed } = outcome(&[gateway.address], path, REQUESTS);
+        // An order that a busy machine has not done in two seconds may be counted without anybody hearing of it.
+        assert!(admitted <= LIMIT && admitted + failed >= LIMIT, "{path}: {admitted}, and {failed} failed");
     }
     let leased = admitted(&[gateway.address], "/leased", REQUESTS);
     assert!(leased <= LIMIT && leased > LIMIT / 2, "{leased}");

@@ -9,24 +9,39 @@ use std::time::Duration;
 /// How many there are.
 pub const CLIENTS: usize = 64;
 
+/// What became of many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// How many were answered with 200.
+    pub admitted: usize,
+    /// How many were answered with 503: they may have been counted, but nobody heard of it in time.
+    pub failed: usize,
+}
+
 /// How many of so many requests, spread over the instances, are answered with 200.
+pub fn admitted(addresses: &[SocketAddr], path: &str, requests: usize) -> usize {
+    outcome(addresses, path, requests).admitted
+}
+
+/// What becomes of so many requests, spread over the instances.
 ///
 /// # Panics
 ///
 /// When one is answered with anything but 200, 429 or 503.
 #[allow(clippy::panic, reason = "a test")]
-pub fn admitted(addresses: &[SocketAddr], path: &str, requests: usize) -> usize {
-    let (next, admitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
+pub fn outcome(addresses: &[SocketAddr], path: &str, requests: usize) -> Outcome {
+    let (next, admitted, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let address = addresses[client % addresses.len()];
-            let (next, admitted) = (&next, &admitted);
+            let (next, admitted, failed) = (&next, &admitted, &failed);
             scope.spawn(move || {
                 let mut connection = None;
                 while next.fetch_add(1, Ordering::Relaxed) < requests {
                     match ask(&mut connection, address, path) {
                         Some(200) => drop(admitted.fetch_add(1, Ordering::Relaxed)),
-                        Some(429 | 503) => {}
+                        Some(429) => {}
+                        Some(503) => drop(failed.fetch_add(1, Ordering::Relaxed)),
                         Some(status) => panic!("{path} is answered with {status}"),
                         // Only while the runtime is down; then not as fast as the others would like.
                         None => thread::sleep(Duration::from_millis(20)),
@@ -35,7 +50,7 @@ pub fn admitted(addresses: &[SocketAddr], path: &str, requests: usize) -> usize 
             });
         }
     });
-    admitted.into_inner()
+    Outcome { admitted: admitted.into_inner(), failed: failed.into_inner() }
 }
 
 fn ask(connection: &mut Option<Connection>, address: SocketAddr, path: &str) -> Option<u16> {
