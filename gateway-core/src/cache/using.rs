@@ -48,7 +48,8 @@ pub fn survives_failure(entry: &Entry, wishes: &Wishes, now: Timestamp) -> bool 
         return true;
     }
     let window = entry.if_error.max(wishes.stale_if_error.unwrap_or(0));
-    !entry.forbids_stale && freshness.unsigned_abs() <= window
+    // Without a window, the very second in which it becomes stale is too late.
+    !entry.forbids_stale && window > 0 && freshness.unsigned_abs() <= window
 }
 
 #[cfg(test)]
@@ -108,6 +109,7 @@ mod tests {
         assert!(at(&entry(), &Wishes { stale_if_error: Some(200), ..none.clone() }, 260));
         assert!(!at(&Entry { forbids_stale: true, ..entry() }, &none, 61));
         assert!(!at(&Entry { no_cache: true, ..entry() }, &none, 1));
-        assert!(!at(&entry(), &Wishes { no_cache: true, ..none }, 1));
+        assert!(!at(&entry(), &Wishes { no_cache: true, ..none.clone() }, 1));
+        assert!(!at(&Entry { if_error: 0, ..entry() }, &none, 60));
     }
 }
