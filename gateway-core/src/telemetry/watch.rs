@@ -14,7 +14,7 @@ use crate::claim;
 use crate::error::Error;
 #[cfg(feature = "cache")]
 use crate::http::Body;
-use crate::http::{Response, Scheme};
+use crate::http::{Headers, Response, Scheme};
 #[cfg(feature = "cache")]
 use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -544,6 +544,22 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     async fn read(&self, body: P::Stream, limit: usize) -> Result<Bytes, ReadError> {
         self.timed(What::Read, |_| {}, self.platform.read(body, limit)).await
+    }
+
+    async fn read_to_end(&self, body: P::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        self.timed(What::Read, |_| {}, self.platform.read_to_end(body, limit)).await
+    }
+
+    fn decodes(&self, coding: &str) -> bool {
+        self.platform.decodes(coding)
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        self.platform.checks_by_itself()
+    }
+
+    fn print(&self, line: &str) {
+        self.platform.print(line);
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
