@@ -424,7 +424,12 @@ impl Taken {
         };
         let calls = match &matched.route.then.action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
-            Action::Forward(_) | Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys => None,
+            Action::Forward(_)
+            | Action::Redirect(_)
+            | Action::Respond(_)
+            | Action::IdentityKeys
+            | Action::Serve(_)
+            | Action::Purge => None,
         };
         let parameters = matched.parameters(&line.path).iter();
         Self {
