@@ -505,6 +505,11 @@ pub struct Dev {
     #[arg(long, value_name = "RUNTIME", default_value = "workers")]
     pub runtime: Runtime,
 
+    /// What stands in the key-value store, as a JSON object: `{ "plan/group/staff": { "plan": "gold" } }`. Without it, the store
+    /// is empty.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub store: Option<PathBuf>,
+
     /// What stands behind a binding of the Worker; may be repeated.
     ///
     /// An address of something that listens here (`ORDERS=http://127.0.0.1:9001`), or a module that becomes a second Worker

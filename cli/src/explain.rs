@@ -358,6 +358,11 @@ impl Platform for Recorder {
         Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() })
     }
 
+    /// Nobody fences anything off here.
+    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
     /// Nobody has checked any target.
     async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
         Ok(None)

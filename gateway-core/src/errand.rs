@@ -134,6 +134,7 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         timeout,
         patience: Patience::default(),
         interest: Interest::HopByHop,
+        watched: false,
         upgrade: false,
     };
     platform.watch().errand();
@@ -180,6 +181,7 @@ pub async fn post<P: Platform>(
         timeout,
         patience: Patience::default(),
         interest: Interest::HopByHop,
+        watched: false,
         upgrade: false,
     };
     let response = platform

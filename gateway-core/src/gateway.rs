@@ -16,12 +16,11 @@ use crate::forward::{self, Forward, PathChange};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(feature = "grpc")]
+#[cfg(any(feature = "cache", feature = "grpc"))]
 use crate::platform::ReadError;
-use crate::platform::{Call, FetchError, Interest, Patience, Platform};
+use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
-use crate::policy::limit::Afterwards;
 #[cfg(feature = "mirror")]
 use crate::policy::mirror;
 use crate::policy::{
@@ -380,10 +379,12 @@ impl Gateway {
                 }
                 #[cfg(not(feature = "telemetry"))]
                 Deferred::Observe(_) => None,
-                Deferred::Count(Afterwards { key, order }) => match platform.take(&key, &order).await {
-                    Ok(_) => None,
-                    Err(error) => Some((None, ("limit-uncertain", format!("a limit cannot be settled: {}", error.0)))),
-                },
+                Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
+                    let done = afterwards.perform(platform, &self.counters).await;
+                    let tell =
+                        |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
+                    done.err().map(|error| (None, tell(error)))
+                }
                 #[cfg(feature = "checks")]
                 Deferred::Check(at) => match self.upstreams.get(at as usize) {
                     Some(pool) => match upstream::probe::tend(platform, pool, &self.settings).await {
@@ -594,6 +595,7 @@ impl Gateway {
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
                 let reads = policies.iter().any(|policy| policy.reads_response());
+                let watched = policies.iter().any(Policy::awaits_the_body);
                 #[cfg(feature = "telemetry")]
                 let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
                 let limit = plan.body_limit;
@@ -608,6 +610,7 @@ impl Gateway {
                     limit,
                     reads,
                     instead: None,
+                    watched,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
@@ -620,6 +623,7 @@ impl Gateway {
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => {
                 let (limit, reads) = (plan.body_limit, true);
+                let watched = policies.iter().any(Policy::awaits_the_body);
                 let content_length = content_length.and(request_length(&headers));
                 let payload = Payload {
                     headers,
@@ -630,6 +634,7 @@ impl Gateway {
                     limit,
                     reads,
                     instead: None,
+                    watched,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
@@ -739,7 +744,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, instead, .. } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, instead, .. } = payload;
         #[cfg(feature = "mirror")]
         let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
@@ -795,6 +800,7 @@ impl Gateway {
             timeout: Duration::ZERO,
             patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
+            watched,
             upgrade,
         };
         #[cfg(feature = "mirror")]
@@ -1107,6 +1113,11 @@ impl Gateway {
         &self.upstreams
     }
 
+    /// The address of the Redis that counts on Spin, if there is one.
+    pub fn redis(&self) -> Option<String> {
+        self.globals.redis.as_ref().map(|redis| redis.resolve(&self.settings))
+    }
+
     /// What the whole gateway shares.
     pub fn globals(&self) -> &Globals {
         &self.globals
@@ -1159,6 +1170,8 @@ struct Payload<S> {
     limit: Option<u64>,
     /// Whether a policy looks at the response's fields.
     reads: bool,
+    /// Whether something is done when the response's body has ended.
+    watched: bool,
     /// Who gets copies.
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,

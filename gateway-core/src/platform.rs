@@ -64,6 +64,10 @@ pub trait Platform {
     /// rather than wait for long. The key is `PLACE/HASH`: a data centre or `global`, and 32 hexadecimal digits.
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError>;
 
+    /// Whether the platform's own limiter of this name admits one more request under this key (32 hexadecimal digits). `None`: there
+    /// is no limiter of that name.
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError>;
+
     /// What checks have found of an upstream's targets, as it was kept last ([`Platform::post`]), or as the platform's own checks
     /// have found it. `None`: nothing yet. The key is 16 hexadecimal digits.
     ///
@@ -320,6 +324,9 @@ pub struct Call<S> {
     pub patience: Patience,
     /// What of the response's head will be looked at.
     pub interest: Interest,
+    /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
+    /// make it.
+    pub watched: bool,
     /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
     pub upgrade: bool,
 }
@@ -380,6 +387,7 @@ impl<S> Call<S> {
             timeout: self.timeout,
             patience: self.patience,
             interest: self.interest,
+            watched: self.watched,
             upgrade: self.upgrade,
         })
     }

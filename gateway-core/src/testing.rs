@@ -33,6 +33,8 @@ pub struct TestPlatform<F> {
     pub counters: Rc<RefCell<HashMap<String, Kept>>>,
     /// Whether nobody can count; a test says so.
     pub counting_fails: Cell<bool>,
+    /// How many more requests the platform's own limiters admit, by their names; a test says so.
+    pub limiters: RefCell<HashMap<String, usize>>,
     /// How often an owner of counters was asked.
     pub takes: Cell<usize>,
     /// Whether somebody else checks targets; a test says so, and does it.
@@ -89,6 +91,7 @@ where
             lookups: Cell::default(),
             counters: Rc::default(),
             counting_fails: Cell::default(),
+            limiters: RefCell::default(),
             takes: Cell::default(),
             checks: Cell::default(),
             claims: Rc::default(),
@@ -167,6 +170,14 @@ where
         let step = quota::perform(order, counters.remove(key), self.now());
         counters.insert(key.to_owned(), step.kept);
         Ok(step.decision)
+    }
+
+    async fn admit(&self, limiter: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(self.limiters.borrow_mut().get_mut(limiter).map(|left| {
+            let admitted = *left > 0;
+            *left = left.saturating_sub(1);
+            admitted
+        }))
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {

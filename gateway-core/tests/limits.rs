@@ -130,6 +130,40 @@ fn a_busy_key_asks_its_owner_seldom() {
 }
 
 #[test]
+fn a_binding_says_yes_or_no_and_where_there_is_none_the_location_counts() {
+    let limits = "[{ rate_limit: { limits: 2 per minute, scope: location, binding: LOGIN } }]";
+    let (gateway, platform) = (gateway(limits), platform());
+    platform.limiters.borrow_mut().insert("LOGIN".to_owned(), 3);
+    assert_eq!(statuses(&gateway, &platform, 3), [200; 3], "it has a limit of its own");
+    let refused = ask(&gateway, &platform).response;
+    assert_eq!((refused.status, refused.headers.text("retry-after")), (429, Some("60")));
+    assert_eq!(refused.headers.text("ratelimit-policy"), Some("\"per-minute\";q=2;w=60"));
+    assert!(!refused.headers.contains("ratelimit"), "nobody knows what is left");
+    assert_eq!(platform.takes.get(), 0);
+    platform.limiters.borrow_mut().clear();
+    assert_eq!(statuses(&gateway, &platform, 3), [200, 200, 429]);
+    assert_eq!(platform.takes.get(), 3);
+}
+
+#[test]
+fn a_response_whose_cost_cannot_be_read_passes_and_the_log_hears_of_it() {
+    let limits = "[{ rate_limit: { limits: 10 per hour, scope: instance, cost: { response_body: /n } } }]";
+    for length in ["content-length: 2000000", "x: 1"] {
+        let (name, value) = length.split_once(": ").expect("a field");
+        let platform = TestPlatform::new(move |_: Call<Vec<u8>>| {
+            let mut headers = Headers::new();
+            headers.receive("content-type", b"application/json");
+            headers.receive(name, value.as_bytes());
+            Ok(Response { status: 200, headers, body: Body::Stream(vec![b'1'; 2_000_000]) })
+        });
+        let reply = run(gateway_with("upstream: o", limits).handle(&platform, incoming()));
+        assert_eq!(reply.response.status, 200, "{length}");
+        assert!(matches!(&reply.response.body, Body::Stream(body) if body.len() == 2_000_000), "{length}");
+        assert_eq!(reply.notes.iter().map(|note| note.problem).collect::<Vec<_>>(), ["limit-uncertain"], "{length}");
+    }
+}
+
+#[test]
 fn fields_are_structured_fields() {
     let limits = "[{ rate_limit: { limits: [5 per second, { rate: 18446744073709551615 per hour, name: a.b-c_d }], key: everybody } },
         { concurrency: { limit: 3, key: everybody } }]";
@@ -161,13 +195,18 @@ fn platform() -> TestPlatform<Upstream> {
 }
 
 fn gateway(policies: &str) -> Gateway {
+    gateway_with("respond: {}", policies)
+}
+
+fn gateway_with(action: &str, policies: &str) -> Gateway {
     let text = format!(
-        "consumers:
+        "upstreams: {{ o: {{ targets: [{{ url: 'http://127.0.0.1:9' }}] }} }}
+consumers:
   - {{ name: alice, groups: [staff, gold-not], passwords: {{ username: alice, hash: pbkdf2-sha256$1000$c2FsdHNhbHQ=$OW/yp5IJp6wKxr76Cy7xlYtW08eZ0fwpFmdUegJskk0= }} }}
-allow: limit-not-atomic
+allow: [limit-not-atomic, location-unavailable, unused-upstream]
 routes:
   - name: all
-    respond: {{}}
+    {action}
     policies: {policies}
 "
     );
@@ -181,9 +220,13 @@ fn statuses(gateway: &Gateway, platform: &TestPlatform<Upstream>, times: usize) 
 }
 
 fn ask(gateway: &Gateway, platform: &TestPlatform<Upstream>) -> Reply<Vec<u8>> {
+    run(gateway.handle(platform, incoming()))
+}
+
+fn incoming() -> Incoming<Vec<u8>> {
     let mut headers = Headers::new();
     headers.receive("authorization", b"Basic YWxpY2U6b3BlbjpzZXNhbWU=");
-    let incoming = Incoming {
+    Incoming {
         method: "GET".into(),
         scheme: Scheme::Https,
         authority: "api.example".into(),
@@ -191,8 +234,7 @@ fn ask(gateway: &Gateway, platform: &TestPlatform<Upstream>) -> Reply<Vec<u8>> {
         headers,
         body: Body::Empty,
         peer: Peer { data_centre: Some("FRA".to_owned()), ..Peer::default() },
-    };
-    run(gateway.handle(platform, incoming))
+    }
 }
 
 fn tick(platform: &TestPlatform<Upstream>, milliseconds: u64) {

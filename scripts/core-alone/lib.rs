@@ -62,6 +62,10 @@ impl Platform for Nowhere {
         Err(StoreError(String::new()))
     }
 
+    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
     async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
         Ok(None)
     }

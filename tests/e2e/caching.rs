@@ -70,7 +70,7 @@ fn misses(addresses: &[SocketAddr], path: &str) -> BTreeMap<String, usize> {
     for connection in &mut connections {
         let seen = connection.receive("GET").expect("an answer");
         assert_eq!((seen.status, seen.body.as_slice()), (200, &b"from the origin"[..]));
-        let told = seen.fields.iter().find(|field| field.name.eq_ignore_ascii_case(b"cache-status"));
+        let told = seen.head.fields.iter().find(|field| field.name.eq_ignore_ascii_case(b"cache-status"));
         let told = told.map(|field| String::from_utf8_lossy(&field.value).into_owned()).unwrap_or_default();
         *found.entry(told.split("; ttl=").next().unwrap_or_default().to_owned()).or_default() += 1;
     }

@@ -208,7 +208,9 @@ impl Stage {
             Ok(Then::Keep)
         });
         let origin = origin.expect("an origin");
-        let gateway = Running::start_with(platform, &configuration(&origin), &settings, bindings).expect("a gateway");
+        let gateway =
+            Running::start_with(platform, &configuration(&origin), &settings, bindings, &serde_json::Map::new())
+                .expect("a gateway");
         Self { log, _origin: origin, gateway }
     }
 

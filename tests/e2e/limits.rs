@@ -3,18 +3,17 @@
 #![allow(clippy::panic, reason = "a test")]
 
 use postern_tests::Platform;
-use postern_tests::client::{Connection, request};
+use postern_tests::client::{exchange, request};
 use postern_tests::instances::Instances;
+use postern_tests::load::{CLIENTS, admitted};
 use postern_tests::running::Running;
+use postern_tests::wire::Field;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 const REQUESTS: usize = 2_000;
-const CLIENTS: usize = 64;
 const LIMIT: usize = 700;
 
 #[test]
@@ -67,6 +66,32 @@ fn a_breakdown_in_the_middle_of_a_run_admits_nobody_twice() {
     instances.stop();
 }
 
+#[test]
+fn counters_that_fail_hang_or_are_evicted_in_the_middle_of_a_run_lose_nothing() {
+    let instances = Instances::start(4, &configuration());
+    let (addresses, mut all) = (instances.addresses.clone(), 0);
+    let run = thread::spawn(move || admitted(&addresses, "/closed", REQUESTS));
+    for _ in 0..5 {
+        thread::sleep(Duration::from_millis(50));
+        break_down(&instances, "evict");
+    }
+    all += run.join().expect("the run ends");
+    for (breakdown, requests) in [("fail", REQUESTS), ("hang", CLIENTS)] {
+        let addresses = instances.addresses.clone();
+        let run = thread::spawn(move || admitted(&addresses, "/closed", REQUESTS / 10));
+        thread::sleep(Duration::from_millis(20));
+        break_down(&instances, breakdown);
+        all += run.join().expect("the run ends");
+        assert_eq!(admitted(&instances.addresses, "/closed", requests), 0, "{breakdown}: nobody is let pass uncounted");
+        break_down(&instances, "none");
+    }
+    all += admitted(&instances.addresses, "/closed", REQUESTS);
+    // Who was counted when an object was thrown out, and did not hear of it, is at most one for each client.
+    assert!(all <= LIMIT && all + 5 * CLIENTS >= LIMIT, "{all}");
+    assert_eq!(admitted(&instances.addresses, "/closed", CLIENTS), 0);
+    instances.stop();
+}
+
 fn configuration() -> Value {
     let month = "30 days are 720 hours, whose border is far away";
     let route = |name: &str, policy: Value| json!({ "name": name, "path": format!("/{name}"), "respond": {}, "policies": [policy] });
@@ -92,41 +117,9 @@ fn configuration() -> Value {
     })
 }
 
-/// How many of so many requests, from many clients at once and spread over the instances, are answered with 200.
-fn admitted(addresses: &[SocketAddr], path: &str, requests: usize) -> usize {
-    let (next, admitted) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let address = addresses[client % addresses.len()];
-            let (next, admitted) = (&next, &admitted);
-            scope.spawn(move || {
-                let mut connection = None;
-                while next.fetch_add(1, Ordering::Relaxed) < requests {
-                    match ask(&mut connection, address, path) {
-                        Some(200) => drop(admitted.fetch_add(1, Ordering::Relaxed)),
-                        Some(429 | 503) => {}
-                        Some(status) => panic!("{path} is answered with {status}"),
-                        // Only while the runtime is down; then not as fast as the others would like.
-                        None => thread::sleep(Duration::from_millis(20)),
-                    }
-                }
-            });
-        }
-    });
-    admitted.into_inner()
-}
-
-fn ask(connection: &mut Option<Connection>, address: SocketAddr, path: &str) -> Option<u16> {
-    if connection.is_none() {
-        *connection = Connection::open(address).ok();
-    }
-    let message = request("GET", path, "limits.example", &[], b"");
-    let seen = connection.as_mut().and_then(|open| {
-        open.send(&message).ok()?;
-        open.receive("GET").ok()
-    });
-    if seen.is_none() {
-        *connection = None;
-    }
-    seen.map(|seen| seen.status)
+/// Breaks the counters, as adapters/cloudflare/dev/facts.js says.
+fn break_down(instances: &Instances, how: &str) {
+    let order = [Field::new("postern-dev-counters", how)];
+    let answer = exchange(instances.addresses[0], &request("GET", "/", "limits.example", &order, b""), "GET");
+    assert_eq!(answer.expect("an answer").status, 204);
 }

@@ -57,6 +57,7 @@ impl Batch {
             let key = if scenario.alone
                 || scenario.remembers
                 || !scenario.settings.is_empty()
+                || !scenario.store.is_empty()
                 || !scenario.bindings.is_empty()
             {
                 format!("own {}", scenario.id)
@@ -127,20 +128,20 @@ impl Batch {
     fn start(&self) -> Result<Started, String> {
         let mut scenes = BTreeMap::new();
         let mut whole = Map::new();
-        let mut settings = BTreeMap::new();
-        let mut bindings = BTreeMap::new();
+        let (mut settings, mut store, mut bindings) = (BTreeMap::new(), Map::new(), BTreeMap::new());
         for scenario in &self.scenarios {
             let scene = Scene::set(scenario)?;
             let alone = self.scenarios.len() == 1;
             let configuration = if alone { scene.scenario.gateway.clone() } else { on_own_hosts(&scene.scenario)? };
             merge(&mut whole, configuration);
             settings.extend(scene.scenario.settings.clone());
+            store.extend(scene.scenario.store.clone());
             let listening = scene.scenario.bindings.iter();
             bindings.extend(listening.map(|(name, origin)| (name.clone(), format!("http://{origin}"))));
             scenes.insert(scenario.id.clone(), scene);
         }
         let whole = access_log::observed(&whole.into());
-        let running = Running::start_with(self.platform, &whole, &settings, &bindings)?;
+        let running = Running::start_with(self.platform, &whole, &settings, &bindings, &store)?;
         let (address, log) = (running.address, running.log_file());
         let logs = access_log::is_whole(&whole);
         Ok(Started { address, log, logs, running: Mutex::new(Some(running)), scenes })

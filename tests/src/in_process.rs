@@ -40,6 +40,8 @@ pub struct InProcess<'a> {
     clock: Rc<Cell<Timestamp>>,
     /// How many exchanges there were: each has other random numbers.
     exchanges: Cell<u64>,
+    /// What stands in the key-value store.
+    store: HashMap<String, Bytes>,
     /// Whether every request is logged.
     logs: bool,
     /// What all instances have counted.
@@ -88,6 +90,7 @@ impl<'a> InProcess<'a> {
             // A real platform's moment: what a scenario signs says when.
             clock: Rc::new(Cell::new(sign::now().saturating_mul(1000))),
             exchanges: Cell::new(0),
+            store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
             logs: access_log::is_whole(&observed),
             sums: Rc::default(),
             written: RefCell::default(),
@@ -151,6 +154,7 @@ impl Gateway for InProcess<'_> {
         let platform = TestPlatform::with_clock(Rc::clone(&self.clock), |call| self.fetch(call));
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
+        platform.store = RefCell::new(self.store.clone());
         platform.sums = Rc::clone(&self.sums);
         platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
@@ -195,6 +199,11 @@ impl Gateway for InProcess<'_> {
         };
         Ok(Seen { status, head, body, broken, ..Seen::default() })
     }
+}
+
+/// Texts as they are, and anything else as JSON.
+fn stored(value: &serde_json::Value) -> Bytes {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
 }
 
 /// What a server makes of the bytes of a request.

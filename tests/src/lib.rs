@@ -13,6 +13,7 @@ pub mod sign;
 pub mod access_log;
 pub mod batch;
 pub mod in_process;
+pub mod load;
 pub mod memory;
 pub mod play;
 

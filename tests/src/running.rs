@@ -3,7 +3,7 @@
 use crate::Platform;
 use crate::process;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -30,15 +30,17 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        Self::start_with(platform, configuration, settings, &BTreeMap::new())
+        Self::start_with(platform, configuration, settings, &BTreeMap::new(), &Map::new())
     }
 
-    /// The same with what stands behind the bindings of Workers, by their names; other platforms have none.
+    /// The same with what stands behind the bindings of Workers, by their names (other platforms have none), and in the
+    /// platform's key-value store.
     pub fn start_with(
         platform: Platform,
         configuration: &Value,
         settings: &BTreeMap<String, String>,
         bindings: &BTreeMap<String, String>,
+        store: &Map<String, Value>,
     ) -> Result<Self, String> {
         Self::start_all(platform, configuration, settings, bindings, &[])
     }
@@ -71,11 +73,14 @@ impl Running {
         fs::write(&file, serde_json::to_vec_pretty(configuration).unwrap_or_default()).map_err(io)?;
         let lines: Vec<String> = settings.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
         fs::write(folder.join(".dev.vars"), lines.concat()).map_err(io)?;
+        fs::write(folder.join("store.json"), serde_json::to_vec(store).unwrap_or_default()).map_err(io)?;
         let log = folder.join("log");
         let mut child = Command::new(postern)
             .arg("dev")
             .args(["--port", "0", "--runtime", platform.as_str(), "--config"])
             .arg(&file)
+            .arg("--store")
+            .arg(folder.join("store.json"))
             .args(bindings.flat_map(|(name, target)| ["--binding".to_owned(), format!("{name}={target}")]))
             .current_dir(process::root())
             .envs(environment.iter().copied())

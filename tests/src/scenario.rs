@@ -7,7 +7,7 @@ use crate::wire::{self, Field};
 use crate::{Platform, yaml};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,6 +37,9 @@ pub struct Scenario {
     /// Values of variables and secrets.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// What stands in the platform's key-value store.
+    #[serde(default)]
+    pub store: Map<String, Value>,
     /// What stands behind the bindings of Workers, by their names: `<origin>`, or another one.
     #[serde(default)]
     pub bindings: BTreeMap<String, String>,

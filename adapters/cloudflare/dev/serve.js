@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--instances N] [--binding NAME=ADDRESS|FILE]…
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N] [--binding NAME=ADDRESS|FILE]…
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
@@ -10,6 +10,8 @@
 // More instances than one are isolates of their own, each on a port of its own (`instance http://127.0.0.1:PORT`), whose limits
 // are counted by the same objects: what a deployment is, in one process.
 //
+// The store is a JSON object: what stands under which key.
+//
 // A binding leads to whatever listens at an address (`--binding ORDERS=http://127.0.0.1:9001`), or to a second Worker, made of a
 // module (`--binding ORDERS=worker.js`).
 //
@@ -17,6 +19,8 @@
 // unknown here, unless the request says so in a field that only this server knows (facts.js), in the terms of `request.cf`:
 //
 //   curl -H 'postern-dev-cf: {"country": "DE", "colo": "FRA", "clientIp": "192.0.2.1"}' …
+//
+// A field postern-dev-counters breaks the counters (facts.js says how), on the first instance, which has them.
 
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -32,6 +36,7 @@ const { values: options } = parseArgs({
     bundle: { type: "string", default: "build/worker" },
     artefact: { type: "string", default: "build/gateway.bin" },
     variables: { type: "string" },
+    store: { type: "string" },
     instances: { type: "string", default: "1" },
     binding: { type: "string", multiple: true, default: [] },
   },
@@ -82,7 +87,9 @@ async function reload() {
 async function start() {
   // Cap'n Proto embeds only what lies beside it.
   for (const name of ["index.js", "postern_bg.wasm"]) copyFileSync(join(options.bundle, name), join(folder, name));
-  for (const name of ["facts.js", "cache.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
+  for (const name of ["facts.js", "cache.js", "store.js"]) copyFileSync(join(import.meta.dirname, name), join(folder, name));
+  if (options.store === undefined) writeFileSync(join(folder, "store.json"), "{}");
+  else copyFileSync(options.store, join(folder, "store.json"));
   copyFileSync(options.artefact, join(folder, "gateway.bin"));
   bindings.forEach(({ target }, at) => isAddress(target) || copyFileSync(target, join(folder, `bound${at}.js`)));
   const path = join(folder, "worker.capnp");
@@ -138,6 +145,7 @@ const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
     (name = "cache", worker = .cache),
+    (name = "store", worker = .store),
     ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
@@ -152,6 +160,11 @@ const config :Workerd.Config = (
 
 const cache :Workerd.Worker = (
   modules = [(name = "cache.js", esModule = embed "cache.js")],
+  compatibilityDate = "2026-11-17",
+);
+
+const store :Workerd.Worker = (
+  modules = [(name = "store.js", esModule = embed "store.js"), (name = "store.json", json = embed "store.json")],
   compatibilityDate = "2026-11-17",
 );
 ${numbers.map((at) => worker(at, values)).join("")}`;
@@ -182,6 +195,7 @@ function worker(at, values) {
     `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
     `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
     `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+    '(name = "POSTERN_STORE", kvNamespace = "store")',
   ];
   return `
 const gateway${at} :Workerd.Worker = (

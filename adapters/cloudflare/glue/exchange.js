@@ -28,6 +28,8 @@ const KEPT = 52;
 const FORGET = 53;
 const SHARED = 1;
 const WAITS = 2;
+const ADMIT = 60;
+const AFTER_THE_BODY = 61;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -39,6 +41,7 @@ const BOUND = 64;
 const WATCHED = 128;
 // From here on, an answer's source is a call that found it in the store.
 const STORED = 2 ** 31;
+const HELD = 256;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -197,6 +200,9 @@ class Exchange {
         case TAKE:
           this.count();
           break;
+        case ADMIT:
+          this.admit();
+          break;
         case SLEEP:
           this.sleep();
           break;
@@ -263,6 +269,11 @@ class Exchange {
       const headers = edit(core, flags & FROM_NOTHING ? new Headers() : new Headers(request.headers));
       const init = { headers, signal: attempt.controller.signal, redirect: "manual" };
       const way = binding === undefined ? globalThis : bound(core.env, binding);
+      if (flags & HELD) {
+        // What goes through a pipe must not be unpacked.
+        attempt.packed = true;
+        init.encodeResponseBody = "manual";
+      }
       if (idle + whole > 0) {
         // Decoded, a body would have another length.
         init.encodeResponseBody = "manual";
@@ -301,6 +312,11 @@ class Exchange {
   count() {
     const { core } = this;
     this.take(core.number(), counted(core.env, core.string(), core.string()));
+  }
+
+  admit() {
+    const { core } = this;
+    this.take(core.number(), admitted(core.env, core.string(), core.string()));
   }
 
   // What is to be done once is done, also when nobody is there any more to hear of it.
@@ -345,7 +361,7 @@ class Exchange {
     const [mine, theirs] = response.body.tee();
     const { status, statusText, headers } = response;
     // What was not decoded when it came is not encoded when it goes.
-    const init = attempt.watch === undefined ? response : { status, statusText, headers, encodeBody: "manual" };
+    const init = attempt.watch === undefined && !attempt.packed ? response : { status, statusText, headers, encodeBody: "manual" };
     attempt.response = new Response(theirs, init);
     return [mine, theirs];
   }
@@ -410,6 +426,8 @@ class Fetching {
   promise = undefined;
   response = undefined;
   readsAll = false;
+  // Whether the response's body is as it was sent, whatever its encoding.
+  packed = false;
   // How long the response's body may take.
   watch = undefined;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
@@ -491,6 +509,15 @@ async function counted(env, key, order) {
   return { status: 200, bytes: decision };
 }
 
+// Whether the Rate Limiting binding of this name admits the key once more, if there is such a binding.
+async function admitted(env, name, key) {
+  const limiter = env[name];
+  if (typeof limiter?.limit !== "function") return { status: 404, bytes: "" };
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the binding does not answer")));
+  const { success } = await Promise.race([limiter.limit({ key }), late]);
+  return { status: success ? 200 : 429, bytes: "" };
+}
+
 // Has the owner of all sums add to them, or say what they are.
 async function collected(env, added) {
   const namespace = env.POSTERN_COUNTERS;
@@ -557,6 +584,12 @@ function reply(core, request, ctx, attempts) {
     // Not at once: the answer still stands where its commands would.
     ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
+  let ends;
+  if (core.peek() === AFTER_THE_BODY) {
+    core.number();
+    const number = core.number();
+    ends = () => settle(core, request, ctx, number, attempts);
+  }
   let pump = 0;
   if (core.peek() === PUMPED_BODY) {
     core.number();
@@ -566,25 +599,39 @@ function reply(core, request, ctx, attempts) {
   const status = core.number();
   const source = core.number();
   if (source >= STORED) {
-    const { body } = attempts[source - STORED].response;
+    let { body } = attempts[source - STORED].response;
+    if (pump !== 0) body = pumped(core, body, pump, request);
+    if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
     return new Response(body, { status, headers: fields(core) });
   }
   if (source >= 3) {
-    const { response } = attempts[source - 3];
+    const { response, packed, watch } = attempts[source - 3];
+    const waits = ends !== undefined && response.body !== null;
+    if (ends !== undefined && !waits) ctx.waitUntil(Promise.resolve().then(ends));
     // Untouched: the runtime's own response goes on as it is.
-    if (pump === 0 && core.peek() === 0 && response.status === status) return response;
+    if (pump === 0 && !waits && core.peek() === 0 && response.status === status) return response;
     const { statusText, webSocket } = response;
-    const body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
+    let body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
+    if (waits) body = toItsEnd(body, pump === 0 ? response.headers.get("content-length") : null, ctx, ends);
     const headers = edit(core, new Headers(response.headers));
-    if (attempts[source - 3].watch === undefined) return new Response(body, { status, statusText, headers, webSocket });
+    if (watch === undefined && !packed) return new Response(body, { status, statusText, headers, webSocket });
     return new Response(body, { status, statusText, headers, webSocket, encodeBody: "manual" });
   }
+  if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
   if (pump !== 0) {
     const body = pumped(core, request.body, pump, request);
     return new Response(body, { status, headers: fields(core) });
   }
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
+}
+
+// The body of a response through a pipe of the runtime's own, which moves the bytes by itself and tells when it has ended: all of
+// it was taken, it broke off, or the client has gone away.
+function toItsEnd(body, length, ctx, ends) {
+  const { readable, writable } = passage(length);
+  ctx.waitUntil(body.pipeTo(writable).then(ends, ends));
+  return readable;
 }
 
 // Applies the edits that the commands name next.

@@ -184,6 +184,8 @@ const COPY: u32 = 22;
 const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
 const BOARD: u32 = 30;
+const ADMIT: u32 = 60;
+const AFTER_THE_BODY: u32 = 61;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -197,6 +199,7 @@ const FROM_NOTHING: u32 = 16;
 const SENDS_PUMPED: u32 = 32;
 const BOUND: u32 = 64;
 const WATCHED: u32 = 128;
+const HELD: u32 = 256;
 
 /// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
@@ -214,6 +217,7 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
     };
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
     let watched = if call.patience.is_endless() { 0 } else { WATCHED };
+    let held = if call.watched { HELD } else { 0 };
     let bound = if call.binding.is_some() { BOUND } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
@@ -223,7 +227,7 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
         timeout,
         (limit >> 32) as u32,
         limit as u32,
-        flags | limited | reads | base | bound | watched,
+        flags | limited | reads | base | bound | watched | held,
     ]);
     out.numbers.extend(pump);
     if watched != 0 {
@@ -335,6 +339,23 @@ pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
     }
 }
 
+/// Writes that the platform's own limiter is to be asked.
+pub fn write_admit(out: &mut Commands, number: u32, limiter: &str, key: &str) {
+    out.numbers.extend([ADMIT, number]);
+    out.text(&[limiter]);
+    out.text(&[key]);
+}
+
+/// Reads what it said: 200, 429, 404 where there is none, or the code of a failure.
+pub fn read_admitted(status: u32, packed: &[u8]) -> Result<Option<bool>, StoreError> {
+    match status {
+        200 => Ok(Some(true)),
+        429 => Ok(Some(false)),
+        404 => Ok(None),
+        _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
+    }
+}
+
 /// Writes that sums are to be added to, or read.
 pub fn write_collect(out: &mut Commands, number: u32, added: &[u8]) {
     out.numbers.extend([COLLECT, number]);
@@ -360,6 +381,11 @@ pub fn write_sleep(out: &mut Commands, number: u32, duration: Duration) {
 /// Writes that there is something to settle after the answer that follows.
 pub fn write_afterwards(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTERWARDS, number]);
+}
+
+/// Writes that there is something to settle when the body of the answer that follows has ended.
+pub fn write_after_the_body(out: &mut Commands, number: u32) {
+    out.numbers.extend([AFTER_THE_BODY, number]);
 }
 
 /// Writes that somebody asks what checks have found. What comes is read like a value.
@@ -535,6 +561,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             patience: Patience::default(),
             interest: Interest::HopByHop,
+            watched: false,
             upgrade: false,
         };
         let mut out = Commands::default();

@@ -274,7 +274,13 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
         Some(reply) => {
             write_notes(&reply.notes);
             if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
-                http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, reply.deferred)));
+                let (later, now): (Vec<_>, Vec<_>) = reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
+                if !now.is_empty() {
+                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, now)));
+                }
+                if !later.is_empty() {
+                    http::write_after_the_body(&mut commands, exchanges::keep(afterwards(exchange, gateway, later)));
+                }
             }
             http::write_reply(&mut commands, reply.response)
         }

@@ -65,6 +65,8 @@ enum Task {
     Lookup,
     /// Counters of an owner.
     Take,
+    /// The platform's own limiter.
+    Admit,
     /// A claim.
     Claim,
     /// That time passes.
@@ -81,6 +83,7 @@ enum Brought {
     Body(Result<Bytes, ReadError>),
     Value(Result<Option<Bytes>, StoreError>),
     Taken(Result<Decision, StoreError>),
+    Admitted(Result<Option<bool>, StoreError>),
     Claimed(Result<claim::Verdict, StoreError>),
     Awake,
     #[cfg(feature = "cache")]
@@ -116,6 +119,7 @@ impl Exchange {
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
+                Task::Admit => Brought::Admitted(http::read_admitted(status, packed)),
                 Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
                 #[cfg(feature = "cache")]
@@ -318,6 +322,13 @@ impl Platform for Workers {
             Stream::Stored(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
             // Its client sends it whether anybody reads it or not.
             Stream::Request => {}
+        }
+    }
+
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        match self.exchange.ask(Task::Admit, |out, number| http::write_admit(out, number, limiter, key)).await {
+            Brought::Admitted(admitted) => admitted,
+            _ => Err(StoreError(MIXED.to_owned())),
         }
     }
 

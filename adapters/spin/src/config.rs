@@ -1,5 +1,6 @@
 //! The compiled configuration: a file that the manifest puts beside the component, and the variables that it refers to.
 
+use crate::redis;
 use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::gateway::LoadError;
@@ -63,7 +64,9 @@ async fn load() -> Result<Gateway, Problem> {
             values.insert(reference, value);
         }
     }
-    Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)
+    let gateway = Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)?;
+    redis::count_at(gateway.redis());
+    Ok(gateway)
 }
 
 /// A variable's value, if there is one. Spin's names are lower case; what the manifest leaves undefined the gateway

@@ -1,4 +1,4 @@
-//! The owner of counters on Spin: its key-value store.
+//! The owner of counters on Spin, where the configuration names no Redis: its key-value store.
 //!
 //! The store adds in one step, so windows and calendar periods are sums and never admit one more. Everything else has to be read,
 //! changed and written: in one step for this instance, which does not wait in between, but not for two that do it at the same
@@ -37,6 +37,7 @@ type Window = (Timestamp, Option<Timestamp>);
 /// Adds to the sum of each window. What turns out to be too much is taken back: for that moment others may be refused, but
 /// nobody is admitted who should not be.
 fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Timestamp) -> Result<Decision, StoreError> {
+    let takes = matches!(order.act, Act::Take { .. } | Act::Once(_));
     let most = match order.act {
         Act::Take { most, .. } => {
             // A cost that no window takes is not worth the trouble.
@@ -48,7 +49,9 @@ fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Times
         }
         Act::Charge(cost) => amount(cost),
         Act::GiveBack(cost) => -amount(cost),
-        Act::Release(_) | Act::Once(_) => 0,
+        // Windows hold nothing under a name: what may happen once is one more here.
+        Act::Once(_) => 1,
+        Act::Release(_) => 0,
     };
     let mut states = Vec::with_capacity(windows.len());
     for (place, (start, before)) in windows.iter().enumerate() {
@@ -61,19 +64,16 @@ fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Times
             Some(before) => increment(bucket, &sum_key(key, place, *before), 0).map_err(failed)?,
             None => 0,
         };
-        let used = match order.act {
-            Act::Take { .. } => sum - most,
-            Act::Charge(_) | Act::GiveBack(_) | Act::Release(_) | Act::Once(_) => sum,
-        };
+        let used = if takes { sum - most } else { sum };
         states.push(State::Window {
             start: *start,
             used: used.max(0).unsigned_abs(),
             before: before.max(0).unsigned_abs(),
         });
     }
-    let Act::Take { .. } = order.act else {
+    if !takes {
         return Ok(Decision { granted: Some(0), wait: Some(0), standings: Vec::new() });
-    };
+    }
     let decision = quota::perform(order, Some(Kept { states }), now).decision;
     let surplus = most - decision.granted.map_or(0, amount);
     if surplus > 0 {

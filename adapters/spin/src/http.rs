@@ -5,6 +5,7 @@ use bytes::Bytes;
 use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Patience, Peeked, ReadError};
+use gateway_core::policy::Deferred;
 use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
@@ -173,6 +174,46 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         response.set_status_code(status).map_err(refused)?;
     }
     Ok(response)
+}
+
+/// What is to be done when the body has ended, and what is to be done now.
+pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>) -> (Vec<Deferred>, Vec<Deferred>) {
+    let ends = matches!(response.body, Body::Stream(_) | Body::Pumped(..));
+    deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
+}
+
+/// Does something when a body has ended, in whatever way. It moves through the component for that: what the host moves by
+/// itself ends without a word.
+pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Body<Stream> {
+    let (Stream { mut reader, trailers: received, fields }, pump) = match body {
+        Body::Stream(stream) => (stream, None),
+        Body::Pumped(stream, pump) => (stream, Some(pump)),
+        Body::Bytes(_) | Body::Empty => return body,
+    };
+    let (mut writer, watched) = wit_stream::new();
+    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        let mut buffer = Vec::with_capacity(CHUNK);
+        let whole = loop {
+            let (result, chunk) = reader.read(buffer).await;
+            // Gives the buffer back, with what nobody took any more.
+            buffer = writer.write_all(chunk).await;
+            if !buffer.is_empty() || result == StreamResult::Dropped {
+                break buffer.is_empty();
+            }
+        };
+        drop((reader, writer));
+        if whole {
+            // Also whether it is: a body that broke off ends like any other.
+            let _ = trailers.write(received.await).await;
+        }
+        then.await;
+    });
+    let stream = Stream { reader: watched, trailers: handed_on, fields };
+    match pump {
+        None => Body::Stream(stream),
+        Some(pump) => Body::Pumped(stream, pump),
+    }
 }
 
 /// What the host refuses to take from a component, in requests and in responses alike, and Spin's own fields. The host's

@@ -5,6 +5,7 @@ mod config;
 mod counters;
 mod http;
 mod platform;
+mod redis;
 #[cfg(feature = "cache")]
 mod shelf;
 #[cfg(feature = "telemetry")]
@@ -27,9 +28,13 @@ impl Guest for Postern {
         let reply = match config::gateway().await {
             Ok(gateway) => {
                 let mut reply = gateway.handle(&Spin, http::read_request(request)).await;
-                let deferred = std::mem::take(&mut reply.deferred);
-                if !deferred.is_empty() {
-                    spawn(async move { log(gateway.settle(&Spin, deferred).await).await });
+                let (later, now) = http::after_the_body(&reply.response, std::mem::take(&mut reply.deferred));
+                if !now.is_empty() {
+                    spawn(async move { log(gateway.settle(&Spin, now).await).await });
+                }
+                if !later.is_empty() {
+                    let settled = async move { log(gateway.settle(&Spin, later).await).await };
+                    reply.response.body = http::watch(reply.response.body, settled);
                 }
                 reply
             }

@@ -2,6 +2,7 @@
 
 use crate::counters;
 use crate::http::{self, Stream};
+use crate::redis;
 #[cfg(feature = "cache")]
 use crate::shelf;
 use bytes::Bytes;
@@ -61,8 +62,16 @@ impl Platform for Spin {
         Ok(store.get(key).await.map_err(failed)?.map(Bytes::from))
     }
 
+    /// Spin has no limiters of its own.
+    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
+        Ok(None)
+    }
+
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
-        counters::take(key, order, self.now())
+        match redis::take(key, order, || self.now()).await {
+            Some(taken) => taken,
+            None => counters::take(key, order, self.now()),
+        }
     }
 
     #[cfg(feature = "telemetry")]

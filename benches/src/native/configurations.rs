@@ -13,6 +13,14 @@ pub fn pass(origin: &str) -> Value {
     })
 }
 
+/// The same with a policy.
+pub fn limited(origin: &str, policy: &Value) -> Value {
+    let mut configuration = pass(origin);
+    configuration["routes"][0]["policies"] = json!([policy]);
+    configuration["allow"] = "limit-not-atomic".into();
+    configuration
+}
+
 /// So many routes; each takes GET only, rewrites its path, and makes four edits of the request's fields and three of
 /// the response's.
 pub fn full(origin: &str, routes: usize) -> Value {

@@ -58,6 +58,7 @@ impl Workers {
         let output = Command::new(esbuild)
             .arg(source)
             .arg(format!("--define:STEP={step}"))
+            .arg("--external:cloudflare:workers")
             .args(["--bundle", "--format=esm", "--target=es2024", "--log-level=warning"])
             .arg(format!("--outfile={}", file.display()))
             .output()
@@ -66,7 +67,7 @@ impl Workers {
             return Err(format!("esbuild: {}", String::from_utf8_lossy(&output.stderr)));
         }
         let module = Module { name: "index.js".to_owned(), kind: "esModule", file };
-        Ok(Worker { workers: self, name, modules: vec![module] })
+        Ok(Worker { workers: self, name, modules: vec![module], counts: false })
     }
 
     /// Postern with this configuration.
@@ -83,6 +84,7 @@ impl Workers {
                 of("postern_bg.wasm", "wasm", self.bundle.join("postern_bg.wasm")),
                 of("gateway.bin", "data", artefact),
             ],
+            counts: false,
         })
     }
 
@@ -108,6 +110,7 @@ pub struct Worker<'a> {
     workers: &'a Workers,
     name: String,
     modules: Vec<Module>,
+    counts: bool,
 }
 
 struct Module {
@@ -117,6 +120,11 @@ struct Module {
 }
 
 impl Worker<'_> {
+    /// The same with objects that count.
+    pub fn with_objects(self) -> Self {
+        Self { counts: true, ..self }
+    }
+
     /// Starts it on the server's core.
     pub fn start(&self) -> Result<Server, String> {
         let address = serving::free_address()?;
@@ -128,11 +136,22 @@ impl Worker<'_> {
             fs::copy(file, folder.join(name)).map_err(|error| format!("{}: {error}", file.display()))?;
             modules.push(format!("(name = \"{name}\", {kind} = embed \"{name}\")"));
         }
+        let objects = folder.join("objects");
+        fs::create_dir_all(&objects).map_err(show)?;
+        // Workers that have no class of this name are not asked for an object of it.
+        let counts = if self.counts {
+            "durableObjectNamespaces = [(className = \"Counters\", uniqueKey = \"counters\", enableSql = true)],
+  durableObjectStorage = (localDisk = \"objects\"),
+  bindings = [(name = \"POSTERN_COUNTERS\", durableObjectNamespace = \"Counters\")],"
+        } else {
+            ""
+        };
         let configuration = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";
 const config :Workerd.Config = (
   services = [
     (name = \"main\", worker = .main),
+    (name = \"objects\", disk = (path = \"{}\", writable = true)),
     (name = \"origin\", external = (address = \"{}\", http = ())),
   ],
   sockets = [(name = \"http\", address = \"{address}\", http = (), service = \"main\")],
@@ -141,8 +160,10 @@ const main :Workerd.Worker = (
   modules = [{}],
   compatibilityDate = \"2026-11-17\",
   globalOutbound = \"origin\",
+  {counts}
 );
 ",
+            objects.display(),
             self.workers.origin.address,
             modules.join(", ")
         );

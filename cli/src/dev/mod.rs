@@ -12,6 +12,7 @@ mod runtime;
 pub mod variables;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -48,13 +49,15 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
         return Ok(Outcome::Problems);
     };
     folder.write("gateway.bin", artefact)?;
+    let store = options.store.as_deref();
+    let mut pairs = pairs(store)?;
 
     let port = free_port(options.port)?;
     repository.build_if_missing(options.runtime, &stop)?;
     if options.runtime == Runtime::Spin && !options.bindings.is_empty() {
         console.note("Spin has no bindings: `--binding` is for Workers");
     }
-    let running = Running::start(options, port, &repository, &folder, &loaded.variables, &stop)?;
+    let running = Running::start(options, port, &repository, &folder, &loaded.variables, &pairs, &stop)?;
     let Some(mut running) = running else { return Ok(Outcome::Fine) };
     let address = format!("http://127.0.0.1:{port}");
     match running.wait_until_it_answers(START, &stop)? {
@@ -88,13 +91,32 @@ pub fn run(options: &Dev, colour: Colour) -> Result<Outcome, Failure> {
             continue;
         };
         folder.write("gateway.bin", artefact)?;
-        running.reload(&folder, &loaded.variables)?;
+        match self::pairs(store) {
+            Ok(read) => pairs = read,
+            Err(Failure::Told(why)) => console.note(&format!("{why}; the store stays as it was")),
+            Err(Failure::ReaderGone) => return Err(Failure::ReaderGone),
+        }
+        running.reload(&folder, &loaded.variables, &pairs)?;
         match running.wait_until_it_answers(RELOAD, &stop)? {
             Answers::Stopped => return Ok(Outcome::Fine),
             Answers::Serving => console.announce("reloaded", &address)?,
             Answers::Refusing(status) => console.note(&format!("the gateway answers {status} to everything now")),
         }
     }
+}
+
+/// What is to stand in the key-value store: texts as they are, and anything else as JSON.
+fn pairs(file: Option<&Path>) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(file) = file else { return Ok(BTreeMap::new()) };
+    let wrong = |problem: String| Failure::told(format!("the store `{}`: {problem}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let values: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&text).map_err(|error| wrong(format!("it is no JSON object: {error}")))?;
+    let pair = |(key, value)| match value {
+        serde_json::Value::String(text) => (key, text),
+        other => (key, other.to_string()),
+    };
+    Ok(values.into_iter().map(pair).collect())
 }
 
 /// How often files and processes are looked at.
@@ -119,6 +141,7 @@ impl Loaded {
     fn compile(entry: &Path, options: &Dev, console: &Console) -> Self {
         let watch = Watch::default();
         watch.add(&variables::file_beside(entry));
+        options.store.iter().for_each(|store| watch.add(store));
         let settings = Options { runtimes: vec![options.runtime.into()], ..Options::default() };
         let compiled = config::compile_with(entry, &watch, &settings);
         console.problems(entry, &compiled);

@@ -73,11 +73,12 @@ impl Running {
         repository: &Repository,
         folder: &Folder,
         variables: &Variables,
+        store: &BTreeMap<String, String>,
         stop: &Stop,
     ) -> Result<Option<Self>, Failure> {
         let Some(kind) = Kind::choose(options, repository, stop)? else { return Ok(None) };
-        kind.prepare(folder, variables)?;
-        let (child, said) = kind.spawn(port, folder)?;
+        kind.prepare(folder, variables, store)?;
+        let (child, said) = kind.spawn(port, folder, store)?;
         Ok(Some(Self { child, said, kind, port }))
     }
 
@@ -90,13 +91,18 @@ impl Running {
     }
 
     /// Has it take the files of the folder anew.
-    pub fn reload(&mut self, folder: &Folder, variables: &Variables) -> Result<(), Failure> {
-        self.kind.prepare(folder, variables)?;
-        if self.kind.takes_orders() && self.order_reload() {
+    pub fn reload(
+        &mut self,
+        folder: &Folder,
+        variables: &Variables,
+        store: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        self.kind.prepare(folder, variables, store)?;
+        if self.kind.takes_orders(store) && self.order_reload() {
             return Ok(());
         }
         end_group(&mut self.child, GRACE);
-        let (child, said) = self.kind.spawn(self.port, folder)?;
+        let (child, said) = self.kind.spawn(self.port, folder, store)?;
         self.child = child;
         self.said = said;
         Ok(())
@@ -173,17 +179,20 @@ impl Kind {
         })
     }
 
-    fn takes_orders(&self) -> bool {
+    /// Whether it can be told to reload. The host is told at its start what stands in the store.
+    fn takes_orders(&self, store: &BTreeMap<String, String>) -> bool {
         match self {
-            Self::Workers { .. } | Self::SpinHost { .. } => true,
+            Self::Workers { .. } => true,
+            Self::SpinHost { .. } => store.is_empty(),
             Self::Spin { .. } => false,
         }
     }
 
     /// Writes what it reads besides the configuration.
-    fn prepare(&self, folder: &Folder, variables: &Variables) -> Result<(), Failure> {
+    fn prepare(&self, folder: &Folder, variables: &Variables, store: &BTreeMap<String, String>) -> Result<(), Failure> {
         match self {
             Self::Workers { .. } => {
+                folder.write("store.json", serde_json::json!(store).to_string().as_bytes())?;
                 let values = serde_json::json!(variables.values).to_string();
                 folder.write("variables.json", values.as_bytes())
             }
@@ -194,8 +203,14 @@ impl Kind {
         }
     }
 
-    fn spawn(&self, port: u16, folder: &Folder) -> Result<(Child, Receiver<Said>), Failure> {
+    fn spawn(
+        &self,
+        port: u16,
+        folder: &Folder,
+        store: &BTreeMap<String, String>,
+    ) -> Result<(Child, Receiver<Said>), Failure> {
         let listen = format!("127.0.0.1:{port}");
+        let pairs = store.iter().flat_map(|(key, value)| ["--key-value".to_owned(), format!("{key}={value}")]);
         let mut command = match self {
             Self::Workers { node, script, bundle, bindings } => {
                 let mut command = Command::new(node);
@@ -207,6 +222,8 @@ impl Kind {
                     .arg(folder.file("gateway.bin"))
                     .arg("--variables")
                     .arg(folder.file("variables.json"))
+                    .arg("--store")
+                    .arg(folder.file("store.json"))
                     .args(bindings.iter().flat_map(|binding| ["--binding", binding]));
                 command
             }
@@ -215,7 +232,8 @@ impl Kind {
                 command
                     .arg("--from")
                     .arg(folder.file("spin.toml"))
-                    .args(["--listen", &listen, "--grace", "1", "--stdin"]);
+                    .args(["--listen", &listen, "--grace", "1", "--stdin"])
+                    .args(pairs);
                 command
             }
             Self::Spin { program, .. } => {
@@ -228,7 +246,8 @@ impl Kind {
                     .args(["up", "--from"])
                     .arg(folder.file("spin.toml"))
                     .args(["--listen", &listen, "--state-dir"])
-                    .arg(folder.file("state"));
+                    .arg(folder.file("state"))
+                    .args(pairs);
                 command
             }
         };
@@ -286,7 +305,7 @@ fn manifest(component: &str, variables: &BTreeMap<String, String>) -> String {
          [[trigger.http]]\nroute = \"/...\"\ncomponent = \"gateway\"\n\
          [component.gateway]\nsource = {}\n\
          files = [{{ source = \"gateway.bin\", destination = \"/gateway.bin\" }}]\n\
-         allowed_outbound_hosts = [\"http://*:*\", \"https://*:*\"]\n\
+         allowed_outbound_hosts = [\"http://*:*\", \"https://*:*\", \"redis://*:*\", \"rediss://*:*\"]\n\
          key_value_stores = [\"default\"]\n\
          [component.gateway.variables]\n{handed}",
         toml(component),

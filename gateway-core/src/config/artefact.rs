@@ -49,6 +49,9 @@ pub struct Globals {
     /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer_store: Option<StoreRules>,
+    /// The Redis that counts on Spin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Template>,
     /// Every upstream; routes refer to them by place.
     pub upstreams: Vec<Upstream>,
     /// Every issuer of tokens; policies refer to them by place.

@@ -184,6 +184,7 @@ impl<'a> Compile<'a> {
         let mut upstreams = self.all_upstreams();
         let consumers = self.consumers();
         let consumer_store = self.consumer_store();
+        let redis = self.redis();
         let identity = self.identity();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
@@ -217,6 +218,7 @@ impl<'a> Compile<'a> {
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
             consumer_store,
+            redis,
             upstreams,
             references: std::mem::take(&mut self.references).into_iter().collect(),
             issuers: std::mem::take(&mut self.issuers),

@@ -154,6 +154,18 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a status such as `404`, `5xx` or `default`",
         check: |text| cache_statuses(text).map(drop),
     },
+    Format {
+        name: "Pointer",
+        code: "bad-pointer",
+        noun: "a JSON Pointer such as `/usage/total_tokens`",
+        check: pointer,
+    },
+    Format {
+        name: "RedisUrl",
+        code: "bad-url",
+        noun: "the address of a Redis such as `redis://127.0.0.1:6379`",
+        check: redis_url,
+    },
     Format { name: "DataCentre", code: "bad-data-centre", noun: "a data centre such as `FRA`", check: data_centre },
 ];
 
@@ -474,6 +486,28 @@ pub(super) fn answer_status(text: &str) -> Result<super::written::AnswerStatus, 
         Ok(status @ 200..=599) if text.len() == 3 => Ok(AnswerStatus::One(status)),
         _ => Err(wrong(format!("`{text}` is not a status")).help("write `404`, or `4xx` for all that begin alike")),
     }
+}
+
+fn pointer(text: &str) -> Result<(), Wrong> {
+    if !text.starts_with('/') {
+        return Err(wrong("a JSON Pointer begins with a slash").help(format!("write `/{}`", text.replace('.', "/"))));
+    }
+    // RFC 6901 §3: a tilde is `~0`, a slash in a name `~1`.
+    let tilde = text.match_indices('~').find(|(at, _)| !matches!(text.as_bytes().get(at + 1), Some(b'0' | b'1')));
+    match tilde {
+        Some((at, _)) => Err(wrong("after `~` stands 0 or 1").help("`~0` is a tilde, `~1` a slash").part(at, at + 1)),
+        None => Ok(()),
+    }
+}
+
+fn redis_url(text: &str) -> Result<(), Wrong> {
+    template(text)?;
+    if !text.starts_with("${") && !text.starts_with("redis://") && !text.starts_with("rediss://") {
+        return Err(
+            wrong("this is not the address of a Redis").help("write `redis://host:6379`, or `rediss://` for TLS")
+        );
+    }
+    Ok(())
 }
 
 fn binding(text: &str) -> Result<(), Wrong> {

@@ -404,12 +404,14 @@ impl Lint<'_> {
                 .flatten()
                 .flat_map(Node::items)
                 .any(|rule| rule.get("algorithm").and_then(Node::text) == Some("token_bucket"));
-            if is_shared && (bucket || kind == "concurrency" || kind == "spike_arrest") {
+            let counters = self.loaded.settings.written.counters.as_ref();
+            let is_exact = counters.is_some_and(|counters| counters.spin.is_some());
+            if is_shared && !is_exact && (bucket || kind == "concurrency" || kind == "spike_arrest") {
                 let message = "Spin's key-value store cannot count this in one step: of requests that instances count at the \
                                same moment only one is counted, so as many times too much is admitted as there are instances \
                                that do";
                 let problem = Problem::warning("limit-not-atomic", entry.name_at, message);
-                self.warn(route, problem.help("windows and quotas are exact there; or allow the warning"));
+                self.warn(route, problem.help("windows and quotas are exact there; a Redis counts everything exactly: `counters: { spin: { redis: … } }`"));
             }
         }
     }

@@ -96,6 +96,9 @@ pub struct File {
     /// Where consumers are looked for that do not stand here. Default: nowhere.
     #[schemars(extend("examples" = ["store", {"store": {"hold": "10s"}}]))]
     pub consumers_from: Option<ConsumersFrom>,
+    /// Where limits are counted, where that can be chosen.
+    #[schemars(extend("examples" = [{"spin": {"redis": "${secret:REDIS_URL}"}}]))]
+    pub counters: Option<CountersFrom>,
     /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
     /// path, method, the number of conditions, and only then the position in the file.
     pub routes: Option<Vec<Route>>,
@@ -647,6 +650,12 @@ texts! {
     /// A data centre by the platform's name: `FRA`.
     #[schemars(extend("pattern" = "^[A-Z0-9]+$", "examples" = ["FRA"]))]
     DataCentre;
+    /// A JSON Pointer (RFC 6901): `/usage/total_tokens`, `/items/0/price`.
+    #[schemars(extend("examples" = ["/usage/total_tokens"]))]
+    Pointer;
+    /// The address of a Redis: `redis://host:6379`, with `${env:NAME}` and `${secret:NAME}`.
+    #[schemars(extend("examples" = ["${secret:REDIS_URL}", "redis://127.0.0.1:6379"]))]
+    RedisUrl;
 }
 
 /// A length of time: a number and `ms`, `s`, `m` or `h`.

@@ -191,6 +191,7 @@ impl ForwardAuth {
             timeout: Duration::ZERO,
             patience: Patience::default(),
             interest: Interest::Everything,
+            watched: false,
             upgrade: false,
         };
         let timeouts = Timeouts { attempt: self.timeout, total: self.timeout, ..Timeouts::default() };

@@ -3,6 +3,9 @@
 //! Who counts is declared: this instance (its memory), the data centre or the world (an owner behind
 //! [`Platform::take`]). All limits of a policy have one key, so one step decides on all of them, and takes from all or none.
 
+pub mod cost;
+
+use self::cost::Cost;
 use super::{Deferred, Departure, Memo, Remark, Visit};
 use crate::caller::Caller;
 use crate::client::{Cidr, Client};
@@ -10,7 +13,7 @@ use crate::consumer::hash;
 use crate::error::Error;
 use crate::held::Halves;
 use crate::http::{self, Headers};
-use crate::platform::{Platform, Timestamp};
+use crate::platform::{Platform, StoreError, Timestamp};
 use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
@@ -124,31 +127,19 @@ pub enum Missing {
 }
 
 /// Who counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// This instance.
     Instance,
     /// The owner of the key in the data centre.
     Location,
+    /// The platform's own limiter of this name, where there is one; elsewhere the owner in the data centre.
+    Binding(String),
     /// The owner of the key, asked each time.
     Global,
     /// The same, asked for tokens in advance that are good for so many milliseconds.
     Leased(u64),
-}
-
-/// What a request costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cost {
-    /// This.
-    Fixed(u64),
-    /// What a field of the request says.
-    Header(String),
-    /// What a parameter of the query says.
-    Query(String),
-    /// What a field of the response says.
-    Response(String),
 }
 
 /// Who is not counted.
@@ -202,10 +193,8 @@ const PURSES: usize = 1 << 13;
 /// An order that is given when the answer has been sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Afterwards {
-    /// Whose counters.
-    pub key: String,
-    /// What is done with them.
-    pub order: Order,
+    owner: Owner,
+    order: Order,
 }
 
 /// What a policy remembers of a request that it has seen.
@@ -221,13 +210,16 @@ pub struct Passed {
 enum Owner {
     Here(u64),
     There(String),
+    /// The platform's limiter, to which nothing more can be said.
+    Platform,
 }
 
 /// How things stand with one limit, as the response tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     limit: Named,
-    standing: Standing,
+    /// `None`: whoever counts does not say.
+    standing: Option<Standing>,
 }
 
 /// What the store says of a consumer or a group.
@@ -274,7 +266,13 @@ impl Limit {
         let limits = self.limits(visit).await;
         let rules: Vec<Rule> = limits.iter().map(|limit| limit.rule.clone()).collect();
         let lease = visit.platform.random();
-        let cost = self.cost.of(visit.headers, visit.query.as_deref());
+        let cost = match self.cost.of(visit).await {
+            Ok(cost) => cost,
+            Err(error) => {
+                visit.memo.passed.push(None);
+                return Err(error);
+            }
+        };
         let outcome = self.take(visit, &key, &rules, cost, lease).await;
         let (owner, decision) = match outcome {
             Ok(taken) => taken,
@@ -289,8 +287,8 @@ impl Limit {
                 return Ok(());
             }
         };
-        let told = limits.iter().cloned().zip(&decision.standings);
-        visit.memo.told.extend(told.map(|(limit, standing)| Told { limit, standing: *standing }));
+        let mut standings = decision.standings.iter().copied();
+        visit.memo.told.extend(limits.iter().map(|limit| Told { limit: limit.clone(), standing: standings.next() }));
         let granted = decision.granted.is_some();
         visit.memo.passed.push(granted.then_some(Passed { owner, rules, lease }));
         said(match (granted, self.dry_run) {
@@ -312,37 +310,49 @@ impl Limit {
         Err(Error::LimitReached { status: self.status, wait: decision.wait })
     }
 
-    /// Tells the client, and settles what only the response shows.
-    pub fn on_response<P: Platform>(&self, counters: &Counters, departure: &mut Departure<'_, P>) {
-        let Departure { platform, memo, response, .. } = departure;
-        let now = platform.now();
-        if let Some(passed) = memo.passed.pop().flatten() {
-            let holds = passed.rules.iter().any(|rule| matches!(rule, Rule::Leases { .. }));
-            let act = match &self.cost {
-                _ if holds => Some(Act::Release(passed.lease)),
-                Cost::Response(name) => match response.headers.text(name).and_then(number) {
+    /// Tells the client, and settles what only the response shows. Fails where a body that must be read cannot be.
+    pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+        let mut failed = None;
+        if let Some(Passed { owner, rules, lease }) = departure.memo.passed.pop().flatten() {
+            if self.holds() {
+                let release = Afterwards { owner, order: Order { rules, act: Act::Release(lease) } };
+                departure.memo.deferred.push(Deferred::Release(release));
+            } else {
+                let cost = self.cost.of_response(departure).await.unwrap_or_else(|error| {
+                    failed = Some(error);
+                    None
+                });
+                let act = match cost {
                     Some(0) => Some(Act::GiveBack(1)),
                     Some(cost) if cost > 1 => Some(Act::Charge(cost - 1)),
                     Some(_) | None => None,
-                },
-                Cost::Fixed(_) | Cost::Header(_) | Cost::Query(_) => None,
-            };
-            if let Some(act) = act {
-                let order = Order { rules: passed.rules, act };
-                match passed.owner {
-                    Owner::Here(place) => drop(counters.change(*platform, place, &order, now)),
-                    Owner::There(key) => memo.deferred.push(Deferred::Count(Afterwards { key, order })),
+                };
+                let (platform, counters) = (departure.platform, departure.counters);
+                match (act.map(|act| Order { rules, act }), owner) {
+                    (Some(order), Owner::Here(place)) => {
+                        drop(counters.change(platform, place, &order, platform.now()));
+                    }
+                    (Some(order), owner @ Owner::There(_)) => {
+                        departure.memo.deferred.push(Deferred::Count(Afterwards { owner, order }));
+                    }
+                    (Some(_), Owner::Platform) | (None, _) => {}
                 }
             }
         }
         for dialect in &self.dialects {
-            dialect.tell(&mut response.headers, &memo.told, now);
+            dialect.tell(&mut departure.response.headers, &departure.memo.told, departure.platform.now());
         }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Whether the way back looks at fields of the response.
     pub fn reads_response(&self) -> bool {
-        matches!(self.cost, Cost::Response(_))
+        self.cost.is_of_response()
+    }
+
+    /// Whether something is held until the response's body has ended.
+    pub fn holds(&self) -> bool {
+        self.limits.iter().any(|limit| matches!(limit.rule, Rule::Leases { .. }))
     }
 
     async fn take<P: Platform>(
@@ -359,16 +369,27 @@ impl Limit {
             let near = rules.iter().map(|rule| rule.near(now)).collect();
             Order { rules: near, act: Act::Take { cost, most, patience: self.patience, lease } }
         };
-        let place = match self.scope {
+        let hashed = || hash(key)[..32].to_owned();
+        let place = match &self.scope {
             Scope::Instance => {
                 let place = visit.counters.place(platform, key);
                 let order = Order { rules: rules.to_vec(), ..order(cost) };
                 return Ok((Owner::Here(place), visit.counters.change(platform, place, &order, now)));
             }
-            Scope::Location => visit.client.data_centre.as_deref().unwrap_or("here"),
+            Scope::Binding(name) => {
+                let admitted = platform.admit(name, &hashed()).await.map_err(|error| error.0)?;
+                if let Some(admitted) = admitted {
+                    // It does not say when there is room again: when its time is over, at the latest.
+                    let wait = if admitted { 0 } else { self.longest() };
+                    let granted = admitted.then_some(cost);
+                    return Ok((Owner::Platform, Decision { granted, wait: Some(wait), standings: Vec::new() }));
+                }
+                location(visit.client)
+            }
+            Scope::Location => location(visit.client),
             Scope::Global | Scope::Leased(_) => "global",
         };
-        let owned = format!("{place}/{}", &hash(key)[..32]);
+        let owned = format!("{place}/{}", hashed());
         let Scope::Leased(hold) = self.scope else {
             let decision = platform.take(&owned, &order(cost)).await.map_err(|error| error.0)?;
             return Ok((Owner::There(owned), decision));
@@ -388,6 +409,16 @@ impl Limit {
                 Err(error.0)
             }
         }
+    }
+
+    /// The longest time of its windows.
+    fn longest(&self) -> u64 {
+        let length = |limit: &Named| match limit.rule {
+            Rule::Bucket { per, .. } | Rule::Window { per, .. } => per,
+            Rule::Calendar { every, .. } => every.length(),
+            Rule::Leases { hold, .. } => hold,
+        };
+        self.limits.iter().map(length).max().unwrap_or_default()
     }
 
     /// What the request is counted under, and whether a part of that is missing. No two different keys are written alike.
@@ -524,28 +555,6 @@ fn network(address: IpAddr, bits: u8) -> String {
     }
 }
 
-impl Cost {
-    /// What is known before the response. Nobody gets in for nothing by saying so.
-    fn of(&self, headers: &Headers, query: Option<&str>) -> u64 {
-        match self {
-            Cost::Fixed(cost) => *cost,
-            Cost::Header(name) => headers.text(name).and_then(number).unwrap_or(1).max(1),
-            Cost::Query(name) => {
-                let value = query.and_then(|query| http::parameters(query, name).next());
-                value.as_deref().and_then(number).unwrap_or(1).max(1)
-            }
-            Cost::Response(_) => 1,
-        }
-    }
-}
-
-/// A whole number, too large ones being as large as can be.
-fn number(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    is_number.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
 impl Exempt {
     /// Whether everybody is counted.
     pub fn is_nobody(&self) -> bool {
@@ -556,6 +565,23 @@ impl Exempt {
         client.address.is_some_and(|ip| self.addresses.iter().any(|range| range.contains(ip)))
             || caller.name().is_some_and(|name| self.consumers.iter().any(|exempt| exempt == name))
             || caller.groups().iter().any(|group| self.groups.contains(group))
+    }
+}
+
+/// Where limits of a data centre are counted.
+fn location(client: &Client) -> &str {
+    client.data_centre.as_deref().unwrap_or("here")
+}
+
+impl Afterwards {
+    /// Does it.
+    pub async fn perform<P: Platform>(self, platform: &P, counters: &Counters) -> Result<(), StoreError> {
+        match &self.owner {
+            Owner::Here(place) => drop(counters.change(platform, *place, &self.order, platform.now())),
+            Owner::There(key) => drop(platform.take(key, &self.order).await?),
+            Owner::Platform => {}
+        }
+        Ok(())
     }
 }
 
@@ -622,22 +648,26 @@ impl Counters {
 impl Dialect {
     /// Writes the fields. Of several limits the most constraining stands where there is place for one.
     fn tell(self, headers: &mut Headers, told: &[Told], now: Timestamp) {
-        let share =
-            |told: &&Told| u128::from(told.standing.remaining) * 1_000_000 / u128::from(told.limit.rule.limit().max(1));
-        let Some(tightest) = told.iter().min_by_key(share) else { return };
-        let (limit, standing) = (tightest.limit.rule.limit(), tightest.standing);
+        if self == Dialect::Ietf && !told.is_empty() {
+            let policies: Vec<_> = told.iter().map(|told| told.limit.policy()).collect();
+            headers.set("ratelimit-policy", policies.join(", "));
+        }
+        let known = || told.iter().filter_map(|told| Some((&told.limit, told.standing?)));
+        let share = |(limit, standing): &(&Named, Standing)| {
+            u128::from(standing.remaining) * 1_000_000 / u128::from(limit.rule.limit().max(1))
+        };
+        let Some((tightest, standing)) = known().min_by_key(share) else { return };
+        let limit = tightest.rule.limit();
         match self {
             Dialect::Ietf => {
-                let policies: Vec<_> = told.iter().map(|told| told.limit.policy()).collect();
-                let standings: Vec<_> = told.iter().map(Told::item).collect();
-                headers.set("ratelimit-policy", policies.join(", "));
+                let standings: Vec<_> = known().map(|(limit, standing)| limit.standing(standing)).collect();
                 headers.set("ratelimit", standings.join(", "));
             }
             Dialect::Kong => {
-                for told in told {
-                    let Some(unit) = told.limit.unit() else { continue };
-                    headers.set(&format!("x-ratelimit-limit-{unit}"), told.limit.rule.limit().to_string());
-                    headers.set(&format!("x-ratelimit-remaining-{unit}"), told.standing.remaining.to_string());
+                for (limit, standing) in known() {
+                    let Some(unit) = limit.unit() else { continue };
+                    headers.set(&format!("x-ratelimit-limit-{unit}"), limit.rule.limit().to_string());
+                    headers.set(&format!("x-ratelimit-remaining-{unit}"), standing.remaining.to_string());
                 }
                 headers.set("ratelimit-limit", limit.to_string());
                 headers.set("ratelimit-remaining", standing.remaining.to_string());
@@ -648,10 +678,10 @@ impl Dialect {
                 headers.set("x-ratelimit-remaining", standing.remaining.to_string());
                 headers.set("x-ratelimit-used", limit.saturating_sub(standing.remaining).to_string());
                 headers.set("x-ratelimit-reset", seconds(now.saturating_add(standing.reset)).to_string());
-                headers.set("x-ratelimit-resource", &tightest.limit.name);
+                headers.set("x-ratelimit-resource", &tightest.name);
             }
             Dialect::Spring => {
-                let rate = match &tightest.limit.rule {
+                let rate = match &tightest.rule {
                     Rule::Bucket { rate, .. } => *rate,
                     Rule::Window { .. } | Rule::Calendar { .. } | Rule::Leases { .. } => limit,
                 };
@@ -687,6 +717,11 @@ impl Named {
         }
     }
 
+    /// An item of `RateLimit`.
+    fn standing(&self, Standing { remaining, reset }: Standing) -> String {
+        format!("\"{}\";r={};t={}", self.name, integer(remaining), integer(seconds(reset)))
+    }
+
     /// The unit of time that Kong names, where it is one.
     fn unit(&self) -> Option<&'static str> {
         let per = match &self.rule {
@@ -702,14 +737,6 @@ impl Named {
             2_592_000_000 => "month",
             _ => return None,
         })
-    }
-}
-
-impl Told {
-    /// An item of `RateLimit`.
-    fn item(&self) -> String {
-        let Standing { remaining, reset } = self.standing;
-        format!("\"{}\";r={};t={}", self.limit.name, integer(remaining), integer(seconds(reset)))
     }
 }
 

@@ -254,6 +254,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         body_limit: None,
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
+        watched: false,
         upgrade: false,
         binding: None,
         patience: Patience::default(),

@@ -270,6 +270,8 @@ pub struct Memo {
 pub enum Deferred {
     /// Counters change.
     Count(Afterwards),
+    /// What was held by the exchange is free: done when the response's body has ended, in whatever way.
+    Release(Afterwards),
     /// What was noted of the request is told to those who observe.
     Observe(Box<Record>),
     /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
@@ -284,6 +286,13 @@ pub enum Deferred {
     /// What is stored is renewed.
     #[cfg(feature = "cache")]
     Renew(Box<crate::gateway::Renewal>),
+}
+
+impl Deferred {
+    /// Whether it is not done before the response's body has ended. Where there is none to wait for, it is done at once.
+    pub fn waits_for_the_body(&self) -> bool {
+        matches!(self, Deferred::Release(_))
+    }
 }
 
 /// Something that the log should hear although the request goes on.
@@ -508,6 +517,11 @@ impl Policy {
         }
     }
 
+    /// Whether the platform has to tell when the response's body has ended.
+    pub fn awaits_the_body(&self) -> bool {
+        matches!(self, Policy::Limit(policy) if policy.holds())
+    }
+
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
         #[cfg(feature = "validation")]
@@ -523,8 +537,7 @@ impl Policy {
             return Box::pin(policy.on_response(departure)).await;
         }
         if let Policy::Limit(policy) = self {
-            policy.on_response(departure.counters, departure);
-            return Ok(());
+            return policy.on_response(departure).await;
         }
         match self {
             Policy::Transform(policy) => return policy.on_response(departure).await,

@@ -449,6 +449,10 @@ impl State {
     fn release(&mut self, name: u64) {
         if let State::Leases(leases) = self {
             leases.retain(|(lease, _)| *lease != name);
+            if leases.is_empty() {
+                // Most keys are idle most of the time, and memory is for those that are not.
+                *leases = Vec::new();
+            }
         }
     }
 }

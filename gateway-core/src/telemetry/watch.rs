@@ -7,10 +7,16 @@
 //! comparison.
 
 use super::context::{Context, Formats};
+#[cfg(feature = "cache")]
+use crate::cache::purge::{Change, Marks};
 use crate::caller::Caller;
 use crate::claim;
 use crate::error::Error;
-use crate::http::{Response, Scheme};
+#[cfg(feature = "cache")]
+use crate::http::Body;
+use crate::http::{Headers, Response, Scheme};
+#[cfg(feature = "cache")]
+use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
@@ -540,12 +546,20 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.timed(What::Read, |_| {}, self.platform.read(body, limit)).await
     }
 
+    async fn read_to_end(&self, body: P::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        self.timed(What::Read, |_| {}, self.platform.read_to_end(body, limit)).await
+    }
+
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.timed(What::Lookup, |costs| costs.store_reads += 1, self.platform.lookup(key)).await
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.take(key, order)).await
+    }
+
+    async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        self.timed(What::Count, |_| {}, self.platform.admit(limiter, key)).await
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
@@ -578,6 +592,31 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     fn discard(&self, body: P::Stream) {
         self.platform.discard(body);
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
+        self.timed(What::Lookup, |_| {}, self.platform.recall(key)).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, item: &Item<'_>, body: Body<P::Stream>, shared: bool) -> (Body<P::Stream>, Option<u32>) {
+        self.platform.keep(item, body, shared).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        self.platform.kept(ticket).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+        self.platform.forget(key).await
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
     }
 
     async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {

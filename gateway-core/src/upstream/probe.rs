@@ -322,6 +322,7 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         // Whoever reads the body has a timer of its own.
         patience: Patience::default(),
         interest: Interest::HopByHop,
+        watched: false,
         upgrade: false,
     }
 }

@@ -28,6 +28,8 @@ pub struct Origin {
     pub files: Vec<Mapping>,
     /// `--variable` arguments.
     pub variables: Vec<String>,
+    /// Pairs that are put into the store `default`.
+    pub key_values: Vec<(String, String)>,
     /// Patterns that join `allowed_outbound_hosts`.
     pub allowed_hosts: Vec<String>,
     /// Where state is kept; the manifest's folder has a `.spin` for it otherwise.
@@ -71,7 +73,7 @@ impl Application {
         }
         let state = origin.state.clone().unwrap_or_else(|| manifest.resolve(Path::new(".spin")));
         Ok(Arc::new(Self {
-            key_value: Arc::new(KeyValue::open(&manifest.component.key_value_stores, &state)?),
+            key_value: Arc::new(KeyValue::open(&manifest.component.key_value_stores, &state, &origin.key_values)?),
             outbound: Outbound::new(AllowedHosts::parse(patterns)?, origin.roots.as_deref())?,
             assets: assets(&manifest, &origin.files)?,
             component: component(&manifest.resolve(&manifest.component.source), engine)?,
@@ -175,6 +177,7 @@ fn component(path: &Path, engine: &Engine) -> Result<ServicePre<Instance>, Error
         bindings::spin::key_value::key_value::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         bindings::wasi::keyvalue::store::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         bindings::wasi::keyvalue::atomics::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
+        bindings::spin::redis::redis::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         bindings::spin::variables::variables::add_to_linker::<_, Data>(&mut linker, |instance| instance)?;
         ServicePre::new(linker.instantiate_pre(&component)?)
     };

@@ -25,11 +25,18 @@ pub struct Store {
 }
 
 impl KeyValue {
-    /// Opens the database in the folder, if there is any store to keep in it.
-    pub fn open(labels: &[String], folder: &Path) -> Result<Self, Error> {
+    /// Opens the database in the folder, if there is any store to keep in it, and puts pairs into the one called `default`.
+    pub fn open(labels: &[String], folder: &Path, pairs: &[(String, String)]) -> Result<Self, Error> {
         let path = folder.join("sqlite_key_value.db");
-        let database = if labels.is_empty() { None } else { Some(Mutex::new(connect(&path)?)) };
-        Ok(Self { labels: labels.to_vec(), database })
+        if labels.is_empty() {
+            return Ok(Self { labels: Vec::new(), database: None });
+        }
+        let database = connect(&path)?;
+        for (key, value) in pairs {
+            let put = database.execute(PUT, ("default", key, value.as_bytes()));
+            put.map_err(|error| Error::KeyValue { path: path.clone(), problem: error.to_string() })?;
+        }
+        Ok(Self { labels: labels.to_vec(), database: Some(Mutex::new(database)) })
     }
 }
 
@@ -56,12 +63,7 @@ impl Store {
     }
 
     fn set(&self, key: &str, value: &[u8]) -> std::result::Result<(), wit::Error> {
-        self.with(|connection, label| {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)")?
-                .execute((label, key, value))
-                .map(drop)
-        })
+        self.with(|connection, label| connection.prepare_cached(PUT)?.execute((label, key, value)).map(drop))
     }
 
     fn delete(&self, key: &str) -> std::result::Result<(), wit::Error> {
@@ -84,9 +86,7 @@ impl Store {
                     .optional()?;
                 let Ok(before) = before.map_or(Ok([0; 8]), <[u8; 8]>::try_from) else { return Ok(None) };
                 let sum = i64::from_le_bytes(before).wrapping_add(delta);
-                connection
-                    .prepare_cached("INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)")?
-                    .execute((label, key, sum.to_le_bytes()))?;
+                connection.prepare_cached(PUT)?.execute((label, key, sum.to_le_bytes()))?;
                 Ok(Some(sum))
             };
             let sum = add();
@@ -97,6 +97,8 @@ impl Store {
         sum.ok_or_else(|| wit::Error::Other("the value is not eight bytes".to_owned()))
     }
 }
+
+const PUT: &str = "INSERT OR REPLACE INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)";
 
 /// Compare and swap, which Spin's own stores get wrong: whoever asks for it is told so.
 #[derive(Debug)]

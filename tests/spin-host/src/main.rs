@@ -6,6 +6,7 @@ mod server;
 mod instance;
 mod key_value;
 mod outbound;
+mod redis;
 mod variables;
 
 mod allowed_hosts;
@@ -49,6 +50,9 @@ struct Arguments {
     /// The value of a variable, or a TOML file of them.
     #[arg(long = "variable", value_name = "NAME=VALUE | NAME=@FILE | @FILE.toml")]
     variables: Vec<String>,
+    /// A pair to put into the store `default`.
+    #[arg(long = "key-value", value_name = "KEY=VALUE", value_parser = pair)]
+    key_values: Vec<(String, String)>,
     /// A pattern to add to allowed_outbound_hosts.
     #[arg(long = "allow-host", value_name = "PATTERN")]
     allowed_hosts: Vec<String>,
@@ -96,6 +100,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         manifest: arguments.from,
         files: arguments.files,
         variables: arguments.variables,
+        key_values: arguments.key_values,
         allowed_hosts: arguments.allowed_hosts,
         state: arguments.state_dir,
         roots: arguments.ca_roots,
@@ -173,6 +178,11 @@ fn mapping(text: &str) -> Result<Mapping, String> {
         return Err("the destination must start with a slash".into());
     }
     Ok(Mapping { source: source.into(), destination: destination.into() })
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn cache() -> PathBuf {

@@ -53,6 +53,11 @@ impl Outbound {
         Ok(Self(Arc::new(Shared { allowed, client, prior_knowledge, prior_knowledge_authority })))
     }
 
+    /// Whether the component may speak to this address.
+    pub fn permits(&self, address: &Uri) -> bool {
+        self.0.allowed.permit(address)
+    }
+
     async fn send(self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
         if !self.0.allowed.permit(request.uri()) {
             eprintln!(

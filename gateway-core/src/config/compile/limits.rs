@@ -8,62 +8,52 @@ use super::super::{
     problem::{Problem, Span},
     written,
 };
-use super::{RouteCompiler, consumers::listed_twice, policies::NameOf};
+use super::{Compile, RouteCompiler, consumers::listed_twice, policies::NameOf};
 use crate::{
-    policy::limit::{Cost, Dialect, Exempt, KeyPart, Limit, Missing, Named, Scope},
+    policy::limit::{
+        Dialect, Exempt, KeyPart, Limit, Missing, Named, Scope,
+        cost::{Cost, Place},
+    },
     quota::{
         Rule,
         calendar::Zone,
         rate::{Rate, Unit},
     },
     route::Matcher,
-    template::Piece,
+    template::{Piece, Template},
 };
 
-/// What the four policies have in common.
+/// What a limit is made of besides its rates: what all four policies have, and what some have.
 struct Common<'w> {
     kind: &'static str,
-    name: &'w Option<written::Name>,
-    key: &'w Option<written::OneOrMany<written::KeyPart>>,
-    default_key: Vec<written::KeyPart>,
-    ipv6_prefix: Option<u8>,
-    missing_key: Option<written::MissingKey>,
+    shared: written::Shared<'w>,
+    default_key: written::KeyPart,
     plans_from: Option<written::PlansFrom>,
-    scope: Option<written::LimitScope>,
     mode: Option<written::LimitMode>,
     lease: Option<written::Duration>,
     cost: Option<&'w written::Cost>,
     delay: Option<written::Duration>,
-    exempt: Option<&'w written::Exempt>,
-    dry_run: Option<bool>,
-    on_failure: Option<written::LimitFailure>,
-    headers: &'w Option<written::OneOrMany<written::LimitHeaders>>,
-    status: Option<written::LimitStatus>,
+    binding: Option<&'w written::Name>,
 }
 
-/// How the fields that all four have are taken over.
-macro_rules! common {
-    ($kind:literal, $written:expr, $key:expr, $($field:ident: $value:expr),*) => {
-        Common {
-            kind: $kind,
-            name: &$written.name,
-            key: &$written.key,
-            default_key: vec![$key],
-            ipv6_prefix: $written.ipv6_prefix,
-            missing_key: $written.missing_key,
-            scope: $written.scope,
-            exempt: $written.exempt.as_ref(),
-            dry_run: $written.dry_run,
-            on_failure: $written.on_failure,
-            headers: &$written.headers,
-            status: $written.status,
-            $($field: $value),*
-        }
-    };
+impl<'w> Common<'w> {
+    fn new(kind: &'static str, shared: written::Shared<'w>, default_key: written::KeyPart) -> Self {
+        let (plans_from, mode, lease, cost, delay, binding) = (None, None, None, None, None, None);
+        Self { kind, shared, default_key, plans_from, mode, lease, cost, delay, binding }
+    }
 }
 
 /// For how long the store's word on a plan counts, in milliseconds.
 const HOLD: u64 = 30_000;
+
+impl Compile<'_> {
+    /// The Redis that counts on Spin.
+    pub(super) fn redis(&mut self) -> Option<Template> {
+        let settings = &self.loaded.settings;
+        let redis = &settings.written.counters.as_ref()?.spin.as_ref()?.redis;
+        self.constant(&redis.0, settings.node.place([Field("counters"), Field("spin"), Field("redis")]))
+    }
+}
 
 impl RouteCompiler<'_, '_> {
     pub(super) fn rate_limit(
@@ -78,11 +68,15 @@ impl RouteCompiler<'_, '_> {
             (name.0.clone(), self.rates(limits, node.get("plans").and_then(|plans| plans.get(&name.0))))
         });
         let plans: Vec<_> = plans.collect();
-        let common = common!(
-            "rate_limit", written, written::KeyPart::ClientAddress,
-            plans_from: written.plans_from, mode: written.mode, lease: written.lease, cost: written.cost.as_ref(),
-            delay: written.delay
-        );
+        let common = Common {
+            plans_from: written.plans_from,
+            mode: written.mode,
+            lease: written.lease,
+            cost: written.cost.as_ref(),
+            delay: written.delay,
+            binding: written.binding.as_ref(),
+            ..Common::new("rate_limit", written.shared(), written::KeyPart::ClientAddress)
+        };
         self.limit(&common, node, index, paths, limits, plans)
     }
 
@@ -100,11 +94,13 @@ impl RouteCompiler<'_, '_> {
             (name.0.clone(), self.periods(limits, &zone, node.get("plans").and_then(|plans| plans.get(&name.0))))
         });
         let plans: Vec<_> = plans.collect();
-        let common = common!(
-            "quota", written, written::KeyPart::Consumer,
-            plans_from: written.plans_from, mode: written.mode, lease: written.lease, cost: written.cost.as_ref(),
-            delay: None
-        );
+        let common = Common {
+            plans_from: written.plans_from,
+            mode: written.mode,
+            lease: written.lease,
+            cost: written.cost.as_ref(),
+            ..Common::new("quota", written.shared(), written::KeyPart::Consumer)
+        };
         self.limit(&common, node, index, paths, limits, plans)
     }
 
@@ -119,10 +115,10 @@ impl RouteCompiler<'_, '_> {
         let leases = |limit| vec![Named { name: "concurrency".to_owned(), rule: Rule::Leases { limit, hold } }];
         let plans =
             written.plans.iter().flat_map(|plans| &plans.0).map(|(name, limit)| (name.0.clone(), leases(*limit)));
-        let common = common!(
-            "concurrency", written, written::KeyPart::ClientAddress,
-            plans_from: written.plans_from, mode: None, lease: None, cost: None, delay: None
-        );
+        let common = Common {
+            plans_from: written.plans_from,
+            ..Common::new("concurrency", written.shared(), written::KeyPart::ClientAddress)
+        };
         self.limit(&common, node, index, paths, leases(written.limit), plans.collect())
     }
 
@@ -138,10 +134,10 @@ impl RouteCompiler<'_, '_> {
             let burst = count.min(1);
             Named { name: "spike-arrest".to_owned(), rule: Rule::Bucket { rate: count, per, burst } }
         });
-        let common = common!(
-            "spike_arrest", written, written::KeyPart::Everybody,
-            plans_from: None, mode: None, lease: None, cost: None, delay: written.delay
-        );
+        let common = Common {
+            delay: written.delay,
+            ..Common::new("spike_arrest", written.shared(), written::KeyPart::Everybody)
+        };
         self.limit(&common, node, index, paths, limits.into_iter().collect(), Vec::new())
     }
 
@@ -166,35 +162,38 @@ impl RouteCompiler<'_, '_> {
             let problem = Problem::error("conflicting-fields", delay.name_at, message);
             self.all.problems.push(problem.help("write `algorithm: token_bucket` for all limits, or remove `delay`"));
         }
-        let scope = self.scope(common, node, all().map(span).min().unwrap_or(0));
+        let scope = self.scope(common, node, &limits, all().map(span).min().unwrap_or(0));
         let cost = match common.cost {
             None => Cost::Fixed(1),
             Some(written::Cost::Fixed(cost)) => Cost::Fixed(*cost),
             Some(written::Cost::Told(told)) => match told {
                 written::ToldCost::Header(name) => Cost::Header(name.0.to_ascii_lowercase()),
                 written::ToldCost::Query(name) => Cost::Query(name.clone()),
+                written::ToldCost::Body(pointer) => Cost::Body(Place::new(&pointer.0)),
                 written::ToldCost::ResponseHeader(name) => Cost::Response(name.0.to_ascii_lowercase()),
+                written::ToldCost::ResponseBody(pointer) => Cost::ResponseBody(Place::new(&pointer.0)),
             },
         };
         let key = self.key_parts(common, node, paths);
         let exempt_node = node.get("exempt");
-        let exempt = common.exempt.zip(exempt_node).map(|(exempt, node)| Exempt {
+        let shared = common.shared;
+        let exempt = shared.exempt.zip(exempt_node).map(|(exempt, node)| Exempt {
             addresses: self.all.ranges(exempt.addresses.as_ref(), node.get("addresses")),
             consumers: self.name_list(exempt.consumers.as_ref(), node, "consumers", NameOf::Consumer),
             groups: self.name_list(exempt.groups.as_ref(), node, "groups", NameOf::Group),
         });
-        let dialects = match common.headers {
+        let dialects = match shared.headers {
             None => vec![Dialect::Ietf],
             Some(dialects) => dialects.0.iter().filter_map(dialect).collect(),
         };
         Limit {
-            name: match common.name {
+            name: match shared.name {
                 Some(name) => name.0.clone(),
                 // Route names have no slash, so nobody else's limits are called so.
                 None => format!("{}/{}/{index}", self.defined.written.name.0, common.kind),
             },
             key,
-            missing: match common.missing_key {
+            missing: match shared.missing_key {
                 None | Some(written::MissingKey::Together) => Missing::Together,
                 Some(written::MissingKey::Skip) => Missing::Skip,
                 Some(written::MissingKey::Refuse) => Missing::Refuse,
@@ -206,15 +205,18 @@ impl RouteCompiler<'_, '_> {
             cost,
             patience: common.delay.map_or(0, |delay| delay.milliseconds),
             exempt: exempt.unwrap_or_default(),
-            dry_run: common.dry_run.unwrap_or(false),
-            opens_on_failure: common.on_failure != Some(written::LimitFailure::Closed),
+            dry_run: shared.dry_run.unwrap_or(false),
+            opens_on_failure: shared.on_failure != Some(written::LimitFailure::Closed),
             dialects,
-            status: common.status.map_or(429, |status| status.0),
+            status: shared.status.map_or(429, |status| status.0),
         }
     }
 
     /// Who counts; the shortest time of the limits says how long tokens may be held.
-    fn scope(&mut self, common: &Common<'_>, node: &Node, shortest: u64) -> Scope {
+    fn scope(&mut self, common: &Common<'_>, node: &Node, limits: &[Named], shortest: u64) -> Scope {
+        if common.binding.is_some() {
+            self.bound(common, node, limits);
+        }
         let leased = common.mode == Some(written::LimitMode::Leased);
         let mut conflict = |field: &str, message: &str, help: &str| {
             if let Some(entry) = node.entry(field) {
@@ -224,11 +226,15 @@ impl RouteCompiler<'_, '_> {
         if !leased {
             conflict("lease", "nothing is leased here", "write `mode: leased`, or remove `lease`");
         }
-        match common.scope {
+        match common.shared.scope {
             Some(scope @ (written::LimitScope::Instance | written::LimitScope::Location)) => {
                 let help = "write `scope: global`, or remove `mode`";
                 conflict("mode", "`mode` says how a `global` limit is counted, and this one is not", help);
-                if scope == written::LimitScope::Instance { Scope::Instance } else { Scope::Location }
+                match common.binding {
+                    _ if scope == written::LimitScope::Instance => Scope::Instance,
+                    Some(binding) => Scope::Binding(binding.0.clone()),
+                    None => Scope::Location,
+                }
             }
             None | Some(written::LimitScope::Global) if leased => {
                 conflict("delay", "whoever leases tokens cannot say whose turn is when", "write `mode: exact`");
@@ -238,8 +244,31 @@ impl RouteCompiler<'_, '_> {
         }
     }
 
+    /// What a binding cannot do. It has one limit of its own, and says yes or no.
+    fn bound(&mut self, common: &Common<'_>, node: &Node, limits: &[Named]) {
+        let mut problem = |at: Span, message: &str, help: &str| {
+            self.all.problems.push(Problem::error("conflicting-fields", at, message).help(help));
+        };
+        let binding = node.entry("binding").map_or(node.at, |entry| entry.name_at);
+        if common.shared.scope != Some(written::LimitScope::Location) {
+            problem(binding, "a binding counts in each data centre for itself", "write `scope: location`");
+        }
+        let whole = "remove `binding`: the objects that count otherwise can do it";
+        for field in ["plans", "plans_from", "cost", "delay"] {
+            if let Some(entry) = node.entry(field) {
+                problem(entry.name_at, "a binding knows one limit for everybody, and counts each request as 1", whole);
+            }
+        }
+        let fits = |limit: &Named| matches!(limit.rule, Rule::Window { per: 10_000 | 60_000, sliding: true, .. });
+        if !matches!(limits, [limit] if fits(limit)) {
+            let at = node.get("limits").map_or(binding, |limits| limits.at);
+            problem(at, "a binding knows one limit, per 10 or 60 seconds", "write `100 per 10s` or `100 per minute`");
+        }
+    }
+
     fn key_parts(&mut self, common: &Common<'_>, node: &Node, paths: &[Matcher]) -> Vec<KeyPart> {
-        let written = common.key.as_ref().map_or(common.default_key.as_slice(), |parts| &parts.0);
+        let default = std::slice::from_ref(&common.default_key);
+        let written = common.shared.key.map_or(default, |parts| &parts.0);
         let mut key = Vec::new();
         for (index, part) in written.iter().enumerate() {
             let at = node.place([Field("key"), Item(index)]);
@@ -251,7 +280,7 @@ impl RouteCompiler<'_, '_> {
                     self.all.problems.push(problem.help("remove it, or the other parts"));
                     continue;
                 }
-                written::KeyPart::ClientAddress => KeyPart::ClientAddress(common.ipv6_prefix.unwrap_or(64)),
+                written::KeyPart::ClientAddress => KeyPart::ClientAddress(common.shared.ipv6_prefix.unwrap_or(64)),
                 written::KeyPart::Consumer => KeyPart::Consumer,
                 written::KeyPart::Group => KeyPart::Group,
                 written::KeyPart::Route => KeyPart::Route,

@@ -3,275 +3,249 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Cidr, Duration, HeaderName, Name, Named, OneOrMany, Rate, TimeZone, Token};
+use super::{Cidr, Duration, HeaderName, Name, Named, OneOrMany, Pointer, Rate, RedisUrl, TimeZone, Token};
 
-/// Admits so many requests per time, and refuses the others with 429.
-///
-/// All limits of one policy are decided in one step: a request that one of them refuses takes from none. Every response says
-/// how things stand. What counts, and where, is in `docs/limits.md`.
-///
-/// ```yaml
-/// upstreams:
-///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
-/// routes:
-///   - name: orders
-///     path: /orders
-///     upstream: origin
-///     policies:
-///       - rate_limit:
-///           key: { header: x-tenant }
-///           limits: [2 per hour, { rate: 100 per second, algorithm: token_bucket, burst: 200 }]
-///           scope: instance
-/// ```
-///
-/// ```text
-/// GET /orders  x-tenant: a  → 200  ratelimit-policy: "per-hour";q=2;w=3600, "per-second";q=200;w=2
-/// GET /orders  x-tenant: a  → 200
-/// GET /orders  x-tenant: a  → 429
-/// GET /orders  x-tenant: b  → 200
-/// ```
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RateLimitPolicy {
-    /// What is admitted; the most constraining decides.
-    #[schemars(extend("examples" = [["100 per second", "5,000 per hour"]]))]
-    pub limits: OneOrMany<RateLimit>,
-    /// Policies with the same name count together, whichever route they stand on. Default: this route counts for itself.
-    pub name: Option<Name>,
+/// A policy that limits: first what only it has, then what all four have. What stands before `key` says what its default is.
+macro_rules! limits {
+    ($(#[$about:meta])* $policy:ident { $($own:tt)* } $(#[$default:meta])* key) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $policy {
+            $($own)*
+            /// Policies with the same name count together, whichever route they stand on. Default: this route counts for itself.
+            pub name: Option<Name>,
+            $(#[$default])*
+            pub key: Option<OneOrMany<KeyPart>>,
+            /// How many bits of an IPv6 address count: whoever has one has all that begin alike. Default: 64.
+            #[schemars(extend("default" = 64), range(min = 1, max = 128))]
+            pub ipv6_prefix: Option<u8>,
+            /// What becomes of a request that lacks a part of its key. Default: `together`.
+            #[schemars(extend("default" = "together"))]
+            pub missing_key: Option<MissingKey>,
+            /// Who counts. Default: `global`.
+            #[schemars(extend("default" = "global"))]
+            pub scope: Option<LimitScope>,
+            /// Who is neither counted nor refused.
+            pub exempt: Option<Exempt>,
+            /// Whether it only counts, and reports in the log what it would have refused. Default: `false`.
+            #[schemars(extend("default" = false))]
+            pub dry_run: Option<bool>,
+            /// Whether requests pass (`open`) or are refused with 503 (`closed`) when nobody can count. It is logged in any
+            /// case. Default: `open`.
+            #[schemars(extend("default" = "open"))]
+            pub on_failure: Option<LimitFailure>,
+            /// How responses tell where clients stand. Default: `ietf`.
+            #[schemars(extend("default" = "ietf"))]
+            pub headers: Option<OneOrMany<LimitHeaders>>,
+            /// The status of a refusal: 429, 403 or 503. Default: 429.
+            #[schemars(extend("default" = 429))]
+            pub status: Option<super::LimitStatus>,
+        }
+
+        impl $policy {
+            /// What all four have.
+            pub fn shared(&self) -> Shared<'_> {
+                let Self { name, key, exempt, headers, .. } = self;
+                let (ipv6_prefix, missing_key, scope) = (self.ipv6_prefix, self.missing_key, self.scope);
+                let (dry_run, on_failure, status) = (self.dry_run, self.on_failure, self.status);
+                let (name, key) = (name.as_ref(), key.as_ref());
+                let (exempt, headers) = (exempt.as_ref(), headers.as_ref());
+                Shared { name, key, ipv6_prefix, missing_key, scope, exempt, dry_run, on_failure, headers, status }
+            }
+        }
+    };
+}
+
+/// What all four policies have.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the policies' own fields say it")]
+pub struct Shared<'w> {
+    pub name: Option<&'w Name>,
+    pub key: Option<&'w OneOrMany<KeyPart>>,
+    pub ipv6_prefix: Option<u8>,
+    pub missing_key: Option<MissingKey>,
+    pub scope: Option<LimitScope>,
+    pub exempt: Option<&'w Exempt>,
+    pub dry_run: Option<bool>,
+    pub on_failure: Option<LimitFailure>,
+    pub headers: Option<&'w OneOrMany<LimitHeaders>>,
+    pub status: Option<super::LimitStatus>,
+}
+
+limits! {
+    /// Admits so many requests per time, and refuses the others with 429.
+    ///
+    /// All limits of one policy are decided in one step: a request that one of them refuses takes from none. Every response says
+    /// how things stand. What counts, and where, is in `docs/limits.md`.
+    ///
+    /// ```yaml
+    /// upstreams:
+    ///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+    /// routes:
+    ///   - name: orders
+    ///     path: /orders
+    ///     upstream: origin
+    ///     policies:
+    ///       - rate_limit:
+    ///           key: { header: x-tenant }
+    ///           limits: [2 per hour, { rate: 100 per second, algorithm: token_bucket, burst: 200 }]
+    ///           scope: instance
+    /// ```
+    ///
+    /// ```text
+    /// GET /orders  x-tenant: a  → 200  ratelimit-policy: "per-hour";q=2;w=3600, "per-second";q=200;w=2
+    /// GET /orders  x-tenant: a  → 200
+    /// GET /orders  x-tenant: a  → 429
+    /// GET /orders  x-tenant: b  → 200
+    /// ```
+    RateLimitPolicy {
+        /// What is admitted; the most constraining decides.
+        #[schemars(extend("examples" = [["100 per second", "5,000 per hour"]]))]
+        pub limits: OneOrMany<RateLimit>,
+        /// Other limits for consumers of these groups. The first that fits counts.
+        #[schemars(extend("examples" = [{"partners": ["1,000 per second"], "free": ["10 per second"]}]))]
+        pub plans: Option<Named<Name, OneOrMany<RateLimit>>>,
+        /// Whether the key-value store may say otherwise, without a deployment: `docs/limits.md` has the format. Default: it is
+        /// not asked.
+        pub plans_from: Option<PlansFrom>,
+        /// How a `global` limit is counted. Default: `exact`.
+        #[schemars(extend("default" = "exact"))]
+        pub mode: Option<LimitMode>,
+        /// For how long tokens that are taken in advance are good, with `mode: leased`. Default: a tenth of the shortest time of the limits,
+        /// between 250 ms and 10 s.
+        pub lease: Option<Duration>,
+        /// What a request costs. Default: 1.
+        #[schemars(extend("default" = 1, "examples" = [{"response_body": "/usage/total_tokens"}]))]
+        pub cost: Option<Cost>,
+        /// How long a request waits rather than being refused; only for token buckets. Default: not at all.
+        pub delay: Option<Duration>,
+        /// The Rate Limiting binding of Workers that counts for `scope: location`, which costs nothing. It knows one limit, the one that
+        /// `wrangler.toml` gives it, per 10 or 60 seconds, and is not quite exact; write the same limit here. Where there is no binding of
+        /// that name, as on Spin, the limit is counted as elsewhere. Default: none.
+        pub binding: Option<Name>,
+    }
     /// What requests are told apart by; several parts make one key. Default: `client_address`.
     #[schemars(extend("default" = "client_address", "examples" = [["consumer", {"header": "x-tenant"}]]))]
-    pub key: Option<OneOrMany<KeyPart>>,
-    /// How many bits of an IPv6 address count: whoever has one has all that begin alike. Default: 64.
-    #[schemars(extend("default" = 64), range(min = 1, max = 128))]
-    pub ipv6_prefix: Option<u8>,
-    /// What becomes of a request that lacks a part of its key. Default: `together`.
-    #[schemars(extend("default" = "together"))]
-    pub missing_key: Option<MissingKey>,
-    /// Other limits for consumers of these groups. The first that fits counts.
-    #[schemars(extend("examples" = [{"partners": ["1,000 per second"], "free": ["10 per second"]}]))]
-    pub plans: Option<Named<Name, OneOrMany<RateLimit>>>,
-    /// Whether the key-value store may say otherwise, without a deployment: `docs/limits.md` has the format. Default: it is
-    /// not asked.
-    pub plans_from: Option<PlansFrom>,
-    /// Who counts. Default: `global`.
-    #[schemars(extend("default" = "global"))]
-    pub scope: Option<LimitScope>,
-    /// How a `global` limit is counted. Default: `exact`.
-    #[schemars(extend("default" = "exact"))]
-    pub mode: Option<LimitMode>,
-    /// For how long tokens that are taken in advance are good, with `mode: leased`. Default: a tenth of the shortest time of the limits,
-    /// between 250 ms and 10 s.
-    pub lease: Option<Duration>,
-    /// What a request costs. Default: 1.
-    #[schemars(extend("default" = 1))]
-    pub cost: Option<Cost>,
-    /// How long a request waits rather than being refused; only for token buckets. Default: not at all.
-    pub delay: Option<Duration>,
-    /// Who is neither counted nor refused.
-    pub exempt: Option<Exempt>,
-    /// Whether it only counts, and reports in the log what it would have refused. Default: `false`.
-    #[schemars(extend("default" = false))]
-    pub dry_run: Option<bool>,
-    /// Whether requests pass (`open`) or are refused with 503 (`closed`) when nobody can count. It is logged in any case.
-    /// Default: `open`.
-    #[schemars(extend("default" = "open"))]
-    pub on_failure: Option<LimitFailure>,
-    /// How responses tell where clients stand. Default: `ietf`.
-    #[schemars(extend("default" = "ietf"))]
-    pub headers: Option<OneOrMany<LimitHeaders>>,
-    /// The status of a refusal: 429, 403 or 503. Default: 429.
-    #[schemars(extend("default" = 429))]
-    pub status: Option<super::LimitStatus>,
+    key
 }
 
-/// Admits so much in an hour, a day, a week or a month, as people count them, and refuses the rest with 429.
-///
-/// ```yaml
-/// upstreams:
-///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
-/// consumers:
-///   - name: alice
-///     groups: [pro]
-///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
-/// routes:
-///   - name: orders
-///     path: /orders
-///     upstream: origin
-///     policies:
-///       - authenticate: { any_of: { api_key: {} } }
-///       - quota: { limits: 100 per day, plans: { pro: [1 per day, 10 per month] }, zone: Europe/Berlin, scope: instance }
-/// ```
-///
-/// ```text
-/// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200  ratelimit-policy: "quota-per-day";q=1;w=86400, "quota-per-month";q=10;w=2592000
-/// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 429
-/// ```
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct QuotaPolicy {
-    /// What is admitted, per `hour`, `day`, `week` (from Monday) or `month`; the most constraining decides.
-    #[schemars(extend("examples" = [["10,000 per day", "100,000 per month"]]))]
-    pub limits: OneOrMany<Rate>,
-    /// The time zone in which periods begin. Default: `UTC`.
-    #[schemars(extend("default" = "UTC"))]
-    pub zone: Option<TimeZone>,
-    /// As in `rate_limit`.
-    pub name: Option<Name>,
+limits! {
+    /// Admits so much in an hour, a day, a week or a month, as people count them, and refuses the rest with 429.
+    ///
+    /// ```yaml
+    /// upstreams:
+    ///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+    /// consumers:
+    ///   - name: alice
+    ///     groups: [pro]
+    ///     keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }]
+    /// routes:
+    ///   - name: orders
+    ///     path: /orders
+    ///     upstream: origin
+    ///     policies:
+    ///       - authenticate: { any_of: { api_key: {} } }
+    ///       - quota: { limits: 100 per day, plans: { pro: [1 per day, 10 per month] }, zone: Europe/Berlin, scope: instance }
+    /// ```
+    ///
+    /// ```text
+    /// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 200  ratelimit-policy: "quota-per-day";q=1;w=86400, "quota-per-month";q=10;w=2592000
+    /// GET /orders  x-api-key: pk_docs_onlyForTheDocumentation1 → 429
+    /// ```
+    QuotaPolicy {
+        /// What is admitted, per `hour`, `day`, `week` (from Monday) or `month`; the most constraining decides.
+        #[schemars(extend("examples" = [["10,000 per day", "100,000 per month"]]))]
+        pub limits: OneOrMany<Rate>,
+        /// The time zone in which periods begin. Default: `UTC`.
+        #[schemars(extend("default" = "UTC"))]
+        pub zone: Option<TimeZone>,
+        /// Other limits for consumers of these groups. The first that fits counts.
+        #[schemars(extend("examples" = [{"pro": ["1,000,000 per month"], "free": ["1,000 per month"]}]))]
+        pub plans: Option<Named<Name, OneOrMany<Rate>>>,
+        /// Whether the key-value store may say otherwise, without a deployment: `docs/limits.md` has the format. Default: it is
+        /// not asked.
+        pub plans_from: Option<PlansFrom>,
+        /// How a `global` limit is counted. Default: `exact`.
+        #[schemars(extend("default" = "exact"))]
+        pub mode: Option<LimitMode>,
+        /// For how long tokens that are taken in advance are good, with `mode: leased`. Default: a tenth of the shortest time of the limits,
+        /// between 250 ms and 10 s.
+        pub lease: Option<Duration>,
+        /// What a request costs. Default: 1.
+        #[schemars(extend("default" = 1, "examples" = [{"response_body": "/usage/total_tokens"}]))]
+        pub cost: Option<Cost>,
+    }
     /// What requests are told apart by; several parts make one key. Default: `consumer`.
     #[schemars(extend("default" = "consumer"))]
-    pub key: Option<OneOrMany<KeyPart>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 64), range(min = 1, max = 128))]
-    pub ipv6_prefix: Option<u8>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "together"))]
-    pub missing_key: Option<MissingKey>,
-    /// Other limits for consumers of these groups. The first that fits counts.
-    #[schemars(extend("examples" = [{"pro": ["1,000,000 per month"], "free": ["1,000 per month"]}]))]
-    pub plans: Option<Named<Name, OneOrMany<Rate>>>,
-    /// As in `rate_limit`.
-    pub plans_from: Option<PlansFrom>,
-    /// Who counts. Default: `global`.
-    #[schemars(extend("default" = "global"))]
-    pub scope: Option<LimitScope>,
-    /// How a `global` limit is counted. Default: `exact`.
-    #[schemars(extend("default" = "exact"))]
-    pub mode: Option<LimitMode>,
-    /// As in `rate_limit`.
-    pub lease: Option<Duration>,
-    /// What a request costs. Default: 1.
-    #[schemars(extend("default" = 1))]
-    pub cost: Option<Cost>,
-    /// Who is neither counted nor refused.
-    pub exempt: Option<Exempt>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = false))]
-    pub dry_run: Option<bool>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "open"))]
-    pub on_failure: Option<LimitFailure>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "ietf"))]
-    pub headers: Option<OneOrMany<LimitHeaders>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 429))]
-    pub status: Option<super::LimitStatus>,
+    key
 }
 
-/// Admits so many requests at once: from their admission to the head of their response.
-///
-/// A client that goes away takes nothing with it: what nobody gives back is free again after `hold`.
-///
-/// ```yaml
-/// upstreams:
-///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
-/// routes:
-///   - name: reports
-///     path: /reports
-///     upstream: origin
-///     policies:
-///       - concurrency: { limit: 1, scope: instance }
-/// ```
-///
-/// ```text
-/// GET /reports  → 200  ratelimit-policy: "concurrency";q=1;qu="concurrent-requests"
-/// GET /reports  → 200
-/// ```
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConcurrencyPolicy {
-    /// How many.
-    pub limit: u64,
-    /// After how long a request counts as gone. Longer than any that is not. Default: `60s`.
-    #[schemars(extend("default" = "60s"))]
-    pub hold: Option<Duration>,
-    /// Other limits for consumers of these groups. The first that fits counts.
-    #[schemars(extend("examples" = [{"pro": 50}]))]
-    pub plans: Option<Named<Name, u64>>,
-    /// As in `rate_limit`.
-    pub plans_from: Option<PlansFrom>,
-    /// As in `rate_limit`.
-    pub name: Option<Name>,
+limits! {
+    /// Admits so many requests at once: from their admission to the end of their response.
+    ///
+    /// A client that goes away takes nothing with it: what nobody gives back is free again after `hold`.
+    ///
+    /// ```yaml
+    /// upstreams:
+    ///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+    /// routes:
+    ///   - name: reports
+    ///     path: /reports
+    ///     upstream: origin
+    ///     policies:
+    ///       - concurrency: { limit: 1, scope: instance }
+    /// ```
+    ///
+    /// ```text
+    /// GET /reports  → 200  ratelimit-policy: "concurrency";q=1;qu="concurrent-requests"
+    /// GET /reports  → 200
+    /// ```
+    ConcurrencyPolicy {
+        /// How many.
+        pub limit: u64,
+        /// After how long a request counts as gone. Longer than any that is not, with its response. Default: `60s`.
+        #[schemars(extend("default" = "60s"))]
+        pub hold: Option<Duration>,
+        /// Other limits for consumers of these groups. The first that fits counts.
+        #[schemars(extend("examples" = [{"pro": 50}]))]
+        pub plans: Option<Named<Name, u64>>,
+        /// Whether the key-value store may say otherwise, without a deployment: `docs/limits.md` has the format. Default: it is
+        /// not asked.
+        pub plans_from: Option<PlansFrom>,
+    }
     /// What requests are told apart by; several parts make one key. Default: `client_address`.
     #[schemars(extend("default" = "client_address"))]
-    pub key: Option<OneOrMany<KeyPart>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 64), range(min = 1, max = 128))]
-    pub ipv6_prefix: Option<u8>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "together"))]
-    pub missing_key: Option<MissingKey>,
-    /// Who counts. Default: `global`.
-    #[schemars(extend("default" = "global"))]
-    pub scope: Option<LimitScope>,
-    /// Who is neither counted nor refused.
-    pub exempt: Option<Exempt>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = false))]
-    pub dry_run: Option<bool>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "open"))]
-    pub on_failure: Option<LimitFailure>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "ietf"))]
-    pub headers: Option<OneOrMany<LimitHeaders>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 429))]
-    pub status: Option<super::LimitStatus>,
+    key
 }
 
-/// Spaces requests out: `10 per second` is one in each tenth of a second, not ten at once.
-///
-/// ```yaml
-/// upstreams:
-///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
-/// routes:
-///   - name: search
-///     path: /search
-///     upstream: origin
-///     policies:
-///       - spike_arrest: { rate: 60 per hour, scope: instance }
-/// ```
-///
-/// ```text
-/// GET /search  → 200  ratelimit-policy: "spike-arrest";q=1;w=60
-/// GET /search  → 429  retry-after: 60
-/// ```
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SpikeArrestPolicy {
-    /// How many, evenly spaced.
-    pub rate: Rate,
-    /// How long a request waits for its turn rather than being refused. Default: not at all.
-    pub delay: Option<Duration>,
-    /// As in `rate_limit`.
-    pub name: Option<Name>,
+limits! {
+    /// Spaces requests out: `10 per second` is one in each tenth of a second, not ten at once.
+    ///
+    /// ```yaml
+    /// upstreams:
+    ///   origin: { targets: [{ url: "http://127.0.0.1:9000" }] }
+    /// routes:
+    ///   - name: search
+    ///     path: /search
+    ///     upstream: origin
+    ///     policies:
+    ///       - spike_arrest: { rate: 60 per hour, scope: instance }
+    /// ```
+    ///
+    /// ```text
+    /// GET /search  → 200  ratelimit-policy: "spike-arrest";q=1;w=60
+    /// GET /search  → 429  retry-after: 60
+    /// ```
+    SpikeArrestPolicy {
+        /// How many, evenly spaced.
+        pub rate: Rate,
+        /// How long a request waits for its turn rather than being refused. Default: not at all.
+        pub delay: Option<Duration>,
+    }
     /// What requests are told apart by; several parts make one key. Default: `everybody`.
     #[schemars(extend("default" = "everybody"))]
-    pub key: Option<OneOrMany<KeyPart>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 64), range(min = 1, max = 128))]
-    pub ipv6_prefix: Option<u8>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "together"))]
-    pub missing_key: Option<MissingKey>,
-    /// Who counts. Default: `global`.
-    #[schemars(extend("default" = "global"))]
-    pub scope: Option<LimitScope>,
-    /// Who is neither counted nor refused.
-    pub exempt: Option<Exempt>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = false))]
-    pub dry_run: Option<bool>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "open"))]
-    pub on_failure: Option<LimitFailure>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = "ietf"))]
-    pub headers: Option<OneOrMany<LimitHeaders>>,
-    /// As in `rate_limit`.
-    #[schemars(extend("default" = 429))]
-    pub status: Option<super::LimitStatus>,
+    key
 }
 
 /// A limit: a rate, and perhaps how it is counted.
@@ -394,8 +368,13 @@ pub enum ToldCost {
     Header(HeaderName),
     /// A parameter of the query; at least 1.
     Query(String),
+    /// What stands in the JSON body of the request under this JSON Pointer; at least 1. A body of more than 1 MiB is refused.
+    Body(Pointer),
     /// A field of the response: it is admitted as 1, and the rest is counted afterwards.
     ResponseHeader(HeaderName),
+    /// What stands in the JSON body of the response under this JSON Pointer, counted likewise. The body is held back until it
+    /// is complete; bodies of other kinds pass as they come, and count as 1.
+    ResponseBody(Pointer),
 }
 
 /// Who is neither counted nor refused.
@@ -442,4 +421,21 @@ pub enum LimitHeaders {
     Spring,
     /// Not at all.
     None,
+}
+
+/// Where limits are counted, where that can be chosen.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CountersFrom {
+    /// On Spin. Default: in the application's key-value store, which can only count windows and quotas in one step.
+    pub spin: Option<SpinCounters>,
+}
+
+/// Where limits are counted on Spin.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SpinCounters {
+    /// The address of a Redis, which counts all of them exactly: `redis://host:6379`, `rediss://` for TLS. It must stand in
+    /// `allowed_outbound_hosts` as well, and must not forget (`maxmemory-policy noeviction`).
+    pub redis: RedisUrl,
 }

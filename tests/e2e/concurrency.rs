@@ -1,0 +1,142 @@
+//! Who is in flight: from the admission to the end of the response's body, and no longer than the client is there.
+
+use postern_tests::Platform;
+use postern_tests::client::{Connection, PATIENCE, exchange, request};
+use postern_tests::origin::{Log, Origin, Then};
+use postern_tests::running::Running;
+use postern_tests::wire::{self, Framing};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_place_is_held_to_the_end_of_the_body_on_workers() {
+    a_place_is_held_to_the_end_of_the_body(Platform::Workers, &["/here", "/owner", "/length"]);
+}
+
+#[test]
+fn a_place_is_held_to_the_end_of_the_body_on_spin() {
+    // Any request may be given to another instance there, with a memory of its own.
+    a_place_is_held_to_the_end_of_the_body(Platform::Spin, &["/owner", "/length"]);
+}
+
+fn a_place_is_held_to_the_end_of_the_body(platform: Platform, paths: &[&str]) {
+    let stage = Stage::set(platform);
+    for path in paths {
+        let (mut connection, framing) = stage.begin(path);
+        for _ in 0..3 {
+            assert_eq!(stage.status(path), 429, "{path}: the body is still on its way");
+        }
+        stage.origin_goes_on();
+        let mut body: Vec<u8> = Vec::new();
+        connection.receive_body(framing, |bytes| body.extend(bytes)).expect("the end");
+        assert_eq!(body, b"first second", "{path}");
+        stage.is_free(path);
+    }
+    stage.gateway.stop().expect("nothing left");
+}
+
+#[test]
+fn a_client_that_goes_away_takes_no_place_with_it_on_workers() {
+    a_client_that_goes_away_takes_no_place_with_it(Platform::Workers, &["/here", "/owner", "/length"]);
+}
+
+#[test]
+fn a_client_that_goes_away_takes_no_place_with_it_on_spin() {
+    a_client_that_goes_away_takes_no_place_with_it(Platform::Spin, &["/owner", "/length"]);
+}
+
+fn a_client_that_goes_away_takes_no_place_with_it(platform: Platform, paths: &[&str]) {
+    let stage = Stage::set(platform);
+    for path in paths {
+        let (connection, _) = stage.begin(path);
+        assert_eq!(stage.status(path), 429, "{path}: the body is still on its way");
+        drop(connection);
+        // The gateway sees that nobody reads when it writes.
+        stage.origin_goes_on();
+        stage.is_free(path);
+    }
+    stage.gateway.stop().expect("nothing left");
+}
+
+struct Stage {
+    gateway: Running,
+    /// How many bodies may be finished.
+    finish: Arc<(Mutex<usize>, Condvar)>,
+    _origin: Origin,
+}
+
+impl Stage {
+    fn set(platform: Platform) -> Self {
+        let finish: Arc<(Mutex<usize>, Condvar)> = Arc::default();
+        let (waiting, number) = (finish.clone(), AtomicUsize::new(0));
+        let origin = Origin::start("origin", Arc::new(Log::default()), move |received, exchange| {
+            if received.target.ends_with(b"?quick") {
+                exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquick")?;
+                return Ok(Then::Keep);
+            }
+            let sized = received.target.starts_with(b"/length");
+            let chunk = |text: &[u8]| if sized { text.to_vec() } else { wire::chunk(text) };
+            let framing = if sized { "Content-Length: 12" } else { "Transfer-Encoding: chunked" };
+            exchange.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes())?;
+            exchange.write(&chunk(b"first "))?;
+            let mine = number.fetch_add(1, Ordering::Relaxed) + 1;
+            let (finished, changed) = &*waiting;
+            let finished = finished.lock().expect("whole");
+            drop(changed.wait_timeout_while(finished, PATIENCE, |finished| *finished < mine).expect("whole"));
+            exchange.write(&chunk(b"second"))?;
+            exchange.write(if sized { b"" } else { b"0\r\n\r\n" })?;
+            Ok(Then::Keep)
+        });
+        let origin = origin.expect("an origin");
+        let route = |name: &str, scope: &str| {
+            json!({ "name": name, "path": format!("/{name}"), "upstream": "origin", "policies": [
+                { "concurrency": { "limit": 1, "hold": "1h", "key": "everybody", "scope": scope, "on_failure": "closed" } },
+            ] })
+        };
+        let configuration = json!({
+            "allow": "limit-not-atomic",
+            "upstreams": { "origin": { "targets": [{ "url": format!("http://{}", origin.address) }] } },
+            "routes": [route("here", "instance"), route("owner", "global"), route("length", "global")],
+        });
+        let gateway = Running::start(platform, &configuration, &BTreeMap::new()).expect("a gateway");
+        Self { gateway, finish, _origin: origin }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.gateway.address
+    }
+
+    /// A request whose response has begun.
+    fn begin(&self, path: &str) -> (Connection, Framing) {
+        let mut connection = Connection::open(self.address()).expect("a connection");
+        connection.send(&request("GET", path, "limits.test", &[], b"")).expect("sent");
+        let (head, framing) = connection.receive_head("GET").expect("a response");
+        assert_eq!(head.status, 200, "{path}");
+        (connection, framing)
+    }
+
+    fn origin_goes_on(&self) {
+        let (finished, changed) = &*self.finish;
+        *finished.lock().expect("whole") += 1;
+        changed.notify_all();
+    }
+
+    fn status(&self, path: &str) -> u16 {
+        let asked = request("GET", &format!("{path}?quick"), "limits.test", &[], b"");
+        exchange(self.address(), &asked, "GET").expect("an answer").status
+    }
+
+    /// The owner hears of the end a moment after the client; by itself the place would be free in an hour.
+    fn is_free(&self, path: &str) {
+        let start = Instant::now();
+        while self.status(path) != 200 {
+            assert!(start.elapsed() < PATIENCE, "{path}: the place is still taken");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
