@@ -609,8 +609,8 @@ impl Gateway {
                     content_length,
                     limit,
                     reads,
-                    instead: None,
                     watched,
+                    instead: None,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };
@@ -633,8 +633,8 @@ impl Gateway {
                     content_length,
                     limit,
                     reads,
-                    instead: None,
                     watched,
+                    instead: None,
                     #[cfg(feature = "mirror")]
                     mirrors: std::mem::take(&mut memo.mirrors),
                 };

@@ -42,7 +42,7 @@ impl Running {
         bindings: &BTreeMap<String, String>,
         store: &Map<String, Value>,
     ) -> Result<Self, String> {
-        Self::start_all(platform, configuration, settings, bindings, &[])
+        Self::start_all(platform, configuration, settings, bindings, store, &[])
     }
 
     /// The same with more variables in the environment of the runtime.
@@ -52,7 +52,7 @@ impl Running {
         settings: &BTreeMap<String, String>,
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
-        Self::start_all(platform, configuration, settings, &BTreeMap::new(), environment)
+        Self::start_all(platform, configuration, settings, &BTreeMap::new(), &Map::new(), environment)
     }
 
     fn start_all(
@@ -60,6 +60,7 @@ impl Running {
         configuration: &Value,
         settings: &BTreeMap<String, String>,
         bindings: &BTreeMap<String, String>,
+        store: &Map<String, Value>,
         environment: &[(&str, &str)],
     ) -> Result<Self, String> {
         let bindings = bindings.iter().filter(|_| platform == Platform::Workers);
