@@ -46,7 +46,7 @@ fn simplify(schema: &mut Schema) {
         Some("uint16") => Some((0, i64::from(u16::MAX))),
         Some("uint8") => Some((0, i64::from(u8::MAX))),
         // As wide as numbers get: no bound worth telling.
-        Some("int64" | "uint64") => {
+        Some("int64" | "uint64" | "double") => {
             object.remove("format");
             None
         }
@@ -104,7 +104,8 @@ impl Walk<'_> {
             return None;
         }
         match &node.value {
-            Value::Null | Value::Bool(_) | Value::Float(_) => Some(node.clone()),
+            Value::Null | Value::Bool(_) => Some(node.clone()),
+            Value::Float(number) => self.bounded(node, *number, fitting.first()?, path),
             Value::Integer(number) => self.number(node, *number, &fitting, path),
             Value::Text(text) => self.text(node, text, &fitting, &forms, path),
             Value::List(items) => self.list(node, items, fitting.first()?, path),
@@ -141,11 +142,15 @@ impl Walk<'_> {
             self.report(Problem::error("unknown-value", node.at, message).path(path));
             return None;
         }
-        let bound = |keyword: &str| form.schema.get(keyword).and_then(Json::as_f64);
-        let (least, most) = (bound("minimum"), bound("maximum"));
         // The bounds are small whole numbers; a float holds them exactly.
         #[expect(clippy::cast_precision_loss, reason = "only compared with small bounds")]
         let value = number as f64;
+        self.bounded(node, value, form, path)
+    }
+
+    fn bounded(&mut self, node: &Node, value: f64, form: &Form, path: &str) -> Option<Node> {
+        let bound = |keyword: &str| form.schema.get(keyword).and_then(Json::as_f64);
+        let (least, most) = (bound("minimum"), bound("maximum"));
         if least.is_some_and(|least| value < least) || most.is_some_and(|most| value > most) {
             let range = match (least, most) {
                 (Some(least), Some(most)) => format!("from {least} to {most}"),
@@ -153,7 +158,7 @@ impl Walk<'_> {
                 (None, Some(most)) => format!("at most {most}"),
                 (None, None) => String::new(),
             };
-            let message = format!("{} must be {range}, and is {number}", place(path));
+            let message = format!("{} must be {range}, and is {value}", place(path));
             self.report(Problem::error("out-of-range", node.at, message).path(path));
             return None;
         }

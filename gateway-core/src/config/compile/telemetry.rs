@@ -2,6 +2,7 @@
 
 use super::super::{
     expression::{self, Wrong},
+    format,
     node::{
         Node,
         Step::{Field, Item},
@@ -266,16 +267,9 @@ impl Compile<'_> {
                 },
                 None => None,
             };
-            let status = rule.status.as_ref().map(|status| (statuses(&status.0), &status.0));
-            if let Some((None, text)) = status {
-                let at = node.place([Field("status")]);
-                let problem =
-                    Problem::error("bad-status", at, format!("`{text}` is neither a status nor a class of them"));
-                self.problems.push(problem.help("write `503`, or `5xx` for all from 500 to 599"));
-            }
             rules.push(SampleRule {
                 ratio: rule.ratio,
-                status: status.and_then(|(status, _)| status),
+                status: rule.status.as_ref().and_then(|status| format::status_class(&status.0).ok()),
                 slower_than: rule.slower_than.map(|time| time.milliseconds),
                 when,
             });
@@ -431,13 +425,4 @@ impl Compile<'_> {
         }
         interval
     }
-}
-
-/// `404`, `5xx`: from this status to that one.
-fn statuses(text: &str) -> Option<(u16, u16)> {
-    let (from, to) = match text.strip_suffix("xx") {
-        Some(class) => (format!("{class}00").parse().ok()?, format!("{class}99").parse().ok()?),
-        None => (text.parse().ok()?, text.parse().ok()?),
-    };
-    (text.len() == 3 && (100..=599).contains(&from)).then_some((from, to))
 }
