@@ -80,7 +80,7 @@ impl Platform for Spin {
     }
 
     fn print(&self, line: &str) {
-        eprintln!("{line}");
+        crate::write_line(line);
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
