@@ -85,7 +85,7 @@ fn configuration(closed: SocketAddr) -> Value {
                 { "aws": { "region": "r", "service": "s3", "access_key_id": "${secret:CLIENT_SECRET}", "secret_access_key": "${secret:CLIENT_SECRET}" } },
             ] },
             "lacking": { "targets": [{ "url": format!("http://{closed}") }], "credentials": { "oauth2": {
-                "token_url": format!("http://{closed}/token?t=PLANTED"), "client_id": "${env:CLIENT}", "client_secret": "${secret:CLIENT_SECRET}",
+                "token_url": format!("http://{closed}/token"), "client_id": "${env:CLIENT}", "client_secret": "${secret:CLIENT_SECRET}",
             } } },
         },
         "consumers_from": "store",
