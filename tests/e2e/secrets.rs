@@ -153,7 +153,7 @@ fn the_core_shows_no_secret() {
     let platform = TestPlatform::new(move |call| {
         // What those hear who are told; the fields of such a request hold what opens their door.
         if let (true, Body::Bytes(body)) =
-            (call.target.starts_with("/v1/") || call.target.starts_with("/in"), &call.body)
+            (call.target.starts_with("/v1/") || call.target.starts_with("/in?"), &call.body)
         {
             let _ = writeln!(hears.borrow_mut(), "{}", String::from_utf8_lossy(body));
         }
