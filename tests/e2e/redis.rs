@@ -1,5 +1,6 @@
 //! Limits on Spin that a real Redis counts: under load, and when it breaks down. Skipped where `redis-server` is not installed.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they say when to give up")]
 #![allow(clippy::panic, reason = "a test")]
 
 use postern_tests::Platform;
