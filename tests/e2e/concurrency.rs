@@ -1,5 +1,7 @@
 //! Who is in flight: from the admission to the end of the response's body, and no longer than the client is there.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they say when to give up")]
+
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, exchange, request};
 use postern_tests::origin::{Log, Origin, Then};

@@ -1,5 +1,6 @@
 //! Limits on what plain workerd does not have: KV that somebody writes to while the gateway runs, and the Rate Limiting binding.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they say when to give up")]
 #![allow(clippy::panic, reason = "a test")]
 
 use bytes::Bytes;
