@@ -53,12 +53,16 @@ fn json_clients_call_a_service(platform: Platform) {
 
         let kind = Field::new("Content-Type", "application/json");
         let body = br#"{"items":[{"name":"pen","count":2}],"createdAt":"2026-01-02T03:04:05Z"}"#;
-        let made = stage.send("POST", &format!("{base}/v1/customers/eve/orders"), &[kind.clone()], body);
+        let made = stage.send("POST", &format!("{base}/v1/customers/eve/orders"), std::slice::from_ref(&kind), body);
         let expected =
             json!({ "customer": "eve", "items": [{ "name": "pen", "count": 2 }], "createdAt": "2026-01-02T03:04:05Z" });
         assert_eq!((made.status, json_of(&made)), (200, expected), "{base}");
-        let cancelled =
-            stage.send("POST", &format!("{base}/v1/orders/7:cancel"), &[kind.clone()], br#"{"reason":"late"}"#);
+        let cancelled = stage.send(
+            "POST",
+            &format!("{base}/v1/orders/7:cancel"),
+            std::slice::from_ref(&kind),
+            br#"{"reason":"late"}"#,
+        );
         assert_eq!((cancelled.status, &json_of(&cancelled)["labels"]["reason"]), (200, &json!("late")), "{base}");
         let listed = stage.send("GET", &format!("{base}/v1/orders?status=STATUS_OPEN&status=2&page_size=3"), &[], b"");
         let orders = json_of(&listed);
