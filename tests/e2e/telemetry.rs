@@ -505,6 +505,9 @@ fn received(requests: &[Received], name: &str) -> Vec<String> {
         .collect()
 }
 
+/// The attributes of a point, and its count.
+type Point = (BTreeMap<String, String>, u64);
+
 /// What a collector has been told.
 #[derive(Debug, Default)]
 struct Heard {
@@ -514,7 +517,7 @@ struct Heard {
     /// Attributes and trace.
     logs: Vec<(BTreeMap<String, String>, String)>,
     /// By metric: labels, and how often.
-    points: BTreeMap<String, Vec<(BTreeMap<String, String>, u64)>>,
+    points: BTreeMap<String, Vec<Point>>,
 }
 
 impl Heard {
