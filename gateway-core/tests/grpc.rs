@@ -694,13 +694,16 @@ fn gateway(dialect: &str, options: Value) -> Gateway {
 
 type Answer = Result<Response<Vec<u8>>, Failure>;
 
+/// The targets of the calls, and their bodies.
+type Sent = Vec<(String, Vec<u8>)>;
+
 fn send(
     gateway: &Gateway,
     request: &str,
     fields: &str,
     body: &str,
     answer: impl FnMut(&Call<Vec<u8>>) -> Answer,
-) -> (Reply<Vec<u8>>, Vec<(String, Vec<u8>)>) {
+) -> (Reply<Vec<u8>>, Sent) {
     send_bytes(gateway, request, fields, body.as_bytes().to_vec(), answer)
 }
 
@@ -711,7 +714,7 @@ fn send_bytes(
     fields: &str,
     body: Vec<u8>,
     mut answer: impl FnMut(&Call<Vec<u8>>) -> Answer,
-) -> (Reply<Vec<u8>>, Vec<(String, Vec<u8>)>) {
+) -> (Reply<Vec<u8>>, Sent) {
     let (method, target) = request.split_once(' ').unwrap();
     let mut calls = Vec::new();
     let platform = TestPlatform::new(|call: Call<Vec<u8>>| {

@@ -1,5 +1,6 @@
 //! Bodies that are transformed: whatever comes, there is an answer; what is written is read back; chunks make no difference.
 
+#![allow(clippy::panic, reason = "a test")]
 #![cfg(feature = "compile")]
 
 use bytes::Bytes;
