@@ -2,7 +2,7 @@
 //! breaks is a miss.
 
 #![allow(clippy::type_complexity, reason = "tables and a platform made for one test")]
-
+#![allow(clippy::useless_format, reason = "as the other configurations here are written")]
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
 
@@ -36,14 +36,15 @@ fn gateway() -> Gateway {
     let policies = |cache: &str| {
         format!("[{{ authenticate: {{ any_of: [{{ api_key: {{}} }}, anonymous] }} }}, {{ cache: {cache} }}]")
     };
-    let configuration = "
-upstreams: { origin: { targets: [{ url: 'http://origin' }] } }
+    let configuration = format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
 consumers:
-  - { name: alice, keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }] }
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
 routes:
-  - { name: plain, path_prefix: /plain, upstream: origin, policies: {} }
-  - { name: eager, path_prefix: /eager, upstream: origin, policies: {} }
-  - { name: parted, path_prefix: /parted, upstream: origin, policies: {} }
+  - {{ name: plain, path_prefix: /plain, upstream: origin, policies: {} }}
+  - {{ name: eager, path_prefix: /eager, upstream: origin, policies: {} }}
+  - {{ name: parted, path_prefix: /parted, upstream: origin, policies: {} }}
 ",
         policies("{}"),
         policies("{ ttl: { default: 5m, 5xx: 1m }, override_origin: true, stale_if_error: 1h, stale_while_revalidate: 1m }"),
@@ -375,22 +376,23 @@ fn a_store_that_fails_is_a_miss() {
     platform.shelf_fails.set(false);
     // What stands there may be of another version, or nonsense.
     run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
-    platform.shelf.borrow_mut().values_mut().for_each(|(record, ..)| *record = Bytes::from("{\"r\":{}"));
+    platform.shelf.borrow_mut().values_mut().for_each(|(record, ..)| *record = Bytes::from("{\"r\":{}}"));
     let (status, ..) = run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
     assert_eq!((status, asked.get()), (200, 5));
 }
 
 #[test]
 fn what_is_taken_back_is_gone_even_where_nobody_heard_of_it_at_once() {
-    let configuration = "
-upstreams: { origin: { targets: [{ url: 'http://origin' }] } }
+    let configuration = format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
 consumers:
-  - { name: alice, keys: [{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }] }
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
 routes:
-  - { name: a, path_prefix: /, upstream: origin, policies: [{ cache: { ttl: { default: 5m } } }] }
-  - { name: purge, path: /purge, purge: {}, policies: [{ authenticate: { any_of: [{ api_key: {} }] } }] }
+  - {{ name: a, path_prefix: /, upstream: origin, policies: [{{ cache: {{ ttl: {{ default: 5m }} }} }}] }}
+  - {{ name: purge, path: /purge, purge: {{}}, policies: [{{ authenticate: {{ any_of: [{{ api_key: {{}} }}] }} }}] }}
 "
-    .to_owned();
+    );
     struct One(String);
     impl Files for One {
         fn read(&self, _: &Path) -> Result<String, String> {
