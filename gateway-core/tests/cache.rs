@@ -13,7 +13,7 @@ use gateway_core::cache::entry::Record;
 use gateway_core::cache::fresh::Times;
 use gateway_core::cache::storing::{self, Asked, Terms};
 use gateway_core::cache::{canonical, range, update, using};
-use gateway_core::config::{Files, compile};
+use gateway_core::config::{Text, compile};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
 use gateway_core::testing::{TestPlatform, run};
@@ -50,13 +50,7 @@ routes:
         policies("{ ttl: { default: 5m, 5xx: 1m }, override_origin: true, stale_if_error: 1h, stale_while_revalidate: 1m }"),
         policies("{ ttl: { default: 5m }, key: { partition: caller } }"),
     );
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
-    let compiled = compile(Path::new("gateway.yaml"), &One(configuration));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
 }
@@ -393,13 +387,7 @@ routes:
   - {{ name: purge, path: /purge, purge: {{}}, policies: [{{ authenticate: {{ any_of: [{{ api_key: {{}} }}] }} }}] }}
 "
     );
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
-    let compiled = compile(Path::new("gateway.yaml"), &One(configuration));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
     let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
     let instance = || Gateway::load(artefact.clone(), |_| None).expect("it loads");
     let (here, there) = (instance(), instance());

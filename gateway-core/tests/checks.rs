@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
@@ -19,18 +19,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 fn gateway(upstream: Value) -> Gateway {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
     let configuration = json!({
         "upstreams": { "u": upstream, "other": { "targets": [{ "url": "http://other" }] } },
         "routes": [{ "name": "all", "upstream": "u" }, { "name": "fixed", "path": "/fixed", "respond": {} }],
         "allow": ["one-target", "unused-upstream", "check-unavailable"],
     });
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| Some("a value of the platform".to_owned())).expect("it can be loaded")
 }

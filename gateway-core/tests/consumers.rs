@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use gateway_core::{
     Gateway,
-    config::{Files, compile},
+    config::{Text, compile},
     consumer::{By, hash},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     platform::{Call, Failure, FetchError},
@@ -125,7 +125,7 @@ routes:
     policies: [{{ authenticate: {{ any_of: {{ api_key: {{}} }} }} }}]
 "
     );
-    let compiled = compile(Path::new("gateway.yaml"), &OneFile(text));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(text));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
 }
@@ -165,12 +165,4 @@ fn asked(gateway: &Gateway, platform: &TestPlatform<Upstream>, key: &str) -> (u1
         _ => String::new(),
     };
     (reply.response.status, text)
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::panic, reason = "a test may fail")]
 
 use bytes::Bytes;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::{LoadError, Reply};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme, parameters};
 use gateway_core::jwt::{KeySet, Purpose, Token};
@@ -33,13 +33,7 @@ const SECRETS: [(&str, &str); 10] = [
 ];
 
 fn try_load(name: &str, configuration: String) -> Result<Gateway, LoadError> {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
-    let compiled = config::compile(Path::new(name), &One(configuration));
+    let compiled = config::compile(Path::new(name), &Text(configuration));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |reference| {
         SECRETS.iter().find(|(name, _)| *name == reference.name).map(|(_, value)| (*value).to_owned())

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::claim::Kept;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
@@ -20,18 +20,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 fn gateway(policy: Value) -> Gateway {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
     let configuration = json!({
         "upstreams": { "u": { "targets": [{ "url": "http://a" }], "timeouts": { "attempt": "10s", "total": "10s" } } },
         "routes": [{ "name": "all", "upstream": "u", "policies": [{ "idempotency": policy }] }],
         "allow": ["keys-without-authenticate"],
     });
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it can be loaded")
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use gateway_core::{
     Gateway, Reply,
-    config::{Files, compile},
+    config::{Text, compile},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     platform::{Call, Failure},
     testing::{TestPlatform, run},
@@ -210,7 +210,7 @@ routes:
     policies: {policies}
 "
     );
-    let compiled = compile(Path::new("gateway.yaml"), &OneFile(text));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(text));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
 }
@@ -239,12 +239,4 @@ fn incoming() -> Incoming<Vec<u8>> {
 
 fn tick(platform: &TestPlatform<Upstream>, milliseconds: u64) {
     platform.clock.set(platform.clock.get() + milliseconds);
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

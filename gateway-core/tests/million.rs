@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use gateway_core::{
     Gateway,
-    config::{Files, compile},
+    config::{Text, compile},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     platform::{Call, Failure},
     testing::{TestPlatform, run},
@@ -65,17 +65,9 @@ fn from(client: u32) -> Incoming<Vec<u8>> {
 fn gateway(policy: &str) -> Gateway {
     let text =
         format!("allow: limit-not-atomic\nroutes:\n  - {{ name: all, respond: {{}}, policies: [{{ {policy} }}] }}\n");
-    let compiled = compile(Path::new("gateway.yaml"), &OneFile(text));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(text));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }
 
 /// The system's allocator, and how many bytes of it are in use.

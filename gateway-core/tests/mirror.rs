@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::Note;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
@@ -15,12 +15,6 @@ use std::cell::RefCell;
 use std::path::Path;
 
 fn gateway(policy: Value) -> Gateway {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
     let configuration = json!({
         "upstreams": {
             "here": { "targets": [{ "url": "http://here/base" }] },
@@ -31,7 +25,7 @@ fn gateway(policy: Value) -> Gateway {
             "policies": [{ "mirror": policy }, { "headers": { "request": { "set": { "x-set": "1" } } } }],
         }],
     });
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it can be loaded")
 }

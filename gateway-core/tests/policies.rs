@@ -16,7 +16,7 @@ use bytes::Bytes;
 use gateway_core::{
     Gateway,
     claim::Kept,
-    config::{Files, compile, schema},
+    config::{Text, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     testing::{Shelf, TestPlatform, run},
 };
@@ -89,7 +89,7 @@ routes:
           any_of:
             login: { issuer: https://idp.example, client_id: c, client_secret: '${secret:CLIENT}', session_keys: '${secret:KEY}' }
 ";
-    let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration.to_owned()));
     let artefact = Bytes::from(compiled.artefact.expect("there is no problem"));
     let gateway = Gateway::load(artefact.clone(), |_| Some("planted, and long enough for a key".to_owned()));
     assert!(!format!("{gateway:?}").contains("planted"));
@@ -105,7 +105,7 @@ fn block(text: &str, language: &str) -> Option<String> {
 }
 
 fn gateway(name: &str, configuration: &str) -> Gateway {
-    let compiled = compile(Path::new("gateway.yaml"), &OneFile(configuration.to_owned()));
+    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration.to_owned()));
     assert!(compiled.problems.is_empty(), "the example of {name}: {:?}", compiled.problems);
     Gateway::load(Bytes::from(compiled.artefact.expect("there is no problem")), |_| Some(VALUE.to_owned()))
         .expect("it loads")
@@ -161,12 +161,4 @@ fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split("  ").map(str::trim).filter(|part| !part.is_empty())
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{Files, compile};
+use gateway_core::config::{Text, compile};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::shape;
 use gateway_core::testing::{TestPlatform, run};
@@ -213,20 +213,12 @@ impl Element {
     }
 }
 
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-}
-
 fn load(policies: Tree) -> Gateway {
     let configuration = json!({
         "upstreams": { "origin": { "targets": [{ "url": "http://origin" }] } },
         "routes": [{ "name": "all", "upstream": "origin", "policies": policies }],
     });
-    let compiled = compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     Gateway::load(Bytes::from(compiled.artefact.expect("it compiles")), |_| None).expect("it loads")
 }
 

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Platform};
 use gateway_core::testing::{TestPlatform, run};
@@ -208,12 +208,6 @@ fn fault(seed: u64, authority: &str, at: u64) -> Option<Fault> {
 }
 
 fn gateway(retries: bool, passive: bool, checks: bool) -> Gateway {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
     let targets: Vec<Value> = (0..TARGETS).map(|at| json!({ "url": format!("http://t{at}") })).collect();
     let mut health = json!({ "max_ejected": if passive { 70 } else { 0 } });
     if checks {
@@ -227,7 +221,7 @@ fn gateway(retries: bool, passive: bool, checks: bool) -> Gateway {
         } },
         "routes": [{ "name": "all", "upstream": "u" }],
     });
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| None).expect("it can be loaded")
 }

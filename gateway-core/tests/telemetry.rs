@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Outlet};
@@ -18,7 +18,7 @@ use std::rc::Rc;
 type Answered = Result<Response<Vec<u8>>, Failure>;
 
 fn load(configuration: &Value) -> Gateway {
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| Some("a secret of thirty-two bytes or more".to_owned())).expect("it loads")
 }
@@ -256,12 +256,4 @@ fn who_has_a_token_sees_the_decision_and_nobody_else() {
         assert!(!reply.response.headers.contains("postern-decision"));
     }
     assert!(seen.take().iter().all(|told| !told), "the upstream never sees a token");
-}
-
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::panic)] // A test that cannot go on says so.
 
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::{der, key, token};
 use gateway_core::platform::{Call, Failure, FetchError};
@@ -39,14 +39,6 @@ struct Outcome {
     notes: Vec<String>,
 }
 
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
-}
-
 impl World {
     /// A gateway whose one route has these ways in.
     fn new(ways: Value) -> Self {
@@ -59,7 +51,7 @@ impl World {
     fn with(mut configuration: Value) -> Self {
         configuration["upstreams"] = json!({ "origin": { "targets": [{ "url": "http://origin.test" }] } });
         configuration["allow"] = json!(["audience-unchecked"]);
-        let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+        let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
         let Some(artefact) = compiled.artefact else { panic!("{:?}", compiled.problems) };
         assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
         let settings = |reference: &gateway_core::template::Reference| {

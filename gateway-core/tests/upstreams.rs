@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
@@ -35,13 +35,7 @@ fn gateway_with(upstreams: Value) -> Gateway {
 }
 
 fn load(name: &str, configuration: String) -> Gateway {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
-    let compiled = config::compile(Path::new(name), &One(configuration));
+    let compiled = config::compile(Path::new(name), &Text(configuration));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
     Gateway::load(Bytes::from(artefact), |_| Some("0123456789abcdef".to_owned())).expect("it can be loaded")
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::panic, reason = "a test")]
 
 use bytes::Bytes;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use postern_tests::Platform;
 use postern_tests::client::{PATIENCE, Seen, exchange, request};
 use postern_tests::process;
@@ -84,7 +84,7 @@ impl Stage {
     fn set(name: &str, configuration: &Value) -> Self {
         // Builds what is not built.
         process::postern(Platform::Workers).expect("it builds");
-        let compiled = config::compile(Path::new("gateway.json"), &OneFile(configuration.to_string()));
+        let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
         let bytes = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
         let artefact = std::env::temp_dir().join(format!("postern-miniflare-{}-{name}.bin", std::process::id()));
         std::fs::write(&artefact, bytes).expect("a file");
@@ -124,13 +124,5 @@ impl Drop for Stage {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.artefact);
-    }
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Scheme};
 use gateway_core::platform::{Failure, FetchError};
 use gateway_core::testing::{TestPlatform, run};
@@ -142,7 +142,7 @@ fn assert_silent(what: &str, output: &str) {
 #[test]
 fn the_core_shows_no_secret() {
     let closed = SocketAddr::from(([127, 0, 0, 1], 1));
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration(closed).to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration(closed).to_string()));
     assert!(compiled.artefact.is_some(), "{:?}", compiled.problems);
     let artefact = Bytes::from(compiled.artefact.unwrap_or_default());
     let settings = settings();
@@ -264,12 +264,4 @@ fn the_tool_shows_no_secret() {
     assert_silent("the tool", &said);
     assert!(!artefact.is_empty());
     assert_silent("the artefact", &String::from_utf8_lossy(&artefact));
-}
-
-struct One(String);
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

@@ -5,7 +5,7 @@
 use crate::Platform;
 use crate::process;
 use bytes::Bytes;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ impl Instances {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("postern-instances-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
-        let compiled = config::compile(Path::new("gateway.json"), &OneFile(configuration.to_string()));
+        let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
         let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
         std::fs::write(folder.join("gateway.bin"), artefact).expect("a file");
         let root = process::root();
@@ -92,13 +92,5 @@ impl Drop for Instances {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-struct OneFile(String);
-
-impl Files for OneFile {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
     }
 }

@@ -1,7 +1,7 @@
 //! The configurations that are measured, written as users write them and compiled by the same compiler.
 
 use crate::tables::{self, Row, Shape};
-use gateway_core::config::{Files, Severity, compile};
+use gateway_core::config::{Severity, Text, compile};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -68,18 +68,10 @@ pub const ANSWER: &str = r#"{"id":"0190b5a1-7c5e-7000-8000-000000000000","name":
 
 /// Compiles a configuration as `postern compile` does.
 pub fn artefact(configuration: &Value) -> Result<Vec<u8>, String> {
-    let compiled = compile(Path::new("gateway.json"), &Memory(configuration.to_string()));
+    let compiled = compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     compiled.artefact.ok_or_else(|| {
         let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
         let messages: Vec<_> = errors.take(3).map(|problem| problem.message.clone()).collect();
         format!("the configuration does not compile: {}", messages.join("; "))
     })
-}
-
-struct Memory(String);
-
-impl Files for Memory {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(self.0.clone())
-    }
 }

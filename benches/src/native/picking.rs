@@ -6,7 +6,7 @@ use crate::run::Setup;
 use crate::timing::sample;
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError};
 use gateway_core::testing::{TestPlatform, run};
@@ -100,12 +100,6 @@ fn of_pool(setup: &Setup, size: u32, balance: &Value) -> Result<f64, String> {
 }
 
 fn gateway(size: u32, balance: &Value) -> Result<Gateway, String> {
-    struct One(String);
-    impl Files for One {
-        fn read(&self, _: &Path) -> Result<String, String> {
-            Ok(self.0.clone())
-        }
-    }
     let targets: Vec<_> =
         (0..size).map(|at| json!({ "url": format!("http://t{at}.test"), "weight": at % 3 + 1 })).collect();
     let configuration = json!({
@@ -115,7 +109,7 @@ fn gateway(size: u32, balance: &Value) -> Result<Gateway, String> {
         } },
         "routes": [{ "name": "all", "upstream": "many" }],
     });
-    let compiled = config::compile(Path::new("gateway.json"), &One(configuration.to_string()));
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.ok_or_else(|| format!("{:?}", compiled.problems))?;
     Gateway::load(Bytes::from(artefact), |_| None).map_err(|error| error.to_string())
 }

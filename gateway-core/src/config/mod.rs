@@ -55,7 +55,7 @@ pub use self::{
     pass::{Compiled, Options, Runtime, compile, compile_with},
     problem::{Problem, Severity, Span, WARNINGS, Warning},
     schema::schema,
-    source::{Disk, Files, Location, Source, Sources},
+    source::{Disk, Files, Location, Source, Sources, Text},
 };
 
 /// The rules for texts of the configuration, for tools that write some.

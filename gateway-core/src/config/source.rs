@@ -44,6 +44,16 @@ impl Files for Disk {
     }
 }
 
+/// A configuration that is no file: this text stands in whatever is asked for.
+#[derive(Debug, Clone)]
+pub struct Text(pub String);
+
+impl Files for Text {
+    fn read(&self, _: &Path) -> Result<String, String> {
+        Ok(self.0.clone())
+    }
+}
+
 /// Every file that was asked for, by number; the first is the one that includes the others.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
