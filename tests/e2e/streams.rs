@@ -2,13 +2,14 @@
 
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, request};
+use postern_tests::events::Events;
 use postern_tests::origin::{Log, Origin, Then};
 use postern_tests::running::Running;
 use postern_tests::websocket::{self, Message};
 use postern_tests::wire::{self, Field};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 
 #[test]
 fn websocket_messages_are_handed_on_by_workers() {
@@ -48,37 +49,11 @@ fn events_arrive_as_they_are_produced_on_spin() {
     events_arrive_as_they_are_produced(Platform::Spin);
 }
 
-/// The origin produces the second event when the client has seen the first: whoever buffers waits for ever.
 fn events_arrive_as_they_are_produced(platform: Platform) {
-    let (seen, next) = mpsc::channel::<()>();
-    let next = Mutex::new(next);
-    let origin = Origin::start("origin", Arc::default(), move |_, exchange| {
-        exchange.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        for number in 1..=3 {
-            exchange.write(&wire::chunk(format!("data: {number}\n\n").as_bytes()))?;
-            let _ = next.lock().expect("one request").recv_timeout(PATIENCE);
-        }
-        exchange.write(b"0\r\n\r\n")?;
-        Ok(Then::Keep)
-    });
-    let origin = origin.expect("an origin");
-    let gateway = gateway(platform, &origin);
-    let mut connection = Connection::open(gateway.address).expect("a connection");
-    let fields = [Field::new("Accept", "text/event-stream")];
-    connection.send(&request("GET", "/events", "events.test", &fields, b"")).expect("sent");
-    let (head, framing) = connection.receive_head("GET").expect("a response");
+    let events = Events::start(|number| number.to_string()).expect("an origin");
+    let gateway = gateway(platform, &events.origin);
+    let (head, text) = events.follow(gateway.address, "events.test");
     assert_eq!((head.status, head.head.text("content-type")), (200, Some("text/event-stream")));
-    let mut text = String::new();
-    connection
-        .receive_body(framing, |bytes| {
-            let before = text.matches("\n\n").count();
-            text.push_str(&String::from_utf8_lossy(bytes));
-            for _ in before..text.matches("\n\n").count() {
-                seen.send(()).expect("the origin listens");
-            }
-            assert!(text.matches("\n\n").count() <= before + 1, "two events came at once: {text}");
-        })
-        .expect("the end");
     assert_eq!(text, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
     gateway.stop().expect("nothing left");
 }

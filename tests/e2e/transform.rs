@@ -1,7 +1,8 @@
 //! A long stream of JSON lines is transformed line by line, both ways, and nobody keeps the whole of it.
 
 use postern_tests::Platform;
-use postern_tests::client::{Connection, PATIENCE, request};
+use postern_tests::client::{Connection, request};
+use postern_tests::events::Events;
 use postern_tests::origin::{Log, Origin, Then};
 use postern_tests::process;
 use postern_tests::running::Running;
@@ -10,7 +11,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::Arc;
 
 /// Long enough for a runtime to take all that it takes before it looks for garbage.
 const FIRST: usize = 50_000_000;
@@ -107,33 +108,10 @@ fn events_are_transformed_as_they_come_on_spin() {
     events_are_transformed_as_they_come(Platform::Spin);
 }
 
-/// The origin produces the second event when the client has seen the first: whoever buffers waits for ever.
 fn events_are_transformed_as_they_come(platform: Platform) {
-    let (seen, next) = mpsc::channel::<()>();
-    let next = Mutex::new(next);
-    let origin = Origin::start("origin", Arc::default(), move |_, exchange| {
-        exchange.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        for number in 1..=3 {
-            exchange.write(&wire::chunk(format!("data: {{\"n\":{number},\"secret\":1}}\n\n").as_bytes()))?;
-            let _ = next.lock().expect("one request").recv_timeout(PATIENCE);
-        }
-        exchange.write(b"0\r\n\r\n")?;
-        Ok(Then::Keep)
-    });
-    let origin = origin.expect("an origin");
-    let gateway = gateway(platform, &origin);
-    let mut connection = Connection::open(gateway.address).expect("a connection");
-    connection.send(&request("GET", "/events", "lines.test", &[], b"")).expect("sent");
-    let (_, framing) = connection.receive_head("GET").expect("a response");
-    let mut text = String::new();
-    let received = connection.receive_body(framing, |bytes| {
-        let before = text.matches("\n\n").count();
-        text.push_str(&String::from_utf8_lossy(bytes));
-        for _ in before..text.matches("\n\n").count() {
-            seen.send(()).expect("the origin listens");
-        }
-    });
-    received.expect("the end");
+    let events = Events::start(|number| format!("{{\"n\":{number},\"secret\":1}}")).expect("an origin");
+    let gateway = gateway(platform, &events.origin);
+    let (_, text) = events.follow(gateway.address, "lines.test");
     assert_eq!(text, "data: {\"n\":1}\n\ndata: {\"n\":2}\n\ndata: {\"n\":3}\n\n");
     gateway.stop().expect("nothing left");
 }

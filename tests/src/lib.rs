@@ -19,6 +19,7 @@ pub mod play;
 
 pub mod browser;
 pub mod client;
+pub mod events;
 pub mod instances;
 pub mod origin;
 pub mod running;
