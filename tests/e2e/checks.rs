@@ -50,7 +50,7 @@ fn every_instance_leaves_a_target_that_checks_find_ill_on_spin() {
     world.is_used(&addresses, &["second", "third"]);
     for _ in 0..3 {
         // Longer than Spin keeps an instance that has nothing to do, and shorter than what was found counts.
-        thread::sleep(Duration::from_millis(1_500));
+        thread::sleep(Duration::from_millis(1_200));
         world.log.take();
         world.visit(gateway.address);
         assert!(!world.used().contains("first"), "a new instance knows what the others do");
