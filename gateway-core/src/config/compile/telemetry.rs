@@ -254,7 +254,8 @@ impl Compile<'_> {
         let mut rules = Vec::new();
         let nodes = node.get("rules").map(Node::items).unwrap_or_default();
         for (rule, node) in written.rules.iter().flatten().zip(nodes) {
-            if rule.status.is_none() && rule.slower_than.is_none() && rule.when.is_none() {
+            let empty = rule.status.is_none() && rule.slower_than.is_none() && rule.when.is_none();
+            if empty && !node.damaged {
                 let problem = Problem::error("empty-rule", node.at, "this rule has no condition");
                 self.problems.push(
                     problem.help("name a `status`, `slower_than` or `when`; `ratio` beside the rules is for the rest"),
