@@ -35,4 +35,5 @@ pub use native::*;
 
 pub mod limits;
 pub mod loading;
+pub mod still;
 pub mod tables;

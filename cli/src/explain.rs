@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use gateway_core::cache::purge::{Change as PurgeChange, Marks};
 use gateway_core::claim;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
@@ -22,7 +23,7 @@ use gateway_core::grpc::{Binding, Grpc};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::Family;
 use gateway_core::platform::{
-    Call, Copied, Failure as FetchFailure, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure as FetchFailure, Item, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
 use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::quota::{Decision, Order};
@@ -349,6 +350,14 @@ impl Platform for Recorder {
         Ok(Bytes::new())
     }
 
+    async fn read_to_end(&self, _: Nothing, _: usize) -> Result<(Bytes, Headers), ReadError> {
+        Ok((Bytes::new(), Headers::new()))
+    }
+
+    fn decodes(&self, _: &str) -> bool {
+        false
+    }
+
     async fn lookup(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
         Err(StoreError("explain asks no store".to_owned()))
     }
@@ -372,6 +381,10 @@ impl Platform for Recorder {
         Ok(())
     }
 
+    fn checks_by_itself(&self) -> bool {
+        false
+    }
+
     /// Nor what was done before: nothing was.
     async fn claim(&self, _: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
         Ok(match order {
@@ -391,6 +404,38 @@ impl Platform for Recorder {
     async fn copied(&self, _: Copied) -> Result<Bytes, ReadError> {
         Ok(Bytes::new())
     }
+
+    /// Nothing is stored here, so everything goes on to its upstream.
+    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<Nothing>)>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep(&self, _: &Item<'_>, body: Body<Nothing>, _: bool) -> (Body<Nothing>, Option<u32>) {
+        (body, None)
+    }
+
+    async fn kept(&self, _: u32) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn purges(&self, _: &str, _: &PurgeChange) -> Result<Marks, StoreError> {
+        Err(StoreError("explain takes nothing back".to_owned()))
+    }
+
+    /// What is explained is no traffic that anybody counts.
+    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+        Err(StoreError("explain counts nothing".to_owned()))
+    }
+
+    async fn publish(&self, _: &Outlet, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn print(&self, _: &str) {}
 
     /// Every answer is there at once, so there is nothing to wait for.
     async fn sleep(&self, _: Duration) {}
@@ -422,19 +467,11 @@ impl Taken {
     fn of(considered: &Considered<Plan>, line: &Line, gateway: &Gateway) -> Self {
         use gateway_core::gateway::Action;
         let matched = &considered.candidate;
-        let upstream = match &matched.route.then.action {
-            Action::Forward(forward) => gateway.upstreams().get(forward.upstream as usize),
-            Action::Grpc(grpc) => gateway.upstreams().get(grpc.forward.upstream as usize),
-            Action::Redirect(_) | Action::Respond(_) | Action::IdentityKeys | Action::Serve(_) | Action::Purge => None,
-        };
-        let calls = match &matched.route.then.action {
+        let action = &matched.route.then.action;
+        let upstream = action.forward().and_then(|forward| gateway.upstreams().get(forward.upstream as usize));
+        let calls = match action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
-            Action::Forward(_)
-            | Action::Redirect(_)
-            | Action::Respond(_)
-            | Action::IdentityKeys
-            | Action::Serve(_)
-            | Action::Purge => None,
+            _ => None,
         };
         let parameters = matched.parameters(&line.path).iter();
         Self {

@@ -16,6 +16,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// The port: what an adapter provides. Bare `async fn`: no platform has to be `Send`, and no call is boxed.
+///
+/// Whoever stands between a platform and the core ([`Watched`]) has to hand on every question, so hardly any has an answer here:
+/// one that is forgotten should not compile, rather than do nothing.
 #[allow(async_fn_in_trait)] // The core is compiled for each platform; nobody needs the future's auto traits.
 pub trait Platform {
     /// The platform's handle on a body that it moves by itself.
@@ -41,16 +44,11 @@ pub trait Platform {
     async fn read(&self, body: Self::Stream, limit: usize) -> Result<Bytes, ReadError>;
 
     /// As [`read`](Self::read), with the fields behind the body where the platform shows them; else there are none.
-    async fn read_to_end(&self, body: Self::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
-        Ok((self.read(body, limit).await?, Headers::new()))
-    }
+    async fn read_to_end(&self, body: Self::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError>;
 
     /// Whether the platform unpacks answers with this content coding by itself when their bodies are read, and packs what is
     /// sent under it again.
-    fn decodes(&self, coding: &str) -> bool {
-        let _ = coding;
-        false
-    }
+    fn decodes(&self, coding: &str) -> bool;
 
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
@@ -78,9 +76,7 @@ pub trait Platform {
     async fn post(&self, key: &str, board: &str) -> Result<(), StoreError>;
 
     /// Whether the platform has somebody who checks targets without being asked by a request, so that instances need not.
-    fn checks_by_itself(&self) -> bool {
-        false
-    }
+    fn checks_by_itself(&self) -> bool;
 
     /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
     ///
@@ -108,11 +104,8 @@ pub trait Platform {
     /// What is stored under a key of a cache: what was written of it, and the body. `None`: nothing.
     ///
     /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
-    /// Platforms that store nothing leave this and the next four as they are.
     #[cfg(feature = "cache")]
-    async fn recall(&self, _key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError> {
-        Ok(None)
-    }
+    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
 
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
@@ -120,37 +113,24 @@ pub trait Platform {
     /// Must: hand the client's part on as it comes, at most its last piece when it is stored; store nothing of a body that breaks off, or
     /// that is longer than `item.most` where the platform sees its bytes; replace what was there. May: store nothing.
     #[cfg(feature = "cache")]
-    async fn keep(
-        &self,
-        _item: &Item<'_>,
-        body: Body<Self::Stream>,
-        _shared: bool,
-    ) -> (Body<Self::Stream>, Option<u32>) {
-        (body, None)
-    }
+    async fn keep(&self, item: &Item<'_>, body: Body<Self::Stream>, shared: bool) -> (Body<Self::Stream>, Option<u32>);
 
     /// Waits until what [`Platform::keep`] began is done; also after the answer, in [`Gateway::settle`](crate::Gateway::settle).
     #[cfg(feature = "cache")]
-    async fn kept(&self, _ticket: u32) -> Result<(), StoreError> {
-        Ok(())
-    }
+    async fn kept(&self, ticket: u32) -> Result<(), StoreError>;
 
     /// Takes away what is stored under a key, here.
     #[cfg(feature = "cache")]
-    async fn forget(&self, _key: &str) -> Result<(), StoreError> {
-        Ok(())
-    }
+    async fn forget(&self, key: &str) -> Result<(), StoreError>;
 
     /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
     /// [`Platform::take`] does, and gives all marks that then hold.
     #[cfg(feature = "cache")]
     async fn purges(
         &self,
-        _key: &str,
-        _change: &crate::cache::purge::Change,
-    ) -> Result<crate::cache::purge::Marks, StoreError> {
-        Err(StoreError("nothing is stored here".to_owned()))
-    }
+        key: &str,
+        change: &crate::cache::purge::Change,
+    ) -> Result<crate::cache::purge::Marks, StoreError>;
 
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
@@ -159,21 +139,13 @@ pub trait Platform {
     /// nothing to add, gives what they are.
     ///
     /// Must: have written down what was added when it returns.
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
-        let _ = added;
-        Err(StoreError("this platform keeps no sums".to_owned()))
-    }
+    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError>;
 
     /// Hands a batch, a JSON array, to something that the platform calls by a name.
-    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
-        let _ = batch;
-        Err(StoreError(format!("this platform has no {outlet}")))
-    }
+    async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError>;
 
     /// Writes a line of the access log for whoever reads what the gateway writes. Nobody waits for it.
-    fn print(&self, line: &str) {
-        let _ = line;
-    }
+    fn print(&self, line: &str);
 
     /// Where what happens to the request is written down. Adapters leave this as it is: [`Watched`] is what observes.
     fn watch(&self) -> Watch<'_> {

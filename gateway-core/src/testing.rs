@@ -5,7 +5,7 @@ use crate::cache::purge::{Change, Marks};
 use crate::claim;
 #[cfg(feature = "cache")]
 use crate::http::Body;
-use crate::http::Response;
+use crate::http::{Headers, Response};
 #[cfg(feature = "cache")]
 use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -153,6 +153,14 @@ where
         if body.len() > limit { Err(ReadError::TooLarge) } else { Ok(body.into()) }
     }
 
+    async fn read_to_end(&self, body: Vec<u8>, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        Ok((self.read(body, limit).await?, Headers::new()))
+    }
+
+    fn decodes(&self, _: &str) -> bool {
+        false
+    }
+
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.lookups.set(self.lookups.get() + 1);
         if self.store_fails.get() {
@@ -280,6 +288,11 @@ where
             Poll::Pending
         })
         .await;
+    }
+
+    #[cfg(not(feature = "telemetry"))]
+    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+        Err(StoreError("nobody counts".to_owned()))
     }
 
     #[cfg(feature = "telemetry")]

@@ -1,10 +1,16 @@
 //! Everything that the core does for a request, on a platform that does nothing.
 
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use gateway_core::platform::Item;
+use gateway_core::platform::{
+    Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::quota::{Decision, Order};
 use std::future::Future;
 use std::hint::black_box;
@@ -88,5 +94,54 @@ impl Platform for Nowhere {
 
     async fn copied(&self, _: Copied) -> Result<Bytes, ReadError> {
         Ok(Bytes::new())
+    }
+
+    async fn read_to_end(&self, (): (), _: usize) -> Result<(Bytes, Headers), ReadError> {
+        Err(ReadError::Broken(black_box(String::new())))
+    }
+
+    fn decodes(&self, _: &str) -> bool {
+        black_box(false)
+    }
+
+    fn checks_by_itself(&self) -> bool {
+        black_box(false)
+    }
+
+    #[cfg(feature = "cache")]
+    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<()>)>, StoreError> {
+        Ok(black_box(None))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn keep(&self, _: &Item<'_>, body: Body<()>, _: bool) -> (Body<()>, Option<u32>) {
+        (body, black_box(None))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn kept(&self, _: u32) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    #[cfg(feature = "cache")]
+    async fn purges(&self, _: &str, _: &Change) -> Result<Marks, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    async fn publish(&self, _: &Outlet, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    fn print(&self, line: &str) {
+        black_box(line);
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 #[cfg(feature = "cache")]
 use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
-use gateway_core::http::{Body, Response};
+use gateway_core::http::{Body, Headers, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{
@@ -248,6 +248,11 @@ impl Platform for Workers {
         self.whole(|out, number| http::write_read(out, number, body, limit)).await
     }
 
+    /// Workers shows no fields behind a body.
+    async fn read_to_end(&self, body: Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        Ok((self.read(body, limit).await?, Headers::new()))
+    }
+
     async fn peek(&self, body: Stream, limit: usize) -> Result<Peeked<Stream>, ReadError> {
         match self.whole(|out, number| http::write_peek(out, number, body, limit)).await {
             Ok(bytes) => Ok(Peeked::Whole(bytes)),
@@ -291,10 +296,7 @@ impl Platform for Workers {
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        match self.exchange.ask(Task::Lookup, |out, number| http::write_board(out, number, key)).await {
-            Brought::Value(value) => value,
-            _ => Err(StoreError(MIXED.to_owned())),
-        }
+        self.value(|out, number| http::write_board(out, number, key)).await
     }
 
     fn decodes(&self, coding: &str) -> bool {

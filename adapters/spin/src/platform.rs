@@ -14,7 +14,9 @@ use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
-use gateway_core::platform::{Call, Copied, Failure, FetchError, Peeked, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
+};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -56,6 +58,11 @@ impl Platform for Spin {
         http::read_to_end(body, limit).await
     }
 
+    /// Bodies pass as they are.
+    fn decodes(&self, _: &str) -> bool {
+        false
+    }
+
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let failed = |error: key_value::Error| StoreError(error.to_string());
         let store = Store::open_default().await.map_err(failed)?;
@@ -79,6 +86,16 @@ impl Platform for Spin {
         crate::sums::collect(added, self.now())
     }
 
+    #[cfg(not(feature = "telemetry"))]
+    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+        Err(StoreError("this gateway was built without sums".to_owned()))
+    }
+
+    /// Spin has neither queues nor datasets.
+    async fn publish(&self, outlet: &Outlet, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError(format!("Spin has no {outlet}")))
+    }
+
     fn print(&self, line: &str) {
         crate::write_line(line);
     }
@@ -91,6 +108,11 @@ impl Platform for Spin {
         let failed = |error: key_value::Error| StoreError(error.to_string());
         let store = Store::open_default().await.map_err(failed)?;
         store.set(board(key), text.as_bytes()).await.map_err(failed)
+    }
+
+    /// Nobody wakes a component up without a request.
+    fn checks_by_itself(&self) -> bool {
+        false
     }
 
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {

@@ -7,14 +7,13 @@ use crate::lookup::group;
 use crate::results::{Results, Table, number};
 use crate::run::Setup;
 use crate::serving::HEADERS;
+use crate::still::Still;
 use crate::tables::{self, Shape};
 use crate::{counting, timing};
 use bytes::Bytes;
 use gateway_core::Gateway;
-use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Copied, Failure, Peeked, Platform, ReadError, StoreError, Timestamp};
-use gateway_core::quota::{Decision, Order};
+use gateway_core::platform::Call;
 use gateway_core::testing;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -136,7 +135,7 @@ impl Case {
         };
         let method = if self.kind == Kind::NotAllowed { "DELETE" } else { "GET" };
         let block = block(self.headers);
-        let platform = Still;
+        let platform = Still { now: 1_750_000_000_000, answer: answered };
         let answer = move |path: &str| {
             let incoming = Incoming {
                 method: method.to_owned(),
@@ -180,70 +179,14 @@ fn block(fields: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A platform whose upstream always gives the same answer, at once.
-struct Still;
-
-impl Platform for Still {
-    type Stream = ();
-
-    fn now(&self) -> Timestamp {
-        1_750_000_000_000
-    }
-
-    fn random(&self) -> u64 {
-        0x0190_B5A1_7C5E_7000
-    }
-
-    async fn read(&self, _: (), _: usize) -> Result<bytes::Bytes, gateway_core::platform::ReadError> {
-        Ok(bytes::Bytes::new())
-    }
-
-    async fn sleep(&self, _: std::time::Duration) {}
-
-    async fn lookup(&self, _: &str) -> Result<Option<bytes::Bytes>, StoreError> {
-        Ok(None)
-    }
-
-    async fn take(&self, _: &str, _: &Order) -> Result<Decision, StoreError> {
-        Err(StoreError(String::new()))
-    }
-
-    async fn admit(&self, _: &str, _: &str) -> Result<Option<bool>, StoreError> {
-        Ok(None)
-    }
-
-    async fn board(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
-        Ok(None)
-    }
-
-    async fn post(&self, _: &str, _: &str) -> Result<(), StoreError> {
-        Err(StoreError(String::new()))
-    }
-
-    async fn claim(&self, _: &str, _: &claim::Order) -> Result<claim::Verdict, StoreError> {
-        Err(StoreError(String::new()))
-    }
-
-    async fn peek(&self, _: (), _: usize) -> Result<Peeked<()>, ReadError> {
-        Ok(Peeked::Whole(bytes::Bytes::new()))
-    }
-
-    fn copy(&self, body: (), _: usize) -> ((), Copied) {
-        (body, Copied::default())
-    }
-
-    async fn copied(&self, _: Copied) -> Result<bytes::Bytes, ReadError> {
-        Ok(bytes::Bytes::new())
-    }
-
-    async fn fetch(&self, call: Call<()>) -> Result<Response<()>, Failure> {
-        call.headers.edits().for_each(|edit| {
-            black_box(edit);
-        });
-        black_box(&call);
-        let block = "server\0nginx\ndate\0Mon, 17 Nov 2025 10:00:00 GMT\ncontent-type\0application/json\ncontent-length\x0081\n\
-                     x-origin-target\0/\nx-origin-saw\0x\nx-origin-secret\x001\n";
-        let headers = Headers::from_block(block.as_bytes().to_vec());
-        Ok(Response { status: 200, headers, body: Body::Stream(()) })
-    }
+/// What the upstream always answers.
+fn answered(call: Call<()>) -> Response<()> {
+    call.headers.edits().for_each(|edit| {
+        black_box(edit);
+    });
+    black_box(&call);
+    let block = "server\0nginx\ndate\0Mon, 17 Nov 2025 10:00:00 GMT\ncontent-type\0application/json\ncontent-length\x0081\n\
+                 x-origin-target\0/\nx-origin-saw\0x\nx-origin-secret\x001\n";
+    let headers = Headers::from_block(block.as_bytes().to_vec());
+    Response { status: 200, headers, body: Body::Stream(()) }
 }

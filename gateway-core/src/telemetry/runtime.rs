@@ -229,7 +229,7 @@ impl Telemetry {
         }
         if self.reads_response() {
             let headers = &response.headers;
-            record.response_size = headers.text("content-length").and_then(|length| length.parse().ok());
+            record.response_size = headers.content_length();
             if let Some(logs) = &self.rules.logs {
                 let named = logs.response_headers.iter().enumerate();
                 record.response_headers =
