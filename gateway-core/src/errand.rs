@@ -1,9 +1,11 @@
 //! Requests that the gateway makes for itself: an issuer's keys, an answer on a token. Short ones, whose answers are read
 //! whole and held to a limit.
 
-use crate::http::{Body, Headers, Scheme};
+use crate::http::{Body, Headers, Response, Scheme};
 use crate::path;
-use crate::platform::{Call, Interest, Patience, Platform, ReadError};
+use crate::platform::{Call, Failure, Interest, Patience, Platform, ReadError};
+#[cfg(feature = "telemetry")]
+use crate::pump;
 use crate::route::pattern;
 use bytes::Bytes;
 use std::fmt;
@@ -121,27 +123,8 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
             Body::Bytes(Bytes::from(form.clone()))
         }
     };
-    let call = Call {
-        method: if form.is_some() { "POST" } else { "GET" }.to_owned(),
-        scheme: address.scheme,
-        authority: address.authority.clone(),
-        binding: None,
-        target: address.target.clone(),
-        host: None,
-        headers,
-        body,
-        body_limit: None,
-        timeout,
-        patience: Patience::default(),
-        interest: Interest::HopByHop,
-        watched: false,
-        upgrade: false,
-    };
-    platform.watch().errand();
-    let response = platform
-        .fetch(call)
-        .await
-        .map_err(|failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
+    let method = if form.is_some() { "POST" } else { "GET" };
+    let response = send(platform, address, method, headers, body, timeout).await?;
     let body = match response.body {
         Body::Empty => Ok(Bytes::new()),
         Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
@@ -168,15 +151,28 @@ pub async fn post<P: Platform>(
     timeout: Duration,
 ) -> Result<u16, String> {
     headers.set("content-length", body.len().to_string());
+    let response = send(platform, address, "POST", headers, Body::Bytes(body), timeout).await?;
+    pump::discard(platform, response.body);
+    Ok(response.status)
+}
+
+async fn send<P: Platform>(
+    platform: &P,
+    address: &Address,
+    method: &str,
+    headers: Headers,
+    body: Body<P::Stream>,
+    timeout: Duration,
+) -> Result<Response<P::Stream>, String> {
     let call = Call {
-        method: "POST".to_owned(),
+        method: method.to_owned(),
         scheme: address.scheme,
         authority: address.authority.clone(),
         binding: None,
         target: address.target.clone(),
         host: None,
         headers,
-        body: Body::Bytes(body),
+        body,
         body_limit: None,
         timeout,
         patience: Patience::default(),
@@ -184,14 +180,9 @@ pub async fn post<P: Platform>(
         watched: false,
         upgrade: false,
     };
-    let response = platform
-        .fetch(call)
-        .await
-        .map_err(|failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail))?;
-    if let Body::Stream(body) = response.body {
-        platform.discard(body);
-    }
-    Ok(response.status)
+    platform.watch().errand();
+    let failed = |failure: Failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail);
+    platform.fetch(call).await.map_err(failed)
 }
 
 /// Writes a form's value (WHATWG URL, `application/x-www-form-urlencoded`).

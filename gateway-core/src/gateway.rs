@@ -26,9 +26,7 @@ use crate::policy::mirror;
 use crate::policy::{
     Counters, Deferred, Departure, Flow, Memo, Policy, PolicyList, PolicyLists, Remark, Tokens, Visit, cors,
 };
-#[cfg(feature = "grpc")]
-use crate::pump;
-use crate::pump::Broken;
+use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
@@ -123,22 +121,31 @@ pub enum Action {
 }
 
 impl Action {
+    /// How the request gets to an upstream, where it does.
+    pub fn forward(&self) -> Option<&Forward> {
+        match self {
+            Action::Forward(forward) => Some(forward),
+            #[cfg(feature = "grpc")]
+            Action::Grpc(grpc) => Some(&grpc.forward),
+            Action::Redirect(_) | Action::Respond(_) | Action::Serve(_) => None,
+            #[cfg(feature = "credentials")]
+            Action::IdentityKeys => None,
+            #[cfg(feature = "cache")]
+            Action::Purge => None,
+        }
+    }
+
     /// Whether it looks at fields of the request.
     fn asks_request(&self) -> bool {
         match self {
-            Action::Forward(forward) => matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request()),
-            #[cfg(feature = "grpc")]
-            Action::Grpc(grpc) => matches!(&grpc.forward.path, PathChange::Rewrite(path) if path.asks_request()),
             Action::Redirect(redirect) => redirect.to.asks_request(),
             Action::Respond(respond) => {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
-            #[cfg(feature = "credentials")]
-            Action::IdentityKeys => false,
-            Action::Serve(_) => false,
-            #[cfg(feature = "cache")]
-            Action::Purge => false,
+            _ => self
+                .forward()
+                .is_some_and(|forward| matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request())),
         }
     }
 }
@@ -414,9 +421,7 @@ impl Gateway {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
                     let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
-                    if let Body::Stream(body) = reply.response.body {
-                        platform.discard(body);
-                    }
+                    pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
                         self.cache.flights.land(&key, number);
@@ -491,21 +496,8 @@ impl Gateway {
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();
-        let upstream = match &plan.action {
-            Action::Forward(forward) => {
-                self.upstreams.get(forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
-            }
-            #[cfg(feature = "grpc")]
-            Action::Grpc(grpc) => {
-                self.upstreams.get(grpc.forward.upstream as usize).map_or("", |pool| pool.upstream.name.as_str())
-            }
-            Action::Redirect(_) | Action::Respond(_) => "",
-            #[cfg(feature = "credentials")]
-            Action::IdentityKeys => "",
-            Action::Serve(_) => "",
-            #[cfg(feature = "cache")]
-            Action::Purge => "",
-        };
+        let pool = plan.action.forward().and_then(|forward| self.upstreams.get(forward.upstream as usize));
+        let upstream = pool.map_or("", |pool| pool.upstream.name.as_str());
         let mut visit = Visit {
             platform,
             consumers: &self.consumers,
@@ -595,26 +587,8 @@ impl Gateway {
             #[cfg(feature = "cache")]
             (None, Action::Purge) => self.purge(platform, body, scope.route).await,
             (None, Action::Forward(forward)) => {
-                let reads = policies.iter().any(|policy| policy.reads_response());
-                let watched = policies.iter().any(Policy::awaits_the_body);
-                #[cfg(feature = "telemetry")]
-                let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
-                let limit = plan.body_limit;
-                // A policy that has changed the body has taken its length away, or given it another.
-                let content_length = content_length.and(request_length(&headers));
-                let payload = Payload {
-                    headers,
-                    query,
-                    body,
-                    upgrade,
-                    content_length,
-                    limit,
-                    reads,
-                    watched,
-                    instead: None,
-                    #[cfg(feature = "mirror")]
-                    mirrors: std::mem::take(&mut memo.mirrors),
-                };
+                let leaving = Leaving { headers, query, body, upgrade, content_length };
+                let payload = self.payload(leaving, plan, &policies, &mut memo);
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
@@ -623,22 +597,8 @@ impl Gateway {
             }
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => {
-                let (limit, reads) = (plan.body_limit, true);
-                let watched = policies.iter().any(Policy::awaits_the_body);
-                let content_length = content_length.and(request_length(&headers));
-                let payload = Payload {
-                    headers,
-                    query,
-                    body,
-                    upgrade,
-                    content_length,
-                    limit,
-                    reads,
-                    watched,
-                    instead: None,
-                    #[cfg(feature = "mirror")]
-                    mirrors: std::mem::take(&mut memo.mirrors),
-                };
+                let leaving = Leaving { headers, query, body, upgrade, content_length };
+                let payload = Payload { reads: true, ..self.payload(leaving, plan, &policies, &mut memo) };
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 // Boxed, so that the common case need not carry its size around.
@@ -668,9 +628,7 @@ impl Gateway {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
                 let refused = std::mem::replace(&mut reply.response, response);
-                if let Body::Stream(body) | Body::Pumped(body, _) = refused.body {
-                    platform.discard(body);
-                }
+                pump::discard(platform, refused.body);
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
@@ -733,6 +691,30 @@ impl Gateway {
                 let reason = format!("what is to be purged cannot be written down: {}", error.0);
                 Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
             }
+        }
+    }
+
+    /// What of a request goes on to an upstream, and what the way back needs of the answer.
+    fn payload<S>(&self, leaving: Leaving<S>, plan: &Plan, policies: &[Policy], memo: &mut Memo) -> Payload<S> {
+        let Leaving { headers, query, body, upgrade, content_length } = leaving;
+        let reads = policies.iter().any(Policy::reads_response);
+        #[cfg(feature = "telemetry")]
+        let reads = reads || self.telemetry.as_ref().is_some_and(Telemetry::reads_response);
+        #[cfg(not(feature = "mirror"))]
+        let _ = memo;
+        Payload {
+            // A policy that has changed the body has taken its length away, or given it another.
+            content_length: content_length.and(headers.content_length()),
+            headers,
+            query,
+            body,
+            upgrade,
+            limit: plan.body_limit,
+            reads,
+            watched: policies.iter().any(Policy::awaits_the_body),
+            instead: None,
+            #[cfg(feature = "mirror")]
+            mirrors: std::mem::take(&mut memo.mirrors),
         }
     }
 
@@ -898,9 +880,7 @@ impl Gateway {
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;
-        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
-            platform.discard(body);
-        }
+        pump::discard(platform, response.body);
         notes.extend(instead.notes);
         (Reply { response: instead.response, notes, deferred: Vec::new() }, origin)
     }
@@ -1161,6 +1141,16 @@ enum Origin {
     Lost,
 }
 
+/// What policies have left of a request.
+struct Leaving<S> {
+    headers: Headers,
+    query: Option<String>,
+    body: Body<S>,
+    upgrade: Option<String>,
+    /// The length that it came with.
+    content_length: Option<u64>,
+}
+
 /// What of a request goes on to an upstream.
 struct Payload<S> {
     headers: Headers,
@@ -1189,11 +1179,6 @@ pub struct Substitute {
     pub headers: Headers,
     /// The body.
     pub body: Bytes,
-}
-
-/// The length that a request declares, after all policies.
-fn request_length(headers: &Headers) -> Option<u64> {
-    headers.text("content-length").and_then(|length| length.parse().ok())
 }
 
 /// The `Host` that is sent where it is not the target's own.

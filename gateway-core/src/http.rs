@@ -3,6 +3,7 @@
 use crate::pump::Pump;
 use bytes::Bytes;
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -221,6 +222,29 @@ impl Headers {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
+    /// The length that the message's body is said to have, where it says so in digits.
+    pub fn content_length(&self) -> Option<u64> {
+        self.text("content-length")?.parse().ok()
+    }
+
+    /// The media type, in small letters and without parameters; empty where there is none.
+    pub fn media_type(&self) -> String {
+        let kind = self.text("content-type").unwrap_or_default();
+        kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// Whether the body is JSON, by its media type (RFC 6839 §3.1).
+    pub fn is_json(&self) -> bool {
+        let media_type = self.media_type();
+        media_type == "application/json" || media_type.ends_with("+json")
+    }
+
+    /// Whether the body is a stream of server-sent events, which has no end.
+    pub fn is_event_stream(&self) -> bool {
+        let kind = self.text("content-type").unwrap_or_default();
+        kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"))
+    }
+
     /// Every line of this name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.named(name).map(|field| self.slice(field.value))
@@ -436,6 +460,31 @@ pub fn cookies(headers: &Headers, wanted: &str) -> Vec<String> {
         .filter(|(name, _)| *name == wanted)
         .map(|(_, value)| value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value).to_owned())
         .collect()
+}
+
+/// Statuses: one, all of a class, or all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Statuses {
+    /// Those with this status.
+    #[serde(rename = "o")]
+    One(u16),
+    /// Those whose status begins with this digit.
+    #[serde(rename = "c")]
+    Class(u16),
+    /// All.
+    #[serde(rename = "a")]
+    All,
+}
+
+impl Statuses {
+    /// Whether a status is one of these.
+    pub fn contain(self, status: u16) -> bool {
+        match self {
+            Statuses::One(one) => one == status,
+            Statuses::Class(digit) => status / 100 == digit,
+            Statuses::All => true,
+        }
+    }
 }
 
 #[cfg(test)]

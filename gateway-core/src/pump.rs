@@ -132,6 +132,13 @@ pub async fn read<P: Platform>(platform: &P, body: Body<P::Stream>, limit: usize
     if bytes.len() > limit { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }
 
+/// Ends a response's body that nobody will read: see [`Platform::discard`].
+pub fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
+    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
+        platform.discard(stream);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

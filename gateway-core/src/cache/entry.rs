@@ -171,23 +171,41 @@ impl Record {
 }
 
 #[cfg(test)]
+impl Entry {
+    /// A response with these fields, that was fresh for a second once.
+    pub fn of(fields: &[(&str, &str)]) -> Self {
+        Self {
+            status: 200,
+            fields: fields.iter().map(|(name, value)| Field::new(name, value.as_bytes())).collect(),
+            received: 0,
+            requested: 0,
+            initial_age: 0,
+            lifetime: 1,
+            while_revalidate: 0,
+            if_error: 0,
+            no_cache: false,
+            forbids_stale: false,
+            url: String::new(),
+            tags: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn entry() -> Entry {
         Entry {
-            status: 200,
             fields: vec![Field::new("etag", b"\"a\""), Field::new("x", b"caf\xe9 \"\x7f")],
             received: 10_000,
             requested: 10_000,
             initial_age: 5,
             lifetime: 60,
-            while_revalidate: 0,
             if_error: 30,
-            no_cache: false,
-            forbids_stale: false,
             url: "http://a/".to_owned(),
             tags: vec!["ü".to_owned()],
+            ..Entry::of(&[])
         }
     }
 

@@ -177,18 +177,12 @@ mod tests {
 
     fn entry(url: &str, tags: &[&str], requested: Timestamp) -> Entry {
         Entry {
-            status: 200,
-            fields: Vec::new(),
             received: requested + 5,
             requested,
-            initial_age: 0,
             lifetime: 60,
-            while_revalidate: 0,
-            if_error: 0,
-            no_cache: false,
-            forbids_stale: false,
             url: url.to_owned(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Entry::of(&[])
         }
     }
 

@@ -67,23 +67,9 @@ fn if_range(request: &Headers, entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::entry::Field;
 
     fn entry() -> Entry {
-        Entry {
-            status: 200,
-            fields: vec![Field::new("etag", b"\"a\""), Field::new("last-modified", b"Sun, 06 Nov 1994 08:49:37 GMT")],
-            received: 0,
-            requested: 0,
-            initial_age: 0,
-            lifetime: 1,
-            while_revalidate: 0,
-            if_error: 0,
-            no_cache: false,
-            forbids_stale: false,
-            url: String::new(),
-            tags: Vec::new(),
-        }
+        Entry::of(&[("etag", "\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")])
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub fn judge(asked: &Asked, status: u16, headers: &Headers, terms: &Terms, times
     if terms.set_cookie == SetCookie::Bypass && headers.contains("set-cookie") && !left_out("set-cookie") {
         return Err(Why::SetCookie);
     }
-    if length(headers).is_some_and(|length| length > terms.body) {
+    if headers.content_length().is_some_and(|length| length > terms.body) {
         return Err(Why::TooLarge);
     }
     let ttl = terms.ttl.iter().find(|(statuses, _)| statuses.include(status)).map(|(_, seconds)| *seconds);
@@ -266,11 +266,6 @@ fn tags(headers: &Headers) -> Vec<String> {
 
 /// How many tags of a response count. More of them than this take room in the store without end.
 pub const MOST_TAGS: usize = 256;
-
-/// The length that a body is said to have.
-fn length(headers: &Headers) -> Option<u64> {
-    headers.text("content-length")?.trim().parse().ok()
-}
 
 #[cfg(test)]
 mod tests {

@@ -41,25 +41,11 @@ pub fn contradicts(entry: &Entry, head: &Headers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::entry::Field;
 
     #[test]
     fn a_304_replaces_fields_but_not_those_that_describe_the_body() {
         let fields = [("etag", "\"1\""), ("x", "a"), ("x", "b"), ("y", "c"), ("content-length", "5")];
-        let entry = Entry {
-            status: 200,
-            fields: fields.iter().map(|(name, value)| Field::new(name, value.as_bytes())).collect(),
-            received: 0,
-            requested: 0,
-            initial_age: 0,
-            lifetime: 1,
-            while_revalidate: 0,
-            if_error: 0,
-            no_cache: false,
-            forbids_stale: false,
-            url: String::new(),
-            tags: Vec::new(),
-        };
+        let entry = Entry::of(&fields);
         let mut response = Headers::new();
         for (name, value) in [("x", "d"), ("x", "e"), ("z", "f"), ("content-length", "0"), ("etag", "\"2\"")] {
             response.receive(name, value.as_bytes());

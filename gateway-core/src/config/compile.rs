@@ -1137,14 +1137,9 @@ mod tests {
                    - { name: b, path: /b, timeouts: { total: 20s } }
                    - { name: c, path: /c, timeouts: { attempt: 1s, total: 2s } }",
         );
-        let timeouts = |place: usize| match &running.routes[place].ranked.route.then.action {
-            Action::Forward(forward) => forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total)),
-            Action::Grpc(_)
-            | Action::Redirect(_)
-            | Action::Respond(_)
-            | Action::IdentityKeys
-            | Action::Serve(_)
-            | Action::Purge => None,
+        let timeouts = |place: usize| {
+            let forward = running.routes[place].ranked.route.then.action.forward()?;
+            forward.timeouts.map(|timeouts| (timeouts.attempt, timeouts.total))
         };
         assert_eq!(timeouts(0), Some((7_000, 40_000)));
         assert_eq!(timeouts(1), Some((7_000, 20_000)));

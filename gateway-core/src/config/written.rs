@@ -715,18 +715,27 @@ impl JsonSchema for Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u64),
-            Text(String),
-        }
-        let bytes = match Either::deserialize(deserializer)? {
-            Either::Number(number) => number,
-            Either::Text(text) => format::size(&text).map_err(|wrong| de::Error::custom(wrong.message))?,
-        };
-        Ok(Self { bytes })
+        number_or_text(deserializer, |bytes| Ok(Self { bytes }), |text| Ok(Self { bytes: format::size(text)? }))
     }
+}
+
+/// Reads a number, or a text that stands for something in its place.
+fn number_or_text<'de, D: Deserializer<'de>, N: Deserialize<'de>, T>(
+    deserializer: D,
+    number: impl FnOnce(N) -> Result<T, format::Wrong>,
+    text: impl FnOnce(&str) -> Result<T, format::Wrong>,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<N> {
+        Number(N),
+        Text(String),
+    }
+    let read = match Either::deserialize(deserializer)? {
+        Either::Number(value) => number(value),
+        Either::Text(value) => text(&value),
+    };
+    read.map_err(|wrong| de::Error::custom(wrong.message))
 }
 
 /// A whole number that must be one of a few.

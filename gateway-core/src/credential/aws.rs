@@ -115,7 +115,7 @@ impl Signer {
 
     /// The hash of the body, which is in memory then; or that there is none.
     async fn hash<P: Platform>(&self, platform: &P, call: &mut Call<P::Stream>) -> Result<String, Failure> {
-        let declared = call.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        let declared = call.headers.content_length();
         let most = match self.payload {
             Payload::Hash(most) => most,
             Payload::HashUpTo(most) if declared.is_some_and(|length| length <= most) => most,

@@ -14,8 +14,9 @@ pub use identity::{Identity, Statement};
 pub use oauth::ClientCredentials;
 
 use crate::caller::Caller;
-use crate::http::{Body, Headers, Response};
+use crate::http::{Headers, Response};
 use crate::platform::{Call, Failure, FetchError, Platform};
+use crate::pump;
 use crate::template::{Settings, Template};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -198,9 +199,7 @@ impl Credentials {
         if platform.now() >= until {
             return Ok(response);
         }
-        if let Body::Stream(body) | Body::Pumped(body, _) = response.body {
-            platform.discard(body);
-        }
+        pump::discard(platform, response.body);
         put(&mut spare.headers, &source.header, &format!("Bearer {}", token.text));
         spare.timeout = left(platform.now());
         platform.fetch(spare).await

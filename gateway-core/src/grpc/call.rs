@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::gateway::Substitute;
 use crate::http::{Body, Headers, Response, parameters};
 use crate::platform::{Platform, ReadError};
-use crate::pump::{Broken, Pump};
+use crate::pump::{self, Broken, Pump};
 use crate::upstream::deadline;
 use base64::Engine;
 use bytes::Bytes;
@@ -323,9 +323,7 @@ impl Call<'_> {
         let start = Reader::start(self.grpc.dialect, self.streams(), status, &headers, self.most());
         let mut reader = match start.map_err(refused)? {
             Start::Ended(end) => {
-                if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
-                    platform.discard(stream);
-                }
+                pump::discard(platform, body);
                 self.keep(&mut headers);
                 return if gives_many && end.status.is_ok() {
                     self.flow(headers, Body::Empty, Reader::ended(end), asked, request_id)

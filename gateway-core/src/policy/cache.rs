@@ -23,6 +23,7 @@ use crate::expression::Expression;
 use crate::http::{self, Body, Headers, Response};
 use crate::path;
 use crate::platform::{Item, Platform, Timestamp};
+use crate::pump;
 use crate::request::Line;
 use crate::template::Template;
 use crate::upstream::is_safe;
@@ -290,7 +291,7 @@ impl Cache {
                 return Ok(None);
             }
         } else {
-            let declared = visit.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+            let declared = visit.headers.content_length();
             let is_empty = matches!(visit.body, Body::Empty);
             if !is_empty && declared.is_none_or(|length| length > self.request_body) {
                 return Ok(None);
@@ -298,11 +299,7 @@ impl Cache {
             let body = visit.read_body(self.request_body).await?;
             let kind = visit.headers.text("content-type").unwrap_or_default();
             let coding = visit.headers.text("content-encoding");
-            let is_json = kind.split(';').next().is_some_and(|kind| {
-                let kind = kind.trim().to_ascii_lowercase();
-                kind == "application/json" || kind.ends_with("+json")
-            });
-            let spelt = if is_json && coding.is_none() { canonical::json(&body) } else { None };
+            let spelt = if visit.headers.is_json() && coding.is_none() { canonical::json(&body) } else { None };
             key::write(&mut more, Some(kind));
             key::write(&mut more, coding);
             match spelt {
@@ -383,7 +380,7 @@ impl Cache {
                         Purged::No => false,
                         Purged::Softly => true,
                         Purged::Wholly => {
-                            discard(platform, body);
+                            pump::discard(platform, body);
                             return looked;
                         }
                     };
@@ -391,14 +388,14 @@ impl Cache {
                     return looked;
                 }
                 Some(Record::Varies(varies)) if !second => {
-                    discard(platform, body);
+                    pump::discard(platform, body);
                     place = key::second(&asks.place, &varies, &asks.request, visit.line, visit.client);
                     looked.varies = Some(varies);
                     second = true;
                 }
                 // Of another version or configuration.
                 Some(Record::Response(_) | Record::Varies(_)) | None => {
-                    discard(platform, body);
+                    pump::discard(platform, body);
                     return looked;
                 }
             }
@@ -545,25 +542,27 @@ impl Cache {
         let (status, now) = (departure.response.status, platform.now());
         let times = Times { requested: asks.requested, received: now };
         let method = departure.scope.line.method.clone();
-        let stored = asks.stored.take();
+        let mut stored = asks.stored.take();
         let failed = matches!(status, 500 | 502..=504);
-        if failed && let Some(stored) = stored {
+        let renews = departure.cached.renews.is_some();
+        if let Some(kept) = stored.take_if(|kept| failed && using::survives_failure(&kept.entry, &asks.wishes, now)) {
             land(departure.cache, asks.flight.as_ref());
-            if using::survives_failure(&stored.entry, &asks.wishes, now) && departure.cached.renews.is_none() {
-                let told = Told::Hit { ttl: stored.entry.freshness(now), detail: Some("stale-if-error") };
-                let served = self.serve(platform, &method, &asks.request, stored, told).await?;
-                let failure = std::mem::replace(departure.response, served);
-                discard(platform, failure.body);
+            if renews {
+                // It is used a while longer.
+                self.let_go(platform, Some(kept));
                 return Ok(());
             }
-            self.let_go(platform, Some(stored));
-            if !departure.from_upstream && departure.cached.renews.is_none() {
-                // RFC 9111 §4.2.4: what cannot be confirmed is not used, and the client is told so.
-                return Err(Error::NotValidated);
-            }
-            self.tell(departure.response, &forwarded(asks.why));
-            self.hide(departure.response);
+            let told = Told::Hit { ttl: kept.entry.freshness(now), detail: Some("stale-if-error") };
+            let served = self.serve(platform, &method, &asks.request, kept, told).await?;
+            let failure = std::mem::replace(departure.response, served);
+            pump::discard(platform, failure.body);
             return Ok(());
+        }
+        if failed && stored.is_some() && !departure.from_upstream && !renews {
+            self.let_go(platform, stored);
+            land(departure.cache, asks.flight.as_ref());
+            // RFC 9111 §4.2.4: what cannot be confirmed is not used, and the client is told so.
+            return Err(Error::NotValidated);
         }
         if !departure.from_upstream {
             // A policy behind this one has refused: that says nothing of what is stored.
@@ -590,7 +589,7 @@ impl Cache {
         let platform = departure.platform;
         let fresh = update::freshen(&stored.entry, &asks.asked, &departure.response.headers, &self.terms, times);
         let merged = update::merged(&stored.entry, &departure.response.headers);
-        discard(platform, std::mem::replace(&mut departure.response.body, Body::Empty));
+        pump::discard(platform, std::mem::replace(&mut departure.response.body, Body::Empty));
         let entry = match &fresh {
             Ok(Storable { entry, .. }) => entry.clone(),
             Err(_) => Entry {
@@ -618,7 +617,7 @@ impl Cache {
             }
         }
         if departure.cached.renews.is_some() {
-            discard(platform, body);
+            pump::discard(platform, body);
             return Ok(());
         }
         let stored = Stored { key: stored.key, entry, body, is_stale: false };
@@ -680,11 +679,11 @@ impl Cache {
         }
         let response = &mut *departure.response;
         if departure.cached.renews.is_some() {
-            discard(platform, std::mem::replace(&mut response.body, Body::Empty));
+            pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
             return Ok(());
         }
         if has_it {
-            discard(platform, std::mem::replace(&mut response.body, Body::Empty));
+            pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
             response.status = 304;
             let names: Vec<String> = response.headers.iter().map(|(name, _)| name.to_owned()).collect();
             names.iter().filter(|name| !belongs_into_304(name)).for_each(|name| response.headers.remove(name));
@@ -795,7 +794,7 @@ impl Cache {
             response.status = 304;
         }
         if not_modified || method == "HEAD" || matches!(response.status, 204 | 205 | 304) {
-            discard(platform, std::mem::replace(&mut response.body, Body::Empty));
+            pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
         } else if method == "GET" && entry.status == 200 && request.contains("range") {
             self.cut(platform, request, &entry, &mut response).await?;
         }
@@ -826,7 +825,7 @@ impl Cache {
         match range::part(request, entry, length) {
             Part::Whole => {}
             Part::Nothing => {
-                discard(platform, std::mem::replace(&mut response.body, Body::Empty));
+                pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
                 response.status = 416;
                 response.headers.set("content-range", format!("bytes */{length}"));
                 response.headers.remove("content-length");
@@ -869,7 +868,7 @@ impl Cache {
 
     fn let_go<P: Platform>(&self, platform: &P, stored: Option<Stored<P::Stream>>) {
         if let Some(stored) = stored {
-            discard(platform, stored.body);
+            pump::discard(platform, stored.body);
         }
     }
 }
@@ -896,13 +895,6 @@ fn forwarded(why: Forward) -> Told {
 fn land(memory: &Memory, flight: Option<&Flight>) {
     if let Some(Flight { key, number }) = flight {
         memory.flights.land(key, *number);
-    }
-}
-
-fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    match body {
-        Body::Stream(stream) | Body::Pumped(stream, _) => platform.discard(stream),
-        Body::Empty | Body::Bytes(_) => {}
     }
 }
 

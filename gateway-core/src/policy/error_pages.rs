@@ -1,10 +1,10 @@
 //! Gives refusals and failures bodies of one's own, in the kind that the client asks for.
 
 use super::Departure;
-use super::transform::Statuses;
-use crate::http::{Body, Headers};
+use crate::http::{Body, Headers, Statuses};
 use crate::json::{self, Json, Limits};
 use crate::platform::Platform;
+use crate::pump;
 use crate::shape::value::Document;
 use crate::shape::{Blueprint, Value};
 use crate::template::Template;
@@ -77,9 +77,7 @@ impl ErrorPages {
             Kind::Html(template) => ("text/html; charset=utf-8", template.render_with(&scope, html).into_bytes()),
             Kind::Text(template) => ("text/plain; charset=utf-8", template.render(&scope).into_bytes()),
         };
-        if let Body::Stream(stream) | Body::Pumped(stream, _) = std::mem::replace(&mut response.body, Body::Empty) {
-            platform.discard(stream);
-        }
+        pump::discard(*platform, std::mem::replace(&mut response.body, Body::Empty));
         let headers = &mut response.headers;
         for name in
             ["content-encoding", "content-language", "content-disposition", "etag", "last-modified", "accept-ranges"]

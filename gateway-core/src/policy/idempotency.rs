@@ -322,10 +322,7 @@ fn refused(refusal: Refusal) -> Error {
 
 /// Whether an answer is known to be too long, or to have no end, before any of its body is there.
 fn is_long(status: u16, headers: &Headers, most: u64) -> bool {
-    let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
-    let kind = headers.text("content-type").unwrap_or_default();
-    let streams = kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream"));
-    status == 101 || streams || length.is_some_and(|length| length > most)
+    status == 101 || headers.is_event_stream() || headers.content_length().is_some_and(|length| length > most)
 }
 
 /// What a later request with the same key gets.

@@ -7,6 +7,7 @@
 use super::Memo;
 use crate::http::{Body, Headers, Response};
 use crate::platform::{Call, Copied, Interest, Patience, Platform, ReadError};
+use crate::pump;
 use crate::upstream::{self, Asked, Cause, HostHeader, Pool};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -200,14 +201,12 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
 
 /// Why a body cannot be compared, as far as its head tells.
 fn unreadable(headers: &Headers, most: u64) -> Option<&'static str> {
-    let length = headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
     let coded = headers.text("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
-    let kind = headers.text("content-type").unwrap_or_default();
-    if length.is_some_and(|length| length > most) {
+    if headers.content_length().is_some_and(|length| length > most) {
         Some(TOO_LONG)
     } else if coded {
         Some("has a content coding")
-    } else if kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case("text/event-stream")) {
+    } else if headers.is_event_stream() {
         Some("has no end")
     } else {
         None
@@ -219,13 +218,7 @@ const TOO_LONG: &str = "is too long to be compared";
 fn taken_down(compare: &Compare, status: u16, headers: &Headers, body: Seen) -> Answered {
     let all = |name: &String| headers.all(name).map(<[u8]>::to_vec).collect();
     let fields = compare.fields.iter().map(all).collect();
-    Answered { status, fields, is_json: is_json(headers), body }
-}
-
-fn is_json(headers: &Headers) -> bool {
-    let kind = headers.text("content-type").unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
+    Answered { status, fields, is_json: headers.is_json(), body }
 }
 
 /// Sends a copy, and compares what comes back; tells what the log should hear, and of which route.
@@ -273,7 +266,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
             }
         };
     let (Some(compare), Some(ours)) = (&mirror.compare, answered) else {
-        discard(platform, body);
+        pump::discard(platform, body);
         return None;
     };
     let theirs = match (&ours.body, body) {
@@ -291,7 +284,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
             },
         },
         (_, body) => {
-            discard(platform, body);
+            pump::discard(platform, body);
             Seen::Unasked
         }
     };
@@ -301,12 +294,6 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         return None;
     }
     tell((DIFFERS, format!("`{name}` answers otherwise: {}", differences.join("; "))))
-}
-
-fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
-        platform.discard(stream);
-    }
 }
 
 /// How many differences are told at most.

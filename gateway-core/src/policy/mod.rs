@@ -361,7 +361,7 @@ impl<P: Platform> Visit<'_, P> {
     /// Reads the whole body, as far as `most` bytes and the route's own limit go, and leaves it to be handed on as it came.
     pub async fn read_body(&mut self, most: u64) -> Result<Bytes, Error> {
         let limit = self.body_limit.map_or(most, |limit| limit.min(most));
-        let declared = self.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        let declared = self.headers.content_length();
         if declared.is_some_and(|length| length > limit) {
             return Err(Error::BodyTooLarge { limit });
         }
@@ -525,55 +525,40 @@ impl Policy {
 
     /// After it, for every response to a request that this policy has seen. An error takes the response's place.
     pub async fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) -> Result<(), Error> {
-        #[cfg(feature = "validation")]
-        if let Policy::OpenApi(policy) = self {
-            return policy.on_response(departure).await;
-        }
-        #[cfg(feature = "idempotency")]
-        if let Policy::Idempotency(policy) = self {
-            return Box::pin(policy.on_response(departure)).await;
-        }
-        #[cfg(feature = "cache")]
-        if let Policy::Cache(policy) = self {
-            return Box::pin(policy.on_response(departure)).await;
-        }
-        if let Policy::Limit(policy) = self {
-            return policy.on_response(departure).await;
-        }
         match self {
-            Policy::Transform(policy) => return policy.on_response(departure).await,
-            Policy::Links(policy) => return policy.on_response(departure).await,
-            Policy::ErrorPages(policy) => policy.on_response(departure),
+            Policy::Authenticate(policy) => {
+                policy.on_response(departure.response.status, &mut departure.response.headers);
+            }
+            Policy::Cors(policy) => policy.on_response(&mut departure.response.headers, departure.memo),
             Policy::Deprecation(policy) => policy.on_response(departure),
-            _ => {}
-        }
-        let Departure { scope, memo, response, .. } = departure;
-        match self {
-            Policy::Cors(policy) => policy.on_response(&mut response.headers, memo),
+            Policy::ErrorPages(policy) => policy.on_response(departure),
             Policy::Headers(policy) => {
+                let Departure { scope, response, .. } = departure;
                 let edits = policy.response.render(&scope.with_response(response.status, &response.headers));
                 edits.apply(&mut response.headers);
             }
-            Policy::SecurityHeaders(policy) => policy.on_response(&mut response.headers, scope.client.scheme),
-            Policy::Authenticate(policy) => policy.on_response(response.status, &mut response.headers),
+            Policy::Limit(policy) => return policy.on_response(departure).await,
+            Policy::Links(policy) => return policy.on_response(departure).await,
+            Policy::SecurityHeaders(policy) => {
+                policy.on_response(&mut departure.response.headers, departure.scope.client.scheme);
+            }
+            Policy::Transform(policy) => return policy.on_response(departure).await,
+            // Boxed, so that others need not carry its size around.
+            #[cfg(feature = "cache")]
+            Policy::Cache(policy) => return Box::pin(policy.on_response(departure)).await,
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(policy) => return Box::pin(policy.on_response(departure)).await,
+            #[cfg(feature = "validation")]
+            Policy::OpenApi(policy) => return policy.on_response(departure).await,
             Policy::Authorize(_)
             | Policy::Csrf(_)
-            | Policy::Deprecation(_)
-            | Policy::ErrorPages(_)
             | Policy::ForwardAuth(_)
-            | Policy::Limit(_)
-            | Policy::Links(_)
             | Policy::Maintenance(_)
-            | Policy::RequestRules(_)
-            | Policy::Transform(_) => {}
-            #[cfg(feature = "idempotency")]
-            Policy::Idempotency(_) => {}
+            | Policy::RequestRules(_) => {}
             #[cfg(feature = "mirror")]
             Policy::Mirror(_) => {}
-            #[cfg(feature = "cache")]
-            Policy::Cache(_) => {}
             #[cfg(feature = "validation")]
-            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => {}
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::Validate(_) => {}
         }
         Ok(())
     }

@@ -3,8 +3,9 @@
 use super::headers::replace;
 use super::{Departure, Visit};
 use crate::error::Error;
-use crate::http::{self, Body, Headers, Response};
+use crate::http::{self, Body, Headers, Response, Statuses};
 use crate::platform::Platform;
+use crate::pump;
 #[cfg(feature = "shaping")]
 use crate::shape::Rules;
 use crate::template::function::url_encode;
@@ -55,27 +56,6 @@ pub struct ResponseChanges {
     #[cfg(feature = "shaping")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Rules>,
-}
-
-/// Statuses: one, or all of a class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Statuses {
-    /// This one.
-    #[serde(rename = "o")]
-    One(u16),
-    /// Those that begin with this digit.
-    #[serde(rename = "c")]
-    Class(u16),
-}
-
-impl Statuses {
-    /// Whether a status is one of these.
-    pub fn contain(self, status: u16) -> bool {
-        match self {
-            Statuses::One(one) => one == status,
-            Statuses::Class(digit) => status / 100 == digit,
-        }
-    }
 }
 
 impl Transform {
@@ -162,9 +142,7 @@ impl Transform {
 
 /// Takes the body away, with the fields that speak of it.
 pub(super) fn drop_body<P: Platform>(platform: &P, response: &mut Response<P::Stream>) {
-    if let Body::Stream(stream) | Body::Pumped(stream, _) = std::mem::replace(&mut response.body, Body::Empty) {
-        platform.discard(stream);
-    }
+    pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
     for name in ["content-length", "content-type", "content-encoding", "etag", "last-modified", "accept-ranges"] {
         response.headers.remove(name);
     }

@@ -7,10 +7,9 @@ use super::items::Items;
 use super::query::Query;
 use super::value::{Document, Value};
 use crate::error::Error;
-use crate::http::{self, Body, Headers, Response};
+use crate::http::{self, Body, Headers, Response, Statuses};
 use crate::json::{self, Json, Limits};
 use crate::platform::{Platform, ReadError};
-use crate::policy::transform::Statuses;
 use crate::policy::{Departure, Visit};
 use crate::pump::{self, Broken};
 use crate::template::Scope;
@@ -250,7 +249,7 @@ impl Rules {
         if !self.statuses.iter().any(|statuses| statuses.contain(status)) || matches!(response.body, Body::Empty) {
             return Ok(());
         }
-        let length = response.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+        let length = response.headers.content_length();
         if scope.line.method == "HEAD" || matches!(status, 204 | 205) || length == Some(0) {
             if self.takes(&response.headers) && length != Some(0) {
                 self.describe(&mut response.headers, None);
@@ -508,6 +507,7 @@ impl Packed {
         None
     }
 
+    #[cfg_attr(not(feature = "codings"), expect(unused_variables, reason = "plain bytes have been measured"))]
     fn unpack(self, bytes: Bytes, limit: u64) -> Result<Bytes, Wrong> {
         match self {
             Packed::Plain => Ok(bytes),

@@ -10,6 +10,7 @@ use super::send::{First, first};
 use super::{HostHeader, Target};
 use crate::http::{Body, Headers};
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, ReadError, StoreError, Timestamp};
+use crate::pump;
 use crate::quota::{Act, Order, Rule};
 use crate::template::Settings;
 use bytes::Bytes;
@@ -253,9 +254,7 @@ async fn ask<P: Platform>(
         Probe::Grpc { .. } => true,
     };
     if !(is_good && reads) {
-        if let Body::Stream(stream) | Body::Pumped(stream, _) = response.body {
-            platform.discard(stream);
-        }
+        pump::discard(platform, response.body);
         return if is_good { Verdict::Good } else { Verdict::Bad(format!("status {}", response.status)) };
     }
     let left = rules.timeout.saturating_sub(platform.now().saturating_sub(begun));

@@ -5,6 +5,7 @@ use super::retry::{self, Ended, Facts, Next};
 use super::{Timeouts, deadline};
 use crate::http::{Body, Response};
 use crate::platform::{Call, Failure, FetchError, Patience, Platform, ReadError};
+use crate::pump;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -372,9 +373,7 @@ impl<P: Platform> Trip<'_, P> {
         let Outcome { target, result, took } = outcome;
         match result {
             Ok(Response { status, body, .. }) => {
-                if let Body::Stream(body) | Body::Pumped(body, _) = body {
-                    self.platform.discard(body);
-                }
+                pump::discard(self.platform, body);
                 course.note(self.pool, target, ended, took, "");
                 failure(FetchError::Timeout, &format!("the last answer had the status {status}, and no time is left"))
             }

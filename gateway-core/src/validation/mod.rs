@@ -6,7 +6,7 @@ pub mod parameter;
 use self::content::{Body, Content};
 use self::parameter::{Message, Parameter};
 use crate::error::Error;
-use crate::http::{self, Headers};
+use crate::http::{self, Headers, Statuses};
 use crate::json;
 use crate::platform::Platform;
 use crate::policy::Visit;
@@ -47,31 +47,6 @@ pub struct Rules {
     /// Its body, where something is known of it; otherwise it is not looked at.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
-}
-
-/// Which responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Statuses {
-    /// Those with this status.
-    #[serde(rename = "o")]
-    One(u16),
-    /// Those whose status begins with this digit.
-    #[serde(rename = "c")]
-    Class(u16),
-    /// All.
-    #[serde(rename = "a")]
-    All,
-}
-
-impl Statuses {
-    /// Whether a status is one of these.
-    pub fn contain(self, status: u16) -> bool {
-        match self {
-            Statuses::One(one) => one == status,
-            Statuses::Class(digit) => status / 100 == digit,
-            Statuses::All => true,
-        }
-    }
 }
 
 /// What a response must be like.

@@ -14,13 +14,14 @@ use super::{
     validation::{MOST_BYTES, MOST_ERRORS},
 };
 use crate::{
+    http::Statuses,
     path,
     policy::{
         OpenApi,
         openapi::{Path, Responses, Segment, Unknown},
     },
     validation::{
-        Operation, Options, ResponseRules, Rules, Statuses,
+        Operation, Options, ResponseRules, Rules,
         content::{Body, Content, FORM, Form, is_json},
         parameter::{Parameter, Place, Style},
     },

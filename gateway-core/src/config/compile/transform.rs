@@ -12,10 +12,11 @@ use super::super::{
 };
 use super::{RouteCompiler, Seen, validation::MOST_BYTES};
 use crate::{
+    http::Statuses,
     policy::{
         Deprecation, ErrorPages, Links, Maintenance, Transform,
         error_pages::Page,
-        transform::{CookieEdits, PairEdits, RequestChanges, ResponseChanges, Statuses},
+        transform::{CookieEdits, PairEdits, RequestChanges, ResponseChanges},
     },
     route::{Matcher, Regex},
     shape::{

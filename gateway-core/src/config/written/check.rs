@@ -1,12 +1,12 @@
 //! Checks of targets as users write them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
 use super::super::format;
 
-use super::{Duration, HeaderName, Method, Named, OneOrMany, Regex, Template};
+use super::{Duration, HeaderName, Method, Named, OneOrMany, Regex, Template, number_or_text};
 
 /// How targets are asked how they are: active health. On Workers an object with an alarm asks, on Spin an instance after a
 /// request, one of them in each `interval`; all instances know what was found. `docs/upstreams.md` says more.
@@ -98,16 +98,10 @@ impl JsonSchema for Statuses {
 
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u16),
-            Text(String),
-        }
-        let (first, last) = match Either::deserialize(deserializer)? {
-            Either::Number(status) => (status, status),
-            Either::Text(text) => format::statuses(&text).map_err(|wrong| de::Error::custom(wrong.message))?,
-        };
-        Ok(Self { first, last })
+        number_or_text(
+            deserializer,
+            |status| Ok(Self { first: status, last: status }),
+            |text| format::statuses(text).map(|(first, last)| Self { first, last }),
+        )
     }
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, OpenApiDocument, PlainPath,
-    Query, Size, Template, Token, Unknown, format,
+    Query, Size, Template, Token, Unknown, format, number_or_text,
 };
 
 /// Changes requests and responses besides their header fields: method and status, query, cookies and bodies.
@@ -335,17 +335,7 @@ impl JsonSchema for AnswerStatus {
 
 impl<'de> Deserialize<'de> for AnswerStatus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u16),
-            Text(String),
-        }
-        let text = match Either::deserialize(deserializer)? {
-            Either::Number(number) => number.to_string(),
-            Either::Text(text) => text,
-        };
-        format::answer_status(&text).map_err(|wrong| de::Error::custom(wrong.message))
+        number_or_text(deserializer, |status: u16| format::answer_status(&status.to_string()), format::answer_status)
     }
 }
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
 use super::super::format;
 
 use super::{
     BindingName, Check, Country, DataCentre, Duration, HeaderName, HostHeader, Name, OneOrMany, Respond, Size,
-    TargetUrl, Template, Timeouts, Token, UpstreamCredential,
+    TargetUrl, Template, Timeouts, Token, UpstreamCredential, number_or_text,
 };
 
 /// Servers that answer alike: requests go to one of its targets. `docs/upstreams.md` has examples.
@@ -401,16 +401,10 @@ impl JsonSchema for Share {
 
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u32),
-            Text(String),
-        }
-        let of_ten_thousand = match Either::deserialize(deserializer)? {
-            Either::Number(percent) => percent.saturating_mul(100),
-            Either::Text(text) => format::share(&text).map_err(|wrong| de::Error::custom(wrong.message))?,
-        };
-        Ok(Self { of_ten_thousand })
+        number_or_text(
+            deserializer,
+            |percent: u32| Ok(Self { of_ten_thousand: percent.saturating_mul(100) }),
+            |text| Ok(Self { of_ten_thousand: format::share(text)? }),
+        )
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use crate::consumer::{By, Consumer, hex};
-use crate::http::{Body, Headers};
+use crate::http::Body;
 use crate::platform::{Platform, Timestamp};
 use crate::policy::Visit;
 use crate::quota::{Act, Order, Rule};
@@ -81,10 +81,6 @@ pub(super) fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
     match &*visit.body {
         Body::Empty => Some(false),
         Body::Bytes(bytes) => Some(!bytes.is_empty()),
-        Body::Stream(_) | Body::Pumped(..) => declared_length(visit.headers).map(|length| length > 0),
+        Body::Stream(_) | Body::Pumped(..) => visit.headers.content_length().map(|length| length > 0),
     }
-}
-
-fn declared_length(headers: &Headers) -> Option<u64> {
-    headers.text("content-length").and_then(|length| length.parse().ok())
 }

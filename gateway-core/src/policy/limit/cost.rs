@@ -3,7 +3,7 @@
 //! Nobody gets in for nothing by saying so: what a request says counts as 1 at least, and what is no number is 1.
 
 use crate::error::Error;
-use crate::http::{Body, Headers, parameters};
+use crate::http::{Body, parameters};
 use crate::platform::{FetchError, Peeked, Platform, ReadError};
 use crate::policy::{Departure, Remark, Visit};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -78,9 +78,9 @@ impl Cost {
 /// all, nothing is held back.
 async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<u8>, Error> {
     let Departure { platform, response, memo, scope, .. } = departure;
-    let length = response.headers.text("content-length").and_then(|length| length.parse::<u64>().ok());
+    let length = response.headers.content_length();
     let has_body = scope.line.method != "HEAD" && !matches!(response.status, 101 | 204 | 304);
-    if !has_body || !is_json(&response.headers) {
+    if !has_body || !response.headers.is_json() {
         return Ok(Vec::new());
     }
     let mut unread = || {
@@ -117,13 +117,6 @@ async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<
     }
     response.body = Body::Bytes(bytes.clone());
     Ok(bytes.into())
-}
-
-/// `application/json`, or a kind of it (RFC 6839 §3.1).
-fn is_json(headers: &Headers) -> bool {
-    let essence = headers.text("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
 }
 
 /// A whole number, too large ones being as large as can be.
