@@ -20,7 +20,10 @@ mod key;
 mod password;
 mod reference;
 mod sign;
+mod tail;
+mod top;
 
+mod admin;
 mod configuration;
 mod outcome;
 mod report;
@@ -58,6 +61,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Sign(options) => sign::run(&options),
+        Command::Tail(options) => tail::run(&options, colour),
+        Command::Top(options) => top::run(&options, colour),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }
