@@ -62,7 +62,7 @@ function plot({ id, title, unit, format, times, known, width, at, cursor, onCurs
   },
     steps.map((step) => s("g", { "data-key": `y${step}` },
       s("line", { class: step === 0 ? "axis" : "grid", x1: EDGE.left, x2: width - EDGE.right, y1: y(step), y2: y(step) }),
-      s("text", { class: "label", x: EDGE.left - 6, y: y(step) + 3.5, "text-anchor": "end" }, format(step).replace(/\.0+(?= )/, "")))),
+      s("text", { class: "label", x: EDGE.left - 6, y: y(step) + 3.5, "text-anchor": "end" }, brief(format(step))))),
     moments(times, inner.width).map(({ index, text }) => s("g", { "data-key": `x${text}` },
       s("line", { class: "axis", x1: x(index), x2: x(index), y1: HEIGHT - EDGE.bottom, y2: HEIGHT - EDGE.bottom + 4 }),
       s("text", { class: "label", x: x(index), y: HEIGHT - 5, "text-anchor": "middle" }, text))),
@@ -135,6 +135,11 @@ function nearest(times, moment) {
     if (Math.abs(time - moment) < Math.abs(times[best] - moment)) best = index;
   });
   return best;
+}
+
+/** `1.50 s` is `1.5 s` on an axis. */
+function brief(text) {
+  return text.replace(/\.(\d*?)0+(?=$| )/, (_, left) => (left ? `.${left}` : ""));
 }
 
 /** Round numbers from 0 to at least this one, at most five of them. */

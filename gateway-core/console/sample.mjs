@@ -187,13 +187,18 @@ function lines(state, kind, asked) {
 }
 
 function explanation({ method, url }) {
+  if (!url.includes("/orders")) {
+    const { host, pathname, protocol } = new URL(url);
+    const answer = { status: 404, headers: [{ edit: "set", name: "content-type", value: "application/problem+json" }], body: "{}" };
+    return { request: { method, scheme: protocol.slice(0, -1), host, path: pathname, query: null, client_address: null }, candidates: [], match: null, upstream: null, answer, log: [], placeholders: [] };
+  }
   const { host, pathname, search, protocol } = new URL(url);
   return {
     request: { method, scheme: protocol.slice(0, -1), host, path: pathname, query: search.slice(1) || null, client_address: "127.0.0.1" },
     candidates: [{ rank: 0, route: "orders-beta", path: "/orders/{id}", unmet: "the header `x-beta` is missing" }, { rank: 1, route: "orders", path: "/orders/{id}", unmet: null }],
     match: { route: "orders", path: "/orders/{id}", parameters: { id: "7" }, calls: null },
     upstream: {
-      name: "shop", targets: ["http://10.0.0.1:8080", "http://10.0.0.2:8080"], method, url: "http://10.0.0.1:8080/v2/orders/7", host: null, timeout_ms: 5000,
+      name: "shop", targets: ["http://10.0.0.1:8080", "http://10.0.0.2:8080"], method, url: `http://10.0.0.1:8080/v2${pathname}${search}`, host: null, timeout_ms: 5000,
       headers: [{ edit: "set", name: "x-forwarded-for", value: "127.0.0.1" }, { edit: "remove", name: "cookie", value: null }], response_headers: [],
     },
     answer: null, log: [], placeholders: [],
@@ -229,7 +234,7 @@ async function pictures(address) {
       await page.type("#reason", "the warehouse is moved");
     }
     if (view === "overview" && width > 700) {
-      await page.focus("svg[data-chart=latency]");
+      await page.$eval("svg[data-chart=latency]", (chart) => chart.focus());
       for (let left = 0; left < 14; left++) await page.keyboard.press("ArrowLeft");
     }
     await new Promise((resolve) => setTimeout(resolve, 300));
