@@ -65,7 +65,7 @@ function plot({ id, title, unit, format, times, known, width, at, cursor, onCurs
       s("text", { class: "label", x: EDGE.left - 6, y: y(step) + 3.5, "text-anchor": "end" }, brief(format(step))))),
     moments(times, inner.width).map(({ index, text }) => s("g", { "data-key": `x${text}` },
       s("line", { class: "axis", x1: x(index), x2: x(index), y1: HEIGHT - EDGE.bottom, y2: HEIGHT - EDGE.bottom + 4 }),
-      s("text", { class: "label", x: x(index), y: HEIGHT - 5, "text-anchor": "middle" }, text))),
+      s("text", { class: "label", x: Math.min(x(index), width - 16), y: HEIGHT - 5, "text-anchor": "middle" }, text))),
     known.map((line) => s("g", { class: `line ${line.style}`, "data-key": line.name },
       s("path", { d: path(line.values, x, y) }),
       alone(line.values).map((index) => s("circle", { class: "dot", cx: x(index), cy: y(line.values[index]), r: 1.5 })),

@@ -235,8 +235,8 @@ function page(view) {
   const stale = app.updated && Date.now() - app.updated > 4 * EVERY;
   return h("main", { id: "main", "data-key": app.view },
     h("div", { class: "title", "data-key": "title" }, h("h1", { tabindex: -1 }, view.name),
+      h("span", { class: `state${stale ? " bad-text" : ""}`, id: "state" }, app.view === "explain" ? "" : app.paused ? "paused" : app.updated ? `${stale ? "not since" : "as of"} ${clock(app.updated)}` : ""),
       h("div", { class: "tools" },
-        h("span", { class: `state${stale ? " bad-text" : ""}`, id: "state" }, app.paused ? "paused" : app.updated ? `${stale ? "not since" : "as of"} ${clock(app.updated)}` : ""),
         app.view === "overview" && [
           select({ id: "route", label: "Route", value: app.route ?? ALL, options: [[ALL, "all routes"], ...routes, ...(app.route !== undefined && !routes.includes(app.route) ? [[app.route, app.route || "(no route)"]] : [])],
             onchange: (route) => app.set({ route: route === ALL ? undefined : route }) }),
