@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::Uri;
+use ureq::http::{Response, Uri};
 
 use crate::arguments::AdminOptions;
 use crate::outcome::Failure;
@@ -78,7 +78,11 @@ impl Admin {
     pub fn get(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<Value, Refusal> {
         let query = query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
         let request = self.agent.get(format!("{}/{path}", self.url)).query_pairs(query);
-        let answer = request.header("authorization", &self.authorization).call();
+        self.read(request.header("authorization", &self.authorization).call())
+    }
+
+    /// What an answer says, or why it says nothing.
+    fn read(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Refusal> {
         let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let status = answer.status().as_u16();
         let text = answer.body_mut().with_config().limit(MOST).read_to_string();
