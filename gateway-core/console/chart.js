@@ -22,7 +22,7 @@ export function chart({ id, title, unit, format, times, series, width, cursor, o
   const at = cursor === undefined ? last : nearest(times, cursor);
   const known = series.filter((line) => line.values.some((value) => value !== null));
   const heading = h("div", { class: "chart-head" },
-    h("h3", { id: `${id}-title` }, title, " ", h("span", { class: "unit" }, unit)),
+    h("h2", { id: `${id}-title` }, title, " ", h("span", { class: "unit" }, unit)),
     h("button", { type: "button", class: "quiet", "aria-pressed": String(asTable), "aria-label": `${title}: show as table`, onclick: onTable }, "Table"));
   if (known.length === 0) {
     return h("figure", { class: "panel chart", "data-key": id }, heading, h("p", { class: "empty chart-empty" }, empty ?? "No requests in this time."));
