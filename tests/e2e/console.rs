@@ -170,9 +170,9 @@ impl Shop {
             let served = AtomicUsize::new(0);
             Origin::start(name, Arc::new(Log::default()), move |received, exchange| {
                 let number = served.fetch_add(1, Ordering::Relaxed);
-                let status = if received.target.starts_with("/broken") { "500 Internal Server Error" } else { "200 OK" };
+                let status = if received.target.starts_with(b"/broken") { "500 Internal Server Error" } else { "200 OK" };
                 let body = format!("{name} {number}");
-                let cache = if received.target.starts_with("/cached") { "max-age=3600" } else { "no-store" };
+                let cache = if received.target.starts_with(b"/cached") { "max-age=3600" } else { "no-store" };
                 let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nCache-Control: {cache}\r\nX-Target: {name}\r\n\r\n{body}", body.len());
                 exchange.write(head.as_bytes())?;
                 Ok(Then::Keep)
