@@ -38,7 +38,7 @@ export async function ask(token, method, path, { parts = [], query = {}, body } 
 export const RESOURCES = {
   session: ["session"],
   series: ["series", (app) => ({ resolution: app.range }), filled],
-  routes: ["routes", () => ({ limit: 500 }), (said) => said.routes],
+  routes: ["routes", () => ({ limit: 500 }), (said) => Object.assign(said.routes, { total: said.total })],
   upstreams: ["upstreams", undefined, (said) => said.upstreams],
   consumers: ["consumers", () => ({ limit: 20 })],
   limits: ["limits", () => ({ limit: 50 }), (said) => said.limits],

@@ -1,6 +1,6 @@
 //! The console: a page for people, which asks the admin interface that serves it.
 //!
-//! It is made of the files of `gateway-core/console/`, bundled and packed by `make console`. There is nothing in it that anybody may
+//! It is made of the files of `gateway-core/console/`, bundled by `make console`. There is nothing in it that anybody may
 //! not see: the token is typed into it, and everything else comes with the token.
 
 use crate::http::{self, Body, Headers, Response};
@@ -15,24 +15,24 @@ pub const PATH: &str = "console/";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// One of the page's files, packed.
+/// One of the page's files.
 struct File {
     name: &'static str,
     kind: &'static str,
-    packed: &'static [u8],
+    bytes: &'static [u8],
 }
 
 const FILES: [File; 3] = [
-    File { name: "", kind: "text/html; charset=utf-8", packed: include_bytes!("../console/built/index.html.gz") },
+    File { name: "", kind: "text/html; charset=utf-8", bytes: include_bytes!("../console/built/index.html") },
     File {
         name: "console.css",
         kind: "text/css; charset=utf-8",
-        packed: include_bytes!("../console/built/console.css.gz"),
+        bytes: include_bytes!("../console/built/console.css"),
     },
     File {
         name: "console.js",
         kind: "text/javascript; charset=utf-8",
-        packed: include_bytes!("../console/built/console.js.gz"),
+        bytes: include_bytes!("../console/built/console.js"),
     },
 ];
 
@@ -45,7 +45,7 @@ pub fn answer<S>(path: &str, request: &Headers) -> Option<Response<S>> {
     }
     let name = path.strip_prefix(PATH)?;
     let file = FILES.iter().find(|file| file.name == name)?;
-    let tag = tag(file.packed);
+    let tag = tag(file.bytes);
     let fields = [
         ("content-type", file.kind),
         ("content-security-policy", POLICY),
@@ -56,44 +56,17 @@ pub fn answer<S>(path: &str, request: &Headers) -> Option<Response<S>> {
         ("cross-origin-resource-policy", "same-origin"),
         // Asked about each time, so that page and gateway are never of two versions.
         ("cache-control", "no-cache"),
-        ("vary", "accept-encoding"),
         ("etag", &tag),
     ];
     if http::list(request, "if-none-match").any(|known| known == "*" || known.trim_start_matches("W/") == tag) {
         return Some(respond(304, &fields[1..], Bytes::new()));
     }
-    if !takes_gzip(request) {
-        let why = "This page comes packed with gzip only, which Accept-Encoding does not take.\n";
-        return Some(respond(
-            406,
-            &[("content-type", "text/plain; charset=utf-8")],
-            Bytes::from_static(why.as_bytes()),
-        ));
-    }
-    let mut response = respond(200, &fields, Bytes::from_static(file.packed));
-    response.headers.set("content-encoding", "gzip");
-    Some(response)
-}
-
-/// RFC 9110 §12.5.3: without the field, every coding is taken.
-fn takes_gzip(request: &Headers) -> bool {
-    if !request.contains("accept-encoding") {
-        return true;
-    }
-    let taken = |wanted: &str| {
-        http::list(request, "accept-encoding").find_map(|item| {
-            let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
-            let is_nothing =
-                weight.trim().strip_prefix("q=0").is_some_and(|rest| rest.bytes().all(|b| matches!(b, b'.' | b'0')));
-            coding.trim().eq_ignore_ascii_case(wanted).then_some(!is_nothing)
-        })
-    };
-    taken("gzip").or_else(|| taken("*")).unwrap_or(false)
+    Some(respond(200, &fields, Bytes::from_static(file.bytes)))
 }
 
 /// Tells this version of a file from others.
-fn tag(packed: &[u8]) -> String {
-    let digest: String = Sha256::digest(packed).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+fn tag(bytes: &[u8]) -> String {
+    let digest: String = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{digest}\"")
 }
 
@@ -102,9 +75,11 @@ fn respond<S>(status: u16, fields: &[(&str, &str)], body: Bytes) -> Response<S> 
     for (name, value) in fields {
         headers.set(name, value);
     }
-    if status != 304 {
-        headers.set("content-length", body.len().to_string());
+    if status == 304 {
+        // It has no body (RFC 9110 §15.4.5), and the length would be that of the file.
+        return Response { status, headers, body: Body::Empty };
     }
+    headers.set("content-length", body.len().to_string());
     Response { status, headers, body: Body::Bytes(body) }
 }
 
@@ -127,7 +102,7 @@ mod tests {
             ("console/", Some(200)),
             ("console/console.js", Some(200)),
             ("console/console.css", Some(200)),
-            ("console/index.html.gz", None),
+            ("console/index.html", None),
             ("console/console.js/", None),
             ("consoles", None),
             ("", None),
@@ -135,30 +110,12 @@ mod tests {
             let response = asked(path, &[]);
             assert_eq!(response.as_ref().map(|response| response.status), status, "{path}");
             if let Some(Response { status: 200, headers, body: Body::Bytes(bytes) }) = response {
-                assert!(bytes.starts_with(&[0x1f, 0x8b]), "{path} is packed");
-                assert_eq!(headers.text("content-encoding"), Some("gzip"));
+                assert!(!bytes.is_empty() && !headers.contains("content-encoding"), "{path} is as it is");
                 assert_eq!(headers.content_length(), Some(bytes.len() as u64));
                 assert!(
                     headers.text("content-security-policy").is_some_and(|policy| policy.contains("default-src 'none'"))
                 );
             }
-        }
-    }
-
-    #[test]
-    fn who_takes_no_gzip_is_told() {
-        for (accepted, status) in [
-            ("gzip", 200),
-            ("br, GZIP;q=0.1", 200),
-            ("*", 200),
-            ("identity, *;q=0.5", 200),
-            ("gzip;q=0", 406),
-            ("*;q=0", 406),
-            ("br", 406),
-            ("", 406),
-        ] {
-            let response = asked("console/", &[("accept-encoding", accepted)]).expect("an answer");
-            assert_eq!(response.status, status, "{accepted}");
         }
     }
 

@@ -53,7 +53,9 @@ function revoke(app) {
 }
 
 function maintenance(app) {
-  return panel({ id: "maintenance", title: "Routes", hint: "In maintenance, every request of a route is answered with 503." }, given(app.data.routes, (rows) => table({
+  const { length, total } = app.data.routes?.value ?? [];
+  const hint = `In maintenance, every request of a route is answered with 503.${total > length ? ` These are the first ${length} of ${total}.` : ""}`;
+  return panel({ id: "maintenance", title: "Routes", hint }, given(app.data.routes, (rows) => table({
     id: "maintenance-table", caption: "Routes and whether they are in maintenance", rows, key: (row) => row.name, empty: "This configuration has no routes.",
     columns: [
       { name: "Route", main: true, cell: (row) => row.name },
