@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{Response, Uri};
+use ureq::http::{Request, Response, Uri};
 
 use crate::arguments::AdminOptions;
 use crate::outcome::Failure;
@@ -79,6 +79,20 @@ impl Admin {
         let query = query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
         let request = self.agent.get(format!("{}/{path}", self.url)).query_pairs(query);
         self.read(request.header("authorization", &self.authorization).call())
+    }
+
+    /// Has something changed.
+    pub fn change(&self, method: &str, path: &str, body: &Value) -> Result<Value, Refusal> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.url))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .map_err(|error| Refusal::Never(error.to_string()))?;
+        // A DELETE may say why.
+        let request = self.agent.configure_request(request).allow_non_standard_methods(true).build();
+        self.read(self.agent.run(request))
     }
 
     /// What an answer says, or why it says nothing.

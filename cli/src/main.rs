@@ -17,6 +17,7 @@ mod dev;
 mod explain;
 mod init;
 mod key;
+mod operate;
 mod password;
 mod reference;
 mod sign;
@@ -63,6 +64,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Sign(options) => sign::run(&options),
         Command::Tail(options) => tail::run(&options, colour),
         Command::Top(options) => top::run(&options, colour),
+        Command::Admin(options) => operate::run(&options),
+        Command::Purge(options) => operate::purge(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }
