@@ -17,9 +17,12 @@ const VIEWS = ["overview", "upstreams", "callers", "requests", "errors", "explai
 // Longer than anything takes to be told, and to be in effect.
 const PATIENCE = 20_000;
 
+const browsers = new Set();
+
 /** A browser at the page, with an eye on all that it does. */
 async function begin() {
   const browser = await open();
+  browsers.add(browser);
   const page = await browser.newPage();
   const seen = { requests: [], complaints: [] };
   page.on("request", (request) => seen.requests.push(request));
@@ -32,7 +35,7 @@ async function begin() {
   await page.setViewport({ width: 1280, height: 900 });
   await page.goto(`${gateway}${admin}/console`);
   await page.waitForSelector("#token");
-  return { browser, page, seen };
+  return { page, seen };
 }
 
 /** Nothing went elsewhere, no token stood in an address, nothing went wrong that was not meant to (`refused`: answers that the test provoked). */
@@ -88,7 +91,7 @@ const PARTS = {
   /** Without a token there is a page, and nothing else. */
   async "nothing without the credential"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     assert.equal(await page.$("main table, nav"), null);
     await page.type("#token", "a guess");
     await page.keyboard.press("Enter");
@@ -96,13 +99,12 @@ const PARTS = {
     assert.equal(await page.$("#session"), null);
     assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length), 0);
     behaved(session, [401]);
-    await browser.close();
   },
 
   /** Whoever may only look sees the same, but no buttons; and would be refused. */
   async "a token that may only read"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     await signIn(page, read);
     assert.match(await text(page, "#session"), /read only/);
     await go(page, "upstreams");
@@ -113,7 +115,6 @@ const PARTS = {
     assert.equal(await page.$("[data-key=forms], [data-key=maintenance] td button"), null);
     assert.match(await text(page, "[data-key=read-only]"), /may look/);
     behaved(session);
-    await browser.close();
     const target = encodeURIComponent(facts.targets[0]);
     for (const [method, path, body] of [
       ["POST", "purge", { everything: true }], ["PUT", `upstreams/shop/targets/${target}/drain`], ["PUT", "routes/orders/maintenance"], ["POST", "keys/revoke", { prefix: facts.key.slice(0, 8) }],
@@ -130,7 +131,7 @@ const PARTS = {
   /** The numbers are those of what was sent. */
   async "the traffic that the test made"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     await signIn(page, write);
     for (const [route, requests] of Object.entries(sent)) {
       await until(page, `${requests} requests of ${route}`, (route, requests) => {
@@ -176,13 +177,12 @@ const PARTS = {
     assert.equal(await cell(page, "alice", "Requests"), String(facts.alice));
     await until(page, "the limit", () => document.querySelector("[data-key=limits-table]")?.textContent.includes("scarce"));
     behaved(session);
-    await browser.close();
   },
 
   /** From the token to the explanation without a mouse. */
   async "by keyboard alone"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     assert.equal(await page.evaluate(() => document.activeElement.id), "token", "the token is asked for");
     await page.keyboard.type(write);
     await page.keyboard.press("Enter");
@@ -227,13 +227,12 @@ const PARTS = {
     await page.keyboard.press("Enter");
     await until(page, "no route", () => document.querySelector("[data-key=way]")?.textContent.includes("none takes it"));
     behaved(session);
-    await browser.close();
   },
 
   /** Purge, drain, maintenance, revoke: each is asked about once more, has an effect, and stands in the audit log. */
   async "changes"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     await signIn(page, write);
     const within = (await (await ask("GET", `${admin}/session`, write)).json()).effective_within_ms;
     // In the instance that was told, at once; in others, within this time.
@@ -329,13 +328,12 @@ const PARTS = {
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
     assert.equal(await page.$("main table"), null);
     behaved(session);
-    await browser.close();
   },
 
   /** No serious violation, in light and dark, on a desk and on a phone; and nothing stands out of the screen. */
   async "for everybody"() {
     const session = await begin();
-    const { page, browser } = session;
+    const { page } = session;
     const judge = async (where) => {
       // As a debugger would: the page's own policy keeps scripts out.
       const { violations } = await page.evaluate(`${AXE}; axe.run(document, { resultTypes: ["violations"] })`);
@@ -378,7 +376,6 @@ const PARTS = {
       }
     }
     behaved(session);
-    await browser.close();
   },
 };
 
@@ -392,5 +389,7 @@ for (const [name, part] of Object.entries(PARTS)) {
     failed += 1;
     console.log(`failed: ${name}: ${error.stack}`);
   }
+  for (const browser of browsers) await browser.close();
+  browsers.clear();
 }
 process.exit(failed === 0 ? 0 : 1);
