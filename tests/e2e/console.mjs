@@ -364,7 +364,7 @@ const PARTS = {
           if (view === "requests") {
             await page.waitForSelector("[data-key=requests-table] .path");
             // Not where it was a moment ago: rows come in.
-            await page.$eval("[data-key=requests-table] .path", (path) => path.click());
+            await page.$eval("[data-key=requests-table] .path", (path) => path.ariaExpanded === "true" || path.click());
             await page.waitForSelector(".below .facts");
           }
           await judge(`${view}, ${scheme}, ${width}`);
