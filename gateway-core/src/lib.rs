@@ -47,6 +47,8 @@ pub mod validation;
 pub mod answer;
 pub mod caller;
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod error;
 pub mod path;
 pub mod secret;
