@@ -17,7 +17,7 @@ use gateway_core::cache::purge::{Change as PurgeChange, Marks};
 use gateway_core::claim;
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
-use gateway_core::forward::PathChange;
+use gateway_core::forward::{Forward, PathChange};
 use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::grpc::{Binding, Grpc};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
@@ -29,6 +29,7 @@ use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySo
 use gateway_core::quota::{Decision, Order};
 use gateway_core::request::{Line, Request};
 use gateway_core::route::{Considered, Matcher};
+use gateway_core::soap::Version;
 use gateway_core::template::{Piece, Reference, Source, Template};
 use gateway_core::upstream::{Balance, SHORTEST_SECRET, Upstream};
 use serde_json::{Value, json};
@@ -471,7 +472,20 @@ impl Taken {
         let upstream = action.forward().and_then(|forward| gateway.upstreams().get(forward.upstream as usize));
         let calls = match action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
-            _ => None,
+            Action::Graphql(stored) => Some(format!("a GraphQL query at {}", sent_to(&stored.forward))),
+            Action::Soap(soap) => {
+                let version = match soap.version {
+                    Version::One => "1.1",
+                    Version::Two => "1.2",
+                };
+                Some(format!("a SOAP {version} message at {}", sent_to(&soap.forward)))
+            }
+            Action::Forward(_)
+            | Action::Redirect(_)
+            | Action::Respond(_)
+            | Action::IdentityKeys
+            | Action::Serve(_)
+            | Action::Purge => None,
         };
         let parameters = matched.parameters(&line.path).iter();
         Self {
@@ -485,6 +499,14 @@ impl Taken {
             }),
             calls,
         }
+    }
+}
+
+/// Under which path a message of another protocol is sent.
+fn sent_to(forward: &Forward) -> String {
+    match &forward.path {
+        PathChange::Rewrite(path) => path.to_string(),
+        PathChange::Keep | PathChange::Prefix { .. } | PathChange::Regex { .. } => String::new(),
     }
 }
 
