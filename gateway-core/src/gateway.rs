@@ -1044,7 +1044,7 @@ impl Gateway {
             Err(error) => return fail(error, Origin::Gateway),
         };
         let payload = Payload {
-            headers: Headers::new(),
+            headers,
             query,
             body: Body::Empty,
             upgrade: None,

@@ -40,12 +40,17 @@ fn a_graphql_server_is_protected(platform: Platform) {
         }])
     });
     let ask = |body: Value| post(&gateway, "/graphql", &body, "application/json");
-    let orders = ask(json!({ "query": "query Q($n: Int) { orders(first: $n) { id ...C } } fragment C on Order { customer }", "variables": { "n": 2 } }));
+    let orders = ask(
+        json!({ "query": "query Q($n: Int) { orders(first: $n) { id ...C } } fragment C on Order { customer }", "variables": { "n": 2 } }),
+    );
     let expected = json!([{ "id": "1", "customer": "customer 1" }, { "id": "2", "customer": "customer 2" }]);
     assert_eq!((orders.status, &json_of(&orders)["data"]["orders"]), (200, &expected));
 
-    let batch = ask(json!([{ "query": "{ order(id: 3) { customer } }" }, { "query": "mutation { createOrder(order: { customer: \"x\", count: 9 }) { id } }" }]));
-    let expected = json!([{ "data": { "order": { "customer": "customer 3" } } }, { "data": { "createOrder": { "id": "9" } } }]);
+    let batch = ask(
+        json!([{ "query": "{ order(id: 3) { customer } }" }, { "query": "mutation { createOrder(order: { customer: \"x\", count: 9 }) { id } }" }]),
+    );
+    let expected =
+        json!([{ "data": { "order": { "customer": "customer 3" } } }, { "data": { "createOrder": { "id": "9" } } }]);
     assert_eq!((batch.status, json_of(&batch)), (200, expected));
 
     // What is stored is not asked again, whether by POST or by GET.
@@ -60,8 +65,19 @@ fn a_graphql_server_is_protected(platform: Platform) {
     assert_eq!(json_of(&missing)["errors"][0]["message"], json!("PersistedQueryNotFound"));
     let brought = ask(json!({ "query": "{ orders { id } }", "extensions": persisted }));
     assert_eq!(brought.status, 200);
-    let known = get(&gateway, &format!("/graphql?extensions={}", encode(&json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } }).to_string())));
-    assert_eq!((known.status, &json_of(&known)["data"]["orders"][2]["id"]), (200, &json!("3")), "{}", String::from_utf8_lossy(&known.body));
+    let known = get(
+        &gateway,
+        &format!(
+            "/graphql?extensions={}",
+            encode(&json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } }).to_string())
+        ),
+    );
+    assert_eq!(
+        (known.status, &json_of(&known)["data"]["orders"][2]["id"]),
+        (200, &json!("3")),
+        "{}",
+        String::from_utf8_lossy(&known.body)
+    );
 
     for (query, code) in [
         ("{ __schema { types { name } } }", "GRAPHQL_FORBIDDEN"),
@@ -92,16 +108,24 @@ fn rest_is_translated_to_graphql(platform: Platform) {
     let gateway = gateway(platform, &server, |upstream| {
         let route = |name: &str, path: &str, query: Value| json!({ "name": name, "path": path, "upstream": upstream, "graphql": query });
         json!([
-            route("order", "/orders/{id}", json!({
-                "document": "query($id: ID!, $items: Int = 1) { order(id: $id) { id customer items(first: $items) { name } } }",
-                "variables": { "id": "{id}", "items": "{request.query.items}" },
-                "pick": "order",
-            })),
-            route("create", "/orders", json!({
-                "document": "mutation($order: OrderInput!) { createOrder(order: $order) { id customer } }",
-                "variables": { "order": "{body}" },
-                "pick": "createOrder",
-            })),
+            route(
+                "order",
+                "/orders/{id}",
+                json!({
+                    "document": "query($id: ID!, $items: Int = 1) { order(id: $id) { id customer items(first: $items) { name } } }",
+                    "variables": { "id": "{id}", "items": "{request.query.items}" },
+                    "pick": "order",
+                })
+            ),
+            route(
+                "create",
+                "/orders",
+                json!({
+                    "document": "mutation($order: OrderInput!) { createOrder(order: $order) { id customer } }",
+                    "variables": { "order": "{body}" },
+                    "pick": "createOrder",
+                })
+            ),
             route("broken", "/broken", json!({ "document": "{ broken }", "errors": { "ORDER_LOCKED": 423 } })),
             route("half", "/half", json!({ "document": "{ count half { id customer } }", "partial": "allow" })),
             route("forbidden", "/forbidden", json!({ "document": "mutation { forbidden }" })),
@@ -143,7 +167,9 @@ fn json_is_translated_to_soap(platform: Platform) {
     let upstreams: serde_json::Map<String, Value> = versions
         .iter()
         .zip(&server.addresses)
-        .map(|(version, address)| (format!("soap-{version}"), json!({ "targets": [{ "url": format!("http://{address}") }] })))
+        .map(|(version, address)| {
+            (format!("soap-{version}"), json!({ "targets": [{ "url": format!("http://{address}") }] }))
+        })
         .collect();
     let routes: Vec<Value> = versions
         .iter()
