@@ -356,7 +356,8 @@ impl Graphql {
             use super::cache::Keeping;
             let key = persisted::key(&self.name, hash);
             let most = self.limits.document;
-            let item = crate::platform::Item { key: &key, record: RECORD, seconds: automatic.seconds, most };
+            let reach = crate::platform::Reach::Location;
+            let item = crate::platform::Item { key: &key, record: RECORD, seconds: automatic.seconds, most, reach };
             let body = Body::Bytes(Bytes::copy_from_slice(text.as_bytes()));
             let (_, ticket) = visit.platform.keep(&item, body, false).await;
             let keeping = ticket.map(|ticket| Deferred::Keep(Keeping { ticket, flight: None }));
@@ -370,7 +371,7 @@ impl Graphql {
     #[cfg(feature = "cache")]
     async fn recall<P: Platform>(&self, visit: &Visit<'_, P>, hash: &str) -> Option<String> {
         let key = persisted::key(&self.name, hash);
-        let (_, body) = visit.platform.recall(&key).await.ok()??;
+        let (_, body) = visit.platform.recall(&key, crate::platform::Reach::Location).await.ok()??;
         let most = usize::try_from(self.limits.document).unwrap_or(usize::MAX);
         let bytes = crate::pump::read(visit.platform, body, most).await.ok()?;
         let text = String::from_utf8(bytes.into()).ok()?;
