@@ -126,3 +126,59 @@ fn documents_that_are_meant_to_hurt_are_measured_at_once() {
         measure(&document, operation, &costs, &|_| None).expect("it can be measured");
     }
 }
+
+/// What stands in the documentation does what stands below it.
+#[cfg(all(feature = "compile", feature = "testing", feature = "soap"))]
+mod documentation {
+    use gateway_core::Gateway;
+    use gateway_core::config::{Text, compile};
+    use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+    use gateway_core::testing::{TestPlatform, run};
+    use std::path::Path;
+
+    #[test]
+    fn every_configuration_in_it_compiles_and_does_what_it_shows() {
+        let envelope = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><m:GetStockResponse xmlns:m=\"urn:stock\">\
+            <m:item>pen</m:item><m:count>7</m:count><m:place>here</m:place></m:GetStockResponse></e:Body></e:Envelope>";
+        let order = r#"{"data":{"order":{"id":"7","customer":"eve","items":[{"name":"pen"},{"name":"ink"}]}}}"#;
+        for (name, text, answer) in [
+            ("graphql.md", include_str!("../../docs/graphql.md"), order),
+            ("soap.md", include_str!("../../docs/soap.md"), envelope),
+        ] {
+            let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
+            let mut shown = 0;
+            for (configuration, rest) in blocks {
+                let compiled = compile(Path::new("gateway.yaml"), &Text(configuration.to_owned()));
+                assert!(compiled.problems.is_empty(), "{name}: {:?}", compiled.problems);
+                let artefact = compiled.artefact.expect("there is no problem");
+                let gateway = Gateway::load(artefact.into(), |_| None).expect("it loads");
+                let Some(console) = rest.trim_start().strip_prefix("```console\n$ curl ") else { continue };
+                let (target, printed) = console.split_once('\n').expect("what it prints stands below");
+                let printed = printed.lines().next().expect("a line");
+                let target = target.trim_matches('\'').trim_start_matches("http://localhost:8080");
+                let platform = TestPlatform::new(|_| {
+                    Ok(Response {
+                        status: 200,
+                        headers: Headers::new(),
+                        body: Body::Stream(answer.as_bytes().to_vec()),
+                    })
+                });
+                let incoming = Incoming {
+                    method: "GET".to_owned(),
+                    scheme: Scheme::Http,
+                    authority: "localhost".to_owned(),
+                    target: target.to_owned(),
+                    headers: Headers::new(),
+                    body: Body::Empty,
+                    peer: Peer::default(),
+                };
+                let Body::Bytes(body) = run(gateway.handle(&platform, incoming)).response.body else {
+                    panic!("{name}: it answers")
+                };
+                assert_eq!(String::from_utf8_lossy(&body), printed, "{name}");
+                shown += 1;
+            }
+            assert!(shown > 0, "{name} shows nothing");
+        }
+    }
+}

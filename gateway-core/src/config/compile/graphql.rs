@@ -121,7 +121,7 @@ impl RouteCompiler<'_, '_> {
             nothing: match written.nothing {
                 None => Some(404),
                 Some(written::GraphqlNothing::Status(status)) => Some(status.0),
-                Some(written::GraphqlNothing::Null(written::GraphqlNull::Null)) => None,
+                Some(written::GraphqlNothing::Pass(written::GraphqlPass::Pass)) => None,
             },
         };
         let reads_body = stored.templates().any(|template| template.has(|piece| matches!(piece, Piece::Document(_))));

@@ -61,7 +61,7 @@ pub struct GraphqlQuery {
     /// `refuse`.
     #[schemars(extend("default" = "refuse"))]
     pub partial: Option<GraphqlPartial>,
-    /// What a client gets where what is picked is `null`: a status, or `null` itself. Default: 404.
+    /// What a client gets where what is picked is `null`: a problem with this status, or with `pass` the `null` itself. Default: 404.
     #[schemars(extend("default" = 404))]
     pub nothing: Option<GraphqlNothing>,
     /// How many bytes of a request's body are read, where variables name it. Default: `1MiB`.
@@ -104,17 +104,16 @@ pub enum GraphqlPartial {
 pub enum GraphqlNothing {
     /// A problem with this status.
     Status(FailureStatus),
-    /// The word `null`.
-    Null(GraphqlNull),
+    /// What there is.
+    Pass(GraphqlPass),
 }
 
-/// A word.
+/// What there is, even if it is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum GraphqlNull {
+pub enum GraphqlPass {
     /// 200, and `null`.
-    #[serde(rename = "null")]
-    Null,
+    Pass,
 }
 
 /// The status of a failure: 400 to 599.
