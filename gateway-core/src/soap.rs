@@ -76,6 +76,14 @@ pub enum Version {
 }
 
 impl Version {
+    /// Its number.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::One => "1.1",
+            Version::Two => "1.2",
+        }
+    }
+
     /// The namespace of its envelope.
     pub fn namespace(self) -> &'static str {
         match self {
