@@ -206,7 +206,14 @@ impl Gateway {
         request: &Request,
         body: Body<P::Stream>,
     ) -> Result<Response<P::Stream>, Error> {
-        // What needs no credential comes first; so far there is nothing.
+        // The page holds nothing that anybody may not see, and asks for a token itself.
+        #[cfg(feature = "console")]
+        if let Some(response) = rest.strip_prefix('/').and_then(|path| crate::console::answer(path, &request.headers)) {
+            return match request.line.method.as_str() {
+                "GET" | "HEAD" => Ok(response),
+                _ => Err(Error::MethodNotAllowed { allow: vec!["GET".to_owned(), "HEAD".to_owned()] }),
+            };
+        }
         let now = platform.now();
         let token = admin.guard.admit(&request.headers, request.client.address, now)?;
         let endpoint = Endpoint::find(rest).ok_or(Error::NothingThere)?;
