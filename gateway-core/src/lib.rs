@@ -31,8 +31,15 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "graphql")]
+pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "soap")]
+pub mod soap;
+#[cfg(any(feature = "graphql", feature = "soap"))]
+pub mod translate;
+
 pub mod telemetry;
 
 pub mod frozen;

@@ -1,8 +1,8 @@
 //! The admin interface: what a gateway does, and the few things that can be changed while it runs, as JSON over HTTP.
 //!
-//! It answers under a path that the configuration declares, before any route is asked, and only to whoever has one of its tokens
-//! ([`guard`]). What it answers is described by `openapi.json`, which it serves as well and which a test holds it to. What is changed is
-//! written to a [ledger](changes) that all instances read; what has happened lately comes from [another one](activity).
+//! It answers under a path that the configuration declares, before any route is asked, and only to whoever has one of its tokens.
+//! What it answers is described by `openapi.json`, which it serves as well and which a test holds it to. What is changed is written to
+//! a [ledger](changes) that all instances read; what has happened lately comes from [another one](activity).
 
 pub mod activity;
 pub mod changes;
@@ -246,8 +246,14 @@ impl Gateway {
                 let activity = self.activity(platform).await?;
                 answer(&show::lines(&activity.errors, request, 1.0)?)
             }
-            Endpoint::Keys => answer(&show::revoked(&*self.current(platform).await?)),
-            Endpoint::Audit => answer(&show::audit(&*self.current(platform).await?, request)?),
+            Endpoint::Keys => {
+                let known = self.current(platform).await?;
+                answer(&show::revoked(&known))
+            }
+            Endpoint::Audit => {
+                let known = self.current(platform).await?;
+                answer(&show::audit(&known, request)?)
+            }
             Endpoint::Explain => {
                 let asked: Asked = read(platform, request, body).await?;
                 answer(&self.explained(platform.bare(), asked.question()?).await?)
