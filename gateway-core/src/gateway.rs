@@ -744,8 +744,8 @@ impl Gateway {
             target.push_str(&query);
         }
         let mut method = line.method.clone();
-        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
-        if !upgrade {
+        let upgrade = forward.websocket.filter(|_| upgrade.as_deref() == Some("websocket"));
+        if upgrade.is_none() {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
@@ -757,7 +757,7 @@ impl Gateway {
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
-            Ok(body) if !mirrors.is_empty() && !upgrade => {
+            Ok(body) if !mirrors.is_empty() && upgrade.is_none() => {
                 upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
             }
             kept => kept,

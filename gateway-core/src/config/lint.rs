@@ -261,7 +261,7 @@ impl Lint<'_> {
                 problem.help("write `replay_scope: global`, or allow the warning if a short time is enough"),
             );
         }
-        if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
+        if let Some(websocket) = route.node.get("websocket").filter(|_| asks_for_websockets(route)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
@@ -856,5 +856,13 @@ mod tests {
         }
         assert!(!disjoint(Kind::Uuid, Kind::Slug) && !disjoint(Kind::Date, Kind::Slug));
         assert!(disjoint(Kind::Uuid, Kind::Int) && disjoint(Kind::Int, Kind::Alpha));
+    }
+}
+
+/// Whether a route says that it takes WebSockets.
+fn asks_for_websockets(route: &Defined<written::Route>) -> bool {
+    match &route.written.websocket {
+        None | Some(written::WebSocket::Switch(false)) => false,
+        Some(written::WebSocket::Switch(true) | written::WebSocket::Limits(_)) => true,
     }
 }
