@@ -381,6 +381,10 @@ impl Platform for Recorder {
         Ok(())
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }

@@ -752,7 +752,7 @@ impl Gateway {
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
-            (body, content_length) = (Body::Bytes(instead.body), None);
+            (body, content_length) = (instead.body, None);
         }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
@@ -998,7 +998,8 @@ impl Gateway {
             return Err(Error::Internal { reason });
         };
         let path = forward.path.apply(scope)?;
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+        let trailers = platform.sends_trailers();
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
@@ -1009,19 +1010,33 @@ impl Gateway {
                 return Ok(self.forward(platform, forward, payload, scope).await);
             }
         };
-        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let too_large = || Error::BodyTooLarge { limit: most };
-        let body = if call.reads_body() {
-            if payload.content_length.is_some_and(|length| length > most) {
-                return Err(too_large());
-            }
-            let room = usize::try_from(most).unwrap_or(usize::MAX);
-            pump::read(platform, payload.body, room).await.map_err(|error| match error {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(_) => Error::ClientGone,
-            })?
+        let (query, headers) = (payload.query.as_deref(), &payload.headers);
+        let (body, refusal) = if call.takes_many() {
+            // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
+            let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
+            let body = if is_short {
+                Body::Bytes(read_whole(platform, payload.content_length, payload.body, grpc.message_limit).await?)
+            } else {
+                payload.body
+            };
+            let is_empty = match &body {
+                Body::Empty => true,
+                Body::Bytes(bytes) => bytes.is_empty(),
+                Body::Stream(_) | Body::Pumped(..) => false,
+            };
+            let (upload, refusal) = call.upload(query, headers, is_empty)?;
+            let body = body
+                .pumped(upload)
+                .map_err(|Broken(reason)| refusal.take().unwrap_or(Error::UntranslatableRequest { reason }))?;
+            (body, refusal)
         } else {
-            Bytes::new()
+            let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+            let body = if call.reads_body() {
+                read_whole(platform, payload.content_length, payload.body, most).await?
+            } else {
+                Bytes::new()
+            };
+            (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
@@ -1032,14 +1047,18 @@ impl Gateway {
             return Err(Error::UpstreamTimeout);
         }
         let left = timeouts.attempt.min(timeouts.total);
-        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => match refusal.take() {
+                // It broke off on its way, and this is why.
+                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
+                None => Ok((reply, origin)),
+            },
             Origin::Upstream => {
                 notes.extend(reply.notes);
                 let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
@@ -1167,18 +1186,18 @@ struct Payload<S> {
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
-    instead: Option<Substitute>,
+    instead: Option<Substitute<S>>,
 }
 
 /// What is sent by POST in the place of a client's request.
 #[derive(Debug)]
-pub struct Substitute {
+pub struct Substitute<S> {
     /// Path and query.
     pub target: String,
     /// All fields.
     pub headers: Headers,
     /// The body.
-    pub body: Bytes,
+    pub body: Body<S>,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -1188,6 +1207,25 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
         HostHeader::Keep => Some(&line.authority),
         HostHeader::Fixed(host) => Some(host),
     }
+}
+
+/// Reads a request's body of at most so many bytes.
+#[cfg(feature = "grpc")]
+async fn read_whole<P: Platform>(
+    platform: &P,
+    length: Option<u64>,
+    body: Body<P::Stream>,
+    most: u64,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::BodyTooLarge { limit: most };
+    if length.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    pump::read(platform, body, room).await.map_err(|error| match error {
+        ReadError::TooLarge => too_large(),
+        ReadError::Broken(_) => Error::ClientGone,
+    })
 }
 
 /// What a call that brought no response means to the client.

@@ -50,6 +50,9 @@ pub trait Platform {
     /// sent under it again.
     fn decodes(&self, coding: &str) -> bool;
 
+    /// Whether a client is sent the fields that a [`Pump`](crate::pump::Pump) puts behind the body of a response.
+    fn sends_trailers(&self) -> bool;
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
