@@ -19,6 +19,7 @@ mod native {
     pub mod picking;
     pub mod signatures;
     pub mod spin;
+    pub mod translating;
     pub mod workers;
 
     pub mod configurations;
@@ -37,3 +38,4 @@ pub mod limits;
 pub mod loading;
 pub mod still;
 pub mod tables;
+pub mod transcoding;
