@@ -598,6 +598,11 @@ mod tests {
         let mut out = Commands::default();
         write_call(&mut out, 0, &call, None);
         assert_eq!(out.numbers[5..9], [READS_EVERYTHING | BOUND | WATCHED, 3000, 0, 4]);
+
+        call.upgrade = Some(Sockets { message: Some(1 << 10), idle: None });
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert_eq!(out.numbers[5..10], [READS_EVERYTHING | BOUND | WATCHED | RELAYED, 3000, 0, 1 << 10, 0]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

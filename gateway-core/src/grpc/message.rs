@@ -255,9 +255,17 @@ pub fn is_raw(kind: &MessageDescriptor, field: &BodyField) -> bool {
     }
 }
 
-/// Whether a message may be written as an array.
-pub fn may_be_array(kind: &MessageDescriptor) -> bool {
-    matches!(kind.full_name(), "google.protobuf.ListValue" | "google.protobuf.Value")
+/// Whether what a body gives may be written as an array.
+pub fn may_be_array(kind: &MessageDescriptor, field: &BodyField) -> bool {
+    let is_any_json =
+        |kind: &MessageDescriptor| matches!(kind.full_name(), "google.protobuf.ListValue" | "google.protobuf.Value");
+    match field {
+        BodyField::None => false,
+        BodyField::Whole => is_any_json(kind),
+        BodyField::Field(name) => kind
+            .get_field_by_name(name)
+            .is_some_and(|field| field.is_list() || matches!(field.kind(), Kind::Message(kind) if is_any_json(&kind))),
+    }
 }
 
 fn is_raw_field(field: &FieldDescriptor) -> bool {

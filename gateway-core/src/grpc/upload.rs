@@ -99,7 +99,7 @@ impl Messages {
             Form::Raw { maker: Box::new(maker), begun: false }
         } else {
             // Where a message is itself written as an array, an array is one message.
-            let opens = maker.body != BodyField::Whole || !message::may_be_array(&maker.kind);
+            let opens = !message::may_be_array(&maker.kind, &maker.body);
             Form::Values(Values::new(most, opens), Box::new(maker))
         };
         Self { form, most }

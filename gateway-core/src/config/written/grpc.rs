@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{OneOrMany, Size};
 
-/// Has a route call methods of the gRPC services that its upstream has. Clients speak JSON over HTTP, Connect or gRPC-Web;
-/// gRPC is handed on to upstreams that speak it.
+/// Has a route call methods of the gRPC services that its upstream has. Clients speak JSON over HTTP, Connect, gRPC-Web or, where the
+/// platform can end an answer with trailers, gRPC.
 ///
 /// JSON clients find methods by their `google.api.http` annotations, compared with the path that would be forwarded (after
 /// `strip_prefix` and the like): of several that match, the one that names a verb, then, segment by segment, a literal before
