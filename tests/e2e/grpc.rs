@@ -3,6 +3,7 @@
 //! as well.
 
 #![allow(clippy::panic, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they say when to give up")]
 
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, Seen, exchange, request};

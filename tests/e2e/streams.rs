@@ -1,5 +1,7 @@
 //! What flows for as long as both sides want: WebSocket, server-sent events, uploads piece by piece.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they tell how long it took")]
+
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, request};
 use postern_tests::events::Events;
