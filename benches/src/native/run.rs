@@ -8,7 +8,7 @@ use crate::{
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 16] = [
+pub const PARTS: [(&str, &str); 17] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
