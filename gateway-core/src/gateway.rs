@@ -1052,6 +1052,7 @@ impl Gateway {
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let begun = platform.now();
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
             Origin::Gateway | Origin::Lost => match refusal.take() {
@@ -1061,7 +1062,8 @@ impl Gateway {
             },
             Origin::Upstream => {
                 notes.extend(reply.notes);
-                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                let late = platform.now().saturating_sub(begun) >= left;
+                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
                 Ok((Reply::answer(response), Origin::Upstream))
             }
         }

@@ -240,6 +240,28 @@ fn the_clients_deadline_becomes_the_upstreams() {
     assert_eq!((reply.response.status, calls.len()), (504, 0));
 }
 
+#[test]
+fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
+    for (took, code) in [(100, "CANCELLED"), (300, "DEADLINE_EXCEEDED")] {
+        let clock = std::rc::Rc::new(std::cell::Cell::new(1_750_000_000_000));
+        let platform = TestPlatform::with_clock(clock.clone(), |_| {
+            clock.set(clock.get() + took);
+            Ok(answered(200, "content-type\0application/grpc-web+proto\ngrpc-status\x001\n", Vec::new()))
+        });
+        let incoming = Incoming {
+            method: "GET".to_owned(),
+            scheme: Scheme::Http,
+            authority: "shop.test".to_owned(),
+            target: "/v1/orders/7".to_owned(),
+            headers: Headers::from_block(b"grpc-timeout\x00300m\n".to_vec()),
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        let reply = run(gateway("grpc_web", json!({})).handle(&platform, incoming));
+        assert_eq!(problem(&reply)["code"], code, "{}", shown(&reply));
+    }
+}
+
 /// `google.rpc.Status` with two details, one of a type that nobody here knows.
 fn details() -> Vec<u8> {
     let status = json!({

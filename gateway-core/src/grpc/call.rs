@@ -5,7 +5,7 @@ use super::dialect::{
 };
 use super::frame;
 use super::message::{self, BodyField, HTTP_BODY};
-use super::status::Status;
+use super::status::{Code, Status};
 use super::template::Found;
 use super::upload::{Maker, Messages, Refusal, Upload, encoded, untranslatable};
 use super::{Binding, Grpc, Method, Service, is_named};
@@ -288,7 +288,8 @@ impl Call<'_> {
         usize::try_from(self.grpc.message_limit).unwrap_or(usize::MAX)
     }
 
-    /// What the client gets of the upstream's answer. `asked` are the fields of its request.
+    /// What the client gets of the upstream's answer. `asked` are the fields of its request; `late` says whether the time was over when
+    /// it came.
     ///
     /// # Errors
     /// [`Error::UntranslatableResponse`] where that is none.
@@ -297,13 +298,22 @@ impl Call<'_> {
         platform: &P,
         response: Response<P::Stream>,
         asked: &Headers,
+        late: bool,
         request_id: String,
     ) -> Result<Response<P::Stream>, Error> {
         let Response { status, mut headers, body } = response;
+        let timely = |mut end: End| {
+            // Some servers say that they have ended a call themselves, and not why.
+            if late && end.status.code == Code::CANCELLED {
+                end.status.code = Code::DEADLINE_EXCEEDED;
+            }
+            end
+        };
         let gives_many = self.method.descriptor.is_server_streaming();
         let start = Reader::start(self.grpc.dialect, self.streams(), status, &headers, self.most());
         let mut reader = match start.map_err(refused)? {
             Start::Ended(end) => {
+                let end = timely(end);
                 pump::discard(platform, body);
                 self.keep(&mut headers);
                 return if (gives_many || self.protocol == Protocol::Grpc) && end.status.is_ok() {
@@ -333,7 +343,7 @@ impl Call<'_> {
             Body::Empty | Body::Pumped(..) => (Bytes::new(), Headers::new()),
         };
         let (messages, end) = read_whole(&mut reader, &bytes, trailers).map_err(refused)?;
-        self.whole(headers, &messages, end, request_id)
+        self.whole(headers, &messages, timely(end), request_id)
     }
 
     fn flow<S>(
