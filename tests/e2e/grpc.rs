@@ -235,7 +235,7 @@ fn messages_of_a_client_go_on_as_they_come(platform: Platform) {
         let got = connection.receive("POST").expect("a response");
         assert_eq!((got.status, json_of(&got)), (200, json!({ "taken": 3 })), "{target}");
         // Many in one piece, and one in many.
-        let mut flood = |times: usize| {
+        let flood = |times: usize| {
             let mut connection = stage.upload(&target, "application/json");
             let piece: String = (0..1_000).map(order).collect();
             let (one, other) = piece.split_at(piece.len() / 2 + 3);
