@@ -29,7 +29,7 @@ async function* three() {
 if (protocol === "connect-streams" || protocol === "grpc") {
   seen.imported = toJson(registry.getMessage("shop.v1.ImportOrdersResponse"), await shop.importOrders(three()));
 }
-if (protocol === "grpc" && !baseUrl.endsWith("/connect")) {
+if (protocol === "grpc") {
   // The second is asked for when the first has been answered.
   let answered;
   const first = new Promise((resolve) => (answered = resolve));
@@ -38,11 +38,15 @@ if (protocol === "grpc" && !baseUrl.endsWith("/connect")) {
     await first;
     yield { id: 2n };
   }
-  seen.tracked = [];
-  for await (const { what } of shop.trackOrders(two())) {
-    seen.tracked.push(what);
-    answered();
-  }
+  const tracked = async () => {
+    const events = [];
+    for await (const { what } of shop.trackOrders(two())) {
+      events.push(what);
+      answered();
+    }
+    return events;
+  };
+  seen.tracked = await tracked().catch((error) => error.rawMessage);
 }
 
 console.log(JSON.stringify(seen));
