@@ -866,20 +866,20 @@ impl Gateway {
             target.push_str(&query);
         }
         let mut method = line.method.clone();
-        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
-        if !upgrade {
+        let upgrade = forward.websocket.filter(|_| upgrade.as_deref() == Some("websocket"));
+        if upgrade.is_none() {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
-            (body, content_length) = (Body::Bytes(instead.body), None);
+            (body, content_length) = (instead.body, None);
         }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
-            Ok(body) if !mirrors.is_empty() && !upgrade => {
+            Ok(body) if !mirrors.is_empty() && upgrade.is_none() => {
                 upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
             }
             kept => kept,
@@ -1195,7 +1195,8 @@ impl Gateway {
             return Err(Error::Internal { reason });
         };
         let path = forward.path.apply(scope)?;
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+        let trailers = platform.sends_trailers();
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
@@ -1206,11 +1207,33 @@ impl Gateway {
                 return Ok(self.forward(platform, forward, payload, scope).await);
             }
         };
-        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let body = if call.reads_body() {
-            read_request(platform, payload.body, payload.content_length, most).await?
+        let (query, headers) = (payload.query.as_deref(), &payload.headers);
+        let (body, refusal) = if call.takes_many() {
+            // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
+            let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
+            let body = if is_short {
+                Body::Bytes(read_request(platform, payload.body, payload.content_length, grpc.message_limit).await?)
+            } else {
+                payload.body
+            };
+            let is_empty = match &body {
+                Body::Empty => true,
+                Body::Bytes(bytes) => bytes.is_empty(),
+                Body::Stream(_) | Body::Pumped(..) => false,
+            };
+            let (upload, refusal) = call.upload(query, headers, is_empty)?;
+            let body = body
+                .pumped(upload)
+                .map_err(|Broken(reason)| refusal.take().unwrap_or(Error::UntranslatableRequest { reason }))?;
+            (body, refusal)
         } else {
-            Bytes::new()
+            let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+            let body = if call.reads_body() {
+                read_request(platform, payload.body, payload.content_length, most).await?
+            } else {
+                Bytes::new()
+            };
+            (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
@@ -1221,17 +1244,23 @@ impl Gateway {
             return Err(Error::UpstreamTimeout);
         }
         let left = timeouts.attempt.min(timeouts.total);
-        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let begun = platform.now();
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => match refusal.take() {
+                // It broke off on its way, and this is why.
+                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
+                None => Ok((reply, origin)),
+            },
             Origin::Upstream => {
                 notes.extend(reply.notes);
-                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                let late = platform.now().saturating_sub(begun) >= left;
+                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
                 Ok((Reply::answer(response), Origin::Upstream))
             }
         }
@@ -1399,18 +1428,18 @@ struct Payload<S> {
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
-    instead: Option<Substitute>,
+    instead: Option<Substitute<S>>,
 }
 
 /// What is sent by POST in the place of a client's request.
 #[derive(Debug)]
-pub struct Substitute {
+pub struct Substitute<S> {
     /// Path and query.
     pub target: String,
     /// All fields.
     pub headers: Headers,
     /// The body.
-    pub body: Bytes,
+    pub body: Body<S>,
 }
 
 /// The `Host` that is sent where it is not the target's own.

@@ -175,7 +175,7 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
-        let mut broken = None;
+        let (mut broken, mut trailers) = (None, Vec::new());
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
@@ -187,7 +187,10 @@ impl Gateway for InProcess<'_> {
                 let mut body = pump.push(&bytes);
                 if let Ok(body) = &mut body {
                     match pump.finish(Headers::new()) {
-                        Ok((rest, _)) => body.extend(rest),
+                        Ok((rest, behind)) => {
+                            body.extend(rest);
+                            trailers = behind.iter().map(|(name, value)| Field::new(name, value)).collect();
+                        }
                         Err(why) => broken = Some(why.to_string()),
                     }
                 }
@@ -197,7 +200,7 @@ impl Gateway for InProcess<'_> {
                 })
             }
         };
-        Ok(Seen { status, head, body, broken, ..Seen::default() })
+        Ok(Seen { status, head, body, trailers, broken, ..Seen::default() })
     }
 }
 

@@ -629,6 +629,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.platform.decodes(coding)
     }
 
+    fn sends_trailers(&self) -> bool {
+        self.platform.sends_trailers()
+    }
+
     fn checks_by_itself(&self) -> bool {
         self.platform.checks_by_itself()
     }
