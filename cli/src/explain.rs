@@ -471,6 +471,12 @@ impl Taken {
         let upstream = action.forward().and_then(|forward| gateway.upstreams().get(forward.upstream as usize));
         let calls = match action {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
+            Action::JsonRpc(call) => Some(format!("{} of JSON-RPC", call.method)),
+            Action::Mcp(mcp) => {
+                let names: Vec<&str> = mcp.tools.iter().take(5).map(|tool| tool.name.as_str()).collect();
+                let more = if mcp.tools.len() > names.len() { ", …" } else { "" };
+                Some(format!("{} tools of the Model Context Protocol: {}{more}", mcp.tools.len(), names.join(", ")))
+            }
             _ => None,
         };
         let parameters = matched.parameters(&line.path).iter();

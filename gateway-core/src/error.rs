@@ -3,6 +3,8 @@
 #[cfg(feature = "grpc")]
 use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::{Fault, call::Failed};
 use crate::path;
 use crate::platform::FetchError;
 #[cfg(feature = "idempotency")]
@@ -108,6 +110,12 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 200, 400 or 404: what came is no message of JSON-RPC, or none that is taken here. The body is an error object.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<Fault>),
+    /// What the configuration says, or 502: a server of JSON-RPC has failed the call.
+    #[cfg(feature = "json_rpc")]
+    RpcFailed(Box<Failed>),
     /// 400: the request is no call of the method that it is for.
     #[cfg(feature = "grpc")]
     UntranslatableRequest {
@@ -115,7 +123,7 @@ pub enum Error {
         reason: String,
     },
     /// 502: the upstream's answer to a call is none.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "grpc", feature = "json_rpc"))]
     UntranslatableResponse {
         /// For the log only.
         reason: String,
@@ -172,6 +180,8 @@ pub enum Error {
         /// After so many seconds it is asked again, for `Retry-After`.
         seconds: u64,
     },
+    /// 508: a request of the gateway's own is within too many others.
+    LoopDetected,
     /// 502: what a provider gave for a login is not right.
     LoginFailed {
         /// For the log only.
@@ -253,7 +263,11 @@ impl Error {
             Error::BodyRefused => (400, "body-refused", "Body refused", Client),
             #[cfg(feature = "grpc")]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => (fault.status, "json-rpc-refused", "JSON-RPC refused", Client),
+            #[cfg(feature = "json_rpc")]
+            Error::RpcFailed(failed) => (failed.status, "json-rpc-failed", "Call failed", Client),
+            #[cfg(any(feature = "grpc", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => {
                 (502, "untranslatable-response", "Untranslatable response", Upstream)
             }
@@ -273,6 +287,7 @@ impl Error {
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
+            Error::LoopDetected => (508, "loop-detected", "Loop detected", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
             Error::BadPurge { .. } => (400, "bad-purge", "Bad purge", Client),
             Error::PurgeFailed { .. } => (503, "purge-failed", "Purge failed", Gateway),
@@ -327,7 +342,15 @@ impl Error {
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             #[cfg(feature = "grpc")]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => fault.message.clone().into_owned(),
+            #[cfg(feature = "json_rpc")]
+            Error::RpcFailed(failed) if failed.message.is_empty() => {
+                format!("The call ended with the error {}.", failed.code)
+            }
+            #[cfg(feature = "json_rpc")]
+            Error::RpcFailed(failed) => failed.message.clone(),
+            #[cfg(any(feature = "grpc", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) if failure.message.is_empty() => {
@@ -347,6 +370,7 @@ impl Error {
             Error::UpstreamUnavailable { .. } => {
                 "The upstream is not asked for a while, since it has failed too often.".into()
             }
+            Error::LoopDetected => "The gateway's own requests go round in a circle.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
             Error::BadPurge { reason } => reason.clone(),
             Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
@@ -371,7 +395,7 @@ impl Error {
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason } => reason,
             _ => "",
         }
@@ -398,6 +422,14 @@ impl Error {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
                 _ => None,
             },
+            #[cfg(feature = "json_rpc")]
+            error: match self {
+                Error::RpcFailed(failed) => Some(FailedMethod {
+                    error_code: failed.code,
+                    error_data: failed.data.as_deref().and_then(|data| serde_json::from_str(data).ok()),
+                }),
+                _ => None,
+            },
         };
         serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write")
     }
@@ -405,6 +437,10 @@ impl Error {
     /// The problem details, as `application/problem+json`.
     pub fn into_response<S>(self, request_id: &str) -> Response<S> {
         let (status, ..) = self.kind();
+        #[cfg(feature = "json_rpc")]
+        if let Error::JsonRpc(fault) = &self {
+            return crate::json_rpc::respond(status, fault.to_json());
+        }
         let body = Bytes::from(self.problem(request_id));
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
@@ -461,6 +497,18 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
+    #[cfg(feature = "json_rpc")]
+    #[serde(flatten)]
+    error: Option<FailedMethod>,
+}
+
+/// What a server of JSON-RPC says of a call that it has failed; its message is the problem's detail.
+#[cfg(feature = "json_rpc")]
+#[derive(Serialize)]
+struct FailedMethod {
+    error_code: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_data: Option<serde_json::Value>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
@@ -514,8 +562,12 @@ mod tests {
             Error::BodyRefused,
             #[cfg(feature = "grpc")]
             Error::UntranslatableRequest { reason: String::new() },
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason: String::new() },
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(Box::new(Fault::new(0, ""))),
+            #[cfg(feature = "json_rpc")]
+            Error::RpcFailed(Box::new(Failed { code: 0, message: String::new(), data: None, status: 502 })),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
             #[cfg(feature = "idempotency")]
@@ -545,6 +597,7 @@ mod tests {
             Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
+            Error::LoopDetected,
             Error::BadPurge { reason: String::new() },
             Error::PurgeFailed { reason: String::new() },
             Error::NotCached,

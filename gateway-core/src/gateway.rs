@@ -1,5 +1,11 @@
 //! The way of one request, top to bottom.
 
+pub mod inner;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "json_rpc")]
+mod split;
+
 use crate::answer::{self, Redirect, Respond};
 #[cfg(feature = "cache")]
 use crate::cache::purge::{self, Change};
@@ -16,7 +22,11 @@ use crate::forward::{self, Forward, PathChange};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc"))]
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::RpcCall;
+#[cfg(feature = "mcp")]
+use crate::mcp::{Mcp, ProtectedResource};
+#[cfg(any(feature = "cache", feature = "grpc", feature = "json_rpc"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -106,6 +116,15 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From a method of a JSON-RPC server.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<RpcCall>),
+    /// From tools, by the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
+    /// From here: who may call the tools of another route.
+    #[cfg(feature = "mcp")]
+    ProtectedResource(Box<ProtectedResource>),
     /// From elsewhere: the client goes there.
     Redirect(Redirect),
     /// From here.
@@ -127,6 +146,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(&call.forward),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(_) | Action::ProtectedResource(_) => None,
             Action::Redirect(_) | Action::Respond(_) | Action::Serve(_) => None,
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => None,
@@ -143,6 +166,8 @@ impl Action {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) if call.asks_request() => true,
             _ => self
                 .forward()
                 .is_some_and(|forward| matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request())),
@@ -358,6 +383,16 @@ impl Gateway {
             telemetry.read(platform, &mut request);
             self.explain(platform.watch(), &request);
         }
+        self.dispatch(platform, request, body).await
+    }
+
+    /// Finds the route that takes a request, and has it do so.
+    async fn dispatch<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        request: Request,
+        body: Body<P::Stream>,
+    ) -> Reply<P::Stream> {
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -420,7 +455,9 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
-                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    // The record of the request that has found it is closed, and nobody asked for this one.
+                    let watched = Watched::new(platform, None);
+                    let reply = Box::pin(self.follow(&watched, matched, request, Body::Empty, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -471,13 +508,13 @@ impl Gateway {
     /// Policies in written order, the action, the same policies in reverse.
     async fn follow<P: Platform>(
         &self,
-        platform: &P,
+        platform: &Watched<'_, P>,
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
         start: Start,
     ) -> Reply<P::Stream> {
-        let Request { line, mut headers, client, upgrade, content_length } = request;
+        let Request { line, mut headers, client, upgrade, content_length, depth } = request;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -491,8 +528,15 @@ impl Gateway {
             );
         };
         let over = plan.exceeded(&line, &headers, content_length);
+        // Policies take credentials away, and tools are called on behalf of the one whose they are.
+        #[cfg(feature = "mcp")]
+        let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (start.caller, Memo::default());
+        #[cfg(feature = "json_rpc")]
+        {
+            memo.called = start.called;
+        }
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();
@@ -536,9 +580,17 @@ impl Gateway {
                     early = Some(Reply::fail(platform, error, Some(visit.route), detail));
                 }
             }
-            if early.is_some() {
+            if early.is_some() || visit.memo.is_split() {
                 break;
             }
+        }
+        #[cfg(feature = "json_rpc")]
+        if let Some(split) = memo.split.take() {
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
+            let start = Start { from: entered, caller: caller.clone(), ..Start::default() };
+            early = Some(Box::pin(self.split(platform, &matched, &request, &start, *split)).await);
         }
         // What a cache wants renewed is what this request would have fetched, from the cache on.
         #[cfg(feature = "cache")]
@@ -546,13 +598,20 @@ impl Gateway {
             let matched = matched.clone();
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
-            let request = Request { line, headers, client, upgrade: None, content_length: None };
-            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
+            let start = Start {
+                from: entered - 1,
+                caller: caller.clone(),
+                renews: Some(flight),
+                #[cfg(feature = "json_rpc")]
+                called: memo.called.clone(),
+            };
             memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        let rpc_method = memo.rpc_method().to_owned();
         let scope = Scope {
             line: &line,
             client: &client,
@@ -560,7 +619,13 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
-            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
+            view: View {
+                headers: kept.as_ref(),
+                clock: Some(&clock),
+                upstream,
+                rpc_method: &rpc_method,
+                ..View::default()
+            },
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
@@ -592,6 +657,23 @@ impl Gateway {
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
+                reply
+            }
+            #[cfg(feature = "mcp")]
+            (None, Action::Mcp(mcp)) => {
+                let asked =
+                    crate::mcp::Asked { line: &line, client: &client, route: scope.route, headers, credentials, depth };
+                Box::pin(self.mcp(platform, mcp, asked, body)).await
+            }
+            #[cfg(feature = "mcp")]
+            (None, Action::ProtectedResource(resource)) => Reply::answer(resource.answer(&line, &client)),
+            #[cfg(feature = "json_rpc")]
+            (None, Action::JsonRpc(call)) => {
+                let leaving = Leaving { headers, query, body, upgrade, content_length };
+                let payload = Payload { reads: true, ..self.payload(leaving, plan, &policies, &mut memo) };
+                // Boxed, so that the common case need not carry its size around.
+                let (reply, origin) = Box::pin(self.call_method(platform, call, payload, &scope)).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
@@ -633,6 +715,10 @@ impl Gateway {
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
+        }
+        #[cfg(feature = "mcp")]
+        if let Action::Mcp(mcp) = &plan.action {
+            mcp.tell_where_to_log_in(&line, &client, &mut reply.response);
         }
         reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
@@ -1048,6 +1134,87 @@ impl Gateway {
         }
     }
 
+    /// Calls a method of a JSON-RPC server, and gives the client its result.
+    #[cfg(feature = "json_rpc")]
+    async fn call_method<P: Platform>(
+        &self,
+        platform: &P,
+        call: &RpcCall,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let mut notes = Vec::new();
+        let (mut reply, origin) = match self.exchange_method(platform, call, payload, scope, &mut notes).await {
+            Ok(answered) => answered,
+            Err(error) => {
+                let detail = error.reason().to_owned();
+                // What a server says of a call that it has failed is its own answer.
+                let origin = if matches!(error, Error::RpcFailed(_)) { Origin::Upstream } else { Origin::Gateway };
+                (Reply::fail(platform, error, Some(scope.route), detail), origin)
+            }
+        };
+        notes.append(&mut reply.notes);
+        (Reply { notes, ..reply }, origin)
+    }
+
+    #[cfg(feature = "json_rpc")]
+    async fn exchange_method<P: Platform>(
+        &self,
+        platform: &P,
+        call: &RpcCall,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+        notes: &mut Vec<Note>,
+    ) -> Result<(Reply<P::Stream>, Origin), Error> {
+        let target = call.forward.path.apply(scope)?;
+        let most = payload.limit.map_or(call.bytes, |limit| limit.min(call.bytes));
+        let room = usize::try_from(most).unwrap_or(usize::MAX);
+        let too_large = || Error::BodyTooLarge { limit: most };
+        let body = if call.reads_body() && !matches!(payload.body, Body::Empty) {
+            if payload.content_length.is_some_and(|length| length > most) {
+                return Err(too_large());
+            }
+            if !crate::validation::is_plain(&payload.headers) {
+                return Err(Error::UnsupportedContentCoding);
+            }
+            pump::read(platform, payload.body, room).await.map_err(|error| match error {
+                ReadError::TooLarge => too_large(),
+                ReadError::Broken(_) => Error::ClientGone,
+            })?
+        } else {
+            Bytes::new()
+        };
+        let instead = call.request(scope, target, &payload.headers, &body)?;
+        let payload = Payload {
+            body: Body::Empty,
+            query: None,
+            upgrade: None,
+            content_length: None,
+            instead: Some(instead),
+            ..payload
+        };
+        let (reply, origin) = self.forward(platform, &call.forward, payload, scope).await;
+        match origin {
+            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Upstream => {
+                notes.extend(reply.notes);
+                let Response { status, headers, body } = reply.response;
+                let answer = match pump::read(platform, body, usize::try_from(call.bytes).unwrap_or(usize::MAX)).await {
+                    Ok(bytes) => call.answer(status, headers, &bytes)?,
+                    Err(error) => {
+                        let reason = match error {
+                            ReadError::TooLarge => format!("the answer is longer than {} bytes", call.bytes),
+                            ReadError::Broken(why) => format!("the answer broke off: {why}"),
+                        };
+                        return Err(Error::UntranslatableResponse { reason });
+                    }
+                };
+                let deferred = reply.deferred;
+                Ok((Reply { deferred, ..Reply::answer(answer) }, Origin::Upstream))
+            }
+        }
+    }
+
     /// What the gateway knows of itself.
     async fn serve<P: Platform>(&self, platform: &P, endpoint: Endpoint, scope: &Scope<'_>) -> Reply<P::Stream> {
         let served = match endpoint {
@@ -1119,6 +1286,9 @@ pub struct Start {
     /// What is renewed, so that nobody waits for the answer.
     #[cfg(feature = "cache")]
     renews: Option<Flight>,
+    /// The call that it is, where it is known already.
+    #[cfg(feature = "json_rpc")]
+    called: Option<crate::policy::json_rpc::Called>,
 }
 
 /// Something stored that is fetched anew: the request for it, from the cache on.
@@ -1216,7 +1386,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 22] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1227,6 +1397,8 @@ const FEATURES: [&str; 20] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "json_rpc") { "json_rpc" } else { "" },
+    if cfg!(feature = "mcp") { "mcp" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
     if cfg!(feature = "formats") { "formats" } else { "" },
     if cfg!(feature = "queries") { "queries" } else { "" },

@@ -33,9 +33,14 @@ pub mod upstream;
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "json_rpc")]
+pub mod json_rpc;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod telemetry;
 
 pub mod frozen;
+pub mod together;
 
 pub mod json;
 #[cfg(feature = "validation")]

@@ -90,6 +90,10 @@ pub struct Record {
     pub judged: u32,
     /// Drawn when the request came: what shares are compared with.
     pub lot: u64,
+    /// The route that makes it, where the gateway makes it itself.
+    pub made_by: Option<String>,
+    /// Whether the problem has been said to the client in the form of its protocol.
+    pub translated: bool,
     /// Where the gateway is: the place of the step within which others happen.
     within: Option<usize>,
     /// How many calls to the upstream were made.
@@ -301,6 +305,8 @@ impl Record {
             passed_over: None,
             judged: 0,
             lot: 0,
+            made_by: None,
+            translated: false,
             within: None,
             attempts: 0,
             errand: false,
@@ -391,6 +397,11 @@ impl<'a> Watch<'a> {
         self.note(|record| record.problem = problem);
     }
 
+    /// What the client gets says the problem, but not as problem details.
+    pub fn translated(self) {
+        self.note(|record| record.translated = true);
+    }
+
     /// What a limit has said.
     pub fn limit(self, name: &str, outcome: LimitOutcome) {
         self.note(|record| record.limits.push((name.to_owned(), outcome)));
@@ -466,6 +477,21 @@ impl<'a, P: Platform> Watched<'a, P> {
     /// In front of this platform; without a record it only hands on.
     pub fn new(platform: &'a P, record: Option<Record>) -> Self {
         Self { platform, record: record.map(RefCell::new), request_id: OnceCell::new() }
+    }
+
+    /// In front of the same platform, for a request within this one.
+    pub fn beside(&self, record: Option<Record>) -> Self {
+        let request_id = OnceCell::new();
+        if record.is_none() {
+            // What is within a request has its name.
+            drop(request_id.set(Platform::request_id(self)));
+        }
+        Self { platform: self.platform, record: record.map(RefCell::new), request_id }
+    }
+
+    /// The platform behind.
+    pub fn platform(&self) -> &'a P {
+        self.platform
     }
 
     /// What was noted.

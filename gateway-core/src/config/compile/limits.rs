@@ -286,6 +286,7 @@ impl RouteCompiler<'_, '_> {
                 written::KeyPart::Route => KeyPart::Route,
                 written::KeyPart::Method => KeyPart::Method,
                 written::KeyPart::Country => KeyPart::Country,
+                written::KeyPart::JsonRpcMethod => KeyPart::RpcMethod,
                 written::KeyPart::Header(name) => KeyPart::Header(name.0.to_ascii_lowercase()),
                 written::KeyPart::Query(name) => KeyPart::Query(name.clone()),
                 written::KeyPart::Cookie(name) => KeyPart::Cookie(name.0.clone()),

@@ -333,7 +333,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// Any value whose texts are templates.
-    fn blueprint(&mut self, node: &Node, paths: &[Matcher], seen: Seen) -> Option<Blueprint> {
+    pub(super) fn blueprint(&mut self, node: &Node, paths: &[Matcher], seen: Seen) -> Option<Blueprint> {
         Some(match &node.value {
             Value::Null => Blueprint::Raw("null".to_owned()),
             Value::Bool(value) => Blueprint::Raw(value.to_string()),

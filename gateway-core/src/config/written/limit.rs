@@ -302,6 +302,8 @@ pub enum KeyPart {
     Method,
     /// The client's country, where the platform knows it.
     Country,
+    /// The method of JSON-RPC that is called, behind the policy `json_rpc`.
+    JsonRpcMethod,
     /// Nothing: all requests have one key.
     Everybody,
     /// A field of the request.
