@@ -44,8 +44,7 @@ impl Tool {
                 Segment::Literal(text) => target.push_str(text),
                 Segment::Parameter { before, name, after } => {
                     let value = given().find(|(argument, _)| argument.place == Place::Path && argument.name == *name);
-                    let value =
-                        value.map(|(argument, value)| delimited(argument, json, value, ",", &|text| url_encode(text)));
+                    let value = value.map(|(argument, value)| delimited(argument, json, value, ",", &url_encode));
                     let whole = format!("{before}{}{after}", value.unwrap_or_default());
                     // They would lead to another place.
                     if matches!(whole.as_str(), "" | "." | "..") {
@@ -223,7 +222,7 @@ fn query(argument: &Argument, json: Json<'_>, value: u32, pairs: &mut Vec<String
                 Style::Pipes => "%7C",
                 Style::Delimited | Style::Deep | Style::Json => ",",
             };
-            pairs.push(format!("{name}={}", delimited(argument, json, value, between, &|text| url_encode(text))));
+            pairs.push(format!("{name}={}", delimited(argument, json, value, between, &url_encode)));
         }
     }
 }

@@ -41,6 +41,8 @@ struct Source<'a, 'w> {
     base: String,
     /// The fields that every request has.
     headers: Vec<(String, String)>,
+    /// Where it is named, if nobody can look at the document.
+    named: Option<Span>,
 }
 
 impl<'a> RouteCompiler<'_, 'a> {
@@ -48,6 +50,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         let defined: &'a _ = self.defined;
         let node = defined.node.get("mcp")?;
         self.all.features.extend(["mcp", "json_rpc", "shaping", "validation", "regex"]);
+        let before = self.all.problems.len();
         let mut tools: Vec<(Tool, Span)> = Vec::new();
         let sources = node.get("tools").map(Node::items).unwrap_or_default();
         for (written, node) in written.tools.0.iter().zip(sources) {
@@ -55,7 +58,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 self.tools_of(&source, &mut tools);
             }
         }
-        if tools.is_empty() && !node.damaged && !self.all.problems.iter().any(Problem::is_error) {
+        if tools.is_empty() && !node.damaged && !self.all.problems.iter().skip(before).any(Problem::is_error) {
             let at = node.entry("tools").map_or(node.head(), |entry| entry.name_at);
             let problem = Problem::error("no-tools", at, "no operation is a tool here");
             self.all.problems.push(problem.help("look at `operations`, `tags` and `methods`, which choose among them"));
@@ -180,7 +183,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                     None => self.server(root),
                 };
                 let base = path::normalise(&base).map_or(base.clone(), std::borrow::Cow::into_owned);
-                Some(Source { written, node, root, reading, base, headers: Vec::new() })
+                Some(Source { written, node, root, reading, base, headers: Vec::new(), named: None })
             }
             (None, Some(grpc)) => self.services_source(written, node, &grpc.value),
             (None, None) => {
@@ -225,7 +228,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         // As clients of Connect do, who have a path for each method and JSON in both directions.
         let headers = vec![("connect-protocol-version".to_owned(), "1".to_owned())];
         let base = base.trim_end_matches('/').to_owned();
-        Some(Source { written, node, root, reading, base, headers })
+        Some(Source { written, node, root, reading, base, headers, named: Some(named.at) })
     }
 
     fn tools_of(&mut self, source: &Source<'a, '_>, tools: &mut Vec<(Tool, Span)>) {
@@ -243,7 +246,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                     continue;
                 }
                 let Some(tool) = self.tool(source, entry, item, &segments, operation, id) else { continue };
-                let at = operation.name_at;
+                let at = source.named.unwrap_or(operation.name_at);
                 if let Some((_, first)) = tools.iter().find(|(other, _)| other.name == tool.name) {
                     let problem =
                         Problem::error("duplicate-tool", at, format!("there is another tool `{}`", tool.name));
