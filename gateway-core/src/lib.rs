@@ -31,12 +31,19 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "graphql")]
+pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "json_rpc")]
 pub mod json_rpc;
 #[cfg(feature = "mcp")]
 pub mod mcp;
+#[cfg(feature = "soap")]
+pub mod soap;
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
+pub mod translate;
+
 pub mod telemetry;
 
 pub mod frozen;
@@ -52,6 +59,8 @@ pub mod validation;
 pub mod answer;
 pub mod caller;
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod error;
 pub mod path;
 pub mod secret;
@@ -63,6 +72,12 @@ pub mod expression;
 
 pub mod consumer;
 pub mod held;
+
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "admin")]
+pub mod explain;
+pub mod ledger;
 
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

@@ -148,6 +148,12 @@ pub enum Variable {
     HttpDate,
     /// `{json_rpc.method}`: the method that is called, behind the policy `json_rpc`; empty where there is none.
     RpcMethod,
+    /// `{graphql.operation}`: the name of a GraphQL operation; of several at once their names, with commas between.
+    GraphqlOperation,
+    /// `{graphql.kind}`: `query`, `mutation` or `subscription`.
+    GraphqlKind,
+    /// `{graphql.cost}`: what the operation costs, by the rules of its policy.
+    GraphqlCost,
 }
 
 impl Variable {
@@ -157,8 +163,13 @@ impl Variable {
         matches!(self, CertificateSubject | CertificateIssuer | CertificateFingerprint | CertificateSerial)
     }
 
+    /// Whether it says something of a GraphQL request.
+    pub fn is_of_graphql(self) -> bool {
+        matches!(self, Variable::GraphqlOperation | Variable::GraphqlKind | Variable::GraphqlCost)
+    }
+
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 25] = [
+    pub const ALL: [(&'static str, Variable); 28] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -184,6 +195,9 @@ impl Variable {
         ("time.iso", Variable::Iso),
         ("time.http", Variable::HttpDate),
         ("json_rpc.method", Variable::RpcMethod),
+        ("graphql.operation", Variable::GraphqlOperation),
+        ("graphql.kind", Variable::GraphqlKind),
+        ("graphql.cost", Variable::GraphqlCost),
     ];
 
     /// The name by which templates call it.
@@ -258,6 +272,9 @@ pub struct View<'a> {
     pub response: Option<(u16, &'a Headers)>,
     /// Documents, such as a body that has been read.
     pub documents: Option<&'a dyn Documents>,
+    /// The operation of a GraphQL request, as a policy has read it.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<&'a crate::graphql::Operation>,
 }
 
 /// What fills holes.
@@ -527,6 +544,16 @@ impl<'a> Scope<'a> {
             Variable::Iso => calendar::iso(now()).into(),
             Variable::HttpDate => calendar::http_date(now()).into(),
             Variable::RpcMethod => self.view.rpc_method.into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlOperation => self.view.operation.map_or("", |operation| operation.name.as_str()).into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlKind => self.view.operation.map_or("", |operation| operation.kind.as_str()).into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlCost => {
+                self.view.operation.map_or(Cow::Borrowed(""), |operation| operation.cost.to_string().into())
+            }
+            #[cfg(not(feature = "graphql"))]
+            Variable::GraphqlOperation | Variable::GraphqlKind | Variable::GraphqlCost => "".into(),
         }
     }
 }

@@ -9,10 +9,12 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod admin;
 mod cache;
 mod check;
 mod consumer;
 mod credential;
+mod graphql;
 mod grpc;
 mod idempotency;
 mod json_rpc;
@@ -22,16 +24,19 @@ mod mcp;
 mod mirror;
 mod policy;
 mod signed;
+mod soap;
 mod telemetry;
 mod token;
 mod transform;
 mod upstream;
 mod validation;
 
+pub use self::admin::*;
 pub use self::cache::*;
 pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
+pub use self::graphql::*;
 pub use self::grpc::*;
 pub use self::idempotency::*;
 pub use self::json_rpc::*;
@@ -41,6 +46,7 @@ pub use self::mcp::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::soap::*;
 pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::transform::*;
@@ -91,6 +97,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// The admin interface. Default: none.
+    pub admin: Option<Admin>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
@@ -296,6 +304,12 @@ pub struct Route {
     pub grpc: Option<Grpc>,
     /// Calls a method of the JSON-RPC server that the upstream is, instead of handing requests on as they are. Excludes `websocket`.
     pub json_rpc: Option<JsonRpcCall>,
+    /// Asks the upstream a GraphQL query that stands here, instead of handing requests on as they are. Excludes `websocket`, `grpc`,
+    /// `soap`, and what changes the path.
+    pub graphql: Option<GraphqlQuery>,
+    /// Sends the upstream a SOAP message, instead of handing requests on as they are. Excludes `websocket`, `grpc`, `graphql`, and
+    /// what changes the path.
+    pub soap: Option<Soap>,
 
     /// Action: send the client elsewhere.
     pub redirect: Option<Redirect>,
@@ -567,6 +581,9 @@ texts! {
     /// A JMESPath expression: what it gives takes the place of the value. Members come out in the order of their names.
     #[schemars(extend("examples" = ["{ids: items[?price > `5`].id, total: sum(items[].price)}"]))]
     Query;
+    /// A field of the root of a GraphQL schema: `Query.orders`, or `Mutation.*` for all of a kind.
+    #[schemars(extend("pattern" = "^(Query|Mutation|Subscription)\\.([_A-Za-z][_0-9A-Za-z]*|\\*)$", "examples" = ["Query.orders", "Mutation.*"]))]
+    RootField;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;
@@ -575,7 +592,8 @@ texts! {
     /// `{request.cookies.NAME}`, `{client.address}`, `{client.country}`, `{client.data_centre}`, `{client.certificate.subject}`,
     /// `{client.certificate.issuer}`, `{client.certificate.fingerprint}`, `{client.certificate.serial}`, `{route.name}`,
     /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
-    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, on
+    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, behind a
+    /// `graphql` policy `{graphql.operation}`, `{graphql.kind}` and `{graphql.cost}`, on
     /// the way back `{response.status}` and `{response.headers.NAME}`; `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
     /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves. Something can be made of a value:
     /// `{consumer.name | upper}`, `lower`, `trim`, `url_encode`, `url_decode`, `base64`, `sha256`, `html`, `number` (nothing, unless it

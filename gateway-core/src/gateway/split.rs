@@ -66,7 +66,8 @@ impl Gateway {
         // What is packed could not be put together.
         request.headers.set("accept-encoding", "identity");
         let id = called.id.clone();
-        let start = Start { called: Some(called), ..start.clone() };
+        let mut start = start.clone();
+        start.memo.called = Some(called);
         let mut reply = self.follow_inner(platform, matched.clone(), request, Body::Bytes(body), start).await;
         let body = std::mem::replace(&mut reply.response.body, Body::Empty);
         let Some(id) = id else {

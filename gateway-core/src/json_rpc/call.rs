@@ -1,17 +1,18 @@
-//! A plain request that becomes a call of a JSON-RPC server's method, and the answer to it.
+//! A plain request that becomes a call of a JSON-RPC server's method, and the answer to it: one of the actions that translate
+//! ([`translate`]).
 
 use super::{Answer, INVALID_PARAMS, Outcome, quoted, read_answer};
 use crate::error::Error;
 use crate::forward::Forward;
 use crate::gateway::Substitute;
-use crate::http::{Body, Headers, Response};
-use crate::json::{self, Json, Kind};
+use crate::json::{Json, Kind};
 #[cfg(feature = "queries")]
 use crate::shape::query::Query;
-use crate::shape::{Blueprint, Value, value::Document};
-use crate::template::{Piece, Scope};
-use bytes::Bytes;
+use crate::shape::{Blueprint, Value};
+use crate::template::Piece;
+use crate::translate::{self, Answered, Asked, Failure};
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use std::borrow::Cow;
 
 /// Calls a stored method.
@@ -41,19 +42,6 @@ pub struct RpcCall {
     pub bytes: u64,
 }
 
-/// What a server says of a call that it has failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// The code.
-    pub code: i64,
-    /// The message.
-    pub message: String,
-    /// What else it says, as JSON.
-    pub data: Option<String>,
-    /// The status that the client gets.
-    pub status: u16,
-}
-
 /// The one call in a request.
 const ID: &str = "1";
 
@@ -63,110 +51,87 @@ impl RpcCall {
         self.params.as_ref().is_some_and(|params| asks(params, &|piece| matches!(piece, Piece::Document(_))))
     }
 
-    /// Whether they are made of the request's fields.
-    pub fn asks_request(&self) -> bool {
-        self.params.as_ref().is_some_and(|params| asks(params, &Piece::asks_request))
-    }
-
-    /// The request that is sent in the place of the client's. `headers` are the client's, and `body` what it has sent, if that
-    /// is asked for.
+    /// What the server is sent.
     ///
     /// # Errors
-    /// Where the body is no JSON.
-    pub fn request(
-        &self,
-        scope: &Scope<'_>,
-        target: String,
-        headers: &Headers,
-        body: &Bytes,
-    ) -> Result<Substitute, Error> {
-        let text = match std::str::from_utf8(body) {
-            Ok(text) => text,
-            Err(_) => return Err(Error::MalformedBody { reason: "The body is not UTF-8.".to_owned() }),
-        };
-        let parts = if text.is_empty() {
-            Vec::new()
-        } else {
-            let limits = json::Limits::USUAL;
-            json::read(text, &limits).map_err(|refused| crate::validation::refused(refused, &limits))?
-        };
-        let sent = if parts.is_empty() { Value::NULL } else { Value::new(Json::new(text, &parts)) };
-        let document = Document("body", &sent);
-        let scope = scope.with_documents(&document);
-        let mut out = String::with_capacity(256);
-        out.push_str("{\"jsonrpc\":\"2.0\",\"method\":");
-        out.push_str(&quoted(&self.method));
-        if let Some(params) = self.params.as_ref().and_then(|params| params.build(&scope)) {
-            out.push_str(",\"params\":");
-            out.push_str(&params.to_text());
-        }
-        if !self.notification {
-            out.push_str(",\"id\":");
-            out.push_str(ID);
-        }
-        out.push('}');
-        let mut fields = Headers::new();
-        for (name, value) in headers.iter().filter(|(name, _)| !is_of_the_message(name)) {
-            fields.append(name, value);
-        }
-        fields.set("content-type", "application/json");
-        fields.set("accept", "application/json");
-        // What is packed could not be read.
-        fields.set("accept-encoding", "identity");
-        fields.set("content-length", out.len().to_string());
-        Ok(Substitute { target, headers: fields, body: out.into() })
+    /// Where the request's body is no JSON, and parameters are made of it.
+    pub fn request(&self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+        let body = asked.fill(self.reads_body(), |source| {
+            let mut out = String::with_capacity(256);
+            out.push_str("{\"jsonrpc\":\"2.0\",\"method\":");
+            out.push_str(&quoted(&self.method));
+            if let Some(params) = self.params.as_ref().and_then(|params| params.build(source)) {
+                out.push_str(",\"params\":");
+                out.push_str(&params.to_text());
+            }
+            if !self.notification {
+                out.push_str(",\"id\":");
+                out.push_str(ID);
+            }
+            out.push('}');
+            Ok(out)
+        })?;
+        let target = self.forward.path.apply(&asked.scope)?;
+        let headers = asked.fields("application/json", "application/json", body.len());
+        Ok(Substitute { target, headers, body: body.into() })
     }
 
-    /// What the client gets of the server's answer, whose body has been read.
+    /// What the client gets of the server's answer, as JSON.
     ///
     /// # Errors
     /// Where the server has failed the call, or its answer is none.
-    pub fn answer<S>(&self, status: u16, mut headers: Headers, body: &[u8]) -> Result<Response<S>, Error> {
-        let none = |why: String| Error::UntranslatableResponse { reason: why };
+    pub fn answer(&self, answered: &Answered) -> Result<Vec<u8>, Error> {
+        let status = answered.status;
         if self.notification {
-            if status >= 300 {
-                return Err(none(format!("the answer to a notification has the status {status}")));
-            }
-            keep(&mut headers);
-            return Ok(Response { status: 204, headers, body: Body::Empty });
+            return if status < 300 {
+                Ok(Vec::new())
+            } else {
+                Err(translate::strange(status, told(status, "a failure")))
+            };
         }
-        let Some((text, parts)) = read_answer(body) else {
-            return Err(none(format!("with the status {status} came no JSON")));
+        let Some((text, parts)) = read_answer(&answered.body) else {
+            return Err(translate::strange(status, told(status, "no JSON")));
         };
         let json = Json::new(text, &parts);
         let Some(answer) = Answer::read(json).filter(|answer| answer.is_for(ID)) else {
-            return Err(none(format!("with the status {status} came no answer to this call")));
+            return Err(translate::strange(status, told(status, "no answer to this call")));
         };
         let result = match answer.outcome {
-            Outcome::Error(error) => return Err(Error::RpcFailed(Box::new(self.failed(json, error)))),
-            Outcome::Result(result) => result,
+            Outcome::Error(error) => return Err(Error::CallFailed(Box::new(self.failed(json, error)))),
+            Outcome::Result(result) => Value::Part(json, result),
         };
         #[cfg(feature = "queries")]
-        let body = match &self.result {
-            Some(query) => query.answer(Value::Part(json, result)).map_err(none)?.to_text(),
-            None => Value::Part(json, result).to_text(),
+        let result = match &self.result {
+            Some(query) => query.answer(result).map_err(|reason| Error::UntranslatableResponse { reason })?,
+            None => result,
         };
-        #[cfg(not(feature = "queries"))]
-        let body = Value::Part(json, result).to_text();
-        keep(&mut headers);
-        headers.set("content-type", "application/json");
-        headers.set("content-length", body.len().to_string());
-        Ok(Response { status: 200, headers, body: Body::Bytes(body.into()) })
+        let mut out = Vec::new();
+        result.write(&mut out);
+        Ok(out)
     }
 
-    fn failed(&self, json: Json<'_>, error: u32) -> Failed {
+    fn failed(&self, json: Json<'_>, error: u32) -> Failure {
         let member =
             |name: &str| json.members(error).find(|(known, _)| json.text(*known) == name).map(|(_, value)| value);
-        let code = member("code").and_then(|code| json.raw(code).parse().ok()).unwrap_or_default();
+        let code = member("code").and_then(|code| json.raw(code).parse::<i64>().ok()).unwrap_or_default();
         let is_text = |part: &u32| json.kind(*part) == Kind::Text;
         let message = member("message").filter(is_text).map_or(Cow::Borrowed(""), |message| json.text(message));
-        let told = self.errors.iter().find(|(known, _)| *known == code).map(|(_, status)| *status);
+        let detail =
+            if message.is_empty() { format!("The call ended with the error {code}.") } else { message.into_owned() };
+        let given = self.errors.iter().find(|(known, _)| *known == code).map(|(_, status)| *status);
         // That parameters are wrong is the client's fault, since they are made of its request; what else is, only the
         // configuration can know.
-        let status = told.unwrap_or(if code == INVALID_PARAMS { 400 } else { 502 });
-        let data = member("data").map(|data| json.whole(data).to_owned());
-        Failed { code, message: message.into_owned(), data, status }
+        let status = given.unwrap_or(if code == INVALID_PARAMS { 400 } else { 502 });
+        let mut members = Map::new();
+        members.insert("error_code".to_owned(), code.into());
+        let data = member("data").and_then(|data| serde_json::from_str(json.whole(data)).ok());
+        members.extend(data.map(|data| ("error_data".to_owned(), data)));
+        Failure { status, detail, members }
     }
+}
+
+fn told(status: u16, what: &str) -> String {
+    format!("with the status {status} came {what}")
 }
 
 /// Whether a hole of a value is such a one.
@@ -177,18 +142,4 @@ fn asks(blueprint: &Blueprint, is: &dyn Fn(&Piece) -> bool) -> bool {
         Blueprint::List(items) => items.iter().any(|item| asks(item, is)),
         Blueprint::Object(members) => members.iter().any(|(_, value)| asks(value, is)),
     }
-}
-
-/// What says something of the client's message, and nothing of the call.
-fn is_of_the_message(name: &str) -> bool {
-    name.starts_with("content-")
-        || name.starts_with("if-")
-        || matches!(name, "accept" | "accept-encoding" | "expect" | "range" | "transfer-encoding" | "upgrade" | "host")
-}
-
-/// Leaves of the answer's fields those that say nothing of its body.
-fn keep(headers: &mut Headers) {
-    let goes = |name: &str| name.starts_with("content-") || matches!(name, "etag" | "last-modified" | "accept-ranges");
-    let gone: Vec<String> = headers.iter().map(|(name, _)| name).filter(|name| goes(name)).map(str::to_owned).collect();
-    gone.iter().for_each(|name| headers.remove(name));
 }

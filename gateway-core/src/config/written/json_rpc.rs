@@ -120,7 +120,7 @@ pub enum RpcErrors {
 ///     rewrite: /
 ///     json_rpc:
 ///       method: eth_getBalance
-///       params: ["{account | url_decode}", '{request.query.block | default: "latest"}']
+///       params: ["{account}", '{request.query.block | default: "latest"}']
 ///       errors: { "-32001": 404 }
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
