@@ -246,8 +246,14 @@ impl Gateway {
                 let activity = self.activity(platform).await?;
                 answer(&show::lines(&activity.errors, request, 1.0)?)
             }
-            Endpoint::Keys => answer(&show::revoked(&self.current(platform).await?)),
-            Endpoint::Audit => answer(&show::audit(&self.current(platform).await?, request)?),
+            Endpoint::Keys => {
+                let known = self.current(platform).await?;
+                answer(&show::revoked(&known))
+            }
+            Endpoint::Audit => {
+                let known = self.current(platform).await?;
+                answer(&show::audit(&known, request)?)
+            }
             Endpoint::Explain => {
                 let asked: Asked = read(platform, request, body).await?;
                 answer(&self.explained(platform.bare(), asked.question()?).await?)
