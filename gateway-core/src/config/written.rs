@@ -17,8 +17,10 @@ mod credential;
 mod graphql;
 mod grpc;
 mod idempotency;
+mod json_rpc;
 mod limit;
 mod login;
+mod mcp;
 mod mirror;
 mod policy;
 mod signed;
@@ -37,8 +39,10 @@ pub use self::credential::*;
 pub use self::graphql::*;
 pub use self::grpc::*;
 pub use self::idempotency::*;
+pub use self::json_rpc::*;
 pub use self::limit::*;
 pub use self::login::*;
+pub use self::mcp::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
@@ -256,6 +260,7 @@ pub struct WebSocketLimits {
 }
 
 /// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish`, `serve` or `mcp`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -324,6 +329,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
     pub grpc: Option<Grpc>,
+    /// Calls a method of the JSON-RPC server that the upstream is, instead of handing requests on as they are. Excludes `websocket`.
+    pub json_rpc: Option<JsonRpcCall>,
     /// Asks the upstream a GraphQL query that stands here, instead of handing requests on as they are. Excludes `websocket`, `grpc`,
     /// `soap`, and what changes the path.
     pub graphql: Option<GraphqlQuery>,
@@ -340,6 +347,8 @@ pub struct Route {
     /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
     /// who may see it.
     pub serve: Option<Serve>,
+    /// Action: serve tools by the Model Context Protocol.
+    pub mcp: Option<Box<Mcp>>,
     /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
     /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
     /// `forward_auth`. See `docs/caching.md`.
