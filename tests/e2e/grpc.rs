@@ -19,8 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 mod shop;
-use postern_tests::shop::Shop;
-use postern_tests::wire::Field;
 
 #[test]
 fn json_clients_call_a_service_through_workers() {

@@ -259,7 +259,6 @@ pub struct WebSocketLimits {
     pub idle: Option<Duration>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
 /// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish`, `serve` or `mcp`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
