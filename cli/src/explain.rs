@@ -28,6 +28,7 @@ use gateway_core::platform::{
 use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::quota::{Decision, Order};
 use gateway_core::request::{Line, Request};
+use gateway_core::rollout;
 use gateway_core::route::{Considered, Matcher};
 use gateway_core::template::{Piece, Reference, Source, Template};
 use gateway_core::upstream::{Balance, SHORTEST_SECRET, Upstream};
@@ -424,6 +425,22 @@ impl Platform for Recorder {
 
     async fn purges(&self, _: &str, _: &PurgeChange) -> Result<Marks, StoreError> {
         Err(StoreError("explain takes nothing back".to_owned()))
+    }
+
+    async fn roll_out(&self, _: &rollout::Order) -> Result<rollout::Verdict, StoreError> {
+        Err(StoreError("explain asks for no other version".to_owned()))
+    }
+
+    async fn artefact(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_artefact(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
+        Err(StoreError("explain asks for no other version".to_owned()))
+    }
+
+    async fn setting(&self, _: &Reference) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     /// What is explained is no traffic that anybody counts.

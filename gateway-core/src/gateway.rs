@@ -30,6 +30,8 @@ use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
+#[cfg(feature = "rollout")]
+use crate::rollout::Rollout;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
@@ -42,6 +44,8 @@ use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+#[cfg(feature = "rollout")]
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A loaded configuration that answers requests. Shown, it is what was compiled, without the platform's values.
@@ -67,6 +71,9 @@ pub struct Gateway {
     services: Services,
     #[cfg(feature = "telemetry")]
     telemetry: Option<Telemetry>,
+    /// What the instance has of other versions of the configuration.
+    #[cfg(feature = "rollout")]
+    rollout: Option<Rc<Rollout>>,
     /// The compiled configuration: a hash of it tells it from others.
     configuration: Bytes,
 }
@@ -287,8 +294,16 @@ impl Gateway {
             services: Services::new(artefact.services),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "rollout")]
+            rollout: None,
             configuration,
         })
+    }
+
+    /// The same in an instance that has other versions, too.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -341,8 +356,28 @@ impl Gateway {
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]
     pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
-        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        self.check_unless(platform, kept, &[]).await
+    }
+
+    /// The same without those whose findings stand under these keys.
+    #[cfg(feature = "checks")]
+    pub(crate) async fn check_unless<P: Platform>(
+        &self,
+        platform: &P,
+        kept: &str,
+        done: &[&str],
+    ) -> (String, Vec<Note>) {
+        let pools = self.upstreams.iter().filter(|pool| !done.contains(&pool.board_key().as_str()));
+        let pools: Vec<_> = pools.collect();
+        let (text, news) = upstream::probe::rounds(platform, &pools, &self.settings, kept).await;
         (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    /// Under which keys the findings of its checks stand.
+    #[cfg(feature = "checks")]
+    pub(crate) fn checks(&self) -> impl Iterator<Item = String> {
+        let checked = self.checked.iter().filter_map(|at| self.upstreams.get(*at as usize));
+        checked.map(Pool::board_key)
     }
 
     async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
@@ -407,6 +442,9 @@ impl Gateway {
                     },
                     None => None,
                 },
+                // It is the instance's.
+                #[cfg(feature = "rollout")]
+                Deferred::Look(_) => None,
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
@@ -1216,7 +1254,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1237,6 +1275,7 @@ const FEATURES: [&str; 20] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -58,6 +58,7 @@ mod mirror;
 mod mock;
 mod openapi;
 mod policies;
+mod rollout;
 mod signed;
 mod telemetry;
 mod tokens;
@@ -202,6 +203,7 @@ impl<'a> Compile<'a> {
         upstreams.append(&mut self.unnamed);
         let telemetry = self.telemetry();
         self.metrics_are_kept(telemetry.as_deref());
+        let rollout = self.rollout();
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -225,6 +227,7 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
             telemetry,
+            rollout,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);

@@ -19,6 +19,7 @@ mod limit;
 mod login;
 mod mirror;
 mod policy;
+mod rollout;
 mod signed;
 mod telemetry;
 mod token;
@@ -36,6 +37,7 @@ pub use self::limit::*;
 pub use self::login::*;
 pub use self::mirror::*;
 pub use self::policy::*;
+pub use self::rollout::*;
 pub use self::signed::*;
 pub use self::telemetry::*;
 pub use self::token::*;
@@ -87,6 +89,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// Versions of the configuration that need no deployment. Default: there are none.
+    pub rollout: Option<Rollout>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
