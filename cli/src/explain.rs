@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -45,7 +46,15 @@ use crate::terminal::{Colour, Paint};
 pub fn run(options: &Explain, colour: Colour) -> Result<Outcome, Failure> {
     let entry = configuration::find(&options.configuration)?;
     let (gateway, stand_ins) = load(&entry, colour)?;
-    let explanation = explain(&gateway, options, stand_ins)?;
+    let asked = Asked {
+        method: options.method.clone(),
+        url: options.url.clone(),
+        headers: options.headers.clone(),
+        client_address: options.client_address,
+        country: options.country.clone(),
+        data_centre: options.data_centre.clone(),
+    };
+    let explanation = explain(&gateway, &asked, stand_ins)?;
     let mut out = io::stdout().lock();
     match options.format {
         ExplanationFormat::Human => {
@@ -60,17 +69,34 @@ pub fn run(options: &Explain, colour: Colour) -> Result<Outcome, Failure> {
     })
 }
 
+/// A request that is explained.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The method's token.
+    pub method: String,
+    /// With scheme and host.
+    pub url: String,
+    /// Its fields.
+    pub headers: Vec<(String, String)>,
+    /// Where it comes from.
+    pub client_address: IpAddr,
+    /// As the platform would say.
+    pub country: Option<String>,
+    /// As the platform would say.
+    pub data_centre: Option<String>,
+}
+
 /// What there is to say about a request.
-struct Explanation {
+pub struct Explanation {
     /// The request as routes see it; `None` if it was refused before any route was asked.
     seen: Option<Seen>,
     candidates: Vec<Candidate>,
     /// The route that takes it.
-    route: Option<Taken>,
+    pub route: Option<Taken>,
     /// What would be sent to an upstream.
-    call: Option<Sent>,
+    pub call: Option<Sent>,
     /// The answer: from the gateway itself, or what it changes about the upstream's.
-    answer: Answer,
+    pub answer: Answer,
     /// What would be logged: why an expression could not be evaluated, for example.
     notes: Vec<Note>,
     /// Values that are not known here, and what stands for them.
@@ -94,44 +120,62 @@ struct Candidate {
     unmet: Option<String>,
 }
 
-struct Taken {
-    name: String,
+/// The route that takes a request.
+pub struct Taken {
+    /// Its name.
+    pub name: String,
     path: String,
     parameters: Vec<(String, String)>,
+    /// Its policies in written order: the kind of each, and all of it as it runs.
+    pub policies: Vec<(&'static str, String)>,
     /// The upstream, all of its targets, and how one of them is picked.
-    upstream: Option<(String, Vec<String>, &'static str)>,
+    pub upstream: Option<(String, Vec<String>, &'static str)>,
     /// The method of gRPC that is called, and by which way.
     calls: Option<String>,
 }
 
-struct Sent {
-    method: String,
-    url: String,
+/// What would be sent to an upstream.
+pub struct Sent {
+    /// The method's token.
+    pub method: String,
+    /// Of the first attempt.
+    pub url: String,
     /// Where it is not the URL's.
-    host: Option<String>,
-    edits: Vec<Change>,
-    timeout: u128,
+    pub host: Option<String>,
+    /// What of the client's fields is changed.
+    pub edits: Vec<Change>,
+    /// In milliseconds.
+    pub timeout: u128,
 }
 
-struct Answer {
-    status: u16,
-    edits: Vec<Change>,
-    body: String,
+/// The gateway's own answer, or what it changes about the upstream's.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Its fields.
+    pub edits: Vec<Change>,
+    /// Its body, where the gateway has made it.
+    pub body: String,
 }
 
 /// A change of a header field.
-struct Change {
-    what: &'static str,
-    name: String,
-    value: Option<String>,
+pub struct Change {
+    /// `set`, `append` or `remove`.
+    pub what: &'static str,
+    /// Of the field.
+    pub name: String,
+    /// The new one.
+    pub value: Option<String>,
 }
 
-struct StandIn {
+/// A value that is not known here, and what stands for it.
+pub struct StandIn {
     reference: Reference,
     value: String,
 }
 
-fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure> {
+/// Compiles and loads a configuration, with stand-ins for what only the platform knows.
+pub fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure> {
     let compiled = config::compile(entry, &Disk);
     let Some(artefact) = compiled.artefact.map(Bytes::from) else {
         let coloured = colour.on(&io::stderr());
@@ -222,7 +266,8 @@ const P256: &str = include_str!("../../gateway-core/tests/keys/p256.public.pem")
 const P384: &str = include_str!("../../gateway-core/tests/keys/p384.public.pem");
 const ED25519: &str = include_str!("../../gateway-core/tests/keys/ed25519.public.pem");
 
-fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {
+/// What becomes of a request.
+pub fn explain(gateway: &Gateway, asked: &Asked, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {
     let mut explanation = Explanation {
         seen: None,
         candidates: Vec::new(),
@@ -233,7 +278,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         stand_ins,
     };
     let globals = gateway.globals();
-    if let Ok((request, _)) = Request::read(incoming(options)?, &globals.limits, &globals.trusted_proxies) {
+    if let Ok((request, _)) = Request::read(incoming(asked)?, &globals.limits, &globals.trusted_proxies) {
         let considered = gateway.routes().consider(&request.head());
         if let Some(taken) = considered.iter().find(|considered| considered.unmet.is_none()) {
             explanation.route = Some(Taken::of(taken, &request.line, gateway));
@@ -249,7 +294,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         });
     }
     let recorder = Recorder { call: RefCell::default() };
-    let reply = at_once(gateway.handle(&recorder, incoming(options)?));
+    let reply = at_once(gateway.handle(&recorder, incoming(asked)?));
     explanation.call = recorder.call.take();
     explanation.notes = reply.notes;
     let is_call = explanation.route.as_ref().is_some_and(|route| route.calls.is_some());
@@ -270,11 +315,11 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
 }
 
 /// The request, as an adapter would hand it over.
-fn incoming(options: &Explain) -> Result<Incoming<Nothing>, Failure> {
+fn incoming(asked: &Asked) -> Result<Incoming<Nothing>, Failure> {
     let wrong = || {
-        Failure::told(format!("`{}` is not a URL with scheme and host, such as http://localhost/a?b=c", options.url))
+        Failure::told(format!("`{}` is not a URL with scheme and host, such as http://localhost/a?b=c", asked.url))
     };
-    let (scheme, rest) = options.url.split_once("://").ok_or_else(wrong)?;
+    let (scheme, rest) = asked.url.split_once("://").ok_or_else(wrong)?;
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "http" => Scheme::Http,
         "https" => Scheme::Https,
@@ -289,7 +334,7 @@ fn incoming(options: &Explain) -> Result<Incoming<Nothing>, Failure> {
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     let mut headers = Headers::new();
     let mut host = authority.to_owned();
-    for (name, value) in &options.headers {
+    for (name, value) in &asked.headers {
         if name.eq_ignore_ascii_case("host") {
             host.clone_from(value);
         } else {
@@ -298,16 +343,16 @@ fn incoming(options: &Explain) -> Result<Incoming<Nothing>, Failure> {
     }
     headers.receive("host", host.as_bytes());
     Ok(Incoming {
-        method: options.method.clone(),
+        method: asked.method.clone(),
         scheme,
         authority: host,
         target,
         headers,
         body: Body::Empty,
         peer: Peer {
-            address: Some(options.client_address),
-            country: options.country.as_deref().map(str::to_ascii_uppercase),
-            data_centre: options.data_centre.as_deref().map(str::to_ascii_uppercase),
+            address: Some(asked.client_address),
+            country: asked.country.as_deref().map(str::to_ascii_uppercase),
+            data_centre: asked.data_centre.as_deref().map(str::to_ascii_uppercase),
             certificate: None,
         },
     })
@@ -491,7 +536,12 @@ impl Taken {
             _ => None,
         };
         let parameters = matched.parameters(&line.path).iter();
+        let policies = gateway.policies(matched.route.then.policies).unwrap_or_default();
         Self {
+            policies: policies
+                .iter()
+                .map(|policy| (policy.kind(), serde_json::to_string(policy).unwrap_or_default()))
+                .collect(),
             name: matched.route.name.clone(),
             path: path(matched.matcher()),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

@@ -44,7 +44,6 @@ use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-#[cfg(feature = "rollout")]
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -1125,6 +1124,11 @@ impl Gateway {
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
+    }
+
+    /// The policies of this number, for tools that explain.
+    pub fn policies(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        self.policies.get(list)
     }
 
     /// The upstreams, by the places that routes name.

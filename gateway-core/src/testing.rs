@@ -55,6 +55,9 @@ pub struct TestPlatform<F> {
     /// What the owner of the configuration's versions knows, and the artefacts.
     #[cfg(feature = "rollout")]
     pub versions: Rc<RefCell<(Option<crate::rollout::Standing>, HashMap<String, Bytes>)>>,
+    /// How often it was asked, or an artefact read.
+    #[cfg(feature = "rollout")]
+    pub looks: Cell<usize>,
     /// Whether that owner does not answer; a test says so.
     #[cfg(feature = "rollout")]
     pub versions_fail: Cell<bool>,
@@ -113,6 +116,8 @@ where
             marks: Rc::default(),
             #[cfg(feature = "rollout")]
             versions: Rc::default(),
+            #[cfg(feature = "rollout")]
+            looks: Cell::default(),
             #[cfg(feature = "rollout")]
             versions_fail: Cell::default(),
             #[cfg(feature = "rollout")]
@@ -295,6 +300,7 @@ where
 
     #[cfg(feature = "rollout")]
     async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError> {
+        self.looks.set(self.looks.get() + 1);
         if self.versions_fail.get() {
             return Err(StoreError("nobody knows the versions".to_owned()));
         }
@@ -309,6 +315,7 @@ where
 
     #[cfg(feature = "rollout")]
     async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.looks.set(self.looks.get() + 1);
         if self.versions_fail.get() {
             return Err(StoreError("nobody knows the versions".to_owned()));
         }

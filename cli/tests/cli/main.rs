@@ -4,10 +4,12 @@
 
 mod check;
 mod dev;
+mod diff;
 mod examples;
 mod explain;
 mod init;
 mod key;
 mod program;
+mod replay;
 mod schema;
 mod sign;
