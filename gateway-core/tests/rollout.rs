@@ -29,7 +29,6 @@ fn compile(configuration: &Value) -> Bytes {
 /// A configuration whose answers say which version it is.
 fn version(name: &str) -> Value {
     json!({
-        "admin": { "tokens": [{ "name": "ops", "secret": "${secret:ADMIN_TOKEN}" }] },
         "rollout": { "interval": "10s", "steps": [20, 50], "step_time": "1m", "rollback": { "min_requests": 20, "margin": 0.05 } },
         "upstreams": { "origin": { "targets": [{ "url": "http://origin" }] } },
         "routes": [
@@ -180,7 +179,7 @@ fn no_store_is_asked_on_the_way_of_a_request() {
     let world = World::new(&version("bundled"));
     let instance = world.instance();
     world.name(&instance, 1);
-    world.push(&version("pushed"), 50);
+    world.push(&version("pushed"), 100);
     let mut looks = 0;
     for round in 0..100 {
         world.pass(INTERVAL / 10);
