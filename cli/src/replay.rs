@@ -40,7 +40,7 @@ pub fn run(options: &Replay, colour: Colour) -> Result<Outcome, Failure> {
                     thread::sleep(due.saturating_sub(begun.elapsed()));
                     let answer = send(&agent, base, request, options);
                     if let Ok(mut results) = results.lock() {
-                        results.push(Result { at, answer });
+                        results.push(Sent { at, answer });
                     }
                 }
             });
@@ -66,7 +66,7 @@ pub fn run(options: &Replay, colour: Colour) -> Result<Outcome, Failure> {
 }
 
 /// When each request is to be sent, from the first one on.
-fn times(requests: &[&Logged], options: &Replay) -> std::result::Result<Vec<Duration>, Failure> {
+fn times(requests: &[&Logged], options: &Replay) -> Result<Vec<Duration>, Failure> {
     if let Some(rate) = options.rate {
         return Ok((0..requests.len()).map(|at| Duration::from_secs_f64(at as f64 / rate)).collect());
     }
@@ -94,7 +94,7 @@ fn agent(timeout: u64) -> ureq::Agent {
     config.build().into()
 }
 
-fn send(agent: &ureq::Agent, base: &str, request: &Logged, options: &Replay) -> std::result::Result<Answer, String> {
+fn send(agent: &ureq::Agent, base: &str, request: &Logged, options: &Replay) -> Result<Answer, String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| told(&error))?;
     let target = if request.target == "*" { "/" } else { &request.target };
@@ -124,15 +124,16 @@ struct Answer {
     took: u64,
 }
 
-struct Result {
+/// A request that was sent, and what came.
+struct Sent {
     at: usize,
-    answer: std::result::Result<Answer, String>,
+    answer: Result<Answer, String>,
 }
 
 /// What came of it.
 struct Report<'a> {
     requests: &'a [&'a Logged],
-    results: Vec<Result>,
+    results: Vec<Sent>,
     left_out: usize,
     unread: usize,
     took: Duration,
@@ -142,7 +143,7 @@ impl Report<'_> {
     /// What was logged and what came instead, with how often, and which requests those were.
     fn different(&self) -> BTreeMap<(String, String), Vec<usize>> {
         let mut different: BTreeMap<_, Vec<usize>> = BTreeMap::new();
-        for Result { at, answer } in &self.results {
+        for Sent { at, answer } in &self.results {
             let logged = self.requests[*at].status;
             let now = match answer {
                 Ok(answer) if logged.is_none_or(|logged| logged == answer.status) => continue,
@@ -161,7 +162,7 @@ impl Report<'_> {
 
     /// How long answers took: in the log, and now. Only of requests of which both is known.
     fn latencies(&self) -> [Vec<u64>; 2] {
-        let pairs = self.results.iter().filter_map(|Result { at, answer }| {
+        let pairs = self.results.iter().filter_map(|Sent { at, answer }| {
             Some((self.requests[*at].took?, answer.as_ref().ok()?.took))
         });
         let (mut logged, mut now): (Vec<_>, Vec<_>) = pairs.unzip();
