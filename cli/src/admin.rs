@@ -57,7 +57,11 @@ impl Admin {
                     "`{url}` would send the token where others can read it; write https, or --insecure if the way there is safe"
                 )));
             }
-            _ => return Err(Failure::told(format!("`{url}` needs a scheme and a host, like https://api.example.com/_admin"))),
+            _ => {
+                return Err(Failure::told(format!(
+                    "`{url}` needs a scheme and a host, like https://api.example.com/_admin"
+                )));
+            }
         }
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(PATIENCE))

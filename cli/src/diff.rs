@@ -71,7 +71,12 @@ impl Side {
         let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         // What of upstreams is different is seen in requests; references and features follow from the rest.
         let told = |name: &&&String| !["upstreams", "references", "features"].contains(&name.as_str());
-        Ok(names.iter().filter(told).filter(|name| old.get(**name) != new.get(**name)).map(|name| (*name).clone()).collect())
+        Ok(names
+            .iter()
+            .filter(told)
+            .filter(|name| old.get(**name) != new.get(**name))
+            .map(|name| (*name).clone())
+            .collect())
     }
 
     fn treat(&self, request: &Logged, options: &Diff) -> Result<Treatment, Failure> {
@@ -96,9 +101,14 @@ impl Side {
 /// What a configuration does with a request, as far as two of them can differ in it.
 struct Treatment {
     asked: String,
+    /// Whether something is sent to an upstream.
+    sends: bool,
     /// By the name of what it is, in the order in which people want to read it.
     parts: Vec<(&'static str, Said)>,
 }
+
+/// What there is only where something is sent.
+const SENDING: [&str; 6] = ["targets", "sends", "host", "request fields", "timeout", "response fields"];
 
 /// What is said of one thing.
 #[derive(PartialEq, Eq)]
@@ -159,7 +169,7 @@ impl Treatment {
                 },
             ),
         ];
-        Self { asked, parts }
+        Self { asked, sends: sent.is_some(), parts }
     }
 }
 
@@ -179,11 +189,13 @@ struct Difference {
 
 fn compare(old: &Side, new: &Side, request: &Logged, options: &Diff) -> Result<Option<Case>, Failure> {
     let (old, new) = (old.treat(request, options)?, new.treat(request, options)?);
+    // Where only one of them sends anything, what it sends is no difference of its own.
+    let both_send = old.sends == new.sends;
     let differences: Vec<_> = old
         .parts
         .into_iter()
         .zip(new.parts)
-        .filter(|((_, old), (_, new))| old.whole != new.whole)
+        .filter(|((what, old), (_, new))| old.whole != new.whole && (both_send || !SENDING.contains(what)))
         .map(|((what, old), (_, new))| Difference { what, groups: old.groups, old: old.text, new: new.text })
         .collect();
     let request = format!("{} {}", request.method, new.asked);
@@ -258,7 +270,8 @@ impl Report {
             }
             for case in group.cases.iter().take(examples) {
                 writeln!(out, "  {} {}", paint.dim("e.g."), case.request)?;
-                for Difference { what, old, new, .. } in case.differences.iter().filter(|difference| !difference.groups) {
+                for Difference { what, old, new, .. } in case.differences.iter().filter(|difference| !difference.groups)
+                {
                     writeln!(out, "       {what}: {old} → {new}")?;
                 }
             }

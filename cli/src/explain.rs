@@ -316,9 +316,8 @@ pub fn explain(gateway: &Gateway, asked: &Asked, stand_ins: Vec<StandIn>) -> Res
 
 /// The request, as an adapter would hand it over.
 fn incoming(asked: &Asked) -> Result<Incoming<Nothing>, Failure> {
-    let wrong = || {
-        Failure::told(format!("`{}` is not a URL with scheme and host, such as http://localhost/a?b=c", asked.url))
-    };
+    let wrong =
+        || Failure::told(format!("`{}` is not a URL with scheme and host, such as http://localhost/a?b=c", asked.url));
     let (scheme, rest) = asked.url.split_once("://").ok_or_else(wrong)?;
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "http" => Scheme::Http,

@@ -23,7 +23,9 @@ pub fn run(options: &Replay, colour: Colour) -> Result<Outcome, Failure> {
     let base = options.to.trim_end_matches('/');
     let uri: Uri = base.parse().map_err(|error| Failure::told(format!("`{base}` is no URL: {error}")))?;
     if uri.scheme().is_none() || uri.authority().is_none() || uri.query().is_some() {
-        return Err(Failure::told(format!("`{base}` is not a URL with scheme and host, such as https://staging.example.com")));
+        return Err(Failure::told(format!(
+            "`{base}` is not a URL with scheme and host, such as https://staging.example.com"
+        )));
     }
     let (requests, unsafe_ones): (Vec<&Logged>, Vec<&Logged>) =
         traffic.requests.iter().partition(|request| options.all_methods || is_safe(&request.method));
@@ -76,8 +78,10 @@ fn times(requests: &[&Logged], options: &Replay) -> Result<Vec<Duration>, Failur
     let first = requests.iter().filter_map(|request| request.at).min();
     let first = first.ok_or_else(|| Failure::told("the log does not say when its requests came; give a --rate"))?;
     // Lines are written when requests end, not when they come.
-    let mut times: Vec<_> =
-        requests.iter().map(|request| Duration::from_millis(request.at.unwrap_or(first).saturating_sub(first))).collect();
+    let mut times: Vec<_> = requests
+        .iter()
+        .map(|request| Duration::from_millis(request.at.unwrap_or(first).saturating_sub(first)))
+        .collect();
     for at in 1..times.len() {
         times[at] = times[at].max(times[at - 1]);
     }
@@ -105,6 +109,10 @@ fn send(agent: &ureq::Agent, base: &str, request: &Logged, options: &Replay) -> 
     let given = |name: &str| options.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     for (name, value) in request.headers.iter().filter(|(name, _)| !given(name)).chain(&options.headers) {
         message = message.header(name, value);
+    }
+    if !is_safe(&request.method) {
+        // RFC 9110 §8.6: there is a body, of no bytes.
+        message = message.header("content-length", "0");
     }
     let message = message.body(()).map_err(|error| told(&error))?;
     let begun = Instant::now();
@@ -162,9 +170,10 @@ impl Report<'_> {
 
     /// How long answers took: in the log, and now. Only of requests of which both is known.
     fn latencies(&self) -> [Vec<u64>; 2] {
-        let pairs = self.results.iter().filter_map(|Sent { at, answer }| {
-            Some((self.requests[*at].took?, answer.as_ref().ok()?.took))
-        });
+        let pairs = self
+            .results
+            .iter()
+            .filter_map(|Sent { at, answer }| Some((self.requests[*at].took?, answer.as_ref().ok()?.took)));
         let (mut logged, mut now): (Vec<_>, Vec<_>) = pairs.unzip();
         // Without the log's, one's own are worth knowing, too.
         if now.is_empty() {
@@ -204,7 +213,8 @@ impl Report<'_> {
             writeln!(out, "  {name:12} {:>10}  {:>10}", show(quantile(&logged, share)), show(quantile(&now, share)))?;
         }
         if self.left_out > 0 {
-            let note = "were not sent: their methods change something, and a log has no bodies (--all-methods sends them)";
+            let note =
+                "were not sent: their methods change something, and a log has no bodies (--all-methods sends them)";
             writeln!(out, "\n{} {} requests {note}", paint.yellow("note:"), self.left_out)?;
         }
         if self.unread > 0 {

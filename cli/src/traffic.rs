@@ -213,7 +213,15 @@ mod tests {
 
     #[test]
     fn what_is_no_request_is_none() {
-        for line in ["", "{}", "{", "starting up", "a [b] \"c", r#"1.2.3.4 - - [x] "GET" 200 1"#, r#"{"problem":"x","status":502}"#] {
+        for line in [
+            "",
+            "{}",
+            "{",
+            "starting up",
+            "a [b] \"c",
+            r#"1.2.3.4 - - [x] "GET" 200 1"#,
+            r#"{"problem":"x","status":502}"#,
+        ] {
             assert_eq!(request(line), None, "{line}");
         }
     }

@@ -73,7 +73,9 @@ pub fn rollback(options: &Rollback, colour: Colour) -> Result<Outcome, Failure> 
         Some(version) if version == "bundled" || is_identifier(version) => {
             admin.post(&format!("versions/{version}/activate"), &json!({ "percent": 100, "reason": reason }))
         }
-        Some(other) => return Err(Failure::told(format!("`{other}` is no version: `postern status` shows which there are"))),
+        Some(other) => {
+            return Err(Failure::told(format!("`{other}` is no version: `postern status` shows which there are")));
+        }
     }?;
     show(&standing, options.format, colour)?;
     Ok(Outcome::Fine)

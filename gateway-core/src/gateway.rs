@@ -28,10 +28,10 @@ use crate::policy::{
 };
 use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
-use crate::route::{self, Found, Matched, Routes};
-use crate::serve::{self, Endpoint};
 #[cfg(feature = "rollout")]
 use crate::rollout::Rollout;
+use crate::route::{self, Found, Matched, Routes};
+use crate::serve::{self, Endpoint};
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]

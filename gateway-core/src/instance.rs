@@ -88,7 +88,8 @@ impl Instance {
         if let Some(rollout) = &self.rollout {
             let (looks, others): (Vec<_>, Vec<_>) =
                 deferred.into_iter().partition(|deferred| matches!(deferred, Deferred::Look(_)));
-            let wait = looks.iter().find_map(|deferred| if let Deferred::Look(wait) = deferred { Some(*wait) } else { None });
+            let wait =
+                looks.iter().find_map(|deferred| if let Deferred::Look(wait) = deferred { Some(*wait) } else { None });
             let Some(wait) = wait else { return by.settle(platform, others).await };
             // Either may wait for long, and neither for the other.
             let (mut notes, more) = both(by.settle(platform, others), rollout.tend(platform, wait)).await;

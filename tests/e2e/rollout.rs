@@ -110,7 +110,10 @@ fn three_versions(platform: &str, addresses: &[SocketAddr]) {
     assert!(failed.len() * 3 < during, "{} of {during} requests failed: more than its share", failed.len());
     let end = answers.iter().map(|answer| answer.at).max().expect("some");
     let late: Vec<_> = answers.iter().filter(|answer| answer.at + INTERVAL > end).collect();
-    assert!(!late.is_empty() && late.iter().all(|answer| answer.body == "good"), "in the end all are served by the good one");
+    assert!(
+        !late.is_empty() && late.iter().all(|answer| answer.body == "good"),
+        "in the end all are served by the good one"
+    );
     assert_eq!(standing["stable"], answers_of("good", &standing), "{standing:#}");
 
     // One goes back to what was deployed, by hand.
@@ -158,7 +161,13 @@ struct Load {
 impl Default for Load {
     fn default() -> Self {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis() as u64;
-        Self { begun: Instant::now(), started, over: AtomicBool::default(), sent: AtomicUsize::default(), answers: Mutex::default() }
+        Self {
+            begun: Instant::now(),
+            started,
+            over: AtomicBool::default(),
+            sent: AtomicUsize::default(),
+            answers: Mutex::default(),
+        }
     }
 }
 
@@ -194,7 +203,10 @@ fn timeline(platform: &str, started: u64, answers: &[Answer], standing: &Value) 
     for event in standing["events"].as_array().into_iter().flatten() {
         let at = event["at"].as_u64().unwrap_or_default().saturating_sub(started);
         let text = |name: &str| event[name].as_str().unwrap_or_default();
-        lines.push((at, format!("{:5.1} s  {:11} {} {}", at as f64 / 1e3, text("what"), text("version"), text("detail"))));
+        lines.push((
+            at,
+            format!("{:5.1} s  {:11} {} {}", at as f64 / 1e3, text("what"), text("version"), text("detail")),
+        ));
     }
     lines.sort_by_key(|(at, _)| *at);
     for (_, line) in lines {

@@ -80,8 +80,7 @@ impl<'a> InProcess<'a> {
         let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
         let settings = &scenario.settings;
-        let gateway =
-            Instance::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
+        let gateway = Instance::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
         Ok(Self {

@@ -19,13 +19,13 @@ mod versions;
 use crate::http::Commands;
 use bytes::Bytes;
 use exchanges::Running;
+use gateway_core::Gateway;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::instance::{Instance, Served};
 use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
 use gateway_core::pump::Broken;
-use gateway_core::Gateway;
-use gateway_core::instance::{Instance, Served};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -294,7 +294,10 @@ fn answer(exchange: &Exchange, served: Option<Served<Stream>>) -> u32 {
                     http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, instance, &by, now)));
                 }
                 if !later.is_empty() {
-                    http::write_after_the_body(&mut commands, exchanges::keep(afterwards(exchange, instance, &by, later)));
+                    http::write_after_the_body(
+                        &mut commands,
+                        exchanges::keep(afterwards(exchange, instance, &by, later)),
+                    );
                 }
             }
             http::write_reply(&mut commands, reply.response)

@@ -48,13 +48,12 @@ fn the_same_configuration_treats_nothing_differently() {
 fn older_formats_do_and_what_is_no_request_is_told() {
     let folder = Folder::new();
     folder.write("old.yaml", "routes: [{ name: a, host: a.example, path: /a, respond: {} }]\n");
-    folder.write("new.yaml", "via: other\nroutes: [{ name: a, host: a.example, path: /a, respond: { body: hello } }]\n");
+    folder
+        .write("new.yaml", "via: other\nroutes: [{ name: a, host: a.example, path: /a, respond: { body: hello } }]\n");
     let line = "192.0.2.1 - - [29/Feb/2024:23:59:59 +0000] \"GET /a HTTP/1.1\" 200 12\n";
     folder.write("access.log", &format!("starting up\n{line}{line}"));
-    let ran = run(
-        folder.path(),
-        &["diff", "old.yaml", "new.yaml", "--traffic", "access.log", "--host", "http://a.example"],
-    );
+    let ran =
+        run(folder.path(), &["diff", "old.yaml", "new.yaml", "--traffic", "access.log", "--host", "http://a.example"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     for said in ["2 of 2 requests", "body: none → 5 bytes", "for all: via", "1 lines tell of no request"] {
         assert!(ran.out.contains(said), "{said} in {}", ran.out);

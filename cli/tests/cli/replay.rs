@@ -31,7 +31,8 @@ fn server() -> (SocketAddr, Got) {
 fn serve(mut stream: &TcpStream, got: &Got) {
     let mut reader = BufReader::new(stream);
     loop {
-        let head: Vec<String> = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+        let head: Vec<String> =
+            reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
         let Some(first) = head.first() else { return };
         let status = if first.contains("reports") { "404 Not Found" } else { "200 OK" };
         got.lock().expect("nobody panics").push((Instant::now(), head));
@@ -48,7 +49,14 @@ fn requests_are_sent_again_and_compared() {
     let folder = repository().join("examples/rollout");
     let ran = run(&folder, &["replay", "access.log", "--to", &to, "-H", "X-Key: k", "--concurrency", "1"]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
-    for said in ["4 requests", "1 with another status", "200 → 404", "GET /orders/reports/2026", "p99", "1 requests were not sent"] {
+    for said in [
+        "4 requests",
+        "1 with another status",
+        "200 → 404",
+        "GET /orders/reports/2026",
+        "p99",
+        "1 requests were not sent",
+    ] {
         assert!(ran.out.contains(said), "{said} in {}", ran.out);
     }
     let got = got.lock().expect("nobody panics");
@@ -74,7 +82,9 @@ fn all_methods_are_sent_when_told_and_machines_read_what_came_of_it() {
     assert_eq!(report["different"].as_array().map(Vec::len), Some(2), "{report}");
     assert_eq!(report["latency"]["logged"]["p50"], 0.021);
     let own = format!("host: {address}");
-    assert!(got.lock().expect("nobody panics").iter().all(|(_, head)| head.iter().any(|f| f.eq_ignore_ascii_case(&own))));
+    assert!(
+        got.lock().expect("nobody panics").iter().all(|(_, head)| head.iter().any(|f| f.eq_ignore_ascii_case(&own)))
+    );
 }
 
 #[test]
@@ -90,8 +100,8 @@ fn the_pace_is_kept() {
     // The log's requests came within a second.
     assert!(span(&got) >= Duration::from_millis(900), "{:?}", span(&got));
     got.lock().expect("nobody panics").clear();
-    run(&folder, &["replay", "access.log", "--to", &to, "--rate", "20"]);
-    assert!(span(&got) >= Duration::from_millis(140), "{:?}", span(&got));
+    run(&folder, &["replay", "access.log", "--to", &to, "--rate", "5"]);
+    assert!(span(&got) >= Duration::from_millis(500), "{:?}", span(&got));
 }
 
 #[test]

@@ -157,10 +157,7 @@ mod tests {
 
     async fn pause() {
         let mut paused = false;
-        poll_fn(|_| {
-            if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// All of them at once, in turns that a number decides.
@@ -207,13 +204,9 @@ mod tests {
         for lot in 0..50 {
             let store = Store::default();
             let number = push(&store, 10);
-            let counted = Pair {
-                old: Tally { requests: 7, errors: 1 },
-                new: Tally { requests: 9, errors: 0 },
-            };
-            let looks: Vec<Order> = (0..8)
-                .map(|_| order(Act::Look { seen: Some(Seen { number, counted }), refused: None }))
-                .collect();
+            let counted = Pair { old: Tally { requests: 7, errors: 1 }, new: Tally { requests: 9, errors: 0 } };
+            let looks: Vec<Order> =
+                (0..8).map(|_| order(Act::Look { seen: Some(Seen { number, counted }), refused: None })).collect();
             let done = at_once(looks.iter().map(|look| roll_out(&store, look)).collect(), lot);
             assert!(done.iter().all(Result::is_ok));
             let Verdict::Stands(told) = alone(&store, Act::Look { seen: None, refused: None }) else {
@@ -230,9 +223,8 @@ mod tests {
             let store = Store::default();
             let number = push(&store, 50);
             let counted = Pair { new: Tally { requests: 60, errors: 60 }, ..Pair::default() };
-            let looks: Vec<Order> = (0..6)
-                .map(|_| order(Act::Look { seen: Some(Seen { number, counted }), refused: None }))
-                .collect();
+            let looks: Vec<Order> =
+                (0..6).map(|_| order(Act::Look { seen: Some(Seen { number, counted }), refused: None })).collect();
             drop(at_once(looks.iter().map(|look| roll_out(&store, look)).collect(), lot));
             let standing = standing(&store);
             assert_eq!(standing.trial, None);

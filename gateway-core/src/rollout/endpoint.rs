@@ -72,7 +72,9 @@ impl Rollout {
         }
         let found = identify(&artefact);
         if found != version {
-            return Err(Trouble::Wrong(format!("the artefact is {found} and not {version}: it was damaged on its way")));
+            return Err(Trouble::Wrong(format!(
+                "the artefact is {found} and not {version}: it was damaged on its way"
+            )));
         }
         if check == Check::Load {
             let loaded = self.load(platform, version, artefact.clone()).await.map_err(unavailable)?;

@@ -275,8 +275,7 @@ impl Rollout {
     ) -> Result<Option<Refused>, StoreError> {
         let generation = standing.generation;
         // What was pushed to another deployment is nothing for this one.
-        let (stable, trial) =
-            if standing.base == self.base { (standing.stable, standing.trial) } else { (None, None) };
+        let (stable, trial) = if standing.base == self.base { (standing.stable, standing.trial) } else { (None, None) };
         let stable = match &stable {
             None => None,
             Some(id) => match self.version(platform, id, generation, notes).await? {
@@ -356,7 +355,9 @@ impl Rollout {
         Ok(match Gateway::load(artefact, |reference| values.remove(reference)) {
             Ok(gateway) => match self.fixed.lacks(&Fixed::of(&gateway)) {
                 None => Ok(gateway.with_rollout(Rc::clone(self))),
-                Some(what) => Err(format!("it has other {what} than the bundled configuration, which takes a deployment")),
+                Some(what) => {
+                    Err(format!("it has other {what} than the bundled configuration, which takes a deployment"))
+                }
             },
             Err(error) => Err(error.to_string()),
         })

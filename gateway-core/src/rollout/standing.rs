@@ -256,7 +256,8 @@ pub fn perform_in_text(order: &[u8], kept: &[u8], now: Timestamp) -> Option<Stri
     let before: Option<Standing> = serde_json::from_slice(kept).ok();
     let step = perform(&order, before.clone(), now);
     let verdict = serde_json::to_string(&step.verdict).ok()?;
-    let kept = if before.as_ref() == Some(&step.kept) { String::new() } else { serde_json::to_string(&step.kept).ok()? };
+    let kept =
+        if before.as_ref() == Some(&step.kept) { String::new() } else { serde_json::to_string(&step.kept).ok()? };
     Some(format!("{verdict}\n{kept}\n{}", step.forget.join(" ")))
 }
 
