@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 
+use gateway_core::explain::{Change, Explanation, Question};
 use gateway_core::gateway::Gateway;
 use serde_json::{Value, json};
 
 use crate::arguments::{Diff, ExplanationFormat};
-use crate::explain::{self, Asked, Explanation};
+use crate::explain;
 use crate::outcome::{Failure, Outcome};
 use crate::terminal::{Colour, Paint};
 use crate::traffic::{self, Logged};
@@ -85,11 +86,11 @@ impl Side {
             None => options.host.split_once("://").unwrap_or(("http", &options.host)),
         };
         let target = if request.target == "*" { "/" } else { &request.target };
-        let asked = Asked {
+        let asked = Question {
             method: request.method.clone(),
             url: format!("{scheme}://{host}{target}"),
             headers: request.headers.clone(),
-            client_address: request.client.unwrap_or(options.client_address),
+            client_address: Some(request.client.unwrap_or(options.client_address)),
             country: None,
             data_centre: None,
         };
@@ -131,7 +132,7 @@ impl Treatment {
         let upstream = route.and_then(|route| route.upstream.as_ref());
         let sent = explanation.call.as_ref();
         let answer = &explanation.answer;
-        let fields = |changes: &[explain::Change]| {
+        let fields = |changes: &[Change]| {
             let lines = changes.iter().map(|change| match &change.value {
                 Some(value) => format!("{} {}: {value}", change.what, change.name),
                 None => format!("{} {}", change.what, change.name),

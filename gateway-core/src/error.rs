@@ -52,6 +52,33 @@ pub enum Error {
     Gone,
     /// 404: no route takes this request.
     NoRoute,
+    /// 404: the admin interface has nothing there.
+    #[cfg(feature = "admin")]
+    NothingThere,
+    /// 400: what is asked of the admin interface makes no sense.
+    #[cfg(feature = "admin")]
+    BadAdminRequest {
+        /// Why, told to the client.
+        reason: String,
+    },
+    /// 503: what the admin interface is asked for cannot be read or written down just now.
+    #[cfg(feature = "admin")]
+    AdminUncertain {
+        /// For the log only.
+        reason: String,
+    },
+    /// 422: a version of the configuration cannot be served here.
+    #[cfg(feature = "rollout")]
+    VersionUnusable {
+        /// Why, told to the operator.
+        reason: String,
+    },
+    /// 409: as things stand with the versions, this cannot be done.
+    #[cfg(feature = "rollout")]
+    VersionConflict {
+        /// Why, told to the operator.
+        reason: String,
+    },
     /// 421: no route knows this host.
     UnknownHost,
     /// 405: there are routes for this, but not with this method.
@@ -269,6 +296,16 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { .. } => (422, "version-unusable", "Version unusable", Client),
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { .. } => (409, "version-conflict", "Version conflict", Client),
+            #[cfg(feature = "admin")]
+            Error::NothingThere => (404, "nothing-there", "Nothing there", Client),
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { .. } => (400, "bad-admin-request", "Bad request to the admin interface", Client),
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => (503, "admin-uncertain", "Admin interface uncertain", Gateway),
             Error::MetricsUncertain { .. } => (503, "metrics-uncertain", "Metrics cannot be read", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
@@ -322,6 +359,14 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason } | Error::VersionConflict { reason } => reason.clone(),
+            #[cfg(feature = "admin")]
+            Error::NothingThere => "The admin interface has nothing there.".into(),
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { reason } => reason.clone(),
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => "This cannot be read or written down just now.".into(),
             Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
@@ -344,9 +389,7 @@ impl Error {
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
-            Error::UpstreamUnavailable { .. } => {
-                "The upstream is not asked for a while, since it has failed too often.".into()
-            }
+            Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
             Error::BadPurge { reason } => reason.clone(),
             Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
@@ -361,6 +404,8 @@ impl Error {
     /// What happened, in words for the log.
     pub fn reason(&self) -> &str {
         match self {
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { reason } => reason,
             Error::Internal { reason }
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
@@ -425,6 +470,8 @@ impl Error {
             | Error::PurgeFailed { .. } => {
                 headers.set("retry-after", "5");
             }
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => headers.set("retry-after", "5"),
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::Maintenance { seconds: Some(seconds) } => headers.set("retry-after", seconds.to_string()),
             #[cfg(feature = "idempotency")]
@@ -496,6 +543,16 @@ mod tests {
             Error::Gone,
             Error::Maintenance { seconds: None },
             Error::NoRoute,
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason: String::new() },
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { reason: String::new() },
+            #[cfg(feature = "admin")]
+            Error::NothingThere,
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { reason: String::new() },
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { reason: String::new() },
             Error::UnknownHost,
             Error::MethodNotAllowed { allow: vec![] },
             Error::BodyTooLarge { limit },

@@ -1,5 +1,7 @@
 //! The way of one request, top to bottom.
 
+#[cfg(feature = "admin")]
+use crate::admin::{Admin, changes};
 use crate::answer::{self, Redirect, Respond};
 #[cfg(feature = "cache")]
 use crate::cache::purge::{self, Change};
@@ -10,6 +12,8 @@ use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
 use crate::credential::Keyring;
 use crate::error::{Blame, Error};
+#[cfg(feature = "admin")]
+use crate::explain::Rehearsal;
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
 use crate::forward::{self, Forward, PathChange};
@@ -50,14 +54,14 @@ use std::time::Duration;
 /// A loaded configuration that answers requests. Shown, it is what was compiled, without the platform's values.
 pub struct Gateway {
     globals: Globals,
-    settings: Settings,
+    pub(crate) settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
     /// The places of those whose targets are checked.
     #[cfg(feature = "checks")]
     checked: Vec<u32>,
-    consumers: Consumers,
-    policies: PolicyLists,
+    pub(crate) consumers: Consumers,
+    pub(crate) policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
     #[cfg(feature = "credentials")]
@@ -69,12 +73,17 @@ pub struct Gateway {
     #[cfg(feature = "grpc")]
     services: Services,
     #[cfg(feature = "telemetry")]
-    telemetry: Option<Telemetry>,
+    pub(crate) telemetry: Option<Telemetry>,
     /// What the instance has of other versions of the configuration.
     #[cfg(feature = "rollout")]
-    rollout: Option<Rc<Rollout>>,
+    pub(crate) rollout: Option<Rc<Rollout>>,
+    #[cfg(feature = "admin")]
+    pub(crate) admin: Option<Admin>,
+    /// What has been changed through the admin interface.
+    #[cfg(feature = "admin")]
+    pub(crate) changes: changes::Known,
     /// The compiled configuration: a hash of it tells it from others.
-    configuration: Bytes,
+    pub(crate) configuration: Bytes,
 }
 
 /// What a route does with its requests.
@@ -197,6 +206,8 @@ pub enum LoadError {
     Keys(String),
     /// An address or a secret of those who observe, with its references filled in, is not one.
     Telemetry(String),
+    /// A token of the admin interface is none.
+    Admin(String),
 }
 
 impl fmt::Display for LoadError {
@@ -210,7 +221,9 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) | LoadError::Admin(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
@@ -272,6 +285,8 @@ impl Gateway {
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         #[cfg(feature = "telemetry")]
         let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
+        #[cfg(feature = "admin")]
+        let admin = Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?;
         Ok(Self {
             globals,
             settings: known,
@@ -295,8 +310,18 @@ impl Gateway {
             telemetry,
             #[cfg(feature = "rollout")]
             rollout: None,
+            #[cfg(feature = "admin")]
+            admin,
+            #[cfg(feature = "admin")]
+            changes: changes::Known::default(),
             configuration,
         })
+    }
+
+    /// Whether a request is about versions of the configuration, which the bundled one answers.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        self.admin.as_ref().is_some_and(|admin| admin.is_about_versions(incoming))
     }
 
     /// The same in an instance that has other versions, too.
@@ -318,8 +343,20 @@ impl Gateway {
         #[cfg(not(feature = "telemetry"))]
         let record = None;
         let watched = Watched::new(platform, record);
+        #[cfg(feature = "admin")]
+        let (mut deferred, mut heard) = (Vec::new(), None);
+        #[cfg(feature = "admin")]
+        if self.admin.is_some() {
+            // Boxed, so that the common case need not carry its size around.
+            heard = Box::pin(self.catch_up(platform, &mut deferred)).await;
+        }
         #[allow(unused_mut, reason = "changed by those who observe")]
         let mut reply = self.answer(&watched, incoming).await;
+        #[cfg(feature = "admin")]
+        {
+            reply.notes.extend(heard);
+            reply.deferred.append(&mut deferred);
+        }
         #[cfg(feature = "checks")]
         self.look_at_checks(platform, &mut reply.deferred);
         #[cfg(feature = "telemetry")]
@@ -390,7 +427,14 @@ impl Gateway {
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = &self.telemetry {
             telemetry.read(platform, &mut request);
-            self.explain(platform.watch(), &request);
+            self.tell_passed_over(platform.watch(), &request);
+        }
+        #[cfg(feature = "admin")]
+        if let Some(admin) = self.admin.as_ref().filter(|_| !platform.is_rehearsal())
+            && let Some(rest) = admin.rest(&request.line)
+        {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(self.administer(platform, admin, rest, &request, body)).await;
         }
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
@@ -467,6 +511,11 @@ impl Gateway {
                     notes.extend(reply.notes);
                     None
                 }
+                #[cfg(feature = "admin")]
+                Deferred::CatchUp => {
+                    notes.extend(self.catch_up_now(platform).await);
+                    None
+                }
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
@@ -481,7 +530,7 @@ impl Gateway {
 
     /// Why other routes do not take a request, for callers who may know.
     #[cfg(feature = "telemetry")]
-    fn explain(&self, watch: Watch<'_>, request: &Request) {
+    fn tell_passed_over(&self, watch: Watch<'_>, request: &Request) {
         watch.note(|record| {
             let Some(passed_over) = &mut record.passed_over else { return };
             let considered = self.routes.consider(&request.head());
@@ -527,7 +576,19 @@ impl Gateway {
                 reason,
             );
         };
-        let over = plan.exceeded(&line, &headers, content_length);
+        #[cfg(feature = "admin")]
+        let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
+        #[cfg(not(feature = "admin"))]
+        let closed: Option<Option<u64>> = None;
+        // Of a route that is closed, only what answers look like is still seen to.
+        let policies = match closed {
+            Some(_) => Rc::new(policies.iter().filter(|policy| policy.dresses()).cloned().collect()),
+            None => policies,
+        };
+        let over = match closed {
+            Some(seconds) => Some(Error::Maintenance { seconds }),
+            None => plan.exceeded(&line, &headers, content_length),
+        };
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (start.caller, Memo::default());
         #[cfg(feature = "cache")]
@@ -606,8 +667,8 @@ impl Gateway {
             telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
         }
         let (mut from_upstream, mut perhaps_done) = (false, false);
-        let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
-        let early = early.or_else(|| over.map(too_large));
+        let refused = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
+        let early = early.or_else(|| over.map(refused));
         let mut reply = match (early, &plan.action) {
             (Some(reply), _) => reply,
             (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
@@ -713,22 +774,29 @@ impl Gateway {
             Ok(change) => change,
             Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
         };
-        match platform.purges(purge::OWNER, &change).await {
-            Ok(marks) => {
-                self.cache.purges.asks(platform.now());
-                self.cache.purges.learn(marks);
-                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
-                let mut headers = Headers::new();
-                headers.set("content-type", "application/json");
-                headers.set("cache-control", "no-store");
-                headers.set("content-length", body.len().to_string());
-                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+        match self.take_back(platform, &change).await {
+            Ok(()) => {
+                let text = format!("{{\"purged\":{}}}", change.add.len());
+                Reply::answer(serve::respond(200, "application/json", text))
             }
             Err(error) => {
-                let reason = format!("what is to be purged cannot be written down: {}", error.0);
-                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+                let reason = error.reason().to_owned();
+                Reply::fail(platform, error, Some(route), reason)
             }
         }
+    }
+
+    /// Has it written down what is taken back from caches, and heeds it.
+    #[cfg(feature = "cache")]
+    pub(crate) async fn take_back<P: Platform>(&self, platform: &P, change: &Change) -> Result<(), Error> {
+        let failed = |error: StoreError| {
+            let reason = format!("what is to be purged cannot be written down: {}", error.0);
+            Error::PurgeFailed { reason }
+        };
+        let marks = platform.purges(purge::OWNER, change).await.map_err(failed)?;
+        self.cache.purges.asks(platform.now());
+        self.cache.purges.learn(marks);
+        Ok(())
     }
 
     /// What of a request goes on to an upstream, and what the way back needs of the answer.
@@ -973,6 +1041,10 @@ impl Gateway {
                         let seconds = for_another.div_ceil(1_000).max(1);
                         (Error::UpstreamUnavailable { seconds }, "the circuit breaker is open".to_owned())
                     }
+                    Cause::Drained => {
+                        let seconds = DRAINED_FOR;
+                        (Error::UpstreamUnavailable { seconds }, "all of its targets are drained".to_owned())
+                    }
                     Cause::Failure(failure) => (refusal(failure.error, limit), failure.detail),
                 };
                 let detail = if history.is_empty() {
@@ -1121,6 +1193,29 @@ impl Gateway {
         self.services.get(number)
     }
 
+    /// Handles a request of which nothing really happens.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn rehearse<P: Platform>(
+        &self,
+        platform: &P,
+        rehearsal: &Rehearsal,
+        incoming: Incoming<P::Stream>,
+    ) -> Reply<P::Stream> {
+        let record = self.telemetry.as_ref().map(|telemetry| telemetry.begin(platform, &incoming));
+        let watched = Watched::rehearsing(platform, record, rehearsal);
+        let mut reply = self.answer(&watched, incoming).await;
+        if let (Some(telemetry), Some(record)) = (&self.telemetry, watched.into_record()) {
+            telemetry.end(platform, record, &mut reply);
+        }
+        reply
+    }
+
+    /// The configuration as it was written; empty without an admin interface.
+    #[cfg(feature = "admin")]
+    pub(crate) fn document(&self) -> Bytes {
+        Artefact::read(&self.configuration).map(|artefact| artefact.document).unwrap_or_default()
+    }
+
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
@@ -1146,6 +1241,9 @@ impl Gateway {
         &self.globals
     }
 }
+
+/// After how many seconds clients may ask again an upstream whose targets somebody has all taken out: nobody knows for how long.
+const DRAINED_FOR: u64 = 30;
 
 /// The longest list of what is to be taken back from caches, in bytes.
 #[cfg(feature = "cache")]
@@ -1258,7 +1356,8 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 21] = [
+const FEATURES: [&str; 22] = [
+    if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },

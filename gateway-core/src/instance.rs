@@ -69,6 +69,10 @@ impl Instance {
     pub async fn handle<P: Platform>(&self, platform: &P, incoming: Incoming<P::Stream>) -> Served<P::Stream> {
         #[cfg(feature = "rollout")]
         if let Some(rollout) = &self.rollout {
+            if self.bundled.is_about_versions(&incoming) {
+                let reply = self.bundled.handle(platform, incoming).await;
+                return Served { reply, by: Rc::clone(&self.bundled) };
+            }
             let notes = rollout.catch_up(platform).await;
             let choice = rollout.choose(&incoming);
             let by = choice.gateway.as_ref().unwrap_or(&self.bundled);

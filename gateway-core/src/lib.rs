@@ -63,6 +63,12 @@ pub mod expression;
 pub mod consumer;
 pub mod held;
 
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "admin")]
+pub mod explain;
+pub mod ledger;
+
 pub mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

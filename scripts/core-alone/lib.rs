@@ -6,6 +6,7 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::ledger::Ledger;
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{
@@ -157,7 +158,7 @@ impl Platform for Nowhere {
         Ok(None)
     }
 
-    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+    async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {
         Err(StoreError(String::new()))
     }
 

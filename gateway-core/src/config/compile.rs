@@ -45,6 +45,7 @@ use super::{
     written,
 };
 
+mod admin;
 mod cache;
 mod check;
 mod consumers;
@@ -83,6 +84,8 @@ pub(super) struct Running {
     pub operations: Vec<Operation>,
     /// Services of gRPC: the methods that can be called, and their descriptors.
     pub services: Vec<(Table, Vec<u8>)>,
+    /// The configuration as it was written; empty without an admin interface.
+    pub document: Vec<u8>,
 }
 
 /// A route that runs, and what it was made from.
@@ -114,7 +117,8 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
-        purges: loaded.routes.iter().any(|route| route.written.purge.is_some()),
+        purges: loaded.settings.written.admin.is_some()
+            || loaded.routes.iter().any(|route| route.written.purge.is_some()),
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
@@ -125,6 +129,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         schemas: SchemaCompiler::new(&loaded.documents, sources),
         operations: Vec::new(),
         services_of_grpc: Vec::new(),
+        document: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
     };
@@ -156,7 +161,7 @@ struct Compile<'a> {
     /// Upstreams behind those of the list.
     unnamed: Vec<Upstream>,
     limits: Limits,
-    /// Whether a route takes back what caches have stored.
+    /// Whether anybody takes back what caches have stored.
     purges: bool,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
@@ -165,6 +170,8 @@ struct Compile<'a> {
     operations: Vec<Operation>,
     /// Services of gRPC, each once.
     services_of_grpc: Vec<(Table, Vec<u8>)>,
+    /// The configuration as it was written.
+    document: Vec<u8>,
     /// What has been made of the policies `validate`, by their places.
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
@@ -201,7 +208,11 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
-        let telemetry = self.telemetry();
+        let mut telemetry = self.telemetry();
+        let admin = self.admin(&mut telemetry);
+        if let Some(admin) = &admin {
+            self.hidden_by_admin(admin, &routes);
+        }
         self.metrics_are_kept(telemetry.as_deref());
         let rollout = self.rollout();
         let settings = &self.loaded.settings;
@@ -228,12 +239,14 @@ impl<'a> Compile<'a> {
             identity,
             telemetry,
             rollout,
+            admin,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
         let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
         let services = std::mem::take(&mut self.services_of_grpc);
-        Running { globals, consumers, routes, policies, schemas, operations, services }
+        let document = std::mem::take(&mut self.document);
+        Running { globals, consumers, routes, policies, schemas, operations, services, document }
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod admin;
 mod cache;
 mod check;
 mod consumer;
@@ -27,6 +28,7 @@ mod transform;
 mod upstream;
 mod validation;
 
+pub use self::admin::*;
 pub use self::cache::*;
 pub use self::check::*;
 pub use self::consumer::*;
@@ -91,6 +93,8 @@ pub struct File {
     pub telemetry: Option<Telemetry>,
     /// Versions of the configuration that need no deployment. Default: there are none.
     pub rollout: Option<Rollout>,
+    /// The admin interface. Default: none.
+    pub admin: Option<Admin>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.

@@ -18,7 +18,7 @@ use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
 use crate::quota::{Act, Decision, Kept, Order, Rule, Standing, perform};
-use crate::telemetry::watch::LimitOutcome;
+use crate::telemetry::watch::{LimitOutcome, Nearly};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -287,6 +287,7 @@ impl Limit {
                 return Ok(());
             }
         };
+        watch.note(|record| record.nearly.extend(nearly(&self.name, &limits, &decision.standings)));
         let mut standings = decision.standings.iter().copied();
         visit.memo.told.extend(limits.iter().map(|limit| Told { limit: limit.clone(), standing: standings.next() }));
         let granted = decision.granted.is_some();
@@ -474,6 +475,19 @@ impl Limit {
         });
         (written.len() == self.limits.len()).then(|| rules.collect()).flatten()
     }
+}
+
+/// Those limits of which at least four fifths are used.
+fn nearly<'s>(name: &'s str, limits: &'s [Named], standings: &'s [Standing]) -> impl Iterator<Item = Nearly> + 's {
+    let standings = limits.iter().zip(standings).map(|(limit, standing)| (limit, limit.rule.limit(), standing));
+    let nearly = standings.filter(|(_, of, standing)| *of > 0 && standing.remaining.saturating_mul(5) <= *of);
+    nearly.map(move |(limit, of, standing)| Nearly {
+        limit: name.to_owned(),
+        rule: limit.name.clone(),
+        of,
+        remaining: standing.remaining,
+        reset: standing.reset,
+    })
 }
 
 impl Rule {

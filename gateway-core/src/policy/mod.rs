@@ -291,6 +291,9 @@ pub enum Deferred {
     /// What is stored is renewed.
     #[cfg(feature = "cache")]
     Renew(Box<crate::gateway::Renewal>),
+    /// What has been changed through the admin interface is read.
+    #[cfg(feature = "admin")]
+    CatchUp,
 }
 
 impl Deferred {
@@ -394,6 +397,11 @@ impl<P: Platform> Visit<'_, P> {
 }
 
 impl Policy {
+    /// Whether it only changes what answers look like, whatever becomes of their requests.
+    pub fn dresses(&self) -> bool {
+        matches!(self, Policy::Cors(_) | Policy::SecurityHeaders(_) | Policy::ErrorPages(_))
+    }
+
     /// What kind of policy it is, as logs, metrics and spans say it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use crate::platform::{Platform, StoreError};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fmt;
 use std::rc::Rc;
 
 /// The longest artefact, in bytes.
@@ -26,6 +27,15 @@ pub enum Trouble {
     Refused(Refusal),
     /// The owner of the versions does not answer.
     Unavailable(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trouble::Wrong(reason) | Trouble::Unusable(reason) | Trouble::Unavailable(reason) => reason,
+            Trouble::Refused(refusal) => refusal.as_str(),
+        })
+    }
 }
 
 /// Whether a version that comes is tried on the spot.

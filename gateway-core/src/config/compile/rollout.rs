@@ -16,7 +16,12 @@ impl Compile<'_> {
     pub(super) fn rollout(&mut self) -> Option<Rules> {
         let settings = &self.loaded.settings;
         let (written, node) = (settings.written.rollout.as_ref()?, settings.node.get("rollout")?);
-        self.features.insert("rollout");
+        self.features.extend(["rollout", "admin", "telemetry"]);
+        if settings.written.admin.is_none() {
+            let message = "versions come in through the admin interface, and there is none";
+            let problem = Problem::error("rollout-without-admin", node.head(), message);
+            self.problems.push(problem.help("add `admin`: docs/admin.md shows one"));
+        }
         let steps = written.steps.clone().unwrap_or_default();
         for (at, pair) in steps.windows(2).enumerate() {
             if pair[0] >= pair[1] {
