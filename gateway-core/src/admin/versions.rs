@@ -110,7 +110,7 @@ impl Gateway {
             Of::Activate(version) => {
                 let asked: Activate = read_or_default(platform, request, body).await?;
                 let done = rollout.activate(platform.bare(), &version, Activation { percent: asked.percent }).await;
-                self.logged(platform, visit, "activate_version", &version, asked.reason.as_deref(), done).await
+                self.logged(platform, visit, "roll_out", &version, asked.reason.as_deref(), done).await
             }
             Of::RollBack => {
                 let asked: RollBack = read_or_default(platform, request, body).await?;

@@ -193,6 +193,7 @@ impl Rollout {
     /// Has this instance look after the next answer: somebody has changed something.
     pub fn look_soon(&self) {
         self.looks_at.set(0);
+        self.waits_until.set(0);
     }
 
     /// Looks if it is time, for those who are woken up without a request.
