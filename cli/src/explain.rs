@@ -21,7 +21,8 @@ use gateway_core::gateway::{Gateway, LoadError, Note};
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::ledger::Ledger;
 use gateway_core::platform::{
-    Call, Copied, Failure as FetchFailure, FetchError, Item, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure as FetchFailure, FetchError, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError,
+    Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
 use gateway_core::rollout;
@@ -171,7 +172,7 @@ impl Platform for Clock {
         Ok(Bytes::new())
     }
 
-    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<Nothing>)>, StoreError> {
+    async fn recall(&self, _: &str, _: Reach) -> Result<Option<(Bytes, Body<Nothing>)>, StoreError> {
         unasked()
     }
 
@@ -183,7 +184,7 @@ impl Platform for Clock {
         unasked()
     }
 
-    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+    async fn forget(&self, _: &str, _: Reach) -> Result<(), StoreError> {
         unasked()
     }
 

@@ -18,9 +18,9 @@ use crate::explain::Rehearsal;
 use crate::http::Body;
 use crate::http::{Headers, Response, Scheme};
 use crate::ledger::Ledger;
-#[cfg(feature = "cache")]
-use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use crate::platform::{Item, Reach};
 use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
@@ -721,12 +721,12 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
+    async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
         #[cfg(feature = "admin")]
         if self.rehearsal.is_some() {
             return Ok(None);
         }
-        self.timed(What::Lookup, |_| {}, self.platform.recall(key)).await
+        self.timed(What::Lookup, |_| {}, self.platform.recall(key, reach)).await
     }
 
     #[cfg(feature = "cache")]
@@ -748,12 +748,12 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+    async fn forget(&self, key: &str, reach: Reach) -> Result<(), StoreError> {
         #[cfg(feature = "admin")]
         if self.rehearsal.is_some() {
             return Ok(());
         }
-        self.platform.forget(key).await
+        self.platform.forget(key, reach).await
     }
 
     #[cfg(feature = "cache")]
