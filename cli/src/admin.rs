@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{Response, Uri};
+use ureq::http::{Request, Response, Uri};
 
 use crate::arguments::AdminOptions;
 use crate::outcome::Failure;
@@ -81,12 +81,6 @@ impl Admin {
         self.read(request.header("authorization", &self.authorization).call())
     }
 
-    /// Has something done, as JSON says.
-    pub fn post(&self, path: &str, asked: &Value) -> Result<Value, Refusal> {
-        let request = self.agent.post(format!("{}/{path}", self.url)).content_type("application/json");
-        self.read(request.header("authorization", &self.authorization).send(asked.to_string()))
-    }
-
     /// Puts bytes of this type there.
     pub fn put(
         &self,
@@ -100,6 +94,21 @@ impl Admin {
         self.read(request.header("authorization", &self.authorization).send(bytes))
     }
 
+    /// Has something changed.
+    pub fn change(&self, method: &str, path: &str, body: &Value) -> Result<Value, Refusal> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.url))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .map_err(|error| Refusal::Never(error.to_string()))?;
+        // A DELETE may say why.
+        let request = self.agent.configure_request(request).allow_non_standard_methods(true).build();
+        self.read(self.agent.run(request))
+    }
+
+    /// What an answer says, or why it says nothing.
     fn read(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Refusal> {
         let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let status = answer.status().as_u16();

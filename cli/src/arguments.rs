@@ -152,6 +152,17 @@ Examples:
     /// beside the configuration.
     Dev(Dev),
 
+    /// Change something in a gateway that runs: targets, routes, API keys.
+    ///
+    /// Asks the gateway's admin interface. Every change is in effect in all instances within seconds, and in the audit log.
+    #[command(subcommand)]
+    Admin(Operate),
+
+    /// Take back what the caches of a gateway that runs have stored.
+    ///
+    /// Asks the gateway's admin interface.
+    Purge(Purge),
+
     /// Print the completions for a shell.
     #[command(after_help = "\
 Examples:
@@ -611,18 +622,6 @@ pub struct Rollback {
     pub format: ExplanationFormat,
 }
 
-/// Which gateway. The token comes from POSTERN_ADMIN_TOKEN.
-#[derive(Debug, Args)]
-pub struct AdminOptions {
-    /// Where the admin interface is, its path included; also POSTERN_ADMIN_URL.
-    #[arg(long, value_name = "URL", env = "POSTERN_ADMIN_URL", value_hint = ValueHint::Url)]
-    pub url: String,
-
-    /// Send the token over http to other machines, too.
-    #[arg(long)]
-    pub insecure: bool,
-}
-
 /// Options of `sign`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -819,6 +818,155 @@ impl From<Runtime> for gateway_core::config::Runtime {
             Runtime::Spin => Self::Spin,
         }
     }
+}
+
+/// What `admin` can do.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern admin drain origin one --reason 'a new disk'
+  postern admin maintenance orders --retry-after 600
+  postern admin revoke --prefix pk_7fQ2
+  postern admin audit")]
+pub enum Operate {
+    /// Send a target no more requests; what is under way goes on.
+    Drain {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The upstream's name.
+        upstream: String,
+        /// The target's name, or its host and port.
+        target: String,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Send a target requests again.
+    Undrain {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The upstream's name.
+        upstream: String,
+        /// The target's name, or its host and port.
+        target: String,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Answer 503 to every request of a route, until it is over.
+    Maintenance {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The route's name.
+        route: String,
+        /// It is over.
+        #[arg(long, conflicts_with = "retry_after")]
+        over: bool,
+        /// After how many seconds clients should come back.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+        retry_after: Option<u64>,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Refuse an API key from now on.
+    Revoke {
+        #[command(flatten)]
+        admin: AdminOptions,
+        #[command(flatten)]
+        key: RevokedKey,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Take an API key again that has been revoked here.
+    Restore {
+        #[command(flatten)]
+        admin: AdminOptions,
+        #[command(flatten)]
+        key: RevokedKey,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Show the API keys that have been revoked here.
+    Keys {
+        #[command(flatten)]
+        admin: AdminOptions,
+    },
+    /// Show what was changed, and by whom.
+    Audit {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// How many lines.
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        lines: u32,
+        /// Print lines of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// An API key, by what is known of it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RevokedKey {
+    /// Read the key itself from standard input.
+    #[arg(long)]
+    pub stdin: bool,
+    /// Its SHA-256, as the configuration has it.
+    #[arg(long, value_name = "HEX")]
+    pub hash: Option<String>,
+    /// What logs show of it.
+    #[arg(long, value_name = "TEXT")]
+    pub prefix: Option<String>,
+    /// As `postern admin keys` shows it; only to restore.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+/// Options of `purge`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern purge --tag products --soft
+  postern purge --prefix https://api.example.com/files/
+  postern purge --everything")]
+pub struct Purge {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+    /// What is stored for an address; may be repeated.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    pub urls: Vec<String>,
+    /// What is stored for addresses that begin so; may be repeated.
+    #[arg(long = "prefix", value_name = "ADDRESS")]
+    pub prefixes: Vec<String>,
+    /// What has this tag; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// All of it.
+    #[arg(long)]
+    pub everything: bool,
+    /// It is only stale from then on, and not gone.
+    #[arg(long)]
+    pub soft: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Which gateway. The token comes from POSTERN_ADMIN_TOKEN.
+#[derive(Debug, Args)]
+pub struct AdminOptions {
+    /// Where the admin interface is, its path included; also POSTERN_ADMIN_URL.
+    #[arg(long, value_name = "URL", env = "POSTERN_ADMIN_URL", value_hint = ValueHint::Url)]
+    pub url: String,
+
+    /// Send the token over http to other machines, too.
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Prints the completions for a shell.

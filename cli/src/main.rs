@@ -18,6 +18,7 @@ mod diff;
 mod explain;
 mod init;
 mod key;
+mod operate;
 mod password;
 mod reference;
 mod replay;
@@ -68,6 +69,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Sign(options) => sign::run(&options),
+        Command::Admin(options) => operate::run(&options),
+        Command::Purge(options) => operate::purge(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }

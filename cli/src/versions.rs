@@ -45,7 +45,7 @@ pub fn push(options: &Push, colour: Colour) -> Result<Outcome, Failure> {
     let query = [("note", options.note.clone()), ("unchecked", unchecked)];
     admin.put(&format!("versions/{version}"), &query, "application/octet-stream", &artefact)?;
     let asked = options.percent.map_or_else(|| json!({}), |percent| json!({ "percent": percent }));
-    let standing = admin.post(&format!("versions/{version}/activate"), &asked)?;
+    let standing = admin.change("POST", &format!("versions/{version}/activate"), &asked)?;
     show(&standing, options.format, colour)?;
     if options.watch {
         return watch(&admin, &version, options.format, colour);
@@ -69,9 +69,9 @@ pub fn rollback(options: &Rollback, colour: Colour) -> Result<Outcome, Failure> 
     let admin = Admin::new(&options.admin)?;
     let reason = options.reason.as_deref().unwrap_or("by an operator");
     let standing = match options.to.as_deref() {
-        None => admin.post("versions/rollback", &json!({ "reason": reason })),
+        None => admin.change("POST", "versions/rollback", &json!({ "reason": reason })),
         Some(version) if version == "bundled" || is_identifier(version) => {
-            admin.post(&format!("versions/{version}/activate"), &json!({ "percent": 100, "reason": reason }))
+            admin.change("POST", &format!("versions/{version}/activate"), &json!({ "percent": 100, "reason": reason }))
         }
         Some(other) => {
             return Err(Failure::told(format!("`{other}` is no version: `postern status` shows which there are")));
