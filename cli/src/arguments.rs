@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
@@ -11,6 +12,7 @@ use gateway_core::config::{WARNINGS, formats};
 use gateway_core::policy::authenticate::basic;
 
 use crate::outcome::{Failure, Outcome};
+use crate::tail::{interval, time};
 use crate::terminal::Colour;
 
 /// Checks, explains, compiles and runs the configuration of a Postern gateway.
@@ -151,6 +153,16 @@ Examples:
     /// serving. Values for ${env:…} and ${secret:…} come from the environment and from a file .dev.vars (NAME=value)
     /// beside the configuration.
     Dev(Dev),
+
+    /// Show the requests of a gateway that runs, as they come.
+    ///
+    /// Asks the gateway's admin interface, which tells those that its sampling takes, of all instances.
+    Tail(Tail),
+
+    /// Show what each route of a gateway that runs has to do: rates, errors, refusals, latency.
+    ///
+    /// Asks the gateway's admin interface, of all instances.
+    Top(Top),
 
     /// Change something in a gateway that runs: targets, routes, API keys.
     ///
@@ -748,6 +760,129 @@ fn binding(text: &str) -> Result<String, String> {
     }
     Err("write the binding's name and what stands behind it: `ORDERS=http://127.0.0.1:9001` or `ORDERS=worker.js`"
         .into())
+}
+
+/// Options of `tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern tail --status 5xx
+  postern tail --route orders --slower-than 500ms
+  postern tail --json | jq -r '.[\"url.path\"]'
+
+Exit codes: 0 stopped, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Tail {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// Only requests of this route.
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+
+    /// Only answers with this status, or of this class: 404, 5xx.
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    pub status: Option<String>,
+
+    /// Only those that took longer: 500ms, 2s.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub slower_than: Option<Duration>,
+
+    /// Only those of this consumer.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+
+    /// Only those whose path begins so.
+    #[arg(long, value_name = "PREFIX")]
+    pub path_prefix: Option<String>,
+
+    /// Only the latest failures, which are kept for longer than other requests.
+    #[arg(long)]
+    pub errors: bool,
+
+    /// Print lines of the access log, one JSON document each (docs/access-log.schema.json).
+    #[arg(long)]
+    pub json: bool,
+
+    /// With how many of those that have been to begin.
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub lines: u32,
+
+    /// Show what is there, and stop.
+    #[arg(long)]
+    pub once: bool,
+
+    /// How often to ask.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern top
+  postern top --sort errors --window 15m
+  postern top --once --json | jq '.routes[] | select(.errors > 0) | .route'
+
+Exit codes: 0 stopped, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Top {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// Only this route.
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+
+    /// How far to look back: at most 15m.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
+    pub window: Duration,
+
+    /// What comes first.
+    #[arg(long, value_name = "COLUMN", default_value = "requests")]
+    pub sort: SortBy,
+
+    /// Print JSON, one document a line.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show it once, and stop.
+    #[arg(long)]
+    pub once: bool,
+
+    /// How often to ask.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// By what `top` sorts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// By requests.
+    Requests,
+    /// By answers of 5xx.
+    Errors,
+    /// By what the gateway has refused.
+    Refused,
+    /// By how long 95 % took at most.
+    Latency,
+}
+
+fn status(text: &str) -> Result<String, String> {
+    let (class, rest) = text.split_at_checked(1).unwrap_or(("", text));
+    let is_rest = rest == "xx" || (rest.len() == 2 && rest.bytes().all(|b| b.is_ascii_digit()));
+    if matches!(class, "1" | "2" | "3" | "4" | "5") && is_rest {
+        return Ok(text.to_owned());
+    }
+    Err("a status like `404`, or a class like `5xx`".to_owned())
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| match time.as_secs() {
+        10..=900 => Ok(time),
+        _ => Err("from 10s to 15m".to_owned()),
+    })
 }
 
 /// Which configuration.

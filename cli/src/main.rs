@@ -23,6 +23,8 @@ mod password;
 mod reference;
 mod replay;
 mod sign;
+mod tail;
+mod top;
 
 mod admin;
 mod configuration;
@@ -69,6 +71,8 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Sign(options) => sign::run(&options),
+        Command::Tail(options) => tail::run(&options, colour),
+        Command::Top(options) => top::run(&options, colour),
         Command::Admin(options) => operate::run(&options),
         Command::Purge(options) => operate::purge(&options),
         Command::Dev(options) => dev::run(&options, colour),

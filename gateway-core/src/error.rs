@@ -1,5 +1,7 @@
 //! Refusals and failures, and the problem details (RFC 9457) that clients get to see of them.
 
+#[cfg(feature = "graphql")]
+use crate::graphql;
 #[cfg(feature = "grpc")]
 use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
@@ -8,6 +10,8 @@ use crate::platform::FetchError;
 #[cfg(feature = "idempotency")]
 use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
+#[cfg(any(feature = "graphql", feature = "soap"))]
+use crate::translate;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
 use bytes::Bytes;
@@ -135,14 +139,20 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 400 or 403: the GraphQL request is not one, asks for too much, or for what nobody may have.
+    #[cfg(feature = "graphql")]
+    Graphql(graphql::Refusal),
+    /// The status that the configuration says: an upstream of another protocol has answered that it has failed.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    CallFailed(Box<translate::Failure>),
     /// 400: the request is no call of the method that it is for.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
     UntranslatableRequest {
         /// What is wrong, told to the client.
         reason: String,
     },
     /// 502: the upstream's answer to a call is none.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
     UntranslatableResponse {
         /// For the log only.
         reason: String,
@@ -278,9 +288,18 @@ impl Error {
             }
             Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
             Error::BodyRefused => (400, "body-refused", "Body refused", Client),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(refusal) => {
+                let (status, code, title) = refusal.kind();
+                (status, code, title, Client)
+            }
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => {
+                (failure.status, "call-failed", "Call failed", if failure.status < 500 { Client } else { Upstream })
+            }
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { .. } => {
                 (502, "untranslatable-response", "Untranslatable response", Upstream)
             }
@@ -370,9 +389,13 @@ impl Error {
             Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(refusal) => refusal.detail().to_owned(),
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => failure.detail.clone(),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) if failure.message.is_empty() => {
@@ -416,8 +439,10 @@ impl Error {
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { reason } => reason,
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => &failure.detail,
             _ => "",
         }
     }
@@ -441,6 +466,11 @@ impl Error {
             #[cfg(feature = "grpc")]
             call: match self {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
+                _ => None,
+            },
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            told: match self {
+                Error::CallFailed(failure) => Some(&failure.members),
                 _ => None,
             },
         };
@@ -508,6 +538,9 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[serde(flatten)]
+    told: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
@@ -569,9 +602,15 @@ mod tests {
             #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding,
             Error::BodyRefused,
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::Malformed(String::new())),
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::TooMuch(String::new())),
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::Forbidden(String::new())),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { reason: String::new() },
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { reason: String::new() },
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },

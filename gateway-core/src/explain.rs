@@ -288,6 +288,12 @@ impl Taken {
         let calls = match action {
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => calls(gateway, grpc, line),
+            #[cfg(feature = "graphql")]
+            Action::Graphql(stored) => Some(format!("a GraphQL query at {}", sent_to(&stored.forward.path))),
+            #[cfg(feature = "soap")]
+            Action::Soap(soap) => {
+                Some(format!("a SOAP {} message at {}", soap.version.as_str(), sent_to(&soap.forward.path)))
+            }
             _ => None,
         };
         #[cfg(not(feature = "grpc"))]
@@ -307,6 +313,15 @@ impl Taken {
             }),
             calls,
         }
+    }
+}
+
+/// The path that a message of another protocol is sent to.
+#[cfg(any(feature = "graphql", feature = "soap"))]
+fn sent_to(path: &PathChange) -> String {
+    match path {
+        PathChange::Rewrite(path) => path.to_string(),
+        PathChange::Keep | PathChange::Prefix { .. } | PathChange::Regex { .. } => String::new(),
     }
 }
 

@@ -17,10 +17,12 @@ use crate::explain::Rehearsal;
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
 use crate::forward::{self, Forward, PathChange};
+#[cfg(feature = "graphql")]
+use crate::graphql::{self, StoredQuery};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc"))]
+#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -36,12 +38,16 @@ use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
+#[cfg(feature = "soap")]
+use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings, View};
+#[cfg(any(feature = "graphql", feature = "soap"))]
+use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
@@ -72,6 +78,8 @@ pub struct Gateway {
     validation: Validation,
     #[cfg(feature = "grpc")]
     services: Services,
+    #[cfg(feature = "graphql")]
+    graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Telemetry>,
     /// What the instance has of other versions of the configuration.
@@ -121,6 +129,12 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From an upstream that is asked a query of the configuration's.
+    #[cfg(feature = "graphql")]
+    Graphql(Box<StoredQuery>),
+    /// From an upstream that is sent a SOAP message.
+    #[cfg(feature = "soap")]
+    Soap(Box<Soap>),
     /// From elsewhere: the client goes there.
     Redirect(Redirect),
     /// From here.
@@ -142,6 +156,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "graphql")]
+            Action::Graphql(stored) => Some(&stored.forward),
+            #[cfg(feature = "soap")]
+            Action::Soap(soap) => Some(&soap.forward),
             Action::Redirect(_) | Action::Respond(_) | Action::Serve(_) => None,
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => None,
@@ -158,6 +176,7 @@ impl Action {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
+            // Their own templates see the fields as they are.
             _ => self
                 .forward()
                 .is_some_and(|forward| matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request())),
@@ -306,6 +325,8 @@ impl Gateway {
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "grpc")]
             services: Services::new(artefact.services),
+            #[cfg(feature = "graphql")]
+            graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
             #[cfg(feature = "rollout")]
@@ -501,7 +522,8 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
-                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
+                    let reply = Box::pin(self.follow(platform, matched, request, body, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -590,7 +612,7 @@ impl Gateway {
             None => plan.exceeded(&line, &headers, content_length),
         };
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (start.caller, Memo::default());
+        let (mut caller, mut memo) = (start.caller, start.memo);
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();
@@ -608,6 +630,8 @@ impl Gateway {
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
+            #[cfg(feature = "graphql")]
+            graphql: &self.graphql,
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
@@ -645,12 +669,25 @@ impl Gateway {
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
             let request = Request { line, headers, client, upgrade: None, content_length: None };
-            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            let start = Start {
+                from: entered - 1,
+                caller: caller.clone(),
+                memo: Memo {
+                    method: memo.method.clone(),
+                    #[cfg(feature = "graphql")]
+                    operation: memo.operation.clone(),
+                    ..Memo::default()
+                },
+                body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
+                renews: Some(flight),
+            };
             memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        #[cfg(feature = "graphql")]
+        let operation = memo.operation.clone();
         let scope = Scope {
             line: &line,
             client: &client,
@@ -658,7 +695,14 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
-            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
+            view: View {
+                headers: kept.as_ref(),
+                clock: Some(&clock),
+                upstream,
+                #[cfg(feature = "graphql")]
+                operation: operation.as_deref(),
+                ..View::default()
+            },
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
@@ -669,38 +713,53 @@ impl Gateway {
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let refused = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(refused));
-        let mut reply = match (early, &plan.action) {
-            (Some(reply), _) => reply,
-            (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
-            (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+        // What is left to be done is to ask an upstream, in one protocol or another.
+        let onward = match (early, &plan.action) {
+            (Some(reply), _) => Err(reply),
+            (None, Action::Redirect(redirect)) => Err(Reply::answer(redirect.answer(&scope))),
+            (None, Action::Respond(respond)) => Err(Reply::answer(respond.answer(&scope))),
             #[cfg(feature = "credentials")]
-            (None, Action::IdentityKeys) => match self.keyring.mint() {
+            (None, Action::IdentityKeys) => Err(match self.keyring.mint() {
                 Some(mint) => Reply::answer(mint.publish(&headers)),
                 None => {
                     let reason = "the configuration has no `identity`".to_owned();
                     Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
                 }
-            },
-            (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
+            }),
+            (None, Action::Serve(endpoint)) => Err(self.serve(platform, *endpoint, &scope).await),
             #[cfg(feature = "cache")]
-            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
-            (None, Action::Forward(forward)) => {
+            (None, Action::Purge) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
+                Err(self.purge(platform, body, scope.route).await)
+            }
+            (None, Action::Forward(forward)) => Ok(Onward::Forward(forward)),
+            #[cfg(feature = "grpc")]
+            (None, Action::Grpc(grpc)) => Ok(Onward::Grpc(grpc)),
+            #[cfg(feature = "graphql")]
+            (None, Action::Graphql(stored)) => Ok(Onward::Translate(Translation::Graphql(stored))),
+            #[cfg(feature = "soap")]
+            (None, Action::Soap(soap)) => Ok(Onward::Translate(Translation::Soap(soap))),
+        };
+        let mut reply = match onward {
+            Err(reply) => reply,
+            Ok(onward) => {
                 let leaving = Leaving { headers, query, body, upgrade, content_length };
                 let payload = self.payload(leaving, plan, &policies, &mut memo);
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
-                let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
-                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
-                reply
-            }
-            #[cfg(feature = "grpc")]
-            (None, Action::Grpc(grpc)) => {
-                let leaving = Leaving { headers, query, body, upgrade, content_length };
-                let payload = Payload { reads: true, ..self.payload(leaving, plan, &policies, &mut memo) };
-                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
-                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
-                // Boxed, so that the common case need not carry its size around.
-                let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
+                let (reply, origin) = match onward {
+                    Onward::Forward(forward) => self.forward(platform, forward, payload, &scope).await,
+                    // Boxed, so that the common case need not carry their size around.
+                    #[cfg(feature = "grpc")]
+                    Onward::Grpc(grpc) => {
+                        Box::pin(self.call(platform, grpc, Payload { reads: true, ..payload }, &scope)).await
+                    }
+                    #[cfg(any(feature = "graphql", feature = "soap"))]
+                    Onward::Translate(translation) => {
+                        let payload = Payload { reads: true, ..payload };
+                        Box::pin(self.exchange(platform, translation, payload, &scope)).await
+                    }
+                };
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
@@ -1061,6 +1120,77 @@ impl Gateway {
         }
     }
 
+    /// Asks an upstream in its own protocol, and gives the client what becomes of the answer.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    async fn exchange<P: Platform>(
+        &self,
+        platform: &P,
+        translation: Translation<'_>,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let fail = |error: Error, origin| {
+            let detail = error.reason().to_owned();
+            (Reply::fail(platform, error, Some(scope.route), detail), origin)
+        };
+        let Payload { headers, query, body, content_length, limit, .. } = payload;
+        let body = match translation.request_limit() {
+            Some(most) => {
+                let most = limit.map_or(most, |limit| limit.min(most));
+                match read_request(platform, body, content_length, most).await {
+                    Ok(body) => body,
+                    Err(error) => return fail(error, Origin::Gateway),
+                }
+            }
+            None => {
+                pump::discard(platform, body);
+                Bytes::new()
+            }
+        };
+        let seen = Scope { view: View { headers: Some(&headers), ..scope.view }, ..*scope };
+        let instead = match translation.request(&translate::Asked { scope: seen, headers: &headers, body: &body }) {
+            Ok(instead) => instead,
+            Err(error) => return fail(error, Origin::Gateway),
+        };
+        let payload = Payload {
+            headers,
+            query,
+            body: Body::Empty,
+            upgrade: None,
+            content_length: None,
+            instead: Some(instead),
+            ..payload
+        };
+        let (reply, origin) = self.forward(platform, translation.forward(), payload, scope).await;
+        if origin != Origin::Upstream {
+            return (reply, origin);
+        }
+        let Reply { mut response, notes, deferred } = reply;
+        let read = crate::shape::rules::whole(platform, &mut response, translation.answer_limit()).await;
+        let Response { status, mut headers, body: unread } = response;
+        let answer = match read {
+            Ok((_, body)) => {
+                let answered = Answered { status, headers: headers.clone(), body };
+                translation.answer(&answered)
+            }
+            Err(why) => {
+                pump::discard(platform, unread);
+                Err(translate::strange(status, format!("the answer cannot be read: {why}")))
+            }
+        };
+        let (mut reply, origin) = match answer {
+            Ok(body) => {
+                translate::describe(&mut headers, body.len());
+                (Reply::answer(Response { status: 200, headers, body: Body::Bytes(body.into()) }), Origin::Upstream)
+            }
+            // What was asked for may well have been done.
+            Err(error) => fail(error, Origin::Lost),
+        };
+        reply.notes.splice(0..0, notes);
+        reply.deferred.extend(deferred);
+        (reply, origin)
+    }
+
     /// Translates a call for an upstream, and its answer for the client.
     #[cfg(feature = "grpc")]
     async fn call<P: Platform>(
@@ -1119,16 +1249,8 @@ impl Gateway {
             }
         };
         let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let too_large = || Error::BodyTooLarge { limit: most };
         let body = if call.reads_body() {
-            if payload.content_length.is_some_and(|length| length > most) {
-                return Err(too_large());
-            }
-            let room = usize::try_from(most).unwrap_or(usize::MAX);
-            pump::read(platform, payload.body, room).await.map_err(|error| match error {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(_) => Error::ClientGone,
-            })?
+            read_request(platform, payload.body, payload.content_length, most).await?
         } else {
             Bytes::new()
         };
@@ -1256,6 +1378,11 @@ pub struct Start {
     from: usize,
     /// Who is calling, as far as the policies before have proven it.
     caller: Caller,
+    /// What the policies before have left for those behind them.
+    memo: Memo,
+    /// The body, as far as it was read by then.
+    #[cfg(feature = "cache")]
+    body: Bytes,
     /// What is renewed, so that nobody waits for the answer.
     #[cfg(feature = "cache")]
     renews: Option<Flight>,
@@ -1279,6 +1406,18 @@ enum Origin {
     Upstream,
     /// The gateway, for want of an answer: but an upstream may have done what was asked for.
     Lost,
+}
+
+/// How a request goes on to an upstream.
+enum Onward<'a> {
+    /// As it is.
+    Forward(&'a Forward),
+    /// As a call of one of its methods.
+    #[cfg(feature = "grpc")]
+    Grpc(&'a Grpc),
+    /// As a message of another protocol.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    Translate(Translation<'a>),
 }
 
 /// What policies have left of a request.
@@ -1330,6 +1469,25 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
     }
 }
 
+/// Reads a request's whole body.
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+async fn read_request<P: Platform>(
+    platform: &P,
+    body: Body<P::Stream>,
+    content_length: Option<u64>,
+    most: u64,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::BodyTooLarge { limit: most };
+    if content_length.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    pump::read(platform, body, room).await.map_err(|error| match error {
+        ReadError::TooLarge => too_large(),
+        ReadError::Broken(_) => Error::ClientGone,
+    })
+}
+
 /// What a call that brought no response means to the client.
 fn refusal(error: FetchError, limit: Option<u64>) -> Error {
     match error {
@@ -1356,7 +1514,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 24] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1368,6 +1526,8 @@ const FEATURES: [&str; 22] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "graphql") { "graphql" } else { "" },
+    if cfg!(feature = "soap") { "soap" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
     if cfg!(feature = "formats") { "formats" } else { "" },
     if cfg!(feature = "queries") { "queries" } else { "" },

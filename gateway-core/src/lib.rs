@@ -35,8 +35,15 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "graphql")]
+pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "soap")]
+pub mod soap;
+#[cfg(any(feature = "graphql", feature = "soap"))]
+pub mod translate;
+
 pub mod telemetry;
 
 pub mod frozen;
@@ -51,6 +58,8 @@ pub mod validation;
 pub mod answer;
 pub mod caller;
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod error;
 pub mod path;
 pub mod secret;

@@ -1,8 +1,8 @@
 //! The admin interface: what a gateway does, and the few things that can be changed while it runs, as JSON over HTTP.
 //!
-//! It answers under a path that the configuration declares, before any route is asked, and only to whoever has one of its tokens
-//! ([`guard`]). What it answers is described by `openapi.json`, which it serves as well and which a test holds it to. What is changed is
-//! written to a [ledger](changes) that all instances read; what has happened lately comes from [another one](activity).
+//! It answers under a path that the configuration declares, before any route is asked, and only to whoever has one of its tokens.
+//! What it answers is described by `openapi.json`, which it serves as well and which a test holds it to. What is changed is written to
+//! a [ledger](changes) that all instances read; what has happened lately comes from [another one](activity).
 
 pub mod activity;
 pub mod changes;
@@ -223,7 +223,14 @@ impl Gateway {
         request: &Request,
         body: Body<P::Stream>,
     ) -> Result<Response<P::Stream>, Error> {
-        // What needs no credential comes first; so far there is nothing.
+        // The page holds nothing that anybody may not see, and asks for a token itself.
+        #[cfg(feature = "console")]
+        if let Some(response) = rest.strip_prefix('/').and_then(|path| crate::console::answer(path, &request.headers)) {
+            return match request.line.method.as_str() {
+                "GET" | "HEAD" => Ok(response),
+                _ => Err(Error::MethodNotAllowed { allow: vec!["GET".to_owned(), "HEAD".to_owned()] }),
+            };
+        }
         let now = platform.now();
         let token = admin.guard.admit(&request.headers, request.client.address, now)?;
         let endpoint = Endpoint::find(rest).ok_or(Error::NothingThere)?;
@@ -256,8 +263,14 @@ impl Gateway {
                 let activity = self.activity(platform).await?;
                 answer(&show::lines(&activity.errors, request, 1.0)?)
             }
-            Endpoint::Keys => answer(&show::revoked(&*self.current(platform).await?)),
-            Endpoint::Audit => answer(&show::audit(&*self.current(platform).await?, request)?),
+            Endpoint::Keys => {
+                let known = self.current(platform).await?;
+                answer(&show::revoked(&known))
+            }
+            Endpoint::Audit => {
+                let known = self.current(platform).await?;
+                answer(&show::audit(&known, request)?)
+            }
             Endpoint::Explain => {
                 let asked: Asked = read(platform, request, body).await?;
                 answer(&self.explained(platform.bare(), asked.question()?).await?)

@@ -196,6 +196,10 @@ fn action(action: &Action) -> &'static str {
         Action::Forward(_) => "forward",
         #[cfg(feature = "grpc")]
         Action::Grpc(_) => "grpc",
+        #[cfg(feature = "graphql")]
+        Action::Graphql(_) => "graphql",
+        #[cfg(feature = "soap")]
+        Action::Soap(_) => "soap",
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
         #[cfg(feature = "credentials")]

@@ -51,6 +51,7 @@ mod check;
 mod consumers;
 mod credentials;
 mod forward_auth;
+pub(super) mod graphql;
 mod grpc;
 mod idempotency;
 mod limits;
@@ -61,6 +62,7 @@ mod openapi;
 mod policies;
 mod rollout;
 mod signed;
+mod soap;
 mod telemetry;
 mod tokens;
 mod transform;
@@ -602,6 +604,8 @@ impl RouteCompiler<'_, '_> {
                 "timeouts",
                 "websocket",
                 "grpc",
+                "graphql",
+                "soap",
             ] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
@@ -615,9 +619,17 @@ impl RouteCompiler<'_, '_> {
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
-        let forward = match (forward.flatten(), &written.grpc) {
-            (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
-            (forward, _) => forward.map(Action::Forward),
+        let forward = match forward.flatten() {
+            Some(forward) if written.grpc.is_some() => {
+                self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc)))
+            }
+            Some(forward) if written.graphql.is_some() => {
+                self.stored_query(forward, paths).map(|stored| Action::Graphql(Box::new(stored)))
+            }
+            Some(forward) if written.soap.is_some() => {
+                self.soap(forward, paths).map(|soap| Action::Soap(Box::new(soap)))
+            }
+            forward => forward.map(Action::Forward),
         };
         let forward = forward.or(publish).or(serve);
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));

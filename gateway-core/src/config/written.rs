@@ -14,6 +14,7 @@ mod cache;
 mod check;
 mod consumer;
 mod credential;
+mod graphql;
 mod grpc;
 mod idempotency;
 mod limit;
@@ -22,6 +23,7 @@ mod mirror;
 mod policy;
 mod rollout;
 mod signed;
+mod soap;
 mod telemetry;
 mod token;
 mod transform;
@@ -33,6 +35,7 @@ pub use self::cache::*;
 pub use self::check::*;
 pub use self::consumer::*;
 pub use self::credential::*;
+pub use self::graphql::*;
 pub use self::grpc::*;
 pub use self::idempotency::*;
 pub use self::limit::*;
@@ -41,6 +44,7 @@ pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::rollout::*;
 pub use self::signed::*;
+pub use self::soap::*;
 pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::transform::*;
@@ -298,6 +302,12 @@ pub struct Route {
     pub websocket: Option<bool>,
     /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
     pub grpc: Option<Grpc>,
+    /// Asks the upstream a GraphQL query that stands here, instead of handing requests on as they are. Excludes `websocket`, `grpc`,
+    /// `soap`, and what changes the path.
+    pub graphql: Option<GraphqlQuery>,
+    /// Sends the upstream a SOAP message, instead of handing requests on as they are. Excludes `websocket`, `grpc`, `graphql`, and
+    /// what changes the path.
+    pub soap: Option<Soap>,
 
     /// Action: send the client elsewhere.
     pub redirect: Option<Redirect>,
@@ -567,6 +577,9 @@ texts! {
     /// A JMESPath expression: what it gives takes the place of the value. Members come out in the order of their names.
     #[schemars(extend("examples" = ["{ids: items[?price > `5`].id, total: sum(items[].price)}"]))]
     Query;
+    /// A field of the root of a GraphQL schema: `Query.orders`, or `Mutation.*` for all of a kind.
+    #[schemars(extend("pattern" = "^(Query|Mutation|Subscription)\\.([_A-Za-z][_0-9A-Za-z]*|\\*)$", "examples" = ["Query.orders", "Mutation.*"]))]
+    RootField;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;
@@ -575,7 +588,8 @@ texts! {
     /// `{request.cookies.NAME}`, `{client.address}`, `{client.country}`, `{client.data_centre}`, `{client.certificate.subject}`,
     /// `{client.certificate.issuer}`, `{client.certificate.fingerprint}`, `{client.certificate.serial}`, `{route.name}`,
     /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
-    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, on
+    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, behind a
+    /// `graphql` policy `{graphql.operation}`, `{graphql.kind}` and `{graphql.cost}`, on
     /// the way back `{response.status}` and `{response.headers.NAME}`; `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
     /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves. Something can be made of a value:
     /// `{consumer.name | upper}`, `lower`, `trim`, `url_encode`, `url_decode`, `base64`, `sha256`, `html`, `number` (nothing, unless it

@@ -112,6 +112,9 @@ pub enum KeyPart {
     Method,
     /// The client's country.
     Country,
+    /// The name of the GraphQL operation.
+    #[cfg(feature = "graphql")]
+    Operation,
 }
 
 /// What becomes of a request that lacks a part of its key.
@@ -554,6 +557,13 @@ impl KeyPart {
             KeyPart::Route => Some(visit.route.into()),
             KeyPart::Method => Some(visit.line.method.as_str().into()),
             KeyPart::Country => visit.client.country.as_deref().map(Cow::from),
+            #[cfg(feature = "graphql")]
+            KeyPart::Operation => visit
+                .memo
+                .operation
+                .as_ref()
+                .map(|operation| operation.name.as_str().into())
+                .filter(|name: &Cow<'_, str>| !name.is_empty()),
         }
     }
 }

@@ -13,6 +13,8 @@ pub mod csrf;
 pub mod deprecation;
 pub mod error_pages;
 pub mod forward_auth;
+#[cfg(feature = "graphql")]
+pub mod graphql;
 pub mod headers;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
@@ -43,6 +45,8 @@ pub use csrf::Csrf;
 pub use deprecation::Deprecation;
 pub use error_pages::ErrorPages;
 pub use forward_auth::ForwardAuth;
+#[cfg(feature = "graphql")]
+pub use graphql::Graphql;
 pub use headers::HeaderPolicy;
 #[cfg(feature = "idempotency")]
 pub use idempotency::Idempotency;
@@ -143,6 +147,9 @@ pub enum Policy {
     ErrorPages(ErrorPages),
     /// Asks another service whether a request may pass.
     ForwardAuth(ForwardAuth),
+    /// Refuses GraphQL requests that ask for too much, or for what nobody may have.
+    #[cfg(feature = "graphql")]
+    Graphql(Box<Graphql>),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
     /// Does once what is asked for several times.
@@ -208,6 +215,9 @@ pub struct Visit<'a, P: Platform> {
     /// What messages are checked against.
     #[cfg(feature = "validation")]
     pub validation: &'a Validation,
+    /// The documents that GraphQL clients have brought to this instance.
+    #[cfg(feature = "graphql")]
+    pub graphql: &'a crate::graphql::Memory,
     /// The platform's values.
     pub settings: &'a Settings,
     /// How many bytes the body may have; `None`: as many as somebody reads.
@@ -259,6 +269,9 @@ pub struct Memo {
     pub deferred: Vec<Deferred>,
     /// The method that goes on, where it is another one.
     pub method: Option<String>,
+    /// What a GraphQL request asks for.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<Rc<crate::graphql::Operation>>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
@@ -353,6 +366,8 @@ impl<P: Platform> Visit<'_, P> {
                 headers: Some(self.headers),
                 clock: Some(self.clock),
                 upstream: self.upstream,
+                #[cfg(feature = "graphql")]
+                operation: self.memo.operation.as_deref(),
                 ..View::default()
             },
         }
@@ -419,6 +434,8 @@ impl Policy {
             Policy::Mock(_) => "mock",
             Policy::Transform(_) => "transform",
             Policy::ForwardAuth(_) => "forward_auth",
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => "graphql",
             Policy::Headers(_) => "headers",
             #[cfg(feature = "idempotency")]
             Policy::Idempotency(_) => "idempotency",
@@ -460,6 +477,9 @@ impl Policy {
             }
             Policy::Transform(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             Policy::ForwardAuth(policy) => policy.on_request(visit).await,
+            // Boxed, so that others need not carry its size around.
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
                 policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
@@ -509,6 +529,8 @@ impl Policy {
             Policy::Idempotency(_) => true,
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => policy.compare.is_some(),
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => false,
             #[cfg(feature = "cache")]
             Policy::Cache(_) => true,
             #[cfg(feature = "validation")]
@@ -526,6 +548,9 @@ impl Policy {
             Policy::Links(policy) => policy.asks_request(),
             // Its `Accept` says which page.
             Policy::ErrorPages(_) => true,
+            // And in which form refusals are told.
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => true,
             _ => false,
         }
     }
@@ -544,6 +569,8 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut departure.response.headers, departure.memo),
             Policy::Deprecation(policy) => policy.on_response(departure),
             Policy::ErrorPages(policy) => policy.on_response(departure),
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(policy) => policy.on_response(departure),
             Policy::Headers(policy) => {
                 let Departure { scope, response, .. } = departure;
                 let edits = policy.response.render(&scope.with_response(response.status, &response.headers));

@@ -67,6 +67,9 @@ pub struct Record {
     pub response_headers: Vec<(usize, String)>,
     /// The matched route.
     pub route: Option<String>,
+    /// The name of a GraphQL operation, and what it does.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<(String, crate::graphql::Kind)>,
     /// Who called.
     pub consumer: Option<String>,
     /// What of the credential may be shown.
@@ -308,6 +311,8 @@ impl Record {
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             route: None,
+            #[cfg(feature = "graphql")]
+            operation: None,
             consumer: None,
             credential: None,
             status: 0,

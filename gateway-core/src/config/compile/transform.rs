@@ -45,9 +45,16 @@ impl RouteCompiler<'_, '_> {
                 Piece::Variable(Variable::Upstream) if self.defined.written.upstream.is_none() => {
                     ("`{upstream.name}` is of routes that forward, and this one does not".to_owned(), None)
                 }
+                Piece::Variable(variable) if variable.is_of_graphql() => {
+                    let place = self.all.part(at, &piece.to_string());
+                    self.needs_graphql(&format!("`{}`", name(piece)), place, None);
+                    continue;
+                }
                 Piece::Document(path) if path.root() != seen.document => {
                     let help = match path.root() {
-                        BODY => Some("parts of a body can be said in `body` of `transform` only"),
+                        BODY => Some(
+                            "parts of a body can be said in `body` of `transform`, and in messages of `graphql` and `soap`",
+                        ),
                         PROBLEM => Some("parts of a problem can be said in `error_pages` only"),
                         _ => None,
                     };
@@ -333,7 +340,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// Any value whose texts are templates.
-    fn blueprint(&mut self, node: &Node, paths: &[Matcher], seen: Seen) -> Option<Blueprint> {
+    pub(super) fn blueprint(&mut self, node: &Node, paths: &[Matcher], seen: Seen) -> Option<Blueprint> {
         Some(match &node.value {
             Value::Null => Blueprint::Raw("null".to_owned()),
             Value::Bool(value) => Blueprint::Raw(value.to_string()),
