@@ -45,6 +45,8 @@ use crate::policy::{
 };
 use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
+#[cfg(feature = "rollout")]
+use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
 #[cfg(feature = "soap")]
@@ -91,6 +93,9 @@ pub struct Gateway {
     graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Telemetry>,
+    /// What the instance has of other versions of the configuration.
+    #[cfg(feature = "rollout")]
+    pub(crate) rollout: Option<Rc<Rollout>>,
     #[cfg(feature = "admin")]
     pub(crate) admin: Option<Admin>,
     /// What has been changed through the admin interface.
@@ -348,12 +353,26 @@ impl Gateway {
             graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "rollout")]
+            rollout: None,
             #[cfg(feature = "admin")]
             admin,
             #[cfg(feature = "admin")]
             changes: changes::Known::default(),
             configuration,
         })
+    }
+
+    /// Whether a request is about versions of the configuration, which the bundled one answers.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        self.admin.as_ref().is_some_and(|admin| admin.is_about_versions(incoming))
+    }
+
+    /// The same in an instance that has other versions, too.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -418,8 +437,28 @@ impl Gateway {
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]
     pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
-        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        self.check_unless(platform, kept, &[]).await
+    }
+
+    /// The same without those whose findings stand under these keys.
+    #[cfg(feature = "checks")]
+    pub(crate) async fn check_unless<P: Platform>(
+        &self,
+        platform: &P,
+        kept: &str,
+        done: &[&str],
+    ) -> (String, Vec<Note>) {
+        let pools = self.upstreams.iter().filter(|pool| !done.contains(&pool.board_key().as_str()));
+        let pools: Vec<_> = pools.collect();
+        let (text, news) = upstream::probe::rounds(platform, &pools, &self.settings, kept).await;
         (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    /// Under which keys the findings of its checks stand.
+    #[cfg(feature = "checks")]
+    pub(crate) fn checks(&self) -> impl Iterator<Item = String> {
+        let checked = self.checked.iter().filter_map(|at| self.upstreams.get(*at as usize));
+        checked.map(Pool::board_key)
     }
 
     async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
@@ -501,6 +540,9 @@ impl Gateway {
                     },
                     None => None,
                 },
+                // It is the instance's.
+                #[cfg(feature = "rollout")]
+                Deferred::Look(_) => None,
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
@@ -1396,6 +1438,11 @@ impl Gateway {
         &self.routes
     }
 
+    /// The policies of this number, for tools that explain.
+    pub fn policies(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        self.policies.get(list)
+    }
+
     /// The upstreams, by the places that routes name.
     pub fn upstreams(&self) -> &[Pool] {
         &self.upstreams
@@ -1563,6 +1610,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
 const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 24] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1588,6 +1636,7 @@ const FEATURES: [&str; 25] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -63,6 +63,7 @@ mod mirror;
 mod mock;
 mod openapi;
 mod policies;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
@@ -219,6 +220,7 @@ impl<'a> Compile<'a> {
             self.hidden_by_admin(admin, &routes);
         }
         self.metrics_are_kept(telemetry.as_deref());
+        let rollout = self.rollout();
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -242,6 +244,7 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
             telemetry,
+            rollout,
             admin,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };

@@ -23,6 +23,7 @@ mod login;
 mod mcp;
 mod mirror;
 mod policy;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
@@ -45,6 +46,7 @@ pub use self::login::*;
 pub use self::mcp::*;
 pub use self::mirror::*;
 pub use self::policy::*;
+pub use self::rollout::*;
 pub use self::signed::*;
 pub use self::soap::*;
 pub use self::telemetry::*;
@@ -97,6 +99,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// Versions of the configuration that need no deployment. Default: there are none.
+    pub rollout: Option<Rollout>,
     /// The admin interface. Default: none.
     pub admin: Option<Admin>,
     /// Where requests can be sent, by name.

@@ -801,6 +801,27 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
     }
 
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError> {
+        self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.roll_out(order)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, self.platform.artefact(version)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        let keep = self.platform.keep_artefact(version, artefact);
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, keep).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError> {
+        self.platform.setting(reference).await
+    }
+
     async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {
         #[cfg(feature = "admin")]
         if self.rehearsal.is_some() {
