@@ -1,5 +1,11 @@
 //! The way of one request, top to bottom.
 
+pub mod inner;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "json_rpc")]
+mod split;
+
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, changes};
 use crate::answer::{self, Redirect, Respond};
@@ -22,7 +28,12 @@ use crate::graphql::{self, StoredQuery};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::RpcCall;
+#[cfg(feature = "mcp")]
+use crate::mcp::{Mcp, ProtectedResource};
+#[cfg(any(feature = "cache", feature = "grpc", feature = "json_rpc"))]
+#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -34,6 +45,8 @@ use crate::policy::{
 };
 use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
+#[cfg(feature = "rollout")]
+use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
 #[cfg(feature = "soap")]
@@ -44,7 +57,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings, View};
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
@@ -80,6 +93,9 @@ pub struct Gateway {
     graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Telemetry>,
+    /// What the instance has of other versions of the configuration.
+    #[cfg(feature = "rollout")]
+    pub(crate) rollout: Option<Rc<Rollout>>,
     #[cfg(feature = "admin")]
     pub(crate) admin: Option<Admin>,
     /// What has been changed through the admin interface.
@@ -124,6 +140,15 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From a method of a JSON-RPC server.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<RpcCall>),
+    /// From tools, by the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
+    /// From here: who may call the tools of another route.
+    #[cfg(feature = "mcp")]
+    ProtectedResource(Box<ProtectedResource>),
     /// From an upstream that is asked a query of the configuration's.
     #[cfg(feature = "graphql")]
     Graphql(Box<StoredQuery>),
@@ -151,6 +176,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(&call.forward),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(_) | Action::ProtectedResource(_) => None,
             #[cfg(feature = "graphql")]
             Action::Graphql(stored) => Some(&stored.forward),
             #[cfg(feature = "soap")]
@@ -324,12 +353,26 @@ impl Gateway {
             graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "rollout")]
+            rollout: None,
             #[cfg(feature = "admin")]
             admin,
             #[cfg(feature = "admin")]
             changes: changes::Known::default(),
             configuration,
         })
+    }
+
+    /// Whether a request is about versions of the configuration, which the bundled one answers.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        self.admin.as_ref().is_some_and(|admin| admin.is_about_versions(incoming))
+    }
+
+    /// The same in an instance that has other versions, too.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -394,8 +437,28 @@ impl Gateway {
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]
     pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
-        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        self.check_unless(platform, kept, &[]).await
+    }
+
+    /// The same without those whose findings stand under these keys.
+    #[cfg(feature = "checks")]
+    pub(crate) async fn check_unless<P: Platform>(
+        &self,
+        platform: &P,
+        kept: &str,
+        done: &[&str],
+    ) -> (String, Vec<Note>) {
+        let pools = self.upstreams.iter().filter(|pool| !done.contains(&pool.board_key().as_str()));
+        let pools: Vec<_> = pools.collect();
+        let (text, news) = upstream::probe::rounds(platform, &pools, &self.settings, kept).await;
         (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    /// Under which keys the findings of its checks stand.
+    #[cfg(feature = "checks")]
+    pub(crate) fn checks(&self) -> impl Iterator<Item = String> {
+        let checked = self.checked.iter().filter_map(|at| self.upstreams.get(*at as usize));
+        checked.map(Pool::board_key)
     }
 
     async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
@@ -418,6 +481,16 @@ impl Gateway {
             // Boxed, so that the common case need not carry its size around.
             return Box::pin(self.administer(platform, admin, rest, &request, body)).await;
         }
+        self.dispatch(platform, request, body).await
+    }
+
+    /// Finds the route that takes a request, and has it do so.
+    async fn dispatch<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        request: Request,
+        body: Body<P::Stream>,
+    ) -> Reply<P::Stream> {
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -467,6 +540,9 @@ impl Gateway {
                     },
                     None => None,
                 },
+                // It is the instance's.
+                #[cfg(feature = "rollout")]
+                Deferred::Look(_) => None,
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
@@ -480,8 +556,10 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
+                    // The record of the request that has found it is closed, and nobody asked for this one.
+                    let watched = Watched::new(platform, None);
                     let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
-                    let reply = Box::pin(self.follow(platform, matched, request, body, start)).await;
+                    let reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -537,13 +615,13 @@ impl Gateway {
     /// Policies in written order, the action, the same policies in reverse.
     async fn follow<P: Platform>(
         &self,
-        platform: &P,
+        platform: &Watched<'_, P>,
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
         start: Start,
     ) -> Reply<P::Stream> {
-        let Request { line, mut headers, client, upgrade, content_length } = request;
+        let Request { line, mut headers, client, upgrade, content_length, depth } = request;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -556,6 +634,9 @@ impl Gateway {
                 reason,
             );
         };
+        // Policies take credentials away, and tools are called on behalf of the one whose they are.
+        #[cfg(feature = "mcp")]
+        let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
         #[cfg(feature = "admin")]
         let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
         #[cfg(not(feature = "admin"))]
@@ -616,9 +697,17 @@ impl Gateway {
                     early = Some(Reply::fail(platform, error, Some(visit.route), detail));
                 }
             }
-            if early.is_some() {
+            if early.is_some() || visit.memo.is_split() {
                 break;
             }
+        }
+        #[cfg(feature = "json_rpc")]
+        if let Some(split) = memo.split.take() {
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
+            let start = Start { from: entered, caller: caller.clone(), memo: memo.handed_on(), ..Start::default() };
+            early = Some(Box::pin(self.split(platform, &matched, &request, &start, *split)).await);
         }
         // What a cache wants renewed is what this request would have fetched, from the cache on.
         #[cfg(feature = "cache")]
@@ -626,16 +715,11 @@ impl Gateway {
             let matched = matched.clone();
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
-            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
             let start = Start {
                 from: entered - 1,
                 caller: caller.clone(),
-                memo: Memo {
-                    method: memo.method.clone(),
-                    #[cfg(feature = "graphql")]
-                    operation: memo.operation.clone(),
-                    ..Memo::default()
-                },
+                memo: memo.handed_on(),
                 body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
                 renews: Some(flight),
             };
@@ -644,6 +728,7 @@ impl Gateway {
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        let rpc_method = memo.rpc_method().to_owned();
         #[cfg(feature = "graphql")]
         let operation = memo.operation.clone();
         let scope = Scope {
@@ -657,6 +742,7 @@ impl Gateway {
                 headers: kept.as_ref(),
                 clock: Some(&clock),
                 upstream,
+                rpc_method: &rpc_method,
                 #[cfg(feature = "graphql")]
                 operation: operation.as_deref(),
                 ..View::default()
@@ -697,6 +783,18 @@ impl Gateway {
             (None, Action::Graphql(stored)) => Ok(Onward::Translate(Translation::Graphql(stored))),
             #[cfg(feature = "soap")]
             (None, Action::Soap(soap)) => Ok(Onward::Translate(Translation::Soap(soap))),
+            #[cfg(feature = "json_rpc")]
+            (None, Action::JsonRpc(call)) => Ok(Onward::Translate(Translation::JsonRpc(call))),
+            #[cfg(feature = "mcp")]
+            (None, Action::Mcp(mcp)) => {
+                let (route, headers) = (scope.route, headers.clone());
+                let asked = crate::mcp::Asked { line: &line, client: &client, route, headers, credentials, depth };
+                let body = std::mem::replace(&mut body, Body::Empty);
+                // Boxed, so that the common case need not carry its size around.
+                Err(Box::pin(self.mcp(platform, mcp, asked, body)).await)
+            }
+            #[cfg(feature = "mcp")]
+            (None, Action::ProtectedResource(resource)) => Err(Reply::answer(resource.answer(&line, &client))),
         };
         let mut reply = match onward {
             Err(reply) => reply,
@@ -712,7 +810,7 @@ impl Gateway {
                     Onward::Grpc(grpc) => {
                         Box::pin(self.call(platform, grpc, Payload { reads: true, ..payload }, &scope)).await
                     }
-                    #[cfg(any(feature = "graphql", feature = "soap"))]
+                    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
                     Onward::Translate(translation) => {
                         let payload = Payload { reads: true, ..payload };
                         Box::pin(self.exchange(platform, translation, payload, &scope)).await
@@ -748,6 +846,10 @@ impl Gateway {
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
+        }
+        #[cfg(feature = "mcp")]
+        if let Action::Mcp(mcp) = &plan.action {
+            mcp.tell_where_to_log_in(&line, &client, &mut reply.response);
         }
         reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
@@ -1079,7 +1181,7 @@ impl Gateway {
     }
 
     /// Asks an upstream in its own protocol, and gives the client what becomes of the answer.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     async fn exchange<P: Platform>(
         &self,
         platform: &P,
@@ -1137,6 +1239,12 @@ impl Gateway {
             }
         };
         let (mut reply, origin) = match answer {
+            Ok(_) if translation.is_one_way() => {
+                translate::describe(&mut headers, 0);
+                headers.remove("content-type");
+                headers.remove("content-length");
+                (Reply::answer(Response { status: 204, headers, body: Body::Empty }), Origin::Upstream)
+            }
             Ok(body) => {
                 translate::describe(&mut headers, body.len());
                 (Reply::answer(Response { status: 200, headers, body: Body::Bytes(body.into()) }), Origin::Upstream)
@@ -1330,6 +1438,11 @@ impl Gateway {
         &self.routes
     }
 
+    /// The policies of this number, for tools that explain.
+    pub fn policies(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        self.policies.get(list)
+    }
+
     /// The upstreams, by the places that routes name.
     pub fn upstreams(&self) -> &[Pool] {
         &self.upstreams
@@ -1398,7 +1511,7 @@ enum Onward<'a> {
     #[cfg(feature = "grpc")]
     Grpc(&'a Grpc),
     /// As a message of another protocol.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     Translate(Translation<'a>),
 }
 
@@ -1452,7 +1565,7 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
 }
 
 /// Reads a request's whole body.
-#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 async fn read_request<P: Platform>(
     platform: &P,
     body: Body<P::Stream>,
@@ -1496,7 +1609,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 23] = [
+const FEATURES: [&str; 26] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1508,6 +1621,8 @@ const FEATURES: [&str; 23] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "json_rpc") { "json_rpc" } else { "" },
+    if cfg!(feature = "mcp") { "mcp" } else { "" },
     if cfg!(feature = "graphql") { "graphql" } else { "" },
     if cfg!(feature = "soap") { "soap" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
@@ -1520,6 +1635,7 @@ const FEATURES: [&str; 23] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -138,6 +138,26 @@ pub trait Platform {
         change: &crate::cache::purge::Change,
     ) -> Result<crate::cache::purge::Marks, StoreError>;
 
+    /// Has the owner of the configuration's versions do what is ordered: by [`perform`](crate::rollout::perform), with its own
+    /// clock, in one step as [`Platform::take`] does; or by [`roll_out`](crate::rollout::elected::roll_out). Artefacts that are to be
+    /// forgotten are gone when it returns, or soon after.
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError>;
+
+    /// The artefact of a version, as it was kept. `None`: there is none. The name is 16 hexadecimal digits.
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps the artefact of a version, for all instances: up to [`LONGEST`](crate::rollout::endpoint::LONGEST) bytes.
+    ///
+    /// Must: have written down all of it when it returns.
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError>;
+
+    /// The platform's value of a reference, as the bundled configuration gets it. `None`: there is none.
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError>;
+
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 

@@ -31,6 +31,10 @@ const WAITS = 2;
 const GLOBAL = 4;
 const ADMIT = 60;
 const AFTER_THE_BODY = 61;
+// Those of src/versions.rs.
+const ROLL_OUT = 70;
+const ARTEFACT = 71;
+const KEEP_ARTEFACT = 72;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -218,6 +222,15 @@ class Exchange {
         case BOARD:
           this.board();
           break;
+        case ROLL_OUT:
+          this.take(core.number(), rolledOut(core.env, core.string()));
+          break;
+        case ARTEFACT:
+          this.take(core.number(), artefact(core.env, core.string()));
+          break;
+        case KEEP_ARTEFACT:
+          this.keepArtefact();
+          break;
         case CLAIM:
           this.claim();
           break;
@@ -327,6 +340,12 @@ class Exchange {
     const { core, ctx } = this;
     if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
     this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  keepArtefact() {
+    const { core } = this;
+    const call = core.number();
+    this.take(call, keptArtefact(core.env, core.string(), core.bodyOf(this.number, call)));
   }
 
   peek() {
@@ -594,6 +613,29 @@ async function claimed(env, key, order) {
   const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
   const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
   return { status: 200, bytes: verdict };
+}
+
+// The one object that owns the configuration's versions.
+function owner(env) {
+  const namespace = env.POSTERN_VERSIONS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_VERSIONS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
+}
+
+async function rolledOut(env, order) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the versions does not answer")));
+  const verdict = await Promise.race([owner(env).perform(order), late]);
+  return { status: 200, bytes: verdict };
+}
+
+async function artefact(env, version) {
+  const bytes = await owner(env).artefact(version);
+  return bytes.byteLength === 0 ? { status: 404, bytes: "" } : { status: 200, bytes };
+}
+
+async function keptArtefact(env, version, bytes) {
+  await owner(env).keep(version, bytes);
+  return { status: 404, bytes: "" };
 }
 
 function expire(attempt) {

@@ -131,6 +131,7 @@ pub struct Commands {
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
     /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
+    /// `70 call order`, `71 call version`, `72 call version`: see `versions.rs`.
     /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,

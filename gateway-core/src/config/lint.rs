@@ -377,6 +377,7 @@ impl Lint<'_> {
                 | written::Policy::Headers(_)
                 | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)
+                | written::Policy::JsonRpc(_)
                 | written::Policy::Links(_)
                 | written::Policy::Maintenance(_)
                 | written::Policy::Mock(_)

@@ -17,10 +17,13 @@ mod credential;
 mod graphql;
 mod grpc;
 mod idempotency;
+mod json_rpc;
 mod limit;
 mod login;
+mod mcp;
 mod mirror;
 mod policy;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
@@ -37,10 +40,13 @@ pub use self::credential::*;
 pub use self::graphql::*;
 pub use self::grpc::*;
 pub use self::idempotency::*;
+pub use self::json_rpc::*;
 pub use self::limit::*;
 pub use self::login::*;
+pub use self::mcp::*;
 pub use self::mirror::*;
 pub use self::policy::*;
+pub use self::rollout::*;
 pub use self::signed::*;
 pub use self::soap::*;
 pub use self::telemetry::*;
@@ -93,6 +99,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// Versions of the configuration that need no deployment. Default: there are none.
+    pub rollout: Option<Rollout>,
     /// The admin interface. Default: none.
     pub admin: Option<Admin>,
     /// Where requests can be sent, by name.
@@ -255,7 +263,7 @@ pub struct WebSocketLimits {
     pub idle: Option<Duration>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish`, `serve` or `mcp`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -324,6 +332,8 @@ pub struct Route {
     pub websocket: Option<WebSocket>,
     /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
     pub grpc: Option<Grpc>,
+    /// Calls a method of the JSON-RPC server that the upstream is, instead of handing requests on as they are. Excludes `websocket`.
+    pub json_rpc: Option<JsonRpcCall>,
     /// Asks the upstream a GraphQL query that stands here, instead of handing requests on as they are. Excludes `websocket`, `grpc`,
     /// `soap`, and what changes the path.
     pub graphql: Option<GraphqlQuery>,
@@ -340,6 +350,8 @@ pub struct Route {
     /// Action: answer with what the gateway knows of itself. Nothing of it is there unless a route serves it; policies say
     /// who may see it.
     pub serve: Option<Serve>,
+    /// Action: serve tools by the Model Context Protocol.
+    pub mcp: Option<Box<Mcp>>,
     /// Action: take back what caches have stored. The body says what, as JSON: `{"urls": […], "prefixes": […], "tags": […]}` or
     /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
     /// `forward_auth`. See `docs/caching.md`.
