@@ -74,6 +74,10 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
         nobody()
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }

@@ -152,6 +152,10 @@ impl Platform for Clock {
         unasked()
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }

@@ -5,12 +5,14 @@ use crate::graphql;
 #[cfg(feature = "grpc")]
 use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::Fault;
 use crate::path;
 use crate::platform::FetchError;
 #[cfg(feature = "idempotency")]
 use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
@@ -139,20 +141,23 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 200, 400 or 404: what came is no message of JSON-RPC, or none that is taken here. The body is an error object.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<Fault>),
     /// 400 or 403: the GraphQL request is not one, asks for too much, or for what nobody may have.
     #[cfg(feature = "graphql")]
     Graphql(graphql::Refusal),
     /// The status that the configuration says: an upstream of another protocol has answered that it has failed.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     CallFailed(Box<translate::Failure>),
     /// 400: the request is no call of the method that it is for.
-    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
     UntranslatableRequest {
         /// What is wrong, told to the client.
         reason: String,
     },
     /// 502: the upstream's answer to a call is none.
-    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
     UntranslatableResponse {
         /// For the log only.
         reason: String,
@@ -209,6 +214,8 @@ pub enum Error {
         /// After so many seconds it is asked again, for `Retry-After`.
         seconds: u64,
     },
+    /// 508: a request of the gateway's own is within too many others.
+    LoopDetected,
     /// 502: what a provider gave for a login is not right.
     LoginFailed {
         /// For the log only.
@@ -293,13 +300,15 @@ impl Error {
                 let (status, code, title) = refusal.kind();
                 (status, code, title, Client)
             }
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => {
                 (failure.status, "call-failed", "Call failed", if failure.status < 500 { Client } else { Upstream })
             }
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => (fault.status, "json-rpc-refused", "JSON-RPC refused", Client),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => {
                 (502, "untranslatable-response", "Untranslatable response", Upstream)
             }
@@ -329,6 +338,7 @@ impl Error {
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
+            Error::LoopDetected => (508, "loop-detected", "Loop detected", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
             Error::BadPurge { .. } => (400, "bad-purge", "Bad purge", Client),
             Error::PurgeFailed { .. } => (503, "purge-failed", "Purge failed", Gateway),
@@ -391,11 +401,13 @@ impl Error {
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             #[cfg(feature = "graphql")]
             Error::Graphql(refusal) => refusal.detail().to_owned(),
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => failure.detail.clone(),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => fault.message.clone().into_owned(),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) if failure.message.is_empty() => {
@@ -412,6 +424,7 @@ impl Error {
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
+            Error::LoopDetected => "The gateway's own requests go round in a circle.".into(),
             Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
             Error::BadPurge { reason } => reason.clone(),
@@ -439,9 +452,9 @@ impl Error {
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason } => reason,
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => &failure.detail,
             _ => "",
         }
@@ -468,11 +481,6 @@ impl Error {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
                 _ => None,
             },
-            #[cfg(any(feature = "graphql", feature = "soap"))]
-            told: match self {
-                Error::CallFailed(failure) => Some(&failure.members),
-                _ => None,
-            },
         };
         serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write")
     }
@@ -480,6 +488,10 @@ impl Error {
     /// The problem details, as `application/problem+json`.
     pub fn into_response<S>(self, request_id: &str) -> Response<S> {
         let (status, ..) = self.kind();
+        #[cfg(feature = "json_rpc")]
+        if let Error::JsonRpc(fault) = &self {
+            return crate::json_rpc::respond(status, fault.to_json());
+        }
         let body = Bytes::from(self.problem(request_id));
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
@@ -538,9 +550,6 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
-    #[cfg(any(feature = "graphql", feature = "soap"))]
-    #[serde(flatten)]
-    told: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
@@ -608,10 +617,12 @@ mod tests {
             Error::Graphql(graphql::Refusal::TooMuch(String::new())),
             #[cfg(feature = "graphql")]
             Error::Graphql(graphql::Refusal::Forbidden(String::new())),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { reason: String::new() },
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason: String::new() },
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(Box::new(Fault::new(0, ""))),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
             #[cfg(feature = "idempotency")]
@@ -641,6 +652,7 @@ mod tests {
             Error::BodyStalled,
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
+            Error::LoopDetected,
             Error::BadPurge { reason: String::new() },
             Error::PurgeFailed { reason: String::new() },
             Error::NotCached,

@@ -294,6 +294,14 @@ impl Taken {
             Action::Soap(soap) => {
                 Some(format!("a SOAP {} message at {}", soap.version.as_str(), sent_to(&soap.forward.path)))
             }
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(format!("{} of JSON-RPC at {}", call.method, sent_to(&call.forward.path))),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(mcp) => {
+                let names: Vec<&str> = mcp.tools.iter().take(5).map(|tool| tool.name.as_str()).collect();
+                let more = if mcp.tools.len() > names.len() { ", …" } else { "" };
+                Some(format!("{} tools of the Model Context Protocol: {}{more}", mcp.tools.len(), names.join(", ")))
+            }
             _ => None,
         };
         #[cfg(not(feature = "grpc"))]
@@ -317,7 +325,7 @@ impl Taken {
 }
 
 /// The path that a message of another protocol is sent to.
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 fn sent_to(path: &PathChange) -> String {
     match path {
         PathChange::Rewrite(path) => path.to_string(),

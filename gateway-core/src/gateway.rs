@@ -1,5 +1,11 @@
 //! The way of one request, top to bottom.
 
+pub mod inner;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "json_rpc")]
+mod split;
+
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, changes};
 use crate::answer::{self, Redirect, Respond};
@@ -22,7 +28,12 @@ use crate::graphql::{self, StoredQuery};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::RpcCall;
+#[cfg(feature = "mcp")]
+use crate::mcp::{Mcp, ProtectedResource};
+#[cfg(any(feature = "cache", feature = "grpc", feature = "json_rpc"))]
+#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -46,7 +57,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings, View};
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
@@ -129,6 +140,15 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From a method of a JSON-RPC server.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<RpcCall>),
+    /// From tools, by the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
+    /// From here: who may call the tools of another route.
+    #[cfg(feature = "mcp")]
+    ProtectedResource(Box<ProtectedResource>),
     /// From an upstream that is asked a query of the configuration's.
     #[cfg(feature = "graphql")]
     Graphql(Box<StoredQuery>),
@@ -156,6 +176,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(&call.forward),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(_) | Action::ProtectedResource(_) => None,
             #[cfg(feature = "graphql")]
             Action::Graphql(stored) => Some(&stored.forward),
             #[cfg(feature = "soap")]
@@ -457,6 +481,16 @@ impl Gateway {
             // Boxed, so that the common case need not carry its size around.
             return Box::pin(self.administer(platform, admin, rest, &request, body)).await;
         }
+        self.dispatch(platform, request, body).await
+    }
+
+    /// Finds the route that takes a request, and has it do so.
+    async fn dispatch<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        request: Request,
+        body: Body<P::Stream>,
+    ) -> Reply<P::Stream> {
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -522,8 +556,10 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
+                    // The record of the request that has found it is closed, and nobody asked for this one.
+                    let watched = Watched::new(platform, None);
                     let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
-                    let reply = Box::pin(self.follow(platform, matched, request, body, start)).await;
+                    let reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -579,13 +615,13 @@ impl Gateway {
     /// Policies in written order, the action, the same policies in reverse.
     async fn follow<P: Platform>(
         &self,
-        platform: &P,
+        platform: &Watched<'_, P>,
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
         start: Start,
     ) -> Reply<P::Stream> {
-        let Request { line, mut headers, client, upgrade, content_length } = request;
+        let Request { line, mut headers, client, upgrade, content_length, depth } = request;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -598,6 +634,9 @@ impl Gateway {
                 reason,
             );
         };
+        // Policies take credentials away, and tools are called on behalf of the one whose they are.
+        #[cfg(feature = "mcp")]
+        let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
         #[cfg(feature = "admin")]
         let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
         #[cfg(not(feature = "admin"))]
@@ -658,9 +697,17 @@ impl Gateway {
                     early = Some(Reply::fail(platform, error, Some(visit.route), detail));
                 }
             }
-            if early.is_some() {
+            if early.is_some() || visit.memo.is_split() {
                 break;
             }
+        }
+        #[cfg(feature = "json_rpc")]
+        if let Some(split) = memo.split.take() {
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
+            let start = Start { from: entered, caller: caller.clone(), memo: memo.handed_on(), ..Start::default() };
+            early = Some(Box::pin(self.split(platform, &matched, &request, &start, *split)).await);
         }
         // What a cache wants renewed is what this request would have fetched, from the cache on.
         #[cfg(feature = "cache")]
@@ -668,16 +715,11 @@ impl Gateway {
             let matched = matched.clone();
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
-            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
             let start = Start {
                 from: entered - 1,
                 caller: caller.clone(),
-                memo: Memo {
-                    method: memo.method.clone(),
-                    #[cfg(feature = "graphql")]
-                    operation: memo.operation.clone(),
-                    ..Memo::default()
-                },
+                memo: memo.handed_on(),
                 body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
                 renews: Some(flight),
             };
@@ -686,6 +728,7 @@ impl Gateway {
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        let rpc_method = memo.rpc_method().to_owned();
         #[cfg(feature = "graphql")]
         let operation = memo.operation.clone();
         let scope = Scope {
@@ -699,6 +742,7 @@ impl Gateway {
                 headers: kept.as_ref(),
                 clock: Some(&clock),
                 upstream,
+                rpc_method: &rpc_method,
                 #[cfg(feature = "graphql")]
                 operation: operation.as_deref(),
                 ..View::default()
@@ -739,6 +783,18 @@ impl Gateway {
             (None, Action::Graphql(stored)) => Ok(Onward::Translate(Translation::Graphql(stored))),
             #[cfg(feature = "soap")]
             (None, Action::Soap(soap)) => Ok(Onward::Translate(Translation::Soap(soap))),
+            #[cfg(feature = "json_rpc")]
+            (None, Action::JsonRpc(call)) => Ok(Onward::Translate(Translation::JsonRpc(call))),
+            #[cfg(feature = "mcp")]
+            (None, Action::Mcp(mcp)) => {
+                let (route, headers) = (scope.route, headers.clone());
+                let asked = crate::mcp::Asked { line: &line, client: &client, route, headers, credentials, depth };
+                let body = std::mem::replace(&mut body, Body::Empty);
+                // Boxed, so that the common case need not carry its size around.
+                Err(Box::pin(self.mcp(platform, mcp, asked, body)).await)
+            }
+            #[cfg(feature = "mcp")]
+            (None, Action::ProtectedResource(resource)) => Err(Reply::answer(resource.answer(&line, &client))),
         };
         let mut reply = match onward {
             Err(reply) => reply,
@@ -754,7 +810,7 @@ impl Gateway {
                     Onward::Grpc(grpc) => {
                         Box::pin(self.call(platform, grpc, Payload { reads: true, ..payload }, &scope)).await
                     }
-                    #[cfg(any(feature = "graphql", feature = "soap"))]
+                    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
                     Onward::Translate(translation) => {
                         let payload = Payload { reads: true, ..payload };
                         Box::pin(self.exchange(platform, translation, payload, &scope)).await
@@ -790,6 +846,10 @@ impl Gateway {
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
+        }
+        #[cfg(feature = "mcp")]
+        if let Action::Mcp(mcp) = &plan.action {
+            mcp.tell_where_to_log_in(&line, &client, &mut reply.response);
         }
         reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
@@ -908,20 +968,20 @@ impl Gateway {
             target.push_str(&query);
         }
         let mut method = line.method.clone();
-        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
-        if !upgrade {
+        let upgrade = forward.websocket.filter(|_| upgrade.as_deref() == Some("websocket"));
+        if upgrade.is_none() {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
-            (body, content_length) = (Body::Bytes(instead.body), None);
+            (body, content_length) = (instead.body, None);
         }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
-            Ok(body) if !mirrors.is_empty() && !upgrade => {
+            Ok(body) if !mirrors.is_empty() && upgrade.is_none() => {
                 upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
             }
             kept => kept,
@@ -1121,7 +1181,7 @@ impl Gateway {
     }
 
     /// Asks an upstream in its own protocol, and gives the client what becomes of the answer.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     async fn exchange<P: Platform>(
         &self,
         platform: &P,
@@ -1179,6 +1239,12 @@ impl Gateway {
             }
         };
         let (mut reply, origin) = match answer {
+            Ok(_) if translation.is_one_way() => {
+                translate::describe(&mut headers, 0);
+                headers.remove("content-type");
+                headers.remove("content-length");
+                (Reply::answer(Response { status: 204, headers, body: Body::Empty }), Origin::Upstream)
+            }
             Ok(body) => {
                 translate::describe(&mut headers, body.len());
                 (Reply::answer(Response { status: 200, headers, body: Body::Bytes(body.into()) }), Origin::Upstream)
@@ -1237,7 +1303,8 @@ impl Gateway {
             return Err(Error::Internal { reason });
         };
         let path = forward.path.apply(scope)?;
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+        let trailers = platform.sends_trailers();
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
@@ -1248,11 +1315,33 @@ impl Gateway {
                 return Ok(self.forward(platform, forward, payload, scope).await);
             }
         };
-        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let body = if call.reads_body() {
-            read_request(platform, payload.body, payload.content_length, most).await?
+        let (query, headers) = (payload.query.as_deref(), &payload.headers);
+        let (body, refusal) = if call.takes_many() {
+            // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
+            let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
+            let body = if is_short {
+                Body::Bytes(read_request(platform, payload.body, payload.content_length, grpc.message_limit).await?)
+            } else {
+                payload.body
+            };
+            let is_empty = match &body {
+                Body::Empty => true,
+                Body::Bytes(bytes) => bytes.is_empty(),
+                Body::Stream(_) | Body::Pumped(..) => false,
+            };
+            let (upload, refusal) = call.upload(query, headers, is_empty)?;
+            let body = body
+                .pumped(upload)
+                .map_err(|Broken(reason)| refusal.take().unwrap_or(Error::UntranslatableRequest { reason }))?;
+            (body, refusal)
         } else {
-            Bytes::new()
+            let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+            let body = if call.reads_body() {
+                read_request(platform, payload.body, payload.content_length, most).await?
+            } else {
+                Bytes::new()
+            };
+            (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
@@ -1263,17 +1352,23 @@ impl Gateway {
             return Err(Error::UpstreamTimeout);
         }
         let left = timeouts.attempt.min(timeouts.total);
-        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let begun = platform.now();
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => match refusal.take() {
+                // It broke off on its way, and this is why.
+                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
+                None => Ok((reply, origin)),
+            },
             Origin::Upstream => {
                 notes.extend(reply.notes);
-                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                let late = platform.now().saturating_sub(begun) >= left;
+                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
                 Ok((Reply::answer(response), Origin::Upstream))
             }
         }
@@ -1416,7 +1511,7 @@ enum Onward<'a> {
     #[cfg(feature = "grpc")]
     Grpc(&'a Grpc),
     /// As a message of another protocol.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     Translate(Translation<'a>),
 }
 
@@ -1446,18 +1541,18 @@ struct Payload<S> {
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
-    instead: Option<Substitute>,
+    instead: Option<Substitute<S>>,
 }
 
 /// What is sent by POST in the place of a client's request.
 #[derive(Debug)]
-pub struct Substitute {
+pub struct Substitute<S> {
     /// Path and query.
     pub target: String,
     /// All fields.
     pub headers: Headers,
     /// The body.
-    pub body: Bytes,
+    pub body: Body<S>,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -1470,7 +1565,7 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
 }
 
 /// Reads a request's whole body.
-#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 async fn read_request<P: Platform>(
     platform: &P,
     body: Body<P::Stream>,
@@ -1514,7 +1609,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 24] = [
+const FEATURES: [&str; 26] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1526,6 +1621,8 @@ const FEATURES: [&str; 24] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "json_rpc") { "json_rpc" } else { "" },
+    if cfg!(feature = "mcp") { "mcp" } else { "" },
     if cfg!(feature = "graphql") { "graphql" } else { "" },
     if cfg!(feature = "soap") { "soap" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },

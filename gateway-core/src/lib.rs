@@ -39,14 +39,19 @@ pub mod upstream;
 pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "json_rpc")]
+pub mod json_rpc;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 #[cfg(feature = "soap")]
 pub mod soap;
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 pub mod translate;
 
 pub mod telemetry;
 
 pub mod frozen;
+pub mod together;
 
 pub mod json;
 #[cfg(feature = "validation")]

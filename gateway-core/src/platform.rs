@@ -53,6 +53,9 @@ pub trait Platform {
     /// sent under it again.
     fn decodes(&self, coding: &str) -> bool;
 
+    /// Whether a client is sent the fields that a [`Pump`](crate::pump::Pump) puts behind the body of a response.
+    fn sends_trailers(&self) -> bool;
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
@@ -335,8 +338,28 @@ pub struct Call<S> {
     /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
     /// make it.
     pub watched: bool,
-    /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
-    pub upgrade: bool,
+    /// Whether this asks for a WebSocket (RFC 9110 §7.8), and what may pass through it: the platform hands on `Upgrade` and the 101
+    /// answer.
+    pub upgrade: Option<Sockets>,
+}
+
+/// What may pass through a WebSocket; `None`: as much, or as rarely, as both sides like. A platform that has WebSockets ends one that
+/// breaks a limit, for both sides: with 1009 for a message that is too long, with 1001 where none has come for too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sockets {
+    /// How many bytes a message may have, in either direction.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<u64>,
+    /// How many milliseconds may pass without a message in either direction.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
+}
+
+impl Sockets {
+    /// Whether nobody has to look at the messages.
+    pub fn is_boundless(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How long the bodies of a call may take; `None`: as long as they like, or as the platform lets them.

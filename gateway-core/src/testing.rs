@@ -224,6 +224,10 @@ where
         Ok(())
     }
 
+    fn sends_trailers(&self) -> bool {
+        true
+    }
+
     fn checks_by_itself(&self) -> bool {
         self.checks.get()
     }

@@ -109,6 +109,10 @@ impl Platform for Nowhere {
         black_box(false)
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         black_box(false)
     }

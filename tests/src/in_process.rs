@@ -172,8 +172,11 @@ impl Gateway for InProcess<'_> {
         run(self.gateway.settle(&platform, &by, reply.deferred));
         let lines = platform.printed.take();
         if self.logs {
-            let [line] = lines.as_slice() else { return Err(format!("the access log has {lines:?}")) };
-            let line = access_log::read(line)?;
+            let read: Result<Vec<_>, _> = lines.iter().map(|line| access_log::read(line)).collect();
+            let mut read = read?;
+            // Those that the gateway makes itself have lines of their own.
+            read.retain(|line| line.get("postern.made_by").is_none());
+            let [line] = read.as_slice() else { return Err(format!("the access log has {lines:?}")) };
             if line["http.response.status_code"] != reply.response.status {
                 return Err(format!("the access log says {line} of the status {}", reply.response.status));
             }
@@ -184,7 +187,7 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
-        let mut broken = None;
+        let (mut broken, mut trailers) = (None, Vec::new());
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
@@ -196,7 +199,10 @@ impl Gateway for InProcess<'_> {
                 let mut body = pump.push(&bytes);
                 if let Ok(body) = &mut body {
                     match pump.finish(Headers::new()) {
-                        Ok((rest, _)) => body.extend(rest),
+                        Ok((rest, behind)) => {
+                            body.extend(rest);
+                            trailers = behind.iter().map(|(name, value)| Field::new(name, value)).collect();
+                        }
                         Err(why) => broken = Some(why.to_string()),
                     }
                 }
@@ -206,7 +212,7 @@ impl Gateway for InProcess<'_> {
                 })
             }
         };
-        Ok(Seen { status, head, body, broken, ..Seen::default() })
+        Ok(Seen { status, head, body, trailers, broken, ..Seen::default() })
     }
 }
 

@@ -322,6 +322,11 @@ impl Platform for Workers {
         Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
     }
 
+    fn sends_trailers(&self) -> bool {
+        // The runtime has no such fields in either direction.
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         true
     }

@@ -116,6 +116,10 @@ impl Platform for Spin {
     }
 
     /// Nobody wakes a component up without a request.
+    fn sends_trailers(&self) -> bool {
+        true
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }

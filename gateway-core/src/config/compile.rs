@@ -16,6 +16,7 @@ use crate::{
     grpc::Table,
     http::Scheme,
     path,
+    platform::Sockets,
     policy::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
@@ -54,8 +55,10 @@ mod forward_auth;
 pub(super) mod graphql;
 mod grpc;
 mod idempotency;
+mod json_rpc;
 mod limits;
 mod login;
+pub(super) mod mcp;
 mod mirror;
 mod mock;
 mod openapi;
@@ -65,6 +68,7 @@ mod signed;
 mod soap;
 mod telemetry;
 mod tokens;
+mod tool_schema;
 mod transform;
 mod upstreams;
 mod validation;
@@ -115,7 +119,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         servers: Vec::new(),
         session_keys: Vec::new(),
         login_paths: Vec::new(),
-        login_routes: Vec::new(),
+        accompanying: Vec::new(),
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
@@ -157,7 +161,7 @@ struct Compile<'a> {
     /// The paths that belong to logins.
     login_paths: Vec<login::OwnPath>,
     /// The routes that come with the one that is being compiled.
-    login_routes: Vec<Ranked<Plan>>,
+    accompanying: Vec<Ranked<Plan>>,
     /// Services that are asked whether requests may pass, each once.
     services: Vec<ForwardAuth>,
     /// Upstreams behind those of the list.
@@ -200,7 +204,7 @@ impl<'a> Compile<'a> {
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
                 routes.push(RunningRoute { from, accompanies: false, ranked });
-                let more = std::mem::take(&mut self.login_routes).into_iter();
+                let more = std::mem::take(&mut self.accompanying).into_iter();
                 routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
@@ -373,6 +377,9 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        if let Some(Action::Mcp(mcp)) = &action {
+            self.metadata_route(mcp, &hosts, &policies);
+        }
         self.is_protected(&policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
@@ -571,7 +578,7 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "purge"]
+        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge"]
             .iter()
             .filter_map(|name| node.entry(name))
             .collect();
@@ -582,7 +589,7 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    let help = "add one of `upstream`, `redirect`, `respond`, `publish` and `serve`";
+                    let help = "add one of `upstream`, `redirect`, `respond`, `publish`, `serve` and `mcp`";
                     self.all.problems.push(problem.help(help));
                 }
                 return None;
@@ -604,6 +611,7 @@ impl RouteCompiler<'_, '_> {
                 "timeouts",
                 "websocket",
                 "grpc",
+                "json_rpc",
                 "graphql",
                 "soap",
             ] {
@@ -619,6 +627,7 @@ impl RouteCompiler<'_, '_> {
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
+        self.exclude("json_rpc", &["grpc", "graphql", "soap", "websocket"]);
         let forward = match forward.flatten() {
             Some(forward) if written.grpc.is_some() => {
                 self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc)))
@@ -629,9 +638,15 @@ impl RouteCompiler<'_, '_> {
             Some(forward) if written.soap.is_some() => {
                 self.soap(forward, paths).map(|soap| Action::Soap(Box::new(soap)))
             }
-            forward => forward.map(Action::Forward),
+            Some(forward) => match &written.json_rpc {
+                Some(call) => self.rpc_call(forward, call, paths).map(|call| Action::JsonRpc(Box::new(call))),
+                None => Some(Action::Forward(forward)),
+            },
+            None => None,
         };
         let forward = forward.or(publish).or(serve);
+        let mcp = written.mcp.as_ref().and_then(|mcp| self.mcp(mcp));
+        let forward = forward.or(mcp.map(|mcp| Action::Mcp(Box::new(mcp))));
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
         forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
     }
@@ -652,7 +667,15 @@ impl RouteCompiler<'_, '_> {
         };
         self.fits_upstream(paths);
         self.signed_host(&written.upstream.as_ref()?.0);
-        Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
+        let websocket = match &written.websocket {
+            None | Some(written::WebSocket::Switch(true)) => Some(Sockets::default()),
+            Some(written::WebSocket::Switch(false)) => None,
+            Some(written::WebSocket::Limits(limits)) => Some(Sockets {
+                message: limits.max_message.map(|size| size.bytes),
+                idle: limits.idle.as_ref().map(|idle| idle.milliseconds),
+            }),
+        };
+        Some(Forward { upstream, path: path?, host, timeouts, websocket })
     }
 
     fn unknown_upstream(&mut self, name: &str, at: Span) {
@@ -1145,7 +1168,13 @@ mod tests {
         assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
-        let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
+        let forward = Forward {
+            upstream: 0,
+            path: PathChange::Keep,
+            host: None,
+            timeouts: None,
+            websocket: Some(Sockets::default()),
+        };
         assert_eq!(
             route.then,
             Plan { policies: PolicyList(0), body_limit: None, limits: None, action: Action::Forward(forward) }

@@ -71,11 +71,13 @@ pub enum Variable {
     Route,
     /// `now`
     Now,
+    /// `json_rpc.method`: behind the policy `json_rpc`.
+    RpcMethod,
 }
 
 impl Variable {
     /// Every variable with its name.
-    pub const ALL: [(&'static str, Variable); 23] = [
+    pub const ALL: [(&'static str, Variable); 24] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -99,6 +101,7 @@ impl Variable {
         ("scopes", Variable::Scopes),
         ("route.name", Variable::Route),
         ("now", Variable::Now),
+        ("json_rpc.method", Variable::RpcMethod),
     ];
 
     /// Whether it is of the client's certificate, which a platform is asked for only where somebody wants it.
@@ -172,6 +175,7 @@ impl<'a> Facts<'a> {
             Variable::Claims => Some(Value::Map(Map::Json(&caller.claims))),
             Variable::Scopes => Some(Value::List(List::Texts(&caller.scopes))),
             Variable::Route => text(Some(route)),
+            Variable::RpcMethod => text(Some(self.scope.view.rpc_method).filter(|method| !method.is_empty())),
             Variable::Now => Some(Value::Instant(Instant::from_milliseconds(self.now))),
         }
     }

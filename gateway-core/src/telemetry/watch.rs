@@ -98,6 +98,10 @@ pub struct Record {
     pub judged: u32,
     /// Drawn when the request came: what shares are compared with.
     pub lot: u64,
+    /// The route that makes it, where the gateway makes it itself.
+    pub made_by: Option<String>,
+    /// Whether the problem has been said to the client in the form of its protocol.
+    pub translated: bool,
     /// Where the gateway is: the place of the step within which others happen.
     within: Option<usize>,
     /// How many calls to the upstream were made.
@@ -327,6 +331,8 @@ impl Record {
             passed_over: None,
             judged: 0,
             lot: 0,
+            made_by: None,
+            translated: false,
             within: None,
             attempts: 0,
             errand: false,
@@ -415,6 +421,11 @@ impl<'a> Watch<'a> {
     /// The problem that the client gets; `None`: none after all.
     pub fn problem(self, problem: Option<&'static str>) {
         self.note(|record| record.problem = problem);
+    }
+
+    /// What the client gets says the problem, but not as problem details.
+    pub fn translated(self) {
+        self.note(|record| record.translated = true);
     }
 
     /// What a limit has said.
@@ -522,6 +533,22 @@ impl<'a, P: Platform> Watched<'a, P> {
         return false;
     }
 
+    /// In front of the same platform, for a request within this one.
+    pub fn beside(&self, record: Option<Record>) -> Self {
+        let request_id = OnceCell::new();
+        if record.is_none() {
+            // What is within a request has its name.
+            drop(request_id.set(Platform::request_id(self)));
+        }
+        Self {
+            platform: self.platform,
+            record: record.map(RefCell::new),
+            request_id,
+            #[cfg(feature = "admin")]
+            rehearsal: self.rehearsal,
+        }
+    }
+
     /// What was noted.
     pub fn into_record(self) -> Option<Record> {
         self.record.map(RefCell::into_inner)
@@ -627,6 +654,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
             return false;
         }
         self.platform.decodes(coding)
+    }
+
+    fn sends_trailers(&self) -> bool {
+        self.platform.sends_trailers()
     }
 
     fn checks_by_itself(&self) -> bool {

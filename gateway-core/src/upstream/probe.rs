@@ -327,7 +327,7 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         patience: Patience::default(),
         interest: Interest::HopByHop,
         watched: false,
-        upgrade: false,
+        upgrade: None,
     }
 }
 
