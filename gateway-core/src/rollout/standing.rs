@@ -172,6 +172,7 @@ pub struct Refused {
 }
 
 /// What the owner says.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it nearly always stands")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
