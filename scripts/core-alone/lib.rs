@@ -7,11 +7,11 @@ use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
-#[cfg(feature = "cache")]
-use gateway_core::platform::{Item, Reach};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
+#[cfg(feature = "cache")]
+use gateway_core::platform::{Item, Reach};
 use gateway_core::quota::{Decision, Order};
 #[cfg(feature = "rollout")]
 use gateway_core::rollout;
