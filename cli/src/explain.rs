@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway_core::cache::purge::{Change as PurgeChange, Marks};
 use gateway_core::claim;
+use gateway_core::compose::{Compose, OnError};
 use gateway_core::config::artefact::{Artefact, Globals};
 use gateway_core::config::{self, Disk};
 use gateway_core::forward::PathChange;
@@ -22,6 +23,7 @@ use gateway_core::gateway::{Gateway, LoadError, Note, Plan};
 use gateway_core::grpc::{Binding, Grpc};
 use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::Family;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure as FetchFailure, Item, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
@@ -101,6 +103,21 @@ struct Taken {
     upstream: Option<(String, Vec<String>, &'static str)>,
     /// The method of gRPC that is called, and by which way.
     calls: Option<String>,
+    /// The steps that its answer is composed of, in the order in which they can begin.
+    steps: Vec<ShownStep>,
+}
+
+/// A step of a composition.
+struct ShownStep {
+    /// In which round of calls it can begin, from 1.
+    round: usize,
+    name: String,
+    upstream: String,
+    method: String,
+    path: String,
+    after: Vec<String>,
+    /// Its condition, what it is repeated for, and what becomes of a failure.
+    rules: Vec<String>,
 }
 
 struct Sent {
@@ -251,6 +268,17 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
     let reply = at_once(gateway.handle(&recorder, incoming(options)?));
     explanation.call = recorder.call.take();
     explanation.notes = reply.notes;
+    let composes = explanation.call.is_some() || matches!(reply.response.body, Body::Made(_));
+    if composes && explanation.route.as_ref().is_some_and(|route| !route.steps.is_empty()) {
+        // What comes of empty answers says nothing of real ones.
+        explanation.call = None;
+        explanation.notes.clear();
+        return Ok(explanation);
+    }
+    if let Some(route) = &mut explanation.route {
+        // A policy has answered.
+        route.steps.clear();
+    }
     let is_call = explanation.route.as_ref().is_some_and(|route| route.calls.is_some());
     if is_call && explanation.call.is_some() {
         // What an empty answer is to a call says nothing of a real one.
@@ -262,7 +290,7 @@ fn explain(gateway: &Gateway, options: &Explain, stand_ins: Vec<StandIn>) -> Res
         edits: changes(&reply.response.headers),
         body: match reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Body::Empty | Body::Stream(Nothing) | Body::Pumped(Nothing, _) => String::new(),
+            Body::Empty | Body::Stream(Nothing) | Body::Pumped(Nothing, _) | Body::Made(_) => String::new(),
         },
     };
     Ok(explanation)
@@ -393,6 +421,13 @@ impl Platform for Recorder {
         })
     }
 
+    /// Nobody receives anything here.
+    async fn write(&self, _: &Outflow, _: Bytes) -> Result<(), Left> {
+        Err(Left)
+    }
+
+    fn finish(&self, _: &Outflow, _: bool) {}
+
     async fn peek(&self, _: Nothing, _: usize) -> Result<Peeked<Nothing>, ReadError> {
         Ok(Peeked::Whole(Bytes::new()))
     }
@@ -473,6 +508,10 @@ impl Taken {
             Action::Grpc(grpc) => calls(gateway, grpc, line),
             _ => None,
         };
+        let steps = match action {
+            Action::Compose(compose) => steps(gateway, compose),
+            _ => Vec::new(),
+        };
         let parameters = matched.parameters(&line.path).iter();
         Self {
             name: matched.route.name.clone(),
@@ -484,6 +523,7 @@ impl Taken {
                 (pool.upstream.name.clone(), urls.collect(), picked(&pool.upstream))
             }),
             calls,
+            steps,
         }
     }
 }
@@ -502,6 +542,35 @@ fn calls(gateway: &Gateway, grpc: &Grpc, line: &Line) -> Option<String> {
         }
         None => format!("{} at its own path", rpc.name),
     })
+}
+
+/// The steps of a composition, those first that can begin first.
+fn steps(gateway: &Gateway, compose: &Compose) -> Vec<ShownStep> {
+    let named = |at: &u32| compose.steps.get(*at as usize).map(|step| step.name.clone());
+    let shown = compose.steps.iter().zip(compose.depths()).map(|(step, round)| {
+        let upstream = gateway.upstreams().get(step.forward.upstream as usize);
+        let mut rules = Vec::new();
+        rules.extend(step.when.as_ref().map(|when| format!("when {}", when.text())));
+        rules.extend(step.for_each.as_ref().map(|each| format!("for each of {}, at most {}", each.list, each.most)));
+        rules.extend(match &step.on_error {
+            OnError::Fail => None,
+            OnError::Omit => Some("left out where it fails".to_owned()),
+            OnError::Errors => Some("told of in `errors` where it fails".to_owned()),
+            OnError::Default(_) => Some("has a default where it fails".to_owned()),
+        });
+        ShownStep {
+            round,
+            name: step.name.clone(),
+            upstream: upstream.map_or_else(String::new, |pool| pool.upstream.name.clone()),
+            method: step.method.clone(),
+            path: step.path.to_string(),
+            after: step.needs.iter().filter_map(named).collect(),
+            rules,
+        }
+    });
+    let mut shown: Vec<ShownStep> = shown.collect();
+    shown.sort_by_key(|step| step.round);
+    shown
 }
 
 /// How the target of a request is picked.
@@ -536,6 +605,11 @@ fn changes(headers: &Headers) -> Vec<Change> {
 }
 
 impl Explanation {
+    /// Whether the answer is made of several calls.
+    fn composes(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| !route.steps.is_empty())
+    }
+
     fn human(&self, paint: Paint) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
@@ -583,7 +657,10 @@ impl Explanation {
             }
             None => writeln!(out, "\n{}", paint.red("No route takes it"))?,
         }
-        if let Some(call) = &self.call {
+        let steps = self.route.as_ref().map_or(&[][..], |route| &route.steps);
+        if !steps.is_empty() {
+            write_steps(out, paint, steps)?;
+        } else if let Some(call) = &self.call {
             writeln!(out, "\n{}", paint.bold("Sends"))?;
             writeln!(out, "  {} {}", call.method, call.url)?;
             if let Some((name, targets, picked)) = self.route.as_ref().and_then(|route| route.upstream.as_ref()) {
@@ -657,6 +734,7 @@ impl Explanation {
                 "path": route.path,
                 "parameters": route.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
                 "calls": route.calls,
+                "steps": route.steps.iter().map(ShownStep::json).collect::<Vec<_>>(),
             })),
             "upstream": self.call.as_ref().map(|call| json!({
                 "name": self.route.as_ref().and_then(|route| route.upstream.as_ref()).map(|(name, ..)| name),
@@ -668,7 +746,7 @@ impl Explanation {
                 "headers": call.edits.iter().map(Change::json).collect::<Vec<_>>(),
                 "response_headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
             })),
-            "answer": self.call.is_none().then_some(answer),
+            "answer": (self.call.is_none() && !self.composes()).then_some(answer),
             "log": self.notes.iter().map(|note| json!({ "problem": note.problem, "detail": note.detail })).collect::<Vec<_>>(),
             "placeholders": self.stand_ins.iter().map(|stand_in| json!({
                 "reference": stand_in.reference.to_string(),
@@ -676,6 +754,27 @@ impl Explanation {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+fn write_steps(out: &mut String, paint: Paint, steps: &[ShownStep]) -> std::fmt::Result {
+    let rounds = steps.iter().map(|step| step.round).max().unwrap_or(0);
+    writeln!(
+        out,
+        "\n{} {} calls, in {rounds} round{}",
+        paint.bold("Composes"),
+        steps.len(),
+        if rounds == 1 { "" } else { "s" }
+    )?;
+    let widest = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+    for ShownStep { round, name, upstream, method, path, after, rules } in steps {
+        write!(out, "  {round}  {name:widest$}  {method} {path} of {upstream}")?;
+        if !after.is_empty() {
+            write!(out, ", after {}", after.join(", "))?;
+        }
+        rules.iter().try_for_each(|rule| write!(out, ", {rule}"))?;
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 fn write_changes(out: &mut String, indent: &str, changes: &[Change]) -> std::fmt::Result {
@@ -686,6 +785,20 @@ fn write_changes(out: &mut String, indent: &str, changes: &[Change]) -> std::fmt
         }
     }
     Ok(())
+}
+
+impl ShownStep {
+    fn json(&self) -> Value {
+        json!({
+            "round": self.round,
+            "step": self.name,
+            "upstream": self.upstream,
+            "method": self.method,
+            "path": self.path,
+            "after": self.after,
+            "rules": self.rules,
+        })
+    }
 }
 
 impl Change {

@@ -1,10 +1,21 @@
 //! The way of one request, top to bottom.
 
+#[cfg(feature = "compose")]
+mod batch;
+#[cfg(feature = "compose")]
+mod compose;
+pub mod inner;
+
+#[cfg(feature = "compose")]
+pub use self::compose::Production;
+
 use crate::answer::{self, Redirect, Respond};
 #[cfg(feature = "cache")]
 use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
+#[cfg(feature = "compose")]
+use crate::compose::{Batch, Compose};
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
@@ -118,6 +129,12 @@ pub enum Action {
     /// From here, when what the request names has been taken back from caches.
     #[cfg(feature = "cache")]
     Purge,
+    /// From several calls.
+    #[cfg(feature = "compose")]
+    Compose(Box<Compose>),
+    /// From the gateway itself, for each of several requests in one.
+    #[cfg(feature = "compose")]
+    Batch(Box<Batch>),
 }
 
 impl Action {
@@ -132,6 +149,8 @@ impl Action {
             Action::IdentityKeys => None,
             #[cfg(feature = "cache")]
             Action::Purge => None,
+            #[cfg(feature = "compose")]
+            Action::Compose(_) | Action::Batch(_) => None,
         }
     }
 
@@ -143,6 +162,9 @@ impl Action {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
+            // Some of them go on with every step.
+            #[cfg(feature = "compose")]
+            Action::Compose(_) => true,
             _ => self
                 .forward()
                 .is_some_and(|forward| matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request())),
@@ -358,6 +380,16 @@ impl Gateway {
             telemetry.read(platform, &mut request);
             self.explain(platform.watch(), &request);
         }
+        self.dispatch(platform, request, body).await
+    }
+
+    /// Finds the route that takes a request, and has it do so.
+    async fn dispatch<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        request: Request,
+        body: Body<P::Stream>,
+    ) -> Reply<P::Stream> {
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
@@ -387,6 +419,11 @@ impl Gateway {
                 }
                 #[cfg(not(feature = "telemetry"))]
                 Deferred::Observe(_) => None,
+                #[cfg(feature = "compose")]
+                Deferred::Compose(production) => {
+                    notes.extend(self.go_on(platform, *production, &mut left).await);
+                    None
+                }
                 Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
                     let done = afterwards.perform(platform, &self.counters).await;
                     let tell =
@@ -420,7 +457,9 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
-                    let reply = Box::pin(self.follow(platform, matched, request, Body::Empty, start)).await;
+                    // The record of the request that has found it is closed, and nobody asked for this one.
+                    let watched = Watched::new(platform, None);
+                    let reply = Box::pin(self.follow(&watched, matched, request, Body::Empty, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -439,6 +478,27 @@ impl Gateway {
                 notes.push(Note { problem, status: 0, request_id: request_id(platform), route, detail });
             }
         }
+        notes
+    }
+
+    /// Makes the body of an answer whose head has been sent. What it asks of the world is noted with what was asked before, where
+    /// somebody observes the request.
+    #[cfg(feature = "compose")]
+    async fn go_on<P: Platform>(
+        &self,
+        platform: &P,
+        production: Production,
+        left: &mut std::collections::VecDeque<Deferred>,
+    ) -> Vec<Note> {
+        let at = left.iter().position(|deferred| matches!(deferred, Deferred::Observe(_)));
+        let record = at.and_then(|at| left.remove(at)).and_then(|observe| match observe {
+            Deferred::Observe(record) => Some(*record),
+            _ => None,
+        });
+        let watched = Watched::new(platform, record);
+        // Boxed, so that others need not carry its size around.
+        let notes = Box::pin(self.produce(&watched, production)).await;
+        left.extend(watched.into_record().map(|record| Deferred::Observe(Box::new(record))));
         notes
     }
 
@@ -471,13 +531,15 @@ impl Gateway {
     /// Policies in written order, the action, the same policies in reverse.
     async fn follow<P: Platform>(
         &self,
-        platform: &P,
+        platform: &Watched<'_, P>,
         matched: Matched<Plan>,
         request: Request,
         body: Body<P::Stream>,
         start: Start,
     ) -> Reply<P::Stream> {
-        let Request { line, mut headers, client, upgrade, content_length } = request;
+        let Request { line, mut headers, client, upgrade, content_length, depth } = request;
+        #[cfg(not(any(feature = "cache", feature = "compose")))]
+        let _ = depth;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -491,6 +553,9 @@ impl Gateway {
             );
         };
         let over = plan.exceeded(&line, &headers, content_length);
+        // Policies take credentials away, and each request of a batch is made on behalf of the one whose they are.
+        #[cfg(feature = "compose")]
+        let arrived = matches!(plan.action, Action::Batch(_)).then(|| headers.clone());
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (start.caller, Memo::default());
         #[cfg(feature = "cache")]
@@ -546,7 +611,7 @@ impl Gateway {
             let matched = matched.clone();
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
-            let request = Request { line, headers, client, upgrade: None, content_length: None };
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
             let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
             memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
@@ -594,6 +659,22 @@ impl Gateway {
                 let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
+            }
+            #[cfg(feature = "compose")]
+            (None, Action::Compose(compose)) => {
+                let (matched, body_limit) = (&matched, plan.body_limit);
+                let composing = compose::Composing { matched, compose, headers: &headers, body, body_limit };
+                // Boxed, so that the common case need not carry its size around.
+                let (reply, origin, complete) = Box::pin(self.compose(platform, composing, &scope)).await;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
+                memo.incomplete = !complete;
+                reply
+            }
+            #[cfg(feature = "compose")]
+            (None, Action::Batch(batch)) => {
+                let (headers, body_limit) = (arrived.as_ref().unwrap_or(&headers), plan.body_limit);
+                let batching = batch::Batching { batch, headers, body, body_limit, depth };
+                Box::pin(self.batch(platform, batching, &scope)).await
             }
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => {
@@ -665,7 +746,9 @@ impl Gateway {
         let body = match body {
             Body::Empty => Ok(Bytes::new()),
             Body::Bytes(bytes) => Ok(bytes),
-            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
+                pump::read(platform, body, LONGEST_PURGE as usize).await
+            }
         };
         let change = match body {
             Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
@@ -1216,7 +1299,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 21] = [
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1237,6 +1320,7 @@ const FEATURES: [&str; 20] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "compose") { "compose" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

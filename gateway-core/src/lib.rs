@@ -8,9 +8,14 @@ pub mod http;
 pub mod platform;
 pub mod pump;
 
+pub mod outflow;
+
 pub mod route;
 
 pub mod policy;
+
+#[cfg(feature = "compose")]
+pub mod compose;
 
 pub mod quota;
 
@@ -36,6 +41,7 @@ pub mod grpc;
 pub mod telemetry;
 
 pub mod frozen;
+pub mod together;
 
 pub mod json;
 #[cfg(feature = "validation")]

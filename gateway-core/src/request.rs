@@ -2,6 +2,7 @@
 
 use crate::client::{Cidr, Client};
 use crate::error::Error;
+use crate::gateway::inner::Inner;
 use crate::http::{Body, Headers, Incoming, Scheme, is_token, list};
 use crate::path;
 use crate::route::{self, pattern};
@@ -20,6 +21,8 @@ pub struct Request {
     pub upgrade: Option<String>,
     /// The declared length of the body.
     pub content_length: Option<u64>,
+    /// How many requests it is within: 0 for a client's.
+    pub depth: u8,
 }
 
 /// What a request asks for.
@@ -101,16 +104,7 @@ impl Request {
         if lines as u64 > limits.header_count || bytes as u64 > limits.headers {
             return Err(Error::HeadersTooLarge);
         }
-        // Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not
-        // see `delete`.
-        if !is_token(&method)
-            || KNOWN_METHODS.iter().any(|known| *known != method && known.eq_ignore_ascii_case(&method))
-        {
-            return Err(Error::BadMethod);
-        }
-        if method == "CONNECT" || method == "TRACE" {
-            return Err(Error::MethodNotImplemented);
-        }
+        check_method(&method)?;
         let target = path::parse(&target).map_err(Error::BadTarget)?;
         let host = host(&authority, &headers)?;
         let content_length = content_length(&headers)?;
@@ -126,7 +120,23 @@ impl Request {
             HEARSAY.iter().for_each(|name| headers.remove_alike(name));
         }
         let line = Line { method, scheme, authority, host, path: target.path, query: target.query };
-        Ok((Self { line, headers, client, upgrade, content_length }, body))
+        Ok((Self { line, headers, client, upgrade, content_length, depth: 0 }, body))
+    }
+
+    /// A request of the gateway's own, held to the same limits.
+    pub fn within<S>(inner: Inner<'_, S>, limits: &Limits) -> Result<(Self, Body<S>), Error> {
+        let Inner { line, client, depth, method, target, headers, body, .. } = inner;
+        if target.len() as u64 > limits.target {
+            return Err(Error::TargetTooLong { limit: limits.target });
+        }
+        let (lines, bytes) = headers.size();
+        if lines as u64 > limits.header_count || bytes as u64 > limits.headers {
+            return Err(Error::HeadersTooLarge);
+        }
+        let target = path::parse(&target).map_err(Error::BadTarget)?;
+        let content_length = headers.content_length();
+        let line = Line { method, path: target.path, query: target.query, ..line.clone() };
+        Ok((Self { line, headers, client: client.clone(), upgrade: None, content_length, depth }, body))
     }
 
     /// What routes look at.
@@ -140,6 +150,20 @@ impl Request {
             client: &self.client,
         }
     }
+}
+
+/// Whether a method is taken.
+///
+/// Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not see `delete`.
+pub fn check_method(method: &str) -> Result<(), Error> {
+    let is_misspelt = |known: &&str| **known != *method && known.eq_ignore_ascii_case(method);
+    if !is_token(method) || KNOWN_METHODS.iter().any(|known| is_misspelt(&known)) {
+        return Err(Error::BadMethod);
+    }
+    if method == "CONNECT" || method == "TRACE" {
+        return Err(Error::MethodNotImplemented);
+    }
+    Ok(())
 }
 
 /// RFC 9110 §7.6.1: an intermediary removes connection options, and the fields that they name, before forwarding.

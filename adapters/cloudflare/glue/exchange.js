@@ -30,6 +30,10 @@ const SHARED = 1;
 const WAITS = 2;
 const ADMIT = 60;
 const AFTER_THE_BODY = 61;
+// Those for a body that is made while it is sent.
+const WRITE = 90;
+const FINISH = 91;
+const MADE = 92;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -102,9 +106,10 @@ async function carryOn(exchange) {
 }
 
 // Does what an answer has left to do. What its calls brought keeps its numbers.
-async function settle(core, request, ctx, number, attempts = []) {
+async function settle(core, request, ctx, number, attempts = [], writer = undefined) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
+    exchange.writer = writer;
     exchange.attempts = attempts;
     exchange.before = attempts;
     for (;;) {
@@ -113,6 +118,7 @@ async function settle(core, request, ctx, number, attempts = []) {
       await exchange.proceed();
     }
   } catch (error) {
+    writer?.abort(error).catch(() => {});
     crash(core, error);
   }
 }
@@ -138,6 +144,8 @@ class Exchange {
   leave = undefined;
   // The attempts of the exchange that this one settles.
   before = undefined;
+  // Takes the body of the answer, where this exchange makes it.
+  writer = undefined;
 
   constructor(core, request, ctx, number) {
     this.core = core;
@@ -239,6 +247,12 @@ class Exchange {
         case FORGET:
           this.forget();
           break;
+        case WRITE:
+          this.write();
+          break;
+        case FINISH:
+          this.finish(core.number() === 1);
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -302,6 +316,24 @@ class Exchange {
     const [call, source, limit] = [core.number(), core.number(), core.number()];
     const { body } = source === 0 ? request : attempts[source - 1].response;
     this.take(call, whole(body, limit));
+  }
+
+  // A piece of the body that is made. It has been written when the client's side has taken it.
+  write() {
+    const { core, writer } = this;
+    const call = core.number();
+    const piece = core.bodyOf(this.number, call);
+    const written = writer === undefined ? Promise.reject(new Error("nobody reads it")) : writer.write(piece);
+    this.take(call, written.then(() => ({ status: 200, bytes: "" })));
+  }
+
+  // The end of that body. A client sees of one that is broken off that it is not whole.
+  finish(whole) {
+    const { writer } = this;
+    if (writer === undefined) return;
+    this.writer = undefined;
+    const ended = whole ? writer.close() : writer.abort(new Error("the gateway broke off the body"));
+    ended.catch(() => {});
   }
 
   lookup() {
@@ -584,6 +616,11 @@ function reply(core, request, ctx, attempts) {
     // Not at once: the answer still stands where its commands would.
     ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
+  let made;
+  if (core.peek() === MADE) {
+    core.number();
+    made = core.number();
+  }
   let ends;
   if (core.peek() === AFTER_THE_BODY) {
     core.number();
@@ -598,6 +635,7 @@ function reply(core, request, ctx, attempts) {
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
+  if (made !== undefined) return makes(core, request, ctx, made, attempts, status, ends);
   if (source >= STORED) {
     let { body } = attempts[source - STORED].response;
     if (pump !== 0) body = pumped(core, body, pump, request);
@@ -624,6 +662,16 @@ function reply(core, request, ctx, attempts) {
   }
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
+}
+
+// An answer whose body is made while it is sent. The pipe holds nothing: a piece is written when it has been read.
+function makes(core, request, ctx, number, attempts, status, ends) {
+  const headers = fields(core);
+  const { readable, writable } = new IdentityTransformStream();
+  // Not at once: the answer still stands where its commands would.
+  const made = Promise.resolve().then(() => settle(core, request, ctx, number, attempts, writable.getWriter()));
+  ctx.waitUntil(ends === undefined ? made : made.then(ends));
+  return new Response(readable, { status, headers });
 }
 
 // The body of a response through a pipe of the runtime's own, which moves the bytes by itself and tells when it has ended: all of

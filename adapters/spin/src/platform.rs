@@ -12,6 +12,7 @@ use gateway_core::claim;
 #[cfg(feature = "cache")]
 use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
+use gateway_core::outflow::{Left, Outflow};
 #[cfg(feature = "cache")]
 use gateway_core::platform::Item;
 use gateway_core::platform::{
@@ -154,6 +155,14 @@ impl Platform for Spin {
     #[cfg(feature = "cache")]
     async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
         counters::mark(key, change, self.now())
+    }
+
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        flow.give(bytes).await
+    }
+
+    fn finish(&self, flow: &Outflow, whole: bool) {
+        flow.end(whole);
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -181,5 +181,8 @@ pub const WARNINGS: &[Warning] = &[
     },
     Warning { code: "unreachable-binding", about: "a way to a gRPC method that no request of its route can take" },
     Warning { code: "dialect-unavailable", about: "a dialect of gRPC that the platform cannot speak to the upstream" },
+    Warning { code: "many-calls", about: "a composition of more calls than some platforms make for one request" },
+    Warning { code: "many-connections", about: "more calls at once than a platform has connections for" },
+    Warning { code: "unused-step", about: "a step of a composition that nobody looks at" },
     Warning { code: "websocket-unavailable", about: "a route that asks for WebSockets where the platform has none" },
 ];

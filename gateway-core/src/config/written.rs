@@ -11,6 +11,7 @@ use super::format;
 
 mod cache;
 mod check;
+mod compose;
 mod consumer;
 mod credential;
 mod grpc;
@@ -28,6 +29,7 @@ mod validation;
 
 pub use self::cache::*;
 pub use self::check::*;
+pub use self::compose::*;
 pub use self::consumer::*;
 pub use self::credential::*;
 pub use self::grpc::*;
@@ -222,7 +224,7 @@ pub struct Defaults {
     pub allow: Option<OneOrMany<WarningCode>>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish` or `serve`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `compose`, `batch`, `redirect`, `respond`, `publish`, `serve` or `purge`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -304,6 +306,10 @@ pub struct Route {
     /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
     /// `forward_auth`. See `docs/caching.md`.
     pub purge: Option<Purge>,
+    /// Action: answer from several calls.
+    pub compose: Option<Compose>,
+    /// Action: answer several requests in one, each by the routes and policies of this gateway.
+    pub batch: Option<Batch>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,
@@ -559,6 +565,9 @@ texts! {
     /// A JMESPath expression: what it gives takes the place of the value. Members come out in the order of their names.
     #[schemars(extend("examples" = ["{ids: items[?price > `5`].id, total: sum(items[].price)}"]))]
     Query;
+    /// The name of a step: letters, digits and `_`, starting with a letter or `_`.
+    #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$", "examples" = ["user"]))]
+    StepName;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;

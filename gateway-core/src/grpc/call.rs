@@ -347,7 +347,7 @@ impl Call<'_> {
                 }))
             })?,
             Body::Bytes(bytes) => (bytes, Headers::new()),
-            Body::Empty | Body::Pumped(..) => (Bytes::new(), Headers::new()),
+            Body::Empty | Body::Pumped(..) | Body::Made(_) => (Bytes::new(), Headers::new()),
         };
         let (messages, end) = read_whole(&mut reader, &bytes, trailers).map_err(refused)?;
         self.whole(headers, &messages, end, request_id)

@@ -259,6 +259,8 @@ pub struct Memo {
     pub deferred: Vec<Deferred>,
     /// The method that goes on, where it is another one.
     pub method: Option<String>,
+    /// Whether something is missing in the answer, so that it is not kept for others.
+    pub incomplete: bool,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
@@ -278,6 +280,9 @@ pub enum Deferred {
     /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
     #[cfg(feature = "checks")]
     Check(u32),
+    /// The body of the answer is made, while it is sent.
+    #[cfg(feature = "compose")]
+    Compose(Box<crate::gateway::Production>),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),
@@ -370,7 +375,7 @@ impl<P: Platform> Visit<'_, P> {
             Body::Empty => return Ok(Bytes::new()),
             Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
             Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
                 pump::read(self.platform, body, room).await.map_err(|error| match error {
                     ReadError::TooLarge => Error::BodyTooLarge { limit },
                     ReadError::Broken(_) => Error::ClientGone,

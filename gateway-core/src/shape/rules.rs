@@ -195,6 +195,11 @@ pub(super) const REQUEST: Limits = Limits::USUAL;
 pub(super) const RESPONSE: Limits = Limits { duplicates: true, ..Limits::USUAL };
 
 impl Rules {
+    /// Whether the whole of a body is read before anything goes on.
+    pub fn is_whole(&self) -> bool {
+        self.framing.is_whole()
+    }
+
     /// Asks an upstream for an answer that can be read: the whole of it, and packed only as it can be unpacked.
     pub fn ask_for_plain(&self, headers: &mut Headers) {
         let unpacks = cfg!(feature = "codings") && self.framing == Framing::Whole;
@@ -284,13 +289,15 @@ impl Rules {
             Body::Empty => return Ok(()),
             Body::Bytes(bytes) if bytes.len() > limit => return refuse("it is longer than what is read".to_owned()),
             Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..)) => match pump::read(*platform, body, limit).await {
-                Ok(bytes) => bytes,
-                Err(ReadError::TooLarge) => {
-                    return refuse(format!("it is longer than the {limit} bytes that are read"));
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
+                match pump::read(*platform, body, limit).await {
+                    Ok(bytes) => bytes,
+                    Err(ReadError::TooLarge) => {
+                        return refuse(format!("it is longer than the {limit} bytes that are read"));
+                    }
+                    Err(ReadError::Broken(why)) => return refuse(format!("it broke off: {why}")),
                 }
-                Err(ReadError::Broken(why)) => return refuse(format!("it broke off: {why}")),
-            },
+            }
         };
         if bytes.is_empty() {
             response.body = Body::Bytes(bytes);

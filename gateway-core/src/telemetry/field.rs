@@ -73,11 +73,13 @@ pub enum Field {
     Cache,
     /// What was asked of the platform.
     Costs,
+    /// The route that makes the request, where the gateway makes it itself.
+    MadeBy,
 }
 
 impl Field {
     /// Every field with its name, in the order of a line, and whether it is there where nobody chooses.
-    pub const ALL: [(&'static str, Field, bool); 31] = [
+    pub const ALL: [(&'static str, Field, bool); 32] = [
         ("timestamp", Field::Timestamp, true),
         ("postern.request_id", Field::RequestId, true),
         ("trace_id", Field::TraceId, true),
@@ -109,6 +111,7 @@ impl Field {
         ("postern.limits", Field::Limits, true),
         ("postern.cache.status", Field::Cache, true),
         ("postern.costs", Field::Costs, false),
+        ("postern.made_by", Field::MadeBy, true),
     ];
 
     /// The name.
@@ -275,6 +278,7 @@ fn value<'r>(record: &'r Record, field: Field, shown: &[String]) -> Option<Said<
             Said::List(limits.collect())
         }
         Field::Cache => Said::Text(record.cache?),
+        Field::MadeBy => text(&record.made_by)?,
         Field::Costs => {
             let costs = record.costs;
             Said::Map(vec![

@@ -128,7 +128,8 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
     };
     let method = field::method(&record.method);
     let name = record.route.as_ref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
-    let mut whole = begin(context.span, trace.parent, &name, SERVER, (record.began, record.ended));
+    let kind = if record.made_by.is_some() { INTERNAL } else { SERVER };
+    let mut whole = begin(context.span, trace.parent, &name, kind, (record.began, record.ended));
     let mut attributes = Vec::new();
     let choice = Choice { fields: field::Fields::default(), request_headers: &[], response_headers: &[], query: &[] };
     field::describe(record, choice, |name, said| {

@@ -147,29 +147,60 @@ impl Telemetry {
         record
     }
 
+    /// The gateway makes a request of its own: one more in the trace of the outer one, and logged with it or not at all.
+    pub fn begin_inner<P: Platform>(
+        &self,
+        outer: &Watched<'_, P>,
+        route: &str,
+        request: &mut Request,
+    ) -> Option<Record> {
+        let mut inner = None;
+        outer.watch().note(|outer_record| {
+            let line = &request.line;
+            let (id, now) = (outer_record.request_id.clone(), outer.now());
+            let mut record = Record::new(id, now, &line.method, line.scheme, &line.authority);
+            record.peer = outer_record.peer;
+            record.user_agent = request.headers.text("user-agent").map(str::to_owned);
+            record.lot = outer_record.lot;
+            record.made_by = Some(route.to_owned());
+            record.trace = outer_record.trace.as_ref().map(|trace| {
+                let context = Context { span: outer.random().max(1), ..trace.context.clone() };
+                Trace { context, parent: Some(trace.context.span), formats: trace.formats }
+            });
+            self.describe(&mut record, request);
+            inner = Some(record);
+        });
+        inner
+    }
+
+    /// Notes what a request says.
+    fn describe(&self, record: &mut Record, request: &Request) {
+        let (line, client, headers) = (&request.line, &request.client, &request.headers);
+        record.path = Some(line.path.clone());
+        record.query.clone_from(&line.query);
+        record.client = client.address;
+        record.scheme = client.scheme;
+        record.country.clone_from(&client.country);
+        record.data_centre.clone_from(&client.data_centre);
+        record.request_size = request.content_length;
+        if let Some(logs) = &self.rules.logs {
+            let named = logs.request_headers.iter().enumerate();
+            record.request_headers =
+                named.filter_map(|(place, name)| Some((place, headers.text(name)?.to_owned()))).collect();
+            if logs.format == Format::Combined {
+                // What stands behind `?` is nobody's business.
+                let referer = headers.text("referer").and_then(|referer| referer.split(['?', '#']).next());
+                record.request_headers.extend(referer.map(|referer| (usize::MAX, referer.to_owned())));
+            }
+        }
+    }
+
     /// It has been read: who sent it is known, and so is whose word counts.
     pub fn read<P: Platform>(&self, watched: &Watched<'_, P>, request: &mut Request) {
         let trusted = request.client.through_trusted;
         watched.watch().note(|record| {
-            let (line, client) = (&request.line, &request.client);
-            record.path = Some(line.path.clone());
-            record.query.clone_from(&line.query);
-            record.client = client.address;
-            record.scheme = client.scheme;
-            record.country.clone_from(&client.country);
-            record.data_centre.clone_from(&client.data_centre);
-            record.request_size = request.content_length;
+            self.describe(record, request);
             let headers = &mut request.headers;
-            if let Some(logs) = &self.rules.logs {
-                let named = logs.request_headers.iter().enumerate();
-                record.request_headers =
-                    named.filter_map(|(place, name)| Some((place, headers.text(name)?.to_owned()))).collect();
-                if logs.format == Format::Combined {
-                    // What stands behind `?` is nobody's business.
-                    let referer = headers.text("referer").and_then(|referer| referer.split(['?', '#']).next());
-                    record.request_headers.extend(referer.map(|referer| (usize::MAX, referer.to_owned())));
-                }
-            }
             if let Some(rules) = &self.rules.request_id {
                 if rules.trust.includes(trusted)
                     && let Some(id) = headers.text(&rules.header).filter(|id| is_identifier(id))
@@ -224,7 +255,7 @@ impl Telemetry {
         record.ended = platform.now();
         record.status = response.status;
         // A problem that a fallback or a policy has replaced is none.
-        if !is_problem(response) {
+        if !is_problem(response) && !record.translated {
             record.problem = None;
         }
         if self.reads_response() {

@@ -15,6 +15,7 @@ use crate::error::Error;
 #[cfg(feature = "cache")]
 use crate::http::Body;
 use crate::http::{Headers, Response, Scheme};
+use crate::outflow::{Left, Outflow};
 #[cfg(feature = "cache")]
 use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -22,7 +23,9 @@ use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
 use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 /// What has been noted of a request.
@@ -90,6 +93,10 @@ pub struct Record {
     pub judged: u32,
     /// Drawn when the request came: what shares are compared with.
     pub lot: u64,
+    /// The route that makes it, where the gateway makes it itself.
+    pub made_by: Option<String>,
+    /// Whether the problem has been said to the client in the form of its protocol.
+    pub translated: bool,
     /// Where the gateway is: the place of the step within which others happen.
     within: Option<usize>,
     /// How many calls to the upstream were made.
@@ -301,6 +308,8 @@ impl Record {
             passed_over: None,
             judged: 0,
             lot: 0,
+            made_by: None,
+            translated: false,
             within: None,
             attempts: 0,
             errand: false,
@@ -391,6 +400,11 @@ impl<'a> Watch<'a> {
         self.note(|record| record.problem = problem);
     }
 
+    /// What the client gets says the problem, but not as problem details.
+    pub fn translated(self) {
+        self.note(|record| record.translated = true);
+    }
+
     /// What a limit has said.
     pub fn limit(self, name: &str, outcome: LimitOutcome) {
         self.note(|record| record.limits.push((name.to_owned(), outcome)));
@@ -416,6 +430,18 @@ impl<'a> Watch<'a> {
             }
             record.within = Some(record.begin(What::Forward { upstream: upstream.to_owned() }, now));
         });
+    }
+
+    /// Does something beside other things of the same request: what the one begins is not within what the other has begun.
+    pub async fn apart<T>(self, task: impl Future<Output = T>) -> T {
+        let (mut task, mut within) = (pin!(task), None);
+        poll_fn(|context| {
+            self.note(|record| std::mem::swap(&mut record.within, &mut within));
+            let polled = task.as_mut().poll(context);
+            self.note(|record| std::mem::swap(&mut record.within, &mut within));
+            polled
+        })
+        .await
     }
 
     /// The upstream has answered, or nobody will.
@@ -466,6 +492,21 @@ impl<'a, P: Platform> Watched<'a, P> {
     /// In front of this platform; without a record it only hands on.
     pub fn new(platform: &'a P, record: Option<Record>) -> Self {
         Self { platform, record: record.map(RefCell::new), request_id: OnceCell::new() }
+    }
+
+    /// In front of the same platform, for a request within this one.
+    pub fn beside(&self, record: Option<Record>) -> Self {
+        let request_id = OnceCell::new();
+        if record.is_none() {
+            // What is within a request has its name.
+            drop(request_id.set(Platform::request_id(self)));
+        }
+        Self { platform: self.platform, record: record.map(RefCell::new), request_id }
+    }
+
+    /// The platform behind.
+    pub fn platform(&self) -> &'a P {
+        self.platform
     }
 
     /// What was noted.
@@ -629,6 +670,14 @@ impl<P: Platform> Platform for Watched<'_, P> {
     #[cfg(feature = "cache")]
     async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
+    }
+
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        self.platform.write(flow, bytes).await
+    }
+
+    fn finish(&self, flow: &Outflow, whole: bool) {
+        self.platform.finish(flow, whole);
     }
 
     async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {

@@ -1,0 +1,108 @@
+//! Requests that the gateway makes itself, through its own routes and their policies.
+//!
+//! Whoever serves many things under one address (tools, batches) asks for each of them as a client would: what authentication,
+//! limits, caches and telemetry say of a client's request they say of this one, too. It has the address, the connection and,
+//! where it is given them, the credentials of the client on whose behalf it is made.
+
+use super::{Gateway, Reply, Start};
+use crate::client::Client;
+use crate::error::Error;
+use crate::http::{Body, Headers};
+use crate::platform::Platform;
+use crate::request::{Line, Request};
+use crate::telemetry::watch::Watched;
+
+/// A request that the gateway makes itself.
+#[derive(Debug)]
+pub struct Inner<'a, S> {
+    /// The request on whose behalf it is made: host and scheme are the same.
+    pub line: &'a Line,
+    /// The one who sent that.
+    pub client: &'a Client,
+    /// How many requests it is within: see [`DEEPEST`].
+    pub depth: u8,
+    /// The route that makes it, for the log.
+    pub route: &'a str,
+    /// The method's token.
+    pub method: String,
+    /// Path and query, in any spelling.
+    pub target: String,
+    /// All fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Body<S>,
+}
+
+/// A request within so many others is refused: it goes round in a circle.
+pub const DEEPEST: u8 = 4;
+
+impl Gateway {
+    /// Answers a request of the gateway's own as [`Gateway::handle`] answers a client's. Never fails.
+    ///
+    /// What the reply has left to do, and what the log should hear, is for the reply to the outer request. The inner one has a
+    /// line of its own in the log, which names the route that made it.
+    pub async fn handle_inner<P: Platform>(
+        &self,
+        outer: &Watched<'_, P>,
+        inner: Inner<'_, P::Stream>,
+    ) -> Reply<P::Stream> {
+        let (route, depth) = (inner.route, inner.depth);
+        let (mut request, body) = match Request::within(inner, &self.globals.limits) {
+            Ok(read) => read,
+            Err(error) => return Reply::refuse(outer, error),
+        };
+        let watched = self.watch_inner(outer, route, &mut request);
+        let mut reply = if depth > DEEPEST {
+            Reply::refuse(&watched, Error::LoopDetected)
+        } else {
+            // Boxed, since it comes round to itself.
+            Box::pin(self.dispatch(&watched, request, body)).await
+        };
+        self.end_inner(watched, &mut reply);
+        reply
+    }
+
+    /// Answers a request of the gateway's own by the rest of the route that makes it. Never fails.
+    pub async fn follow_inner<P: Platform>(
+        &self,
+        outer: &Watched<'_, P>,
+        matched: crate::route::Matched<super::Plan>,
+        mut request: Request,
+        body: Body<P::Stream>,
+        start: Start,
+    ) -> Reply<P::Stream> {
+        let watched = self.watch_inner(outer, &matched.route.name, &mut request);
+        let mut reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
+        self.end_inner(watched, &mut reply);
+        reply
+    }
+
+    /// What observes an inner request: beside the outer one, and in its trace.
+    fn watch_inner<'p, P: Platform>(
+        &self,
+        outer: &Watched<'p, P>,
+        route: &str,
+        request: &mut Request,
+    ) -> Watched<'p, P> {
+        #[cfg(feature = "telemetry")]
+        let record = self.telemetry.as_ref().and_then(|telemetry| telemetry.begin_inner(outer, route, request));
+        #[cfg(not(feature = "telemetry"))]
+        let record = {
+            let _ = (route, request);
+            None
+        };
+        outer.beside(record)
+    }
+
+    fn end_inner<P: Platform>(&self, watched: Watched<'_, P>, reply: &mut Reply<P::Stream>) {
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = &self.telemetry {
+            let platform = watched.platform();
+            if let Some(record) = watched.into_record() {
+                telemetry.end(platform, record, reply);
+            }
+        }
+        #[cfg(not(feature = "telemetry"))]
+        let _ = (watched, reply);
+    }
+}
