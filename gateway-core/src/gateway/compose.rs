@@ -677,7 +677,6 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     #[cfg(not(feature = "expressions"))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with conditions")]
     fn holds(&self, _: &Step, _: &Scope<'_>) -> Result<bool, Failure> {
         Ok(true)
     }
