@@ -10,6 +10,7 @@
 mod native {
     pub mod run;
 
+    pub mod caching;
     pub mod curves;
     pub mod failing;
     pub mod handling;

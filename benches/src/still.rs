@@ -5,7 +5,9 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::outflow::{Left, Outflow};
-use gateway_core::platform::{Call, Copied, Failure, Item, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
+use gateway_core::platform::{
+    Call, Copied, Failure, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError, Timestamp,
+};
 use gateway_core::quota::{Decision, Order};
 use std::time::Duration;
 
@@ -96,7 +98,7 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
         Ok(Bytes::new())
     }
 
-    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<()>)>, StoreError> {
+    async fn recall(&self, _: &str, _: Reach) -> Result<Option<(Bytes, Body<()>)>, StoreError> {
         Ok(None)
     }
 
@@ -108,7 +110,7 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
         Ok(())
     }
 
-    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+    async fn forget(&self, _: &str, _: Reach) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -25,7 +25,7 @@ use gateway_core::http::{Body, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::jwt::Family;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
-    Call, Copied, Failure as FetchFailure, Item, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
+    Call, Copied, Failure as FetchFailure, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError, Timestamp,
 };
 use gateway_core::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use gateway_core::quota::{Decision, Order};
@@ -441,7 +441,7 @@ impl Platform for Recorder {
     }
 
     /// Nothing is stored here, so everything goes on to its upstream.
-    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<Nothing>)>, StoreError> {
+    async fn recall(&self, _: &str, _: Reach) -> Result<Option<(Bytes, Body<Nothing>)>, StoreError> {
         Ok(None)
     }
 
@@ -453,7 +453,7 @@ impl Platform for Recorder {
         Ok(())
     }
 
-    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+    async fn forget(&self, _: &str, _: Reach) -> Result<(), StoreError> {
         Ok(())
     }
 

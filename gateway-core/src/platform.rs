@@ -9,6 +9,8 @@ use crate::telemetry::watch::Watch;
 #[allow(unused_imports, reason = "for the documentation")]
 use crate::telemetry::watch::Watched;
 use bytes::Bytes;
+#[cfg(feature = "cache")]
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
@@ -106,7 +108,7 @@ pub trait Platform {
     ///
     /// May: give nothing of what was stored, at any time. Must: never give a part of it, or what was stored under another key.
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
+    async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
 
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
@@ -120,9 +122,9 @@ pub trait Platform {
     #[cfg(feature = "cache")]
     async fn kept(&self, ticket: u32) -> Result<(), StoreError>;
 
-    /// Takes away what is stored under a key, here.
+    /// Takes away what is stored under a key: here, and where `reach` says so from where others find it, who may have taken it already.
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError>;
+    async fn forget(&self, key: &str, reach: Reach) -> Result<(), StoreError>;
 
     /// Has the owner of the marks under a key (see [`purge`](crate::cache::purge)) do what is ordered, in one step as
     /// [`Platform::take`] does, and gives all marks that then hold.
@@ -276,6 +278,20 @@ pub struct Item<'a> {
     pub seconds: u64,
     /// The most bytes of the body.
     pub most: u64,
+    /// Who is to find it.
+    pub reach: Reach,
+}
+
+/// Where something stored can be found. A platform whose store is one for all instances makes no difference.
+#[cfg(feature = "cache")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reach {
+    /// Where it was stored: in this data centre.
+    #[serde(rename = "l")]
+    Location,
+    /// There, and after a while in all others.
+    #[serde(rename = "g")]
+    Global,
 }
 
 /// One request to an upstream's target.

@@ -7,9 +7,9 @@ use crate::claim;
 use crate::http::Body;
 use crate::http::{Headers, Response};
 use crate::outflow::{Left, Outflow};
-#[cfg(feature = "cache")]
-use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use crate::platform::{Item, Reach};
 use crate::quota::{self, Decision, Kept, Order};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -232,7 +232,7 @@ where
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Vec<u8>>)>, StoreError> {
+    async fn recall(&self, key: &str, _: Reach) -> Result<Option<(Bytes, Body<Vec<u8>>)>, StoreError> {
         if self.shelf_fails.get() {
             return Err(StoreError("nothing can be found".to_owned()));
         }
@@ -264,7 +264,7 @@ where
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+    async fn forget(&self, key: &str, _: Reach) -> Result<(), StoreError> {
         self.shelf.borrow_mut().remove(key);
         Ok(())
     }

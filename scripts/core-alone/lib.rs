@@ -8,7 +8,7 @@ use gateway_core::gateway::Gateway;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 #[cfg(feature = "cache")]
-use gateway_core::platform::Item;
+use gateway_core::platform::{Item, Reach};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
@@ -116,7 +116,7 @@ impl Platform for Nowhere {
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, _: &str) -> Result<Option<(Bytes, Body<()>)>, StoreError> {
+    async fn recall(&self, _: &str, _: Reach) -> Result<Option<(Bytes, Body<()>)>, StoreError> {
         Ok(black_box(None))
     }
 
@@ -131,7 +131,7 @@ impl Platform for Nowhere {
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, _: &str) -> Result<(), StoreError> {
+    async fn forget(&self, _: &str, _: Reach) -> Result<(), StoreError> {
         Err(StoreError(String::new()))
     }
 

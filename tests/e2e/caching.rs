@@ -3,8 +3,9 @@
 #![allow(clippy::panic, reason = "a test")]
 #![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they tell a queue from a crowd")]
 
-use postern_tests::client::{Connection, request};
+use postern_tests::client::{Connection, Seen, request};
 use postern_tests::instances::Instances;
+use postern_tests::wire::Field;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 const MISSES: usize = 1_000;
+/// Bytes of a body that comes in many pieces.
+const LONG: usize = 3_000_000;
+/// `from the origin`, as gzip.
+const PACKED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\x2b\xca\xcf\x55\x28\xc9\x48\x55\xc8\x2f\xca\x4c\xcf\xcc\x03\x00\xe4\x6e\x68\x85\x0f\x00\x00\x00";
 
 #[test]
 fn a_thousand_misses_of_one_key_are_one_request_in_an_instance() {
@@ -46,6 +51,72 @@ fn answers_that_are_not_stored_do_not_queue_up() {
     assert!(begin.elapsed() < Duration::from_secs(60));
     assert_eq!(origin.asked(), MISSES);
     instances.stop();
+}
+
+#[test]
+fn what_one_data_centre_has_stored_the_others_find() {
+    let origin = Origin::start();
+    let instances = Instances::apart(3, &origin.configuration());
+    // Plain, compressed, compressed and watched piece by piece, and longer than what fits into one piece.
+    for (path, length) in [
+        ("/global/fresh", 15),
+        ("/global/packed", PACKED.len()),
+        ("/watched/packed", PACKED.len()),
+        ("/global/long", LONG),
+    ] {
+        let first = ask(instances.addresses[0], "GET", path, &[]);
+        assert_eq!((first.status, first.body.len()), (200, length), "{path}");
+        let asked = origin.asked();
+        for &elsewhere in &instances.addresses[1..] {
+            let found = awaited(
+                || ask(elsewhere, "GET", path, &[("cache-control", "only-if-cached")]),
+                |seen| seen.status == 200,
+            );
+            // What was packed may be packed anew: the last eight bytes are a checksum and a length of what is inside (RFC 1952).
+            let shown = if path.ends_with("packed") { first.body.len() - 8 } else { 0 };
+            assert!(found.body.ends_with(&first.body[shown..]), "{path}: {} bytes", found.body.len());
+            let coding = |seen: &Seen| seen.head.text("content-encoding").map(str::to_owned);
+            assert_eq!(coding(&found), coding(&first), "{path}");
+            assert!(found.head.text("cache-status").is_some_and(|told| told.starts_with("postern; hit")), "{path}");
+        }
+        assert_eq!(origin.asked(), asked, "{path}: nobody else has asked");
+    }
+    // Without it, each has its own.
+    ask(instances.addresses[0], "GET", "/fresh", &[]);
+    let alone = ask(instances.addresses[1], "GET", "/fresh", &[("cache-control", "only-if-cached")]);
+    assert_eq!(alone.status, 504);
+    // A change in one takes it from where those look who do not have it yet.
+    ask(instances.addresses[0], "GET", "/global/changed", &[]);
+    awaited(
+        || ask(instances.addresses[1], "GET", "/global/changed", &[("cache-control", "only-if-cached")]),
+        |seen| seen.status == 200,
+    );
+    assert_eq!(ask(instances.addresses[1], "DELETE", "/global/changed", &[]).status, 200);
+    for &address in &instances.addresses[1..] {
+        assert_eq!(ask(address, "GET", "/global/changed", &[("cache-control", "only-if-cached")]).status, 504);
+    }
+    instances.stop();
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, more: &[(&str, &str)]) -> Seen {
+    let fields = more.iter().chain(&[("accept-encoding", "gzip")]);
+    let fields: Vec<Field> = fields.map(|(name, value)| Field::new(*name, *value)).collect();
+    let message = request(method, path, "cache.example", &fields, b"");
+    let mut connection = Connection::open(address).expect("it listens");
+    connection.send(&message).expect("it is sent");
+    connection.receive(method).expect("an answer")
+}
+
+/// What is written after the answer, when it is there.
+fn awaited(mut ask: impl FnMut() -> Seen, is_there: impl Fn(&Seen) -> bool) -> Seen {
+    for _ in 0..100 {
+        let seen = ask();
+        if is_there(&seen) {
+            return seen;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("it never comes");
 }
 
 /// Sends all requests before any answer is read; gives how often each `Cache-Status` came.
@@ -88,8 +159,16 @@ impl Origin {
                         count.fetch_add(1, Ordering::SeqCst);
                         thread::sleep(Duration::from_millis(500));
                         let says = if first.contains("/never") { "no-store" } else { "max-age=600" };
-                        let head = format!("HTTP/1.1 200 OK\r\nCache-Control: {says}\r\nContent-Length: 15\r\n\r\n");
-                        connection.write_all(format!("{head}from the origin").as_bytes())?;
+                        let (coding, body) = match &first {
+                            path if path.contains("packed") => ("Content-Encoding: gzip\r\n", PACKED.to_vec()),
+                            path if path.contains("long") => ("", vec![b'l'; LONG]),
+                            _ => ("", b"from the origin".to_vec()),
+                        };
+                        let length = body.len();
+                        let head = format!(
+                            "HTTP/1.1 200 OK\r\nCache-Control: {says}\r\n{coding}Content-Length: {length}\r\n\r\n"
+                        );
+                        connection.write_all(&[head.as_bytes(), &body].concat())?;
                     }
                     Ok::<(), std::io::Error>(())
                 });
@@ -104,8 +183,15 @@ impl Origin {
 
     fn configuration(&self) -> Value {
         json!({
-            "upstreams": { "origin": { "targets": [{ "url": format!("http://{}", self.address) }] } },
-            "routes": [{ "name": "all", "path_prefix": "/", "upstream": "origin", "policies": [{ "cache": {} }] }],
+            "upstreams": {
+                "origin": { "targets": [{ "url": format!("http://{}", self.address) }] },
+                "watched": { "targets": [{ "url": format!("http://{}", self.address) }], "timeouts": { "idle": "5s" } },
+            },
+            "routes": [
+                { "name": "all", "path_prefix": "/", "upstream": "origin", "policies": [{ "cache": {} }] },
+                { "name": "global", "path_prefix": "/global", "upstream": "origin", "policies": [{ "cache": { "scope": "global" } }] },
+                { "name": "watched", "path_prefix": "/watched", "upstream": "watched", "policies": [{ "cache": { "scope": "global" } }] },
+            ],
         })
     }
 }

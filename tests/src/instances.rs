@@ -29,6 +29,15 @@ pub struct Instances {
 impl Instances {
     /// Starts so many with this configuration, and waits until they are ready.
     pub fn start(count: usize, configuration: &Value) -> Self {
+        Self::launch(count, configuration, &[])
+    }
+
+    /// The same, each with a Cache API of its own, as if it ran in a data centre of its own.
+    pub fn apart(count: usize, configuration: &Value) -> Self {
+        Self::launch(count, configuration, &["--apart"])
+    }
+
+    fn launch(count: usize, configuration: &Value, options: &[&str]) -> Self {
         // Builds what is not built.
         process::postern(Platform::Workers).expect("it builds");
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -41,7 +50,9 @@ impl Instances {
         let root = process::root();
         let mut child = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("adapters/cloudflare/dev/serve.js"))
-            .args(["--port", "0", "--instances", &count.to_string(), "--bundle"])
+            .args(["--port", "0", "--instances", &count.to_string()])
+            .args(options)
+            .arg("--bundle")
             .arg(root.join("build/worker"))
             .arg("--artefact")
             .arg(folder.join("gateway.bin"))

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Runs the built Worker on workerd, as `postern dev` and the tests need it: byte for byte, with nothing in between.
 //
-//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N] [--binding NAME=ADDRESS|FILE]…
+//   serve.js --port N --bundle DIR --artefact FILE [--variables FILE] [--store FILE] [--instances N] [--apart]
+//            [--binding NAME=ADDRESS|FILE]…
 //
 // Out: `ready http://127.0.0.1:PORT` when it listens; `reloaded …` when, after the line `reload` on standard input, the
 // artefact and the variables of now are served; `failed …` when they could not be. Ends with its standard input or on
@@ -9,6 +10,8 @@
 //
 // More instances than one are isolates of their own, each on a port of its own (`instance http://127.0.0.1:PORT`), whose limits
 // are counted by the same objects: what a deployment is, in one process.
+//
+// Instances that are apart have a Cache API each, as data centres have.
 //
 // The store is a JSON object: what stands under which key.
 //
@@ -38,6 +41,7 @@ const { values: options } = parseArgs({
     variables: { type: "string" },
     store: { type: "string" },
     instances: { type: "string", default: "1" },
+    apart: { type: "boolean", default: false },
     binding: { type: "string", multiple: true, default: [] },
   },
 });
@@ -144,8 +148,9 @@ function configuration() {
 const config :Workerd.Config = (
   services = [
     ${numbers.map((at) => `(name = "gateway${at}", worker = .gateway${at}),`).join("\n    ")}
-    (name = "cache", worker = .cache),
+    ${numbers.filter((at) => at === 0 || options.apart).map((at) => `(name = "cache${at}", worker = .cache),`).join("\n    ")}
     (name = "store", worker = .store),
+    (name = "shared", worker = .store),
     ${bindings.map(({ target }, at) => bound(target, at)).join("\n    ")}
     (name = "counters", disk = (path = ${text(counters)}, writable = true)),
     (name = "internet", network = (
@@ -196,6 +201,7 @@ function worker(at, values) {
     `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
     `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
     '(name = "POSTERN_STORE", kvNamespace = "store")',
+    '(name = "POSTERN_CACHE", kvNamespace = "shared")',
   ];
   return `
 const gateway${at} :Workerd.Worker = (
@@ -207,7 +213,7 @@ const gateway${at} :Workerd.Worker = (
   ],
   compatibilityDate = "2026-11-17",
   compatibilityFlags = ["no_nodejs_compat", "no_nodejs_compat_v2"],
-  cacheApiOutbound = "cache",
+  cacheApiOutbound = "cache${options.apart ? at : 0}",
   bindings = [${[...values, ...services, ...owners].join(", ")}],${at === 0 ? objects : ""}
 );
 `;

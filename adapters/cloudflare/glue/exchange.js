@@ -28,6 +28,7 @@ const KEPT = 52;
 const FORGET = 53;
 const SHARED = 1;
 const WAITS = 2;
+const GLOBAL = 4;
 const ADMIT = 60;
 const AFTER_THE_BODY = 61;
 // Those for a body that is made while it is sent.
@@ -181,6 +182,7 @@ class Exchange {
       } else {
         text = response.bytes;
         attempt.response = response.stored;
+        attempt.packed = response.packed;
       }
     } catch (error) {
       status = attempt.givenUp ?? classify(error);
@@ -314,8 +316,7 @@ class Exchange {
   read() {
     const { core, request, attempts } = this;
     const [call, source, limit] = [core.number(), core.number(), core.number()];
-    const { body } = source === 0 ? request : attempts[source - 1].response;
-    this.take(call, whole(body, limit));
+    this.take(call, whole(source === 0 ? request.body : decoded(attempts[source - 1]), limit));
   }
 
   // A piece of the body that is made. It has been written when the client's side has taken it.
@@ -410,8 +411,8 @@ class Exchange {
 
   recall() {
     const { core } = this;
-    const call = core.number();
-    this.take(call, shelf.recall(core.string()));
+    const [call, flags] = [core.number(), core.number()];
+    this.take(call, shelf.recall(core.string(), far(core.env, flags), (promise) => this.ctx.waitUntil(promise.catch(() => {}))));
   }
 
   // Begins to store a body. Nobody waits for it before the answer is sent, unless it is in memory.
@@ -419,9 +420,13 @@ class Exchange {
     const { core, attempts } = this;
     const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
     const [key, record] = [core.string(), core.string()];
-    if (flags & WAITS) return this.take(call, shelf.keep(key, record, seconds, core.bodyOf(this.number, call)));
+    const all = far(core.env, flags);
+    if (flags & WAITS) {
+      const bytes = core.bodyOf(this.number, call);
+      return this.take(call, shelf.keep(key, record, seconds, { bytes, coding: null, coded: true }, all));
+    }
     const origin = attempts[source - 1];
-    const kept = shelf.keep(key, record, seconds, ...shelf.body(origin, flags & SHARED));
+    const kept = shelf.keep(key, record, seconds, shelf.body(origin, flags & SHARED), all);
     // Whoever wants no more of it must not end what is being stored.
     origin.end = letGo;
     attempts[call] = { call, promise: undefined, kept, end: letGo };
@@ -435,7 +440,8 @@ class Exchange {
 
   forget() {
     const { core } = this;
-    this.take(core.number(), shelf.forget(core.string()));
+    const [call, flags] = [core.number(), core.number()];
+    this.take(call, shelf.forget(core.string(), far(core.env, flags)));
   }
 
   take(call, promise) {
@@ -496,6 +502,13 @@ function passed(milliseconds) {
   return new Promise((awake) => setTimeout(awake, milliseconds, { status: 200, bytes: "" }));
 }
 
+// The body of what an attempt brought, without its content coding: the runtime has undone that, unless it was told to leave it.
+function decoded({ response, packed, watch }) {
+  const { body, headers } = response;
+  const asItCame = body !== null && (packed || watch !== undefined);
+  return asItCame && headers.get("content-encoding") === "gzip" ? body.pipeThrough(new DecompressionStream("gzip")) : body;
+}
+
 // A whole body, unless it is longer than the limit.
 async function whole(body, limit) {
   if (body === null) return { status: 200, bytes: "" };
@@ -519,6 +532,11 @@ async function whole(body, limit) {
     at += chunk.byteLength;
   }
   return { status: 200, bytes };
+}
+
+// The namespace that the caches of all data centres share, where it is asked for. Nobody fails for want of it: then each has its own.
+function far(env, flags) {
+  return flags & GLOBAL ? env.POSTERN_CACHE : undefined;
 }
 
 // A value in the key-value store. The shortest that it can be held elsewhere, so that a key is soon revoked.
@@ -637,10 +655,10 @@ function reply(core, request, ctx, attempts) {
   const source = core.number();
   if (made !== undefined) return makes(core, request, ctx, made, attempts, status, ends);
   if (source >= STORED) {
-    let { body } = attempts[source - STORED].response;
-    if (pump !== 0) body = pumped(core, body, pump, request);
+    const { response, packed } = attempts[source - STORED];
+    const body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
     if (ends !== undefined) ctx.waitUntil(Promise.resolve().then(ends));
-    return new Response(body, { status, headers: fields(core) });
+    return new Response(body, { status, headers: fields(core), encodeBody: packed ? "manual" : "automatic" });
   }
   if (source >= 3) {
     const { response, packed, watch } = attempts[source - 3];

@@ -13,11 +13,11 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::outflow::{Left, Outflow};
-#[cfg(feature = "cache")]
-use gateway_core::platform::Item;
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
+#[cfg(feature = "cache")]
+use gateway_core::platform::{Item, Reach};
 use gateway_core::quota::{Decision, Order};
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -358,8 +358,8 @@ impl Platform for Workers {
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
-        match self.shelf(Ask::Recall, |out, number| shelf::write_recall(out, number, key)).await? {
+    async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+        match self.shelf(Ask::Recall, |out, number| shelf::write_recall(out, number, key, reach)).await? {
             Found::Recalled(found) => found,
             Found::Done(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
         }
@@ -400,8 +400,8 @@ impl Platform for Workers {
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError> {
-        match self.shelf(Ask::Done, |out, number| shelf::write_forget(out, number, key)).await? {
+    async fn forget(&self, key: &str, reach: Reach) -> Result<(), StoreError> {
+        match self.shelf(Ask::Done, |out, number| shelf::write_forget(out, number, key, reach)).await? {
             Found::Done(done) => done,
             Found::Recalled(_) | Found::Marks(_) => Err(StoreError(MIXED.to_owned())),
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use gateway_core::cache::entry::KEPT_LONGEST;
 use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::http::Body;
-use gateway_core::platform::{Item, StoreError, Timestamp};
+use gateway_core::platform::{Item, Reach, StoreError, Timestamp};
 
 /// What the glue was asked for.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ const FORGET: u32 = 53;
 const SHARED: u32 = 1;
 /// The body is in memory, and the core waits.
 const WAITS: u32 = 2;
+/// Others than this data centre are to find it.
+const GLOBAL: u32 = 4;
 
 impl Ask {
     /// Reads what it brought: 200 with bytes, 404, or the code of a failure with words for the log.
@@ -77,9 +79,9 @@ impl Ask {
     }
 }
 
-/// Writes that something is to be found. `50 call key`.
-pub fn write_recall(out: &mut Commands, number: u32, key: &str) {
-    out.numbers.extend([RECALL, number]);
+/// Writes that something is to be found. `50 call flags key`.
+pub fn write_recall(out: &mut Commands, number: u32, key: &str, reach: Reach) {
+    out.numbers.extend([RECALL, number, far(reach)]);
     out.text(&[key]);
 }
 
@@ -92,8 +94,9 @@ pub fn write_keep(out: &mut Commands, number: u32, item: &Item<'_>, body: Option
         Some(Stream::Request) | None => 0,
     };
     let waits = if body.is_none() { WAITS } else { 0 };
+    let shared = if shared { SHARED } else { 0 };
     let seconds = u32::try_from(item.seconds.min(KEPT_LONGEST)).unwrap_or(u32::MAX);
-    out.numbers.extend([KEEP, number, source, seconds, waits | if shared { SHARED } else { 0 }]);
+    out.numbers.extend([KEEP, number, source, seconds, waits | shared | far(item.reach)]);
     out.text(&[item.key]);
     out.text(&[item.record]);
 }
@@ -103,10 +106,17 @@ pub fn write_kept(out: &mut Commands, number: u32, ticket: u32) {
     out.numbers.extend([KEPT, number, ticket]);
 }
 
-/// Writes that something is to go. `53 call key`.
-pub fn write_forget(out: &mut Commands, number: u32, key: &str) {
-    out.numbers.extend([FORGET, number]);
+/// Writes that something is to go. `53 call flags key`.
+pub fn write_forget(out: &mut Commands, number: u32, key: &str, reach: Reach) {
+    out.numbers.extend([FORGET, number, far(reach)]);
     out.text(&[key]);
+}
+
+fn far(reach: Reach) -> u32 {
+    match reach {
+        Reach::Location => 0,
+        Reach::Global => GLOBAL,
+    }
 }
 
 /// Changes marks as ordered, for the object that keeps them, in the four lines of [`decide`](crate::counters::decide); `None`: this is
@@ -127,14 +137,15 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_to_be_stored_is_said_in_numbers_and_text() {
         let mut out = Commands::default();
-        let item = Item { key: "abc", record: "{}", seconds: 60, most: 0 };
+        let item = Item { key: "abc", record: "{}", seconds: 60, most: 0, reach: Reach::Location };
+        let far = Item { reach: Reach::Global, ..item };
         write_keep(&mut out, 5, &item, Some(Stream::Response(2)), true);
-        write_keep(&mut out, 6, &item, None, false);
-        write_recall(&mut out, 7, "abc");
+        write_keep(&mut out, 6, &far, None, false);
+        write_recall(&mut out, 7, "abc", Reach::Location);
         write_kept(&mut out, 8, 5);
         assert_eq!(out.text, "abc{}abc{}abc");
         #[rustfmt::skip]
-        assert_eq!(out.numbers, [KEEP, 5, 3, 60, SHARED, 3, 2, KEEP, 6, 0, 60, WAITS, 3, 2, RECALL, 7, 3, KEPT, 8, 5]);
+        assert_eq!(out.numbers, [KEEP, 5, 3, 60, SHARED, 3, 2, KEEP, 6, 0, 60, WAITS | GLOBAL, 3, 2, RECALL, 7, 0, 3, KEPT, 8, 5]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -13,11 +13,11 @@ use gateway_core::claim;
 use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
 use gateway_core::outflow::{Left, Outflow};
-#[cfg(feature = "cache")]
-use gateway_core::platform::Item;
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
+#[cfg(feature = "cache")]
+use gateway_core::platform::{Item, Reach};
 use gateway_core::quota::{Decision, Order};
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -133,7 +133,7 @@ impl Platform for Spin {
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
+    async fn recall(&self, key: &str, _: Reach) -> Result<Option<(Bytes, Body<Stream>)>, StoreError> {
         shelf::recall(key, self.now()).await
     }
 
@@ -148,7 +148,7 @@ impl Platform for Spin {
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError> {
+    async fn forget(&self, key: &str, _: Reach) -> Result<(), StoreError> {
         shelf::forget(key).await
     }
 

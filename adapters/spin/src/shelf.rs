@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_found_by_its_own_key_only_and_in_time() {
-        let item = Item { key: KEY, record: "{\"r\":1}", seconds: 2, most: 0 };
+        let item =
+            Item { key: KEY, record: "{\"r\":1}", seconds: 2, most: 0, reach: gateway_core::platform::Reach::Location };
         let mut value = head(&item, 1_000);
         value.extend(b"body");
         let value = Bytes::from(value);

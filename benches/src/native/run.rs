@@ -1,11 +1,13 @@
 //! The parts of a run, in order, and what they share.
 
 use crate::results::Results;
-use crate::{counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, workers};
+use crate::{
+    caching, counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, workers,
+};
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 15] = [
+pub const PARTS: [(&str, &str); 16] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
@@ -17,6 +19,7 @@ pub const PARTS: [(&str, &str); 15] = [
     ("cold", "CPU time of a cold start on Workers"),
     ("workers", "requests on Workers beside JavaScript and hono"),
     ("limited", "what a limit adds to a request on Workers, beside one by hand on a Durable Object"),
+    ("cached", "what an answer from the cache costs on Workers, beside one from the origin and a cache by hand"),
     ("steps", "what of that any gateway on Workers would cost"),
     ("telemetry", "what observing costs on Workers: everything off, and an access log, traces and metrics on"),
     ("curves", "growth on Workers with routes, header fields and bodies"),
@@ -102,6 +105,7 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
                 "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
                 "limited" if setup.has(&["nginx", "wrk"]) => limiting::on_workers(&setup, &mut results)?,
+                "cached" if setup.has(&["nginx", "wrk"]) => caching::measure(&setup, &mut results)?,
                 "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(&setup, &mut results)?,
                 "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(&setup, &mut results)?,
                 "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,

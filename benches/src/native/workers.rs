@@ -4,10 +4,11 @@ use crate::configurations::{self, ANSWER, route_name};
 use crate::results::{Results, Table, number};
 use crate::rounds::{self, Variant};
 use crate::run::Setup;
-use crate::serving::{self, Answer, Load, SERVER_CORE, Server};
+use crate::serving::{self, Answer, CLIENT_CORE, Load, SERVER_CORE, Server};
 use crate::tables::{self, Shape};
 use crate::timing::Samples;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Workers {
             return Err(format!("esbuild: {}", String::from_utf8_lossy(&output.stderr)));
         }
         let module = Module { name: "index.js".to_owned(), kind: "esModule", file };
-        Ok(Worker { workers: self, name, modules: vec![module], counts: false })
+        Ok(Worker { workers: self, name, modules: vec![module], counts: false, cache: None })
     }
 
     /// Postern with this configuration.
@@ -85,7 +86,16 @@ impl Workers {
                 of("gateway.bin", "data", artefact),
             ],
             counts: false,
+            cache: None,
         })
+    }
+
+    /// What the Cache API asks, in a process of its own.
+    pub fn cache_api(&self, setup: &Setup) -> Result<Server, String> {
+        let file = setup.root.join("adapters/cloudflare/dev/cache.js");
+        let modules = vec![Module { name: "cache.js".to_owned(), kind: "esModule", file }];
+        Worker { workers: self, name: "cache-api".to_owned(), modules, counts: false, cache: None }
+            .start_on(CLIENT_CORE)
     }
 
     /// Whether Postern's bundle had been built when this was made.
@@ -111,6 +121,7 @@ pub struct Worker<'a> {
     name: String,
     modules: Vec<Module>,
     counts: bool,
+    cache: Option<SocketAddr>,
 }
 
 struct Module {
@@ -125,8 +136,17 @@ impl Worker<'_> {
         Self { counts: true, ..self }
     }
 
+    /// The same with a Cache API, which this server speaks for.
+    pub fn with_cache(self, server: SocketAddr) -> Self {
+        Self { cache: Some(server), ..self }
+    }
+
     /// Starts it on the server's core.
     pub fn start(&self) -> Result<Server, String> {
+        self.start_on(SERVER_CORE)
+    }
+
+    fn start_on(&self, core: &str) -> Result<Server, String> {
         let address = serving::free_address()?;
         let folder = self.workers.scratch.join(format!("worker-{}", self.name));
         let show = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -146,6 +166,13 @@ impl Worker<'_> {
         } else {
             ""
         };
+        let (cache, asks) = match self.cache {
+            Some(server) => (
+                format!("(name = \"cache\", external = (address = \"{server}\", http = ())),"),
+                "cacheApiOutbound = \"cache\",",
+            ),
+            None => (String::new(), ""),
+        };
         let configuration = format!(
             "using Workerd = import \"/workerd/workerd.capnp\";
 const config :Workerd.Config = (
@@ -153,6 +180,7 @@ const config :Workerd.Config = (
     (name = \"main\", worker = .main),
     (name = \"objects\", disk = (path = \"{}\", writable = true)),
     (name = \"origin\", external = (address = \"{}\", http = ())),
+    {cache}
   ],
   sockets = [(name = \"http\", address = \"{address}\", http = (), service = \"main\")],
 );
@@ -160,6 +188,7 @@ const main :Workerd.Worker = (
   modules = [{}],
   compatibilityDate = \"2026-11-17\",
   globalOutbound = \"origin\",
+  {asks}
   {counts}
 );
 ",
@@ -169,7 +198,7 @@ const main :Workerd.Worker = (
         );
         fs::write(folder.join("config.capnp"), configuration).map_err(show)?;
         let arguments = ["serve".to_owned(), folder.join("config.capnp").display().to_string()];
-        Server::start(SERVER_CORE, &self.workers.workerd, &arguments, address)
+        Server::start(core, &self.workers.workerd, &arguments, address)
     }
 
     /// It as something to compare.

@@ -823,6 +823,10 @@ fn unpacked(headers: &Headers, bytes: Bytes, room: u64) -> Result<Bytes, Failure
         (Some(coding), None) if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => {
             crate::shape::coding::gunzip(&bytes, room).map_err(|_| Failure::Malformed)
         }
+        #[cfg(feature = "brotli")]
+        (Some(coding), None) if coding.eq_ignore_ascii_case("br") => {
+            crate::shape::coding::unbrotli(&bytes, room).map_err(|_| Failure::Malformed)
+        }
         (Some(_), _) => {
             let _ = (bytes, room);
             Err(Failure::Malformed)

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::expression::Expression;
 use crate::http::{self, Body, Headers, Response};
 use crate::path;
-use crate::platform::{Item, Platform, Timestamp};
+use crate::platform::{Item, Platform, Reach, Timestamp};
 use crate::pump;
 use crate::request::Line;
 use crate::template::Template;
@@ -36,6 +36,9 @@ pub struct Cache {
     /// Policies of the same name share what is stored.
     #[serde(rename = "n")]
     pub name: String,
+    /// Where what is stored can be found.
+    #[serde(rename = "where")]
+    pub reach: Reach,
     /// The name in `Cache-Status`; `None`: it is not sent.
     #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
     pub told_as: Option<String>,
@@ -373,7 +376,7 @@ impl Cache {
         let mut looked = Looked { stored: None, varies: None };
         let (mut place, mut second) = (asks.place.key.clone(), false);
         loop {
-            let Ok(Some((record, body))) = platform.recall(&place).await else { return looked };
+            let Ok(Some((record, body))) = platform.recall(&place, self.reach).await else { return looked };
             match Record::read(&record) {
                 Some(Record::Response(entry)) if second || asks.place.more.is_empty() => {
                     let is_stale = match self.purged(visit, &entry).await {
@@ -612,7 +615,7 @@ impl Cache {
             Ok(storable) => body = self.keep(departure, &asks, storable, body, true).await,
             Err(_) => {
                 // What is stored may no longer be used, the client's own copy may.
-                let _ = platform.forget(&stored.key).await;
+                let _ = platform.forget(&stored.key, self.reach).await;
                 land(departure.cache, asks.flight.as_ref());
             }
         }
@@ -649,7 +652,7 @@ impl Cache {
                 (_, Ok(_)) => false,
             };
             if is_over {
-                let _ = platform.forget(&stored.key).await;
+                let _ = platform.forget(&stored.key, self.reach).await;
             }
             self.let_go(platform, Some(stored));
         }
@@ -712,7 +715,7 @@ impl Cache {
             key::second(&asks.place, &varies, &asks.request, departure.scope.line, &asks.client)
         };
         let record = Record::Response(entry).write();
-        let item = Item { key: &key, record: &record, seconds, most: self.terms.body };
+        let item = Item { key: &key, record: &record, seconds, most: self.terms.body, reach: self.reach };
         let shared = wanted && departure.cached.renews.is_none();
         let (body, ticket) = platform.keep(&item, body, shared).await;
         match ticket {
@@ -741,7 +744,7 @@ impl Cache {
         }
         let varies = Varies { fields, salt: format!("{:016x}", platform.random()) };
         let record = Record::Varies(varies.clone()).write();
-        let item = Item { key: &asks.place.key, record: &record, seconds: KEPT_LONGEST, most: 0 };
+        let item = Item { key: &asks.place.key, record: &record, seconds: KEPT_LONGEST, most: 0, reach: self.reach };
         // Where it fails, nobody finds what is stored below it, which is a miss.
         let _ = platform.keep(&item, Body::Empty, false).await;
         varies
@@ -762,7 +765,7 @@ impl Cache {
             let query = self.key.query.reduce(query.as_deref(), self.key.sorted);
             let url = key::url(line, &path, query.as_deref(), self.key.host);
             for method in std::iter::once("GET").chain(self.methods.iter().map(String::as_str)) {
-                let _ = platform.forget(&key::first(within, method, &url)).await;
+                let _ = platform.forget(&key::first(within, method, &url), self.reach).await;
             }
         }
     }

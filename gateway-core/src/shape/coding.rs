@@ -1,4 +1,5 @@
-//! Packed bodies: gzip (RFC 1952). Brotli would cost more bytes of Wasm than all other formats together.
+//! Packed bodies: gzip (RFC 1952), and Brotli (RFC 7932) for reading. What comes in Brotli leaves in gzip: writing it would cost more
+//! bytes of Wasm than all other formats together.
 
 use super::rules::Wrong;
 use bytes::Bytes;
@@ -13,6 +14,17 @@ pub fn gunzip(bytes: &[u8], limit: u64) -> Result<Bytes, Wrong> {
     let mut decoder = MultiGzDecoder::new(bytes).take(limit.saturating_add(1));
     if decoder.read_to_end(&mut plain).is_err() {
         return Err(Wrong::Malformed("The body is not gzip.".to_owned()));
+    }
+    if plain.len() as u64 > limit { Err(Wrong::TooLarge) } else { Ok(plain.into()) }
+}
+
+/// The same of Brotli.
+#[cfg(feature = "brotli")]
+pub fn unbrotli(bytes: &[u8], limit: u64) -> Result<Bytes, Wrong> {
+    let mut plain = Vec::new();
+    let mut decoder = brotli_decompressor::Decompressor::new(bytes, 4_096).take(limit.saturating_add(1));
+    if decoder.read_to_end(&mut plain).is_err() {
+        return Err(Wrong::Malformed("The body is not Brotli.".to_owned()));
     }
     if plain.len() as u64 > limit { Err(Wrong::TooLarge) } else { Ok(plain.into()) }
 }

@@ -309,14 +309,16 @@ impl Rules {
         let scope = scope.with_response(status, &response.headers);
         let new = packed.unpack(bytes, self.limit);
         let new = new.and_then(|plain| self.reshape(&plain, &content_type, &RESPONSE, &scope));
-        let new = match new {
+        let (new, coding) = match new {
             Ok(new) if takes_gzip => packed.pack(new),
-            Ok(new) => Bytes::from(new),
+            Ok(new) => (Bytes::from(new), None),
             Err(wrong) => return refuse(wrong.tell()),
         };
         let Response { headers, body, .. } = &mut **response;
-        if !takes_gzip {
-            headers.remove("content-encoding");
+        match coding {
+            Some(coding) => headers.set("content-encoding", coding),
+            None if takes_gzip => {}
+            None => headers.remove("content-encoding"),
         }
         self.describe(headers, Some(new.len()));
         *body = Body::Bytes(new);
@@ -494,6 +496,8 @@ enum Packed {
     Plain,
     #[cfg(feature = "codings")]
     Gzip,
+    #[cfg(feature = "brotli")]
+    Brotli,
 }
 
 impl Packed {
@@ -505,10 +509,13 @@ impl Packed {
         #[cfg(feature = "codings")]
         {
             let mut codings = http::list(headers, "content-encoding");
-            if let (Some(coding), None) = (codings.next(), codings.next())
-                && (coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip"))
-            {
+            let (Some(coding), None) = (codings.next(), codings.next()) else { return None };
+            if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
                 return Some(Packed::Gzip);
+            }
+            #[cfg(feature = "brotli")]
+            if coding.eq_ignore_ascii_case("br") {
+                return Some(Packed::Brotli);
             }
         }
         None
@@ -520,14 +527,19 @@ impl Packed {
             Packed::Plain => Ok(bytes),
             #[cfg(feature = "codings")]
             Packed::Gzip => super::coding::gunzip(&bytes, limit),
+            #[cfg(feature = "brotli")]
+            Packed::Brotli => super::coding::unbrotli(&bytes, limit),
         }
     }
 
-    fn pack(self, bytes: Vec<u8>) -> Bytes {
+    /// As it was packed, or in gzip where that is not written here; with the coding that this is called.
+    fn pack(self, bytes: Vec<u8>) -> (Bytes, Option<&'static str>) {
         match self {
-            Packed::Plain => bytes.into(),
+            Packed::Plain => (bytes.into(), None),
             #[cfg(feature = "codings")]
-            Packed::Gzip => super::coding::gzip(&bytes),
+            Packed::Gzip => (super::coding::gzip(&bytes), Some("gzip")),
+            #[cfg(feature = "brotli")]
+            Packed::Brotli => (super::coding::gzip(&bytes), Some("gzip")),
         }
     }
 }

@@ -16,9 +16,9 @@ use crate::error::Error;
 use crate::http::Body;
 use crate::http::{Headers, Response, Scheme};
 use crate::outflow::{Left, Outflow};
-#[cfg(feature = "cache")]
-use crate::platform::Item;
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use crate::platform::{Item, Reach};
 use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
@@ -648,8 +648,8 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     #[cfg(feature = "cache")]
-    async fn recall(&self, key: &str) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
-        self.timed(What::Lookup, |_| {}, self.platform.recall(key)).await
+    async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
+        self.timed(What::Lookup, |_| {}, self.platform.recall(key, reach)).await
     }
 
     #[cfg(feature = "cache")]
@@ -663,8 +663,8 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     #[cfg(feature = "cache")]
-    async fn forget(&self, key: &str) -> Result<(), StoreError> {
-        self.platform.forget(key).await
+    async fn forget(&self, key: &str, reach: Reach) -> Result<(), StoreError> {
+        self.platform.forget(key, reach).await
     }
 
     #[cfg(feature = "cache")]

@@ -16,6 +16,7 @@ use crate::{
         storing::{SetCookie, Statuses, Terms},
     },
     gateway::Action,
+    platform::Reach,
     policy::{Cache, Policy, cache::KeyRules},
     route::Matcher,
 };
@@ -68,6 +69,10 @@ impl RouteCompiler<'_, '_> {
             name: match &written.name {
                 Some(name) => name.0.clone(),
                 None => format!("{}/cache", self.defined.written.name.0),
+            },
+            reach: match written.scope {
+                None | Some(written::CacheScope::Location) => Reach::Location,
+                Some(written::CacheScope::Global) => Reach::Global,
             },
             told_as: (written.cache_status != Some(false)).then(|| token(via)),
             methods,

@@ -38,6 +38,11 @@ use super::{Duration, Expression, HeaderName, Name, Named, OneOrMany, Size, Temp
 pub struct CachePolicy {
     /// Policies with the same name share what they store, whichever route they stand on. Default: this route has its own.
     pub name: Option<Name>,
+    /// Where what is stored can be found: in the data centre that stored it, or in all of them. `global` asks a KV namespace, bound as
+    /// `POSTERN_CACHE`, for what a data centre does not have, which costs a read for each miss and a write for each answer that is kept a
+    /// minute or longer. Where the store is one for all instances anyway (Spin), both are the same. Default: `location`.
+    #[schemars(extend("default" = "location"))]
+    pub scope: Option<CacheScope>,
     /// How long answers are fresh where the origin does not say, by status: `404`, `5xx`, or `default` for those that may be reused
     /// without being told so (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501). Default: a tenth of the time since `Last-Modified`,
     /// and without that not at all.
@@ -90,6 +95,16 @@ pub struct CachePolicy {
     /// Whether answers say in `Cache-Status` (RFC 9211) what the cache did. Default: `true`.
     #[schemars(extend("default" = true))]
     pub cache_status: Option<bool>,
+}
+
+/// Where what is stored can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheScope {
+    /// In the data centre that stored it.
+    Location,
+    /// There, and after a while in all others.
+    Global,
 }
 
 /// What requests are told apart by. Whatever of the query is not in the key is not sent on either: nobody writes into what others get.

@@ -14,8 +14,8 @@ use super::{
 ///
 /// Responses are changed where an upstream has made them. A body that is changed is read as far as `limit` goes, and gets a right
 /// `Content-Length` and `Content-Type`; its `ETag` becomes a weak one, and digests of the old body go. The upstream is asked for
-/// an answer that can be read (without `Range`, and packed by gzip at the most), so an answer that is packed in another way is
-/// refused with 502. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no
+/// an answer that can be read (without `Range`, and packed by gzip at the most); one that comes in Brotli all the same is read and
+/// leaves in gzip or plain, one that is packed in another way is refused with 502. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no
 /// policy changes are never read.
 ///
 /// Paths have dots between their steps: `user.name`, `items.0`, and `items.*.price` for every item. `\` takes the meaning from
