@@ -758,13 +758,7 @@ impl Explanation {
 
 fn write_steps(out: &mut String, paint: Paint, steps: &[ShownStep]) -> std::fmt::Result {
     let rounds = steps.iter().map(|step| step.round).max().unwrap_or(0);
-    writeln!(
-        out,
-        "\n{} {} calls, in {rounds} round{}",
-        paint.bold("Composes"),
-        steps.len(),
-        if rounds == 1 { "" } else { "s" }
-    )?;
+    writeln!(out, "\n{} its answer: steps {}, rounds of calls {rounds}", paint.bold("Composes"), steps.len())?;
     let widest = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
     for ShownStep { round, name, upstream, method, path, after, rules } in steps {
         write!(out, "  {round}  {name:widest$}  {method} {path} of {upstream}")?;
