@@ -48,7 +48,7 @@ pub struct Compose {
     /// Default: 6.
     #[schemars(extend("default" = 6), range(min = 1, max = 100))]
     pub parallel: Option<u32>,
-    /// How long all of it may take. What is not finished then has failed. A shorter deadline of the client's (`deadline` of an
+    /// How long all of it may take. What is not finished then has failed. A shorter deadline of the client's (`deadline_header` of an
     /// upstream) counts too. Default: `30s`.
     #[schemars(extend("default" = "30s"))]
     pub timeout: Option<Duration>,
