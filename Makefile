@@ -50,6 +50,10 @@ docs: setup-rust ## write the generated documentation: the JSON Schema, the conf
 	@$(POSTERN) reference > docs/.reference.new && mv docs/.reference.new docs/configuration.md
 	@$(POSTERN) reference --policies docs/policies
 
+.PHONY: console
+console: setup-workers ## bundle the console's page, as the core carries it: gateway-core/console/built
+	@node gateway-core/console/build.mjs
+
 ##@ Prove it
 
 .PHONY: test

@@ -101,6 +101,8 @@ documentation() {
         diff -ru docs/policies "$fresh/policies" | head -40 || status=1
     rm -rf "$fresh"
     [ $status -eq 0 ] || echo "run \`make docs\` and commit what it writes"
+    # What the core carries of the console is what its sources make.
+    PATH="$PWD/node_modules/.bin:$PATH" node gateway-core/console/build.mjs --check >/dev/null || status=1
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --package gateway-core --all-features || status=1
     return $status
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
+use gateway_core::ledger::Ledger;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError, Timestamp,
@@ -118,7 +119,7 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
         nobody()
     }
 
-    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+    async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {
         nobody()
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
@@ -11,6 +12,7 @@ use gateway_core::config::{WARNINGS, formats};
 use gateway_core::policy::authenticate::basic;
 
 use crate::outcome::{Failure, Outcome};
+use crate::tail::{interval, time};
 use crate::terminal::Colour;
 
 /// Checks, explains, compiles and runs the configuration of a Postern gateway.
@@ -125,6 +127,27 @@ Examples:
     /// serving. Values for ${env:…} and ${secret:…} come from the environment and from a file .dev.vars (NAME=value)
     /// beside the configuration.
     Dev(Dev),
+
+    /// Show the requests of a gateway that runs, as they come.
+    ///
+    /// Asks the gateway's admin interface, which tells those that its sampling takes, of all instances.
+    Tail(Tail),
+
+    /// Show what each route of a gateway that runs has to do: rates, errors, refusals, latency.
+    ///
+    /// Asks the gateway's admin interface, of all instances.
+    Top(Top),
+
+    /// Change something in a gateway that runs: targets, routes, API keys.
+    ///
+    /// Asks the gateway's admin interface. Every change is in effect in all instances within seconds, and in the audit log.
+    #[command(subcommand)]
+    Admin(Operate),
+
+    /// Take back what the caches of a gateway that runs have stored.
+    ///
+    /// Asks the gateway's admin interface.
+    Purge(Purge),
 
     /// Print the completions for a shell.
     #[command(after_help = "\
@@ -529,6 +552,129 @@ fn binding(text: &str) -> Result<String, String> {
         .into())
 }
 
+/// Options of `tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern tail --status 5xx
+  postern tail --route orders --slower-than 500ms
+  postern tail --json | jq -r '.[\"url.path\"]'
+
+Exit codes: 0 stopped, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Tail {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// Only requests of this route.
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+
+    /// Only answers with this status, or of this class: 404, 5xx.
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    pub status: Option<String>,
+
+    /// Only those that took longer: 500ms, 2s.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub slower_than: Option<Duration>,
+
+    /// Only those of this consumer.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+
+    /// Only those whose path begins so.
+    #[arg(long, value_name = "PREFIX")]
+    pub path_prefix: Option<String>,
+
+    /// Only the latest failures, which are kept for longer than other requests.
+    #[arg(long)]
+    pub errors: bool,
+
+    /// Print lines of the access log, one JSON document each (docs/access-log.schema.json).
+    #[arg(long)]
+    pub json: bool,
+
+    /// With how many of those that have been to begin.
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub lines: u32,
+
+    /// Show what is there, and stop.
+    #[arg(long)]
+    pub once: bool,
+
+    /// How often to ask.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern top
+  postern top --sort errors --window 15m
+  postern top --once --json | jq '.routes[] | select(.errors > 0) | .route'
+
+Exit codes: 0 stopped, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Top {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// Only this route.
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<String>,
+
+    /// How far to look back: at most 15m.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = window)]
+    pub window: Duration,
+
+    /// What comes first.
+    #[arg(long, value_name = "COLUMN", default_value = "requests")]
+    pub sort: SortBy,
+
+    /// Print JSON, one document a line.
+    #[arg(long)]
+    pub json: bool,
+
+    /// Show it once, and stop.
+    #[arg(long)]
+    pub once: bool,
+
+    /// How often to ask.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
+    pub interval: Duration,
+}
+
+/// By what `top` sorts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortBy {
+    /// By requests.
+    Requests,
+    /// By answers of 5xx.
+    Errors,
+    /// By what the gateway has refused.
+    Refused,
+    /// By how long 95 % took at most.
+    Latency,
+}
+
+fn status(text: &str) -> Result<String, String> {
+    let (class, rest) = text.split_at_checked(1).unwrap_or(("", text));
+    let is_rest = rest == "xx" || (rest.len() == 2 && rest.bytes().all(|b| b.is_ascii_digit()));
+    if matches!(class, "1" | "2" | "3" | "4" | "5") && is_rest {
+        return Ok(text.to_owned());
+    }
+    Err("a status like `404`, or a class like `5xx`".to_owned())
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| match time.as_secs() {
+        10..=900 => Ok(time),
+        _ => Err("from 10s to 15m".to_owned()),
+    })
+}
+
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct Configuration {
@@ -597,6 +743,155 @@ impl From<Runtime> for gateway_core::config::Runtime {
             Runtime::Spin => Self::Spin,
         }
     }
+}
+
+/// What `admin` can do.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern admin drain origin one --reason 'a new disk'
+  postern admin maintenance orders --retry-after 600
+  postern admin revoke --prefix pk_7fQ2
+  postern admin audit")]
+pub enum Operate {
+    /// Send a target no more requests; what is under way goes on.
+    Drain {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The upstream's name.
+        upstream: String,
+        /// The target's name, or its host and port.
+        target: String,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Send a target requests again.
+    Undrain {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The upstream's name.
+        upstream: String,
+        /// The target's name, or its host and port.
+        target: String,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Answer 503 to every request of a route, until it is over.
+    Maintenance {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// The route's name.
+        route: String,
+        /// It is over.
+        #[arg(long, conflicts_with = "retry_after")]
+        over: bool,
+        /// After how many seconds clients should come back.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+        retry_after: Option<u64>,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Refuse an API key from now on.
+    Revoke {
+        #[command(flatten)]
+        admin: AdminOptions,
+        #[command(flatten)]
+        key: RevokedKey,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Take an API key again that has been revoked here.
+    Restore {
+        #[command(flatten)]
+        admin: AdminOptions,
+        #[command(flatten)]
+        key: RevokedKey,
+        /// Why, for the audit log.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Show the API keys that have been revoked here.
+    Keys {
+        #[command(flatten)]
+        admin: AdminOptions,
+    },
+    /// Show what was changed, and by whom.
+    Audit {
+        #[command(flatten)]
+        admin: AdminOptions,
+        /// How many lines.
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=500))]
+        lines: u32,
+        /// Print lines of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// An API key, by what is known of it.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RevokedKey {
+    /// Read the key itself from standard input.
+    #[arg(long)]
+    pub stdin: bool,
+    /// Its SHA-256, as the configuration has it.
+    #[arg(long, value_name = "HEX")]
+    pub hash: Option<String>,
+    /// What logs show of it.
+    #[arg(long, value_name = "TEXT")]
+    pub prefix: Option<String>,
+    /// As `postern admin keys` shows it; only to restore.
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+}
+
+/// Options of `purge`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  postern purge --tag products --soft
+  postern purge --prefix https://api.example.com/files/
+  postern purge --everything")]
+pub struct Purge {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+    /// What is stored for an address; may be repeated.
+    #[arg(long = "address", value_name = "ADDRESS")]
+    pub urls: Vec<String>,
+    /// What is stored for addresses that begin so; may be repeated.
+    #[arg(long = "prefix", value_name = "ADDRESS")]
+    pub prefixes: Vec<String>,
+    /// What has this tag; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// All of it.
+    #[arg(long)]
+    pub everything: bool,
+    /// It is only stale from then on, and not gone.
+    #[arg(long)]
+    pub soft: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Which gateway. The token comes from POSTERN_ADMIN_TOKEN.
+#[derive(Debug, Args)]
+pub struct AdminOptions {
+    /// Where the admin interface is, its path included; also POSTERN_ADMIN_URL.
+    #[arg(long, value_name = "URL", env = "POSTERN_ADMIN_URL", value_hint = ValueHint::Url)]
+    pub url: String,
+
+    /// Send the token over http to other machines, too.
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// Prints the completions for a shell.

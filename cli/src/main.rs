@@ -17,10 +17,14 @@ mod dev;
 mod explain;
 mod init;
 mod key;
+mod operate;
 mod password;
 mod reference;
 mod sign;
+mod tail;
+mod top;
 
+mod admin;
 mod configuration;
 mod outcome;
 mod report;
@@ -58,6 +62,10 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Key(Key::Revoke(options)) => store::revoke(&options),
         Command::Password(Password::Hash(options)) => password::hash(&options),
         Command::Sign(options) => sign::run(&options),
+        Command::Tail(options) => tail::run(&options, colour),
+        Command::Top(options) => top::run(&options, colour),
+        Command::Admin(options) => operate::run(&options),
+        Command::Purge(options) => operate::purge(&options),
         Command::Dev(options) => dev::run(&options, colour),
         Command::Completions { shell } => arguments::completions(shell),
     }

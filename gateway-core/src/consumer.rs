@@ -203,6 +203,9 @@ pub struct Consumers {
     awake: RefCell<HashMap<u32, Rc<Consumer>>>,
     store: Option<StoreRules>,
     held: RefCell<Held>,
+    /// Keys that somebody has revoked while the gateway runs.
+    #[cfg(feature = "admin")]
+    pub(crate) changes: RefCell<Rc<crate::admin::changes::State>>,
     /// Passwords that were right, by a hash of theirs and of what they were checked against.
     pub(crate) proven: RefCell<Halves<()>>,
     /// What signatures are checked with, by all that it is made from.
@@ -263,6 +266,17 @@ impl Consumers {
             consumer.groups.extend(missing);
         }
         Ok(Rc::new(consumer))
+    }
+
+    /// Whether an API key has been revoked while the gateway runs.
+    pub fn is_revoked(&self, key: &ApiKey) -> bool {
+        #[cfg(feature = "admin")]
+        return self.changes.borrow().is_revoked(key.hash.reveal(), &key.prefix);
+        #[cfg(not(feature = "admin"))]
+        {
+            let _ = key;
+            false
+        }
     }
 
     /// The consumer that is found so.

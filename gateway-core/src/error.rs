@@ -1,5 +1,7 @@
 //! Refusals and failures, and the problem details (RFC 9457) that clients get to see of them.
 
+#[cfg(feature = "graphql")]
+use crate::graphql;
 #[cfg(feature = "grpc")]
 use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
@@ -8,6 +10,8 @@ use crate::platform::FetchError;
 #[cfg(feature = "idempotency")]
 use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
+#[cfg(any(feature = "graphql", feature = "soap"))]
+use crate::translate;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
 use bytes::Bytes;
@@ -52,6 +56,21 @@ pub enum Error {
     Gone,
     /// 404: no route takes this request.
     NoRoute,
+    /// 404: the admin interface has nothing there.
+    #[cfg(feature = "admin")]
+    NothingThere,
+    /// 400: what is asked of the admin interface makes no sense.
+    #[cfg(feature = "admin")]
+    BadAdminRequest {
+        /// Why, told to the client.
+        reason: String,
+    },
+    /// 503: what the admin interface is asked for cannot be read or written down just now.
+    #[cfg(feature = "admin")]
+    AdminUncertain {
+        /// For the log only.
+        reason: String,
+    },
     /// 421: no route knows this host.
     UnknownHost,
     /// 405: there are routes for this, but not with this method.
@@ -124,14 +143,20 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 400 or 403: the GraphQL request is not one, asks for too much, or for what nobody may have.
+    #[cfg(feature = "graphql")]
+    Graphql(graphql::Refusal),
+    /// The status that the configuration says: an upstream of another protocol has answered that it has failed.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    CallFailed(Box<translate::Failure>),
     /// 400: the request is no call of the method that it is for.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
     UntranslatableRequest {
         /// What is wrong, told to the client.
         reason: String,
     },
     /// 502: the upstream's answer to a call is none.
-    #[cfg(feature = "grpc")]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
     UntranslatableResponse {
         /// For the log only.
         reason: String,
@@ -269,9 +294,18 @@ impl Error {
             }
             Error::BodyStalled => (408, "body-stalled", "Body stalled", Client),
             Error::BodyRefused => (400, "body-refused", "Body refused", Client),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(refusal) => {
+                let (status, code, title) = refusal.kind();
+                (status, code, title, Client)
+            }
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => {
+                (failure.status, "call-failed", "Call failed", if failure.status < 500 { Client } else { Upstream })
+            }
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { .. } => {
                 (502, "untranslatable-response", "Untranslatable response", Upstream)
             }
@@ -287,6 +321,12 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            #[cfg(feature = "admin")]
+            Error::NothingThere => (404, "nothing-there", "Nothing there", Client),
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { .. } => (400, "bad-admin-request", "Bad request to the admin interface", Client),
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => (503, "admin-uncertain", "Admin interface uncertain", Gateway),
             Error::MetricsUncertain { .. } => (503, "metrics-uncertain", "Metrics cannot be read", Gateway),
             Error::LimitUncertain { .. } => (503, "limit-uncertain", "Limit cannot be checked", Gateway),
             Error::NoCredential => (503, "upstream-credential", "Upstream credential unavailable", Gateway),
@@ -345,12 +385,22 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            #[cfg(feature = "admin")]
+            Error::NothingThere => "The admin interface has nothing there.".into(),
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { reason } => reason.clone(),
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => "This cannot be read or written down just now.".into(),
             Error::MetricsUncertain { .. } => "The metrics cannot be read just now.".into(),
             Error::BodyStalled => "The rest of the body did not come in time.".into(),
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(refusal) => refusal.detail().to_owned(),
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => failure.detail.clone(),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) if failure.message.is_empty() => {
@@ -367,9 +417,7 @@ impl Error {
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
-            Error::UpstreamUnavailable { .. } => {
-                "The upstream is not asked for a while, since it has failed too often.".into()
-            }
+            Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::LoopDetected => "The gateway's own requests go round in a circle.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
             #[cfg(feature = "compose")]
@@ -389,6 +437,8 @@ impl Error {
     /// What happened, in words for the log.
     pub fn reason(&self) -> &str {
         match self {
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { reason } => reason,
             Error::Internal { reason }
             | Error::CredentialUncertain { reason }
             | Error::LimitUncertain { reason }
@@ -401,8 +451,10 @@ impl Error {
             Error::ResponseRefused { reason } => reason,
             #[cfg(feature = "compose")]
             Error::CompositionFailed { reason, .. } => reason,
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { reason } => reason,
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            Error::CallFailed(failure) => &failure.detail,
             _ => "",
         }
     }
@@ -426,6 +478,11 @@ impl Error {
             #[cfg(feature = "grpc")]
             call: match self {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
+                _ => None,
+            },
+            #[cfg(any(feature = "graphql", feature = "soap"))]
+            told: match self {
+                Error::CallFailed(failure) => Some(&failure.members),
                 _ => None,
             },
         };
@@ -455,6 +512,8 @@ impl Error {
             | Error::PurgeFailed { .. } => {
                 headers.set("retry-after", "5");
             }
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { .. } => headers.set("retry-after", "5"),
             Error::LimitReached { wait: Some(wait), .. } => headers.set("retry-after", seconds(*wait).to_string()),
             Error::Maintenance { seconds: Some(seconds) } => headers.set("retry-after", seconds.to_string()),
             #[cfg(feature = "idempotency")]
@@ -491,6 +550,9 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[serde(flatten)]
+    told: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
@@ -526,6 +588,12 @@ mod tests {
             Error::Gone,
             Error::Maintenance { seconds: None },
             Error::NoRoute,
+            #[cfg(feature = "admin")]
+            Error::NothingThere,
+            #[cfg(feature = "admin")]
+            Error::BadAdminRequest { reason: String::new() },
+            #[cfg(feature = "admin")]
+            Error::AdminUncertain { reason: String::new() },
             Error::UnknownHost,
             Error::MethodNotAllowed { allow: vec![] },
             Error::BodyTooLarge { limit },
@@ -542,9 +610,15 @@ mod tests {
             #[cfg(any(feature = "validation", feature = "grpc"))]
             Error::UnsupportedContentCoding,
             Error::BodyRefused,
-            #[cfg(feature = "grpc")]
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::Malformed(String::new())),
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::TooMuch(String::new())),
+            #[cfg(feature = "graphql")]
+            Error::Graphql(graphql::Refusal::Forbidden(String::new())),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableRequest { reason: String::new() },
-            #[cfg(feature = "grpc")]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
             Error::UntranslatableResponse { reason: String::new() },
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },

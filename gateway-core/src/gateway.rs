@@ -9,6 +9,8 @@ pub mod inner;
 #[cfg(feature = "compose")]
 pub use self::compose::Production;
 
+#[cfg(feature = "admin")]
+use crate::admin::{Admin, changes};
 use crate::answer::{self, Redirect, Respond};
 #[cfg(feature = "cache")]
 use crate::cache::purge::{self, Change};
@@ -21,13 +23,17 @@ use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
 use crate::credential::Keyring;
 use crate::error::{Blame, Error};
+#[cfg(feature = "admin")]
+use crate::explain::Rehearsal;
 #[cfg(all(feature = "telemetry", feature = "expressions"))]
 use crate::expression::Facts;
 use crate::forward::{self, Forward, PathChange};
+#[cfg(feature = "graphql")]
+use crate::graphql::{self, StoredQuery};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc"))]
+#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -41,31 +47,36 @@ use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
+#[cfg(feature = "soap")]
+use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings, View};
+#[cfg(any(feature = "graphql", feature = "soap"))]
+use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
 use crate::validation::Validation;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A loaded configuration that answers requests. Shown, it is what was compiled, without the platform's values.
 pub struct Gateway {
     globals: Globals,
-    settings: Settings,
+    pub(crate) settings: Settings,
     routes: Routes<Plan>,
     upstreams: Vec<Pool>,
     /// The places of those whose targets are checked.
     #[cfg(feature = "checks")]
     checked: Vec<u32>,
-    consumers: Consumers,
-    policies: PolicyLists,
+    pub(crate) consumers: Consumers,
+    pub(crate) policies: PolicyLists,
     tokens: Tokens,
     counters: Counters,
     #[cfg(feature = "credentials")]
@@ -76,10 +87,17 @@ pub struct Gateway {
     validation: Validation,
     #[cfg(feature = "grpc")]
     services: Services,
+    #[cfg(feature = "graphql")]
+    graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
-    telemetry: Option<Telemetry>,
+    pub(crate) telemetry: Option<Telemetry>,
+    #[cfg(feature = "admin")]
+    pub(crate) admin: Option<Admin>,
+    /// What has been changed through the admin interface.
+    #[cfg(feature = "admin")]
+    pub(crate) changes: changes::Known,
     /// The compiled configuration: a hash of it tells it from others.
-    configuration: Bytes,
+    pub(crate) configuration: Bytes,
 }
 
 /// What a route does with its requests.
@@ -117,6 +135,12 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From an upstream that is asked a query of the configuration's.
+    #[cfg(feature = "graphql")]
+    Graphql(Box<StoredQuery>),
+    /// From an upstream that is sent a SOAP message.
+    #[cfg(feature = "soap")]
+    Soap(Box<Soap>),
     /// From elsewhere: the client goes there.
     Redirect(Redirect),
     /// From here.
@@ -144,6 +168,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "graphql")]
+            Action::Graphql(stored) => Some(&stored.forward),
+            #[cfg(feature = "soap")]
+            Action::Soap(soap) => Some(&soap.forward),
             Action::Redirect(_) | Action::Respond(_) | Action::Serve(_) => None,
             #[cfg(feature = "credentials")]
             Action::IdentityKeys => None,
@@ -165,6 +193,7 @@ impl Action {
             // Some of them go on with every step.
             #[cfg(feature = "compose")]
             Action::Compose(_) => true,
+            // Their own templates see the fields as they are.
             _ => self
                 .forward()
                 .is_some_and(|forward| matches!(&forward.path, PathChange::Rewrite(path) if path.asks_request())),
@@ -213,6 +242,8 @@ pub enum LoadError {
     Keys(String),
     /// An address or a secret of those who observe, with its references filled in, is not one.
     Telemetry(String),
+    /// A token of the admin interface is none.
+    Admin(String),
 }
 
 impl fmt::Display for LoadError {
@@ -226,7 +257,9 @@ impl fmt::Display for LoadError {
             LoadError::Features(features) => {
                 write!(f, "this gateway was built without the features {}; build it with them", features.join(", "))
             }
-            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) => f.write_str(why),
+            LoadError::Target(why) | LoadError::Keys(why) | LoadError::Telemetry(why) | LoadError::Admin(why) => {
+                f.write_str(why)
+            }
         }
     }
 }
@@ -288,6 +321,8 @@ impl Gateway {
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         #[cfg(feature = "telemetry")]
         let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
+        #[cfg(feature = "admin")]
+        let admin = Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?;
         Ok(Self {
             globals,
             settings: known,
@@ -307,8 +342,14 @@ impl Gateway {
             validation: Validation::new(artefact.schemas, artefact.operations),
             #[cfg(feature = "grpc")]
             services: Services::new(artefact.services),
+            #[cfg(feature = "graphql")]
+            graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "admin")]
+            admin,
+            #[cfg(feature = "admin")]
+            changes: changes::Known::default(),
             configuration,
         })
     }
@@ -326,8 +367,20 @@ impl Gateway {
         #[cfg(not(feature = "telemetry"))]
         let record = None;
         let watched = Watched::new(platform, record);
+        #[cfg(feature = "admin")]
+        let (mut deferred, mut heard) = (Vec::new(), None);
+        #[cfg(feature = "admin")]
+        if self.admin.is_some() {
+            // Boxed, so that the common case need not carry its size around.
+            heard = Box::pin(self.catch_up(platform, &mut deferred)).await;
+        }
         #[allow(unused_mut, reason = "changed by those who observe")]
         let mut reply = self.answer(&watched, incoming).await;
+        #[cfg(feature = "admin")]
+        {
+            reply.notes.extend(heard);
+            reply.deferred.append(&mut deferred);
+        }
         #[cfg(feature = "checks")]
         self.look_at_checks(platform, &mut reply.deferred);
         #[cfg(feature = "telemetry")]
@@ -378,7 +431,14 @@ impl Gateway {
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = &self.telemetry {
             telemetry.read(platform, &mut request);
-            self.explain(platform.watch(), &request);
+            self.tell_passed_over(platform.watch(), &request);
+        }
+        #[cfg(feature = "admin")]
+        if let Some(admin) = self.admin.as_ref().filter(|_| !platform.is_rehearsal())
+            && let Some(rest) = admin.rest(&request.line)
+        {
+            // Boxed, so that the common case need not carry its size around.
+            return Box::pin(self.administer(platform, admin, rest, &request, body)).await;
         }
         self.dispatch(platform, request, body).await
     }
@@ -459,7 +519,8 @@ impl Gateway {
                     let flight = start.renews.clone();
                     // The record of the request that has found it is closed, and nobody asked for this one.
                     let watched = Watched::new(platform, None);
-                    let reply = Box::pin(self.follow(&watched, matched, request, Body::Empty, start)).await;
+                    let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
+                    let reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -467,6 +528,11 @@ impl Gateway {
                     }
                     left.extend(reply.deferred);
                     notes.extend(reply.notes);
+                    None
+                }
+                #[cfg(feature = "admin")]
+                Deferred::CatchUp => {
+                    notes.extend(self.catch_up_now(platform).await);
                     None
                 }
                 #[cfg(feature = "mirror")]
@@ -504,7 +570,7 @@ impl Gateway {
 
     /// Why other routes do not take a request, for callers who may know.
     #[cfg(feature = "telemetry")]
-    fn explain(&self, watch: Watch<'_>, request: &Request) {
+    fn tell_passed_over(&self, watch: Watch<'_>, request: &Request) {
         watch.note(|record| {
             let Some(passed_over) = &mut record.passed_over else { return };
             let considered = self.routes.consider(&request.head());
@@ -552,12 +618,24 @@ impl Gateway {
                 reason,
             );
         };
-        let over = plan.exceeded(&line, &headers, content_length);
         // Policies take credentials away, and each request of a batch is made on behalf of the one whose they are.
         #[cfg(feature = "compose")]
         let arrived = matches!(plan.action, Action::Batch(_)).then(|| headers.clone());
+        #[cfg(feature = "admin")]
+        let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
+        #[cfg(not(feature = "admin"))]
+        let closed: Option<Option<u64>> = None;
+        // Of a route that is closed, only what answers look like is still seen to.
+        let policies = match closed {
+            Some(_) => Rc::new(policies.iter().filter(|policy| policy.dresses()).cloned().collect()),
+            None => policies,
+        };
+        let over = match closed {
+            Some(seconds) => Some(Error::Maintenance { seconds }),
+            None => plan.exceeded(&line, &headers, content_length),
+        };
         let (mut body, mut query) = (body, line.query.clone());
-        let (mut caller, mut memo) = (start.caller, Memo::default());
+        let (mut caller, mut memo) = (start.caller, start.memo);
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();
@@ -575,6 +653,8 @@ impl Gateway {
             upstreams: &self.upstreams,
             #[cfg(feature = "validation")]
             validation: &self.validation,
+            #[cfg(feature = "graphql")]
+            graphql: &self.graphql,
             settings: &self.settings,
             body_limit: plan.body_limit,
             route: &matched.route.name,
@@ -612,12 +692,25 @@ impl Gateway {
             let line = Line { query: query.clone(), ..line.clone() };
             let (headers, client) = (headers.clone(), client.clone());
             let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
-            let start = Start { from: entered - 1, caller: caller.clone(), renews: Some(flight) };
+            let start = Start {
+                from: entered - 1,
+                caller: caller.clone(),
+                memo: Memo {
+                    method: memo.method.clone(),
+                    #[cfg(feature = "graphql")]
+                    operation: memo.operation.clone(),
+                    ..Memo::default()
+                },
+                body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
+                renews: Some(flight),
+            };
             memo.deferred.push(Deferred::Renew(Box::new(Renewal { matched, request, start })));
         }
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        #[cfg(feature = "graphql")]
+        let operation = memo.operation.clone();
         let scope = Scope {
             line: &line,
             client: &client,
@@ -625,7 +718,14 @@ impl Gateway {
             parameters: matched.parameters(&line.path),
             settings: &self.settings,
             caller: &caller,
-            view: View { headers: kept.as_ref(), clock: Some(&clock), upstream, ..View::default() },
+            view: View {
+                headers: kept.as_ref(),
+                clock: Some(&clock),
+                upstream,
+                #[cfg(feature = "graphql")]
+                operation: operation.as_deref(),
+                ..View::default()
+            },
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
@@ -634,56 +734,73 @@ impl Gateway {
             telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
         }
         let (mut from_upstream, mut perhaps_done) = (false, false);
-        let too_large = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
-        let early = early.or_else(|| over.map(too_large));
-        let mut reply = match (early, &plan.action) {
-            (Some(reply), _) => reply,
-            (None, Action::Redirect(redirect)) => Reply::answer(redirect.answer(&scope)),
-            (None, Action::Respond(respond)) => Reply::answer(respond.answer(&scope)),
+        let refused = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
+        let early = early.or_else(|| over.map(refused));
+        // What is left to be done is to ask an upstream, in one protocol or another.
+        let onward = match (early, &plan.action) {
+            (Some(reply), _) => Err(reply),
+            (None, Action::Redirect(redirect)) => Err(Reply::answer(redirect.answer(&scope))),
+            (None, Action::Respond(respond)) => Err(Reply::answer(respond.answer(&scope))),
             #[cfg(feature = "credentials")]
-            (None, Action::IdentityKeys) => match self.keyring.mint() {
+            (None, Action::IdentityKeys) => Err(match self.keyring.mint() {
                 Some(mint) => Reply::answer(mint.publish(&headers)),
                 None => {
                     let reason = "the configuration has no `identity`".to_owned();
                     Reply::fail(platform, Error::Internal { reason: reason.clone() }, Some(scope.route), reason)
                 }
-            },
-            (None, Action::Serve(endpoint)) => self.serve(platform, *endpoint, &scope).await,
+            }),
+            (None, Action::Serve(endpoint)) => Err(self.serve(platform, *endpoint, &scope).await),
             #[cfg(feature = "cache")]
-            (None, Action::Purge) => self.purge(platform, body, scope.route).await,
-            (None, Action::Forward(forward)) => {
-                let leaving = Leaving { headers, query, body, upgrade, content_length };
-                let payload = self.payload(leaving, plan, &policies, &mut memo);
-                let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
-                let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
-                let (reply, origin) = self.forward(platform, forward, payload, &scope).await;
-                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
-                reply
+            (None, Action::Purge) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
+                Err(self.purge(platform, body, scope.route).await)
             }
             #[cfg(feature = "compose")]
             (None, Action::Compose(compose)) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
                 let (matched, body_limit) = (&matched, plan.body_limit);
                 let composing = compose::Composing { matched, compose, headers: &headers, body, body_limit };
                 // Boxed, so that the common case need not carry its size around.
                 let (reply, origin, complete) = Box::pin(self.compose(platform, composing, &scope)).await;
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 memo.incomplete = !complete;
-                reply
+                Err(reply)
             }
             #[cfg(feature = "compose")]
             (None, Action::Batch(batch)) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
                 let (headers, body_limit) = (arrived.as_ref().unwrap_or(&headers), plan.body_limit);
                 let batching = batch::Batching { batch, headers, body, body_limit, depth };
-                Box::pin(self.batch(platform, batching, &scope)).await
+                Err(Box::pin(self.batch(platform, batching, &scope)).await)
             }
+            (None, Action::Forward(forward)) => Ok(Onward::Forward(forward)),
             #[cfg(feature = "grpc")]
-            (None, Action::Grpc(grpc)) => {
+            (None, Action::Grpc(grpc)) => Ok(Onward::Grpc(grpc)),
+            #[cfg(feature = "graphql")]
+            (None, Action::Graphql(stored)) => Ok(Onward::Translate(Translation::Graphql(stored))),
+            #[cfg(feature = "soap")]
+            (None, Action::Soap(soap)) => Ok(Onward::Translate(Translation::Soap(soap))),
+        };
+        let mut reply = match onward {
+            Err(reply) => reply,
+            Ok(onward) => {
                 let leaving = Leaving { headers, query, body, upgrade, content_length };
-                let payload = Payload { reads: true, ..self.payload(leaving, plan, &policies, &mut memo) };
+                let payload = self.payload(leaving, plan, &policies, &mut memo);
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
-                // Boxed, so that the common case need not carry its size around.
-                let (reply, origin) = Box::pin(self.call(platform, grpc, payload, &scope)).await;
+                let (reply, origin) = match onward {
+                    Onward::Forward(forward) => self.forward(platform, forward, payload, &scope).await,
+                    // Boxed, so that the common case need not carry their size around.
+                    #[cfg(feature = "grpc")]
+                    Onward::Grpc(grpc) => {
+                        Box::pin(self.call(platform, grpc, Payload { reads: true, ..payload }, &scope)).await
+                    }
+                    #[cfg(any(feature = "graphql", feature = "soap"))]
+                    Onward::Translate(translation) => {
+                        let payload = Payload { reads: true, ..payload };
+                        Box::pin(self.exchange(platform, translation, payload, &scope)).await
+                    }
+                };
                 (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
                 reply
             }
@@ -759,22 +876,29 @@ impl Gateway {
             Ok(change) => change,
             Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
         };
-        match platform.purges(purge::OWNER, &change).await {
-            Ok(marks) => {
-                self.cache.purges.asks(platform.now());
-                self.cache.purges.learn(marks);
-                let body = Bytes::from(format!("{{\"purged\":{}}}", change.add.len()));
-                let mut headers = Headers::new();
-                headers.set("content-type", "application/json");
-                headers.set("cache-control", "no-store");
-                headers.set("content-length", body.len().to_string());
-                Reply::answer(Response { status: 200, headers, body: Body::Bytes(body) })
+        match self.take_back(platform, &change).await {
+            Ok(()) => {
+                let text = format!("{{\"purged\":{}}}", change.add.len());
+                Reply::answer(serve::respond(200, "application/json", text))
             }
             Err(error) => {
-                let reason = format!("what is to be purged cannot be written down: {}", error.0);
-                Reply::fail(platform, Error::PurgeFailed { reason: reason.clone() }, Some(route), reason)
+                let reason = error.reason().to_owned();
+                Reply::fail(platform, error, Some(route), reason)
             }
         }
+    }
+
+    /// Has it written down what is taken back from caches, and heeds it.
+    #[cfg(feature = "cache")]
+    pub(crate) async fn take_back<P: Platform>(&self, platform: &P, change: &Change) -> Result<(), Error> {
+        let failed = |error: StoreError| {
+            let reason = format!("what is to be purged cannot be written down: {}", error.0);
+            Error::PurgeFailed { reason }
+        };
+        let marks = platform.purges(purge::OWNER, change).await.map_err(failed)?;
+        self.cache.purges.asks(platform.now());
+        self.cache.purges.learn(marks);
+        Ok(())
     }
 
     /// What of a request goes on to an upstream, and what the way back needs of the answer.
@@ -1019,6 +1143,10 @@ impl Gateway {
                         let seconds = for_another.div_ceil(1_000).max(1);
                         (Error::UpstreamUnavailable { seconds }, "the circuit breaker is open".to_owned())
                     }
+                    Cause::Drained => {
+                        let seconds = DRAINED_FOR;
+                        (Error::UpstreamUnavailable { seconds }, "all of its targets are drained".to_owned())
+                    }
                     Cause::Failure(failure) => (refusal(failure.error, limit), failure.detail),
                 };
                 let detail = if history.is_empty() {
@@ -1033,6 +1161,77 @@ impl Gateway {
                 (reply, origin)
             }
         }
+    }
+
+    /// Asks an upstream in its own protocol, and gives the client what becomes of the answer.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    async fn exchange<P: Platform>(
+        &self,
+        platform: &P,
+        translation: Translation<'_>,
+        payload: Payload<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> (Reply<P::Stream>, Origin) {
+        let fail = |error: Error, origin| {
+            let detail = error.reason().to_owned();
+            (Reply::fail(platform, error, Some(scope.route), detail), origin)
+        };
+        let Payload { headers, query, body, content_length, limit, .. } = payload;
+        let body = match translation.request_limit() {
+            Some(most) => {
+                let most = limit.map_or(most, |limit| limit.min(most));
+                match read_request(platform, body, content_length, most).await {
+                    Ok(body) => body,
+                    Err(error) => return fail(error, Origin::Gateway),
+                }
+            }
+            None => {
+                pump::discard(platform, body);
+                Bytes::new()
+            }
+        };
+        let seen = Scope { view: View { headers: Some(&headers), ..scope.view }, ..*scope };
+        let instead = match translation.request(&translate::Asked { scope: seen, headers: &headers, body: &body }) {
+            Ok(instead) => instead,
+            Err(error) => return fail(error, Origin::Gateway),
+        };
+        let payload = Payload {
+            headers,
+            query,
+            body: Body::Empty,
+            upgrade: None,
+            content_length: None,
+            instead: Some(instead),
+            ..payload
+        };
+        let (reply, origin) = self.forward(platform, translation.forward(), payload, scope).await;
+        if origin != Origin::Upstream {
+            return (reply, origin);
+        }
+        let Reply { mut response, notes, deferred } = reply;
+        let read = crate::shape::rules::whole(platform, &mut response, translation.answer_limit()).await;
+        let Response { status, mut headers, body: unread } = response;
+        let answer = match read {
+            Ok((_, body)) => {
+                let answered = Answered { status, headers: headers.clone(), body };
+                translation.answer(&answered)
+            }
+            Err(why) => {
+                pump::discard(platform, unread);
+                Err(translate::strange(status, format!("the answer cannot be read: {why}")))
+            }
+        };
+        let (mut reply, origin) = match answer {
+            Ok(body) => {
+                translate::describe(&mut headers, body.len());
+                (Reply::answer(Response { status: 200, headers, body: Body::Bytes(body.into()) }), Origin::Upstream)
+            }
+            // What was asked for may well have been done.
+            Err(error) => fail(error, Origin::Lost),
+        };
+        reply.notes.splice(0..0, notes);
+        reply.deferred.extend(deferred);
+        (reply, origin)
     }
 
     /// Translates a call for an upstream, and its answer for the client.
@@ -1093,16 +1292,8 @@ impl Gateway {
             }
         };
         let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let too_large = || Error::BodyTooLarge { limit: most };
         let body = if call.reads_body() {
-            if payload.content_length.is_some_and(|length| length > most) {
-                return Err(too_large());
-            }
-            let room = usize::try_from(most).unwrap_or(usize::MAX);
-            pump::read(platform, payload.body, room).await.map_err(|error| match error {
-                ReadError::TooLarge => too_large(),
-                ReadError::Broken(_) => Error::ClientGone,
-            })?
+            read_request(platform, payload.body, payload.content_length, most).await?
         } else {
             Bytes::new()
         };
@@ -1167,6 +1358,29 @@ impl Gateway {
         self.services.get(number)
     }
 
+    /// Handles a request of which nothing really happens.
+    #[cfg(feature = "admin")]
+    pub(crate) async fn rehearse<P: Platform>(
+        &self,
+        platform: &P,
+        rehearsal: &Rehearsal,
+        incoming: Incoming<P::Stream>,
+    ) -> Reply<P::Stream> {
+        let record = self.telemetry.as_ref().map(|telemetry| telemetry.begin(platform, &incoming));
+        let watched = Watched::rehearsing(platform, record, rehearsal);
+        let mut reply = self.answer(&watched, incoming).await;
+        if let (Some(telemetry), Some(record)) = (&self.telemetry, watched.into_record()) {
+            telemetry.end(platform, record, &mut reply);
+        }
+        reply
+    }
+
+    /// The configuration as it was written; empty without an admin interface.
+    #[cfg(feature = "admin")]
+    pub(crate) fn document(&self) -> Bytes {
+        Artefact::read(&self.configuration).map(|artefact| artefact.document).unwrap_or_default()
+    }
+
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
@@ -1188,6 +1402,9 @@ impl Gateway {
     }
 }
 
+/// After how many seconds clients may ask again an upstream whose targets somebody has all taken out: nobody knows for how long.
+const DRAINED_FOR: u64 = 30;
+
 /// The longest list of what is to be taken back from caches, in bytes.
 #[cfg(feature = "cache")]
 const LONGEST_PURGE: u64 = 256 << 10;
@@ -1199,6 +1416,11 @@ pub struct Start {
     from: usize,
     /// Who is calling, as far as the policies before have proven it.
     caller: Caller,
+    /// What the policies before have left for those behind them.
+    memo: Memo,
+    /// The body, as far as it was read by then.
+    #[cfg(feature = "cache")]
+    body: Bytes,
     /// What is renewed, so that nobody waits for the answer.
     #[cfg(feature = "cache")]
     renews: Option<Flight>,
@@ -1222,6 +1444,18 @@ enum Origin {
     Upstream,
     /// The gateway, for want of an answer: but an upstream may have done what was asked for.
     Lost,
+}
+
+/// How a request goes on to an upstream.
+enum Onward<'a> {
+    /// As it is.
+    Forward(&'a Forward),
+    /// As a call of one of its methods.
+    #[cfg(feature = "grpc")]
+    Grpc(&'a Grpc),
+    /// As a message of another protocol.
+    #[cfg(any(feature = "graphql", feature = "soap"))]
+    Translate(Translation<'a>),
 }
 
 /// What policies have left of a request.
@@ -1273,6 +1507,25 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
     }
 }
 
+/// Reads a request's whole body.
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+async fn read_request<P: Platform>(
+    platform: &P,
+    body: Body<P::Stream>,
+    content_length: Option<u64>,
+    most: u64,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::BodyTooLarge { limit: most };
+    if content_length.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    pump::read(platform, body, room).await.map_err(|error| match error {
+        ReadError::TooLarge => too_large(),
+        ReadError::Broken(_) => Error::ClientGone,
+    })
+}
+
 /// What a call that brought no response means to the client.
 fn refusal(error: FetchError, limit: Option<u64>) -> Error {
     match error {
@@ -1299,7 +1552,8 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 21] = [
+const FEATURES: [&str; 24] = [
+    if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
     if cfg!(feature = "es256") { "es256" } else { "" },
@@ -1310,6 +1564,8 @@ const FEATURES: [&str; 21] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "graphql") { "graphql" } else { "" },
+    if cfg!(feature = "soap") { "soap" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
     if cfg!(feature = "formats") { "formats" } else { "" },
     if cfg!(feature = "queries") { "queries" } else { "" },

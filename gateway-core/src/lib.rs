@@ -36,8 +36,15 @@ pub mod forward;
 pub mod request;
 pub mod upstream;
 
+#[cfg(feature = "graphql")]
+pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "soap")]
+pub mod soap;
+#[cfg(any(feature = "graphql", feature = "soap"))]
+pub mod translate;
+
 pub mod telemetry;
 
 pub mod frozen;
@@ -53,6 +60,8 @@ pub mod validation;
 pub mod answer;
 pub mod caller;
 pub mod client;
+#[cfg(feature = "console")]
+pub mod console;
 pub mod error;
 pub mod path;
 pub mod secret;
@@ -64,6 +73,12 @@ pub mod expression;
 
 pub mod consumer;
 pub mod held;
+
+#[cfg(feature = "admin")]
+pub mod admin;
+#[cfg(feature = "admin")]
+pub mod explain;
+pub mod ledger;
 
 pub mod config;
 #[cfg(any(test, feature = "testing"))]

@@ -2,6 +2,7 @@
 
 use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
+use crate::ledger::Ledger;
 use crate::outflow::{Left, Outflow};
 use crate::pump::Broken;
 use crate::quota::{Decision, Order};
@@ -148,11 +149,10 @@ pub trait Platform {
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
 
-    /// Adds to the sums that all instances share, by [`metrics::merge`](crate::telemetry::metrics::merge), in one step. With
-    /// nothing to add, gives what they are.
+    /// Adds to a ledger that all instances share, by [`Ledger::merge`], in one step. With nothing to add, gives what it is.
     ///
-    /// Must: have written down what was added when it returns.
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError>;
+    /// Must: have written down what was added when it returns; merge additions in the same order for whoever reads.
+    async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError>;
 
     /// Hands a batch, a JSON array, to something that the platform calls by a name.
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError>;

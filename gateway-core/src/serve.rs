@@ -70,7 +70,7 @@ pub fn ready<S>(upstreams: &[Pool], asks_store: bool, store: Option<StoreError>)
 
 /// What it is: the version of the gateway, and what tells this configuration from others: the beginning of its SHA-256.
 pub fn version<S>(configuration: &[u8], features: &[String]) -> Response<S> {
-    let digest: String = Sha256::digest(configuration).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest(configuration);
     let version = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "configuration": digest,
@@ -79,12 +79,18 @@ pub fn version<S>(configuration: &[u8], features: &[String]) -> Response<S> {
     respond(200, "application/json", version.to_string())
 }
 
+/// What tells a compiled configuration from others: the beginning of its SHA-256.
+pub fn digest(configuration: &[u8]) -> String {
+    Sha256::digest(configuration).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Metrics, in Prometheus's text format.
 pub fn metrics<S>(text: String) -> Response<S> {
     respond(200, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
-fn respond<S>(status: u16, kind: &str, text: String) -> Response<S> {
+/// A text that is true for this moment only.
+pub(crate) fn respond<S>(status: u16, kind: &str, text: String) -> Response<S> {
     let mut headers = Headers::new();
     headers.set("content-type", kind);
     headers.set("cache-control", "no-store");

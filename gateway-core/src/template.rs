@@ -141,6 +141,12 @@ pub enum Variable {
     Iso,
     /// `{time.http}`: as HTTP writes it (RFC 9110 §5.6.7).
     HttpDate,
+    /// `{graphql.operation}`: the name of a GraphQL operation; of several at once their names, with commas between.
+    GraphqlOperation,
+    /// `{graphql.kind}`: `query`, `mutation` or `subscription`.
+    GraphqlKind,
+    /// `{graphql.cost}`: what the operation costs, by the rules of its policy.
+    GraphqlCost,
 }
 
 impl Variable {
@@ -150,8 +156,13 @@ impl Variable {
         matches!(self, CertificateSubject | CertificateIssuer | CertificateFingerprint | CertificateSerial)
     }
 
+    /// Whether it says something of a GraphQL request.
+    pub fn is_of_graphql(self) -> bool {
+        matches!(self, Variable::GraphqlOperation | Variable::GraphqlKind | Variable::GraphqlCost)
+    }
+
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 24] = [
+    pub const ALL: [(&'static str, Variable); 27] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -176,6 +187,9 @@ impl Variable {
         ("time.seconds", Variable::Seconds),
         ("time.iso", Variable::Iso),
         ("time.http", Variable::HttpDate),
+        ("graphql.operation", Variable::GraphqlOperation),
+        ("graphql.kind", Variable::GraphqlKind),
+        ("graphql.cost", Variable::GraphqlCost),
     ];
 
     /// The name by which templates call it.
@@ -248,6 +262,9 @@ pub struct View<'a> {
     pub response: Option<(u16, &'a Headers)>,
     /// Documents, such as a body that has been read.
     pub documents: Option<&'a dyn Documents>,
+    /// The operation of a GraphQL request, as a policy has read it.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<&'a crate::graphql::Operation>,
 }
 
 /// What fills holes.
@@ -516,6 +533,16 @@ impl<'a> Scope<'a> {
             Variable::Seconds => (now() / 1000).to_string().into(),
             Variable::Iso => calendar::iso(now()).into(),
             Variable::HttpDate => calendar::http_date(now()).into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlOperation => self.view.operation.map_or("", |operation| operation.name.as_str()).into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlKind => self.view.operation.map_or("", |operation| operation.kind.as_str()).into(),
+            #[cfg(feature = "graphql")]
+            Variable::GraphqlCost => {
+                self.view.operation.map_or(Cow::Borrowed(""), |operation| operation.cost.to_string().into())
+            }
+            #[cfg(not(feature = "graphql"))]
+            Variable::GraphqlOperation | Variable::GraphqlKind | Variable::GraphqlCost => "".into(),
         }
     }
 }

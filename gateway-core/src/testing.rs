@@ -6,6 +6,7 @@ use crate::claim;
 #[cfg(feature = "cache")]
 use crate::http::Body;
 use crate::http::{Headers, Response};
+use crate::ledger::Ledger;
 use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 #[cfg(feature = "cache")]
@@ -55,8 +56,10 @@ pub struct TestPlatform<F> {
     pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
-    /// The sums that all instances share.
-    pub sums: Rc<RefCell<Vec<u8>>>,
+    /// The ledgers that all instances share, by their names.
+    pub ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
+    /// How often an owner of a ledger was asked.
+    pub collects: Cell<usize>,
     /// Lines of the access log.
     pub printed: RefCell<Vec<String>>,
     /// What queues and datasets got.
@@ -104,7 +107,8 @@ where
             #[cfg(feature = "cache")]
             marks: Rc::default(),
             discarded: Cell::default(),
-            sums: Rc::default(),
+            ledgers: Rc::default(),
+            collects: Cell::default(),
             printed: RefCell::default(),
             published: RefCell::default(),
             delay: RefCell::default(),
@@ -299,21 +303,17 @@ where
         .await;
     }
 
-    #[cfg(not(feature = "telemetry"))]
-    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
-        Err(StoreError("nobody counts".to_owned()))
-    }
-
-    #[cfg(feature = "telemetry")]
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
+    async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {
+        self.collects.set(self.collects.get() + 1);
         if self.counting_fails.get() {
             return Err(StoreError("nobody counts".to_owned()));
         }
-        let mut sums = self.sums.borrow_mut();
+        let mut ledgers = self.ledgers.borrow_mut();
+        let kept = ledgers.entry(ledger.name()).or_default();
         if !added.is_empty() {
-            *sums = crate::telemetry::metrics::merge(&sums, added);
+            *kept = ledger.merge(kept, added);
         }
-        Ok(Bytes::copy_from_slice(&sums))
+        Ok(Bytes::copy_from_slice(kept))
     }
 
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {

@@ -208,7 +208,7 @@ fn a_scrape_tells_what_this_instance_has_counted_and_failing_to_count_is_told() 
         for deferred in reply.deferred {
             let mut settles = std::pin::pin!(gateway.settle(&platform, vec![deferred]));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(settles.as_mut().poll(&mut context).is_pending() || platform.sums.borrow().is_empty());
+            assert!(settles.as_mut().poll(&mut context).is_pending() || platform.ledgers.borrow().is_empty());
         }
     }
     platform.counting_fails.set(true);

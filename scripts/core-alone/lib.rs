@@ -7,6 +7,7 @@ use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::ledger::Ledger;
 #[cfg(feature = "cache")]
 use gateway_core::platform::{Item, Reach};
 use gateway_core::platform::{
@@ -140,7 +141,7 @@ impl Platform for Nowhere {
         Err(StoreError(String::new()))
     }
 
-    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
+    async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {
         Err(StoreError(String::new()))
     }
 

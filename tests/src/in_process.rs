@@ -46,7 +46,7 @@ pub struct InProcess<'a> {
     /// Whether every request is logged.
     logs: bool,
     /// What all instances have counted.
-    sums: Rc<RefCell<Vec<u8>>>,
+    ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
     written: RefCell<String>,
 }
 
@@ -93,7 +93,7 @@ impl<'a> InProcess<'a> {
             exchanges: Cell::new(0),
             store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
             logs: access_log::is_whole(&observed),
-            sums: Rc::default(),
+            ledgers: Rc::default(),
             written: RefCell::default(),
         })
     }
@@ -159,7 +159,7 @@ impl Gateway for InProcess<'_> {
         let mut platform = platform.with_seed(self.exchanges.get());
         platform.counters = Rc::clone(&self.counters);
         platform.store = RefCell::new(self.store.clone());
-        platform.sums = Rc::clone(&self.sums);
+        platform.ledgers = Rc::clone(&self.ledgers);
         platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
         platform.marks = Rc::clone(&self.marks);

@@ -165,6 +165,13 @@ fn compare_response(expect: &Expect, seen: &Seen, wrong: &mut Vec<String>) {
     match &expect.body {
         None => {}
         Some(Content::Plain(Text(body))) => compare_bytes("the response's body", &seen.body, body, wrong),
+        Some(Content::Like { like }) => match regex_lite::Regex::new(like) {
+            Ok(regex) if regex.is_match(&String::from_utf8_lossy(&seen.body)) => {}
+            Ok(_) => {
+                wrong.push(format!("the response's body is not like {like}: {}", String::from_utf8_lossy(&seen.body)))
+            }
+            Err(error) => wrong.push(error.to_string()),
+        },
         Some(Content::Gzip { gzip: Text(body) }) => {
             compare_bytes("the response's body", &seen.body, &gzip(body), wrong);
         }

@@ -256,6 +256,11 @@ pub enum Content {
         /// What a reader would see.
         gzip: Text,
     },
+    /// A regular expression finds something in it.
+    Like {
+        /// The expression.
+        like: String,
+    },
 }
 
 /// Bytes. In YAML each character up to U+00FF stands for the byte of its number; numbers may go without quotes.

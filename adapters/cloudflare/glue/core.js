@@ -91,15 +91,16 @@ export class Core {
     return this.text.split("\n");
   }
 
-  // Adds to the sums of all instances: what is to be kept.
-  merge(kept, added) {
-    const size = (kept.length + added.length) * 3;
+  // Adds to a ledger of all instances: what is to be kept.
+  merge(ledger, kept, added) {
+    const size = (ledger.length + kept.length + added.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
-    const before = kept === "" ? 0 : encoder.encodeInto(kept, this.room).written;
-    const { written } = encoder.encodeInto(added, this.room.subarray(before));
+    const name = encoder.encodeInto(ledger, this.room).written;
+    const before = kept === "" ? 0 : encoder.encodeInto(kept, this.room.subarray(name)).written;
+    const { written } = encoder.encodeInto(added, this.room.subarray(name + before));
     if (this.exports.merge === undefined) throw new Error("this Worker was built without telemetry");
     this.thinks = true;
-    this.read(this.exports.merge(before, written) ?? 0);
+    this.read(this.exports.merge(name, before, written) ?? 0);
     return this.text;
   }
 

@@ -1,5 +1,5 @@
 // The owner of counters: a Durable Object for each share of the keys, which runs the core's own step, one order after
-// another. One more object, `metrics`, owns the sums of what all instances have counted.
+// another. More objects own the ledgers of all instances: one for each, such as the sums of what they have counted.
 //
 // Counters are in memory. Those that must outlive an eviction are written as well, and the runtime holds the answer back until
 // they are.
@@ -11,8 +11,8 @@ export class Counters extends DurableObject {
   // By key, the one used longest ago first.
   known = new Map();
   cleans = false;
-  // What all instances have counted, once it has been read.
-  sums = undefined;
+  // The ledger, once it has been read.
+  ledger = undefined;
 
   constructor(ctx, env) {
     super(ctx, env);
@@ -40,25 +40,25 @@ export class Counters extends DurableObject {
     return decision;
   }
 
-  // Adds to the sums; with nothing to add, only tells them. The runtime holds the answer back until they are written.
-  collect(added) {
-    if (this.sums === undefined) {
+  // Adds to the ledger; with nothing to add, only tells it. The runtime holds the answer back until it is written.
+  collect(name, added) {
+    if (this.ledger === undefined) {
       this.sql.exec("CREATE TABLE IF NOT EXISTS sums (id INTEGER PRIMARY KEY, text TEXT NOT NULL)");
       const [row] = this.sql.exec("SELECT text FROM sums WHERE id = 1");
-      this.sums = row?.text ?? "";
+      this.ledger = row?.text ?? "";
     }
     if (added !== "") {
       const core = gateway(this.env);
       try {
-        this.sums = core.merge(this.sums, added);
+        this.ledger = core.merge(name, this.ledger, added);
       } catch (error) {
         if (core.thinks) core.restart();
         throw error;
       }
-      this.sql.exec("INSERT OR REPLACE INTO sums (id, text) VALUES (1, ?)", this.sums);
+      this.sql.exec("INSERT OR REPLACE INTO sums (id, text) VALUES (1, ?)", this.ledger);
       return "";
     }
-    return this.sums;
+    return this.ledger;
   }
 
   read(key) {

@@ -217,7 +217,7 @@ class Exchange {
           this.sleep();
           break;
         case COLLECT:
-          this.take(core.number(), collected(core.env, core.string()));
+          this.take(core.number(), collected(core.env, core.string(), core.string()));
           break;
         case PUBLISH:
           this.take(core.number(), published(core.env, core.number(), core.string(), core.string()));
@@ -568,13 +568,14 @@ async function admitted(env, name, key) {
   return { status: success ? 200 : 429, bytes: "" };
 }
 
-// Has the owner of all sums add to them, or say what they are.
-async function collected(env, added) {
+// Has the owner of a ledger add to it, or say what it is.
+async function collected(env, ledger, added) {
   const namespace = env.POSTERN_COUNTERS;
   if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the metrics does not answer")));
-  const sums = await Promise.race([namespace.get(namespace.idFromName("metrics")).collect(added), late]);
-  return { status: 200, bytes: sums };
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error(`the owner of the ${ledger} does not answer`)));
+  const owner = namespace.get(namespace.idFromName(ledger === "sums" ? "metrics" : ledger));
+  const kept = await Promise.race([owner.collect(ledger, added), late]);
+  return { status: 200, bytes: kept };
 }
 
 // Hands a batch to a queue, or its points to a dataset.

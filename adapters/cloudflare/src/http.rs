@@ -10,6 +10,7 @@ use bytes::Bytes;
 use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::ledger::Ledger;
 use gateway_core::outflow::Left;
 use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, StoreError};
 use gateway_core::quota::{Decision, Order};
@@ -124,7 +125,7 @@ pub struct Commands {
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
-    /// `40 call text`: have the owner of the sums add these, or nothing, and say what they are.
+    /// `40 call ledger text`: have the owner of the ledger of this name add this, or nothing, and say what it is.
     /// `41 call kind name text`: hand a JSON array to the queue (0) or the dataset (1) that is bound under that name.
     /// `50 call key`, `51 call source seconds flags key record`, `52 call ticket`, `53 call key`: see `shelf.rs`.
     /// `20 call key order`: have the keeper of a claim do what is ordered.
@@ -365,8 +366,9 @@ pub fn read_admitted(status: u32, packed: &[u8]) -> Result<Option<bool>, StoreEr
 }
 
 /// Writes that sums are to be added to, or read.
-pub fn write_collect(out: &mut Commands, number: u32, added: &[u8]) {
+pub fn write_collect(out: &mut Commands, number: u32, ledger: Ledger, added: &[u8]) {
     out.numbers.extend([COLLECT, number]);
+    out.text(&[ledger.name()]);
     out.text(&[&String::from_utf8_lossy(added)]);
 }
 

@@ -20,6 +20,8 @@ use exchanges::Running;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
 use gateway_core::http::Body;
+#[cfg(feature = "telemetry")]
+use gateway_core::ledger::Ledger;
 use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
 use gateway_core::pump::Broken;
@@ -122,14 +124,18 @@ pub fn decide(order: usize, kept: usize, now: f64) {
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 
-/// Adds to the sums of all instances, for whoever keeps them: in the input stand what was kept (or nothing), and behind it what
-/// is added. Shows what is to be kept.
+/// Adds to a ledger of all instances, for whoever keeps it: in the input stand its name, what was kept (or nothing), and what is
+/// added. Shows what is to be kept; of a ledger that is not known, what was kept.
 #[cfg(feature = "telemetry")]
 #[wasm_bindgen]
-pub fn merge(kept: usize, added: usize) {
-    let sums =
-        INPUT.with_borrow(|input| gateway_core::telemetry::metrics::merge(&input[..kept], &input[kept..kept + added]));
-    show(Commands { numbers: Vec::new(), text: String::from_utf8_lossy(&sums).into_owned() }, Bytes::new());
+pub fn merge(name: usize, kept: usize, added: usize) {
+    let merged = INPUT.with_borrow(|input| {
+        let (name, rest) = input.split_at(name);
+        let (kept, added) = (&rest[..kept], &rest[kept..kept + added]);
+        let ledger = std::str::from_utf8(name).ok().and_then(Ledger::named);
+        ledger.map_or_else(|| kept.to_vec(), |ledger| ledger.merge(kept, added))
+    });
+    show(Commands { numbers: Vec::new(), text: String::from_utf8_lossy(&merged).into_owned() }, Bytes::new());
 }
 
 /// Whether somebody has to check targets.

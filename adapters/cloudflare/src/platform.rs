@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
+use gateway_core::ledger::Ledger;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
@@ -287,9 +288,9 @@ impl Platform for Workers {
         self.value(|out, number| http::write_lookup(out, number, key)).await
     }
 
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
-        let sums = self.value(|out, number| http::write_collect(out, number, added)).await?;
-        Ok(sums.unwrap_or_default())
+    async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {
+        let kept = self.value(|out, number| http::write_collect(out, number, ledger, added)).await?;
+        Ok(kept.unwrap_or_default())
     }
 
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {

@@ -237,10 +237,10 @@ test("what an answer leaves to do is done behind it", async () => {
 
 test("what was counted goes to the object that owns the sums", async () => {
   const heard = [];
-  const namespace = { idFromName: (name) => name, get: (name) => ({ collect: async (added) => (heard.push(name, added), "sums") }) };
+  const namespace = { idFromName: (name) => name, get: (name) => ({ collect: async (ledger, added) => (heard.push(name, ledger, added), "sums") }) };
   const core = play(
     {
-      begin: () => say(7, [COLLECT, 0, "added"]),
+      begin: () => say(7, [COLLECT, 0, "sums", "added"]),
       resume: (number, call, status, length) => {
         heard.push(status, new TextDecoder().decode(core.room.slice(0, length)));
         return say(0, [ANSWER, 200, 0, 0]);
@@ -249,7 +249,7 @@ test("what was counted goes to the object that owns the sums", async () => {
     { POSTERN_COUNTERS: namespace },
   );
   await answer(core, new Request("http://g/"));
-  assert.deepEqual(heard, ["metrics", "added", 200, "sums"]);
+  assert.deepEqual(heard, ["metrics", "sums", "added", 200, "sums"]);
 });
 
 test("a batch goes to a queue by the hundred, and points go to a dataset", async () => {

@@ -4,12 +4,12 @@ mod claims;
 mod config;
 mod counters;
 mod http;
+#[cfg(feature = "telemetry")]
+mod ledgers;
 mod platform;
 mod redis;
 #[cfg(feature = "cache")]
 mod shelf;
-#[cfg(feature = "telemetry")]
-mod sums;
 
 use gateway_core::Reply;
 use gateway_core::error::Error;

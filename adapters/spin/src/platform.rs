@@ -12,6 +12,7 @@ use gateway_core::claim;
 #[cfg(feature = "cache")]
 use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
+use gateway_core::ledger::Ledger;
 use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
@@ -83,13 +84,13 @@ impl Platform for Spin {
     }
 
     #[cfg(feature = "telemetry")]
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
-        crate::sums::collect(added, self.now())
+    async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {
+        crate::ledgers::collect(ledger, added, self.now())
     }
 
     #[cfg(not(feature = "telemetry"))]
-    async fn collect(&self, _: &[u8]) -> Result<Bytes, StoreError> {
-        Err(StoreError("this gateway was built without sums".to_owned()))
+    async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {
+        Err(StoreError("this gateway was built without ledgers".to_owned()))
     }
 
     /// Spin has neither queues nor datasets.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::panic, reason = "a test on a native machine has a clock, and may fail")]
 
+mod admin;
 mod check;
 mod dev;
 mod examples;

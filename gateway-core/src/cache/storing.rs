@@ -110,6 +110,8 @@ pub enum Why {
     TooLarge,
     /// Something behind the cache changes its body piece by piece, on the way to the client.
     Changed,
+    /// It tells of errors, whatever its status.
+    Errors,
 }
 
 impl Why {
@@ -127,6 +129,7 @@ impl Why {
             Why::Useless => "stale",
             Why::TooLarge => "too-large",
             Why::Changed => "changed",
+            Why::Errors => "errors",
         }
     }
 }

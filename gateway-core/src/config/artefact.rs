@@ -1,13 +1,15 @@
 //! The compiled configuration: one block of bytes that travels beside the Wasm and is read in place.
 //!
 //! ```text
-//! "POSTERN" 0x00 · format version · then eight sections, each as offset and length:
+//! "POSTERN" 0x00 · format version · then ten sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
 //!   records   one JSON text per route, packed (route/records.rs), decoded when the route is first considered
 //!   policies  one JSON text per list of policies, packed alike, decoded when a route with it is first taken
 //!   schemas   what messages are checked against (schema/mod.rs), never decoded
 //!   operations  one JSON text per operation of an OpenAPI document, packed alike, decoded when it is first asked for
+//!   services  the methods of gRPC services and their descriptors, packed alike, decoded when they are first called
+//!   document  the configuration as it was written, for the admin interface, never decoded
 //!   credentials, consumers   a frozen table and one JSON text per consumer (consumer.rs), decoded when it first calls
 //! ```
 //!
@@ -70,6 +72,10 @@ pub struct Globals {
     #[cfg(feature = "telemetry")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Box<Rules>>,
+    /// The admin interface.
+    #[cfg(feature = "admin")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Box<crate::admin::Rules>>,
     /// The cargo features that the gateway needs to have been built with.
     pub features: Vec<String>,
 }
@@ -95,6 +101,8 @@ pub struct Artefact {
     pub operations: Bytes,
     /// For `crate::grpc::Services`.
     pub services: Bytes,
+    /// The configuration as it was written, as JSON, for the admin interface; empty without one.
+    pub document: Bytes,
 }
 
 /// Why a block of bytes is not a compiled configuration.
@@ -130,8 +138,8 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 3;
-const HEADER: usize = MAGIC.len() + 4 + 9 * 8;
+const VERSION: u32 = 4;
+const HEADER: usize = MAGIC.len() + 4 + 10 * 8;
 
 impl Artefact {
     /// Packs the sections.
@@ -155,9 +163,10 @@ impl Artefact {
         out
     }
 
-    fn sections(&self) -> [&Bytes; 9] {
-        let Self { globals, index, records, policies, credentials, consumers, schemas, operations, services } = self;
-        [globals, index, records, policies, credentials, consumers, schemas, operations, services]
+    fn sections(&self) -> [&Bytes; 10] {
+        let Self { globals, index, records, policies, credentials, consumers, schemas, operations, services, document } =
+            self;
+        [globals, index, records, policies, credentials, consumers, schemas, operations, services, document]
     }
 
     /// Finds the sections; copies and decodes nothing.
@@ -184,6 +193,7 @@ impl Artefact {
             schemas: section(13)?,
             operations: section(15)?,
             services: section(17)?,
+            document: section(19)?,
         })
     }
 

@@ -45,12 +45,14 @@ use super::{
     written,
 };
 
+mod admin;
 mod cache;
 mod check;
 pub(super) mod compose;
 mod consumers;
 mod credentials;
 mod forward_auth;
+pub(super) mod graphql;
 mod grpc;
 mod idempotency;
 mod limits;
@@ -60,6 +62,7 @@ mod mock;
 mod openapi;
 mod policies;
 mod signed;
+mod soap;
 mod telemetry;
 mod tokens;
 mod transform;
@@ -83,6 +86,8 @@ pub(super) struct Running {
     pub operations: Vec<Operation>,
     /// Services of gRPC: the methods that can be called, and their descriptors.
     pub services: Vec<(Table, Vec<u8>)>,
+    /// The configuration as it was written; empty without an admin interface.
+    pub document: Vec<u8>,
 }
 
 /// A route that runs, and what it was made from.
@@ -114,7 +119,8 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
-        purges: loaded.routes.iter().any(|route| route.written.purge.is_some()),
+        purges: loaded.settings.written.admin.is_some()
+            || loaded.routes.iter().any(|route| route.written.purge.is_some()),
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
@@ -125,6 +131,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         schemas: SchemaCompiler::new(&loaded.documents, sources),
         operations: Vec::new(),
         services_of_grpc: Vec::new(),
+        document: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
     };
@@ -156,7 +163,7 @@ struct Compile<'a> {
     /// Upstreams behind those of the list.
     unnamed: Vec<Upstream>,
     limits: Limits,
-    /// Whether a route takes back what caches have stored.
+    /// Whether anybody takes back what caches have stored.
     purges: bool,
     known: Known<'a>,
     policies: Vec<Vec<Policy>>,
@@ -165,6 +172,8 @@ struct Compile<'a> {
     operations: Vec<Operation>,
     /// Services of gRPC, each once.
     services_of_grpc: Vec<(Table, Vec<u8>)>,
+    /// The configuration as it was written.
+    document: Vec<u8>,
     /// What has been made of the policies `validate`, by their places.
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
@@ -201,7 +210,11 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
-        let telemetry = self.telemetry();
+        let mut telemetry = self.telemetry();
+        let admin = self.admin(&mut telemetry);
+        if let Some(admin) = &admin {
+            self.hidden_by_admin(admin, &routes);
+        }
         self.metrics_are_kept(telemetry.as_deref());
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
@@ -226,12 +239,14 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
             telemetry,
+            admin,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
         let schemas = self.schemas.finish(self.problems);
         let (policies, operations) = (std::mem::take(&mut self.policies), std::mem::take(&mut self.operations));
         let services = std::mem::take(&mut self.services_of_grpc);
-        Running { globals, consumers, routes, policies, schemas, operations, services }
+        let document = std::mem::take(&mut self.document);
+        Running { globals, consumers, routes, policies, schemas, operations, services, document }
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {
@@ -588,6 +603,8 @@ impl RouteCompiler<'_, '_> {
                 "timeouts",
                 "websocket",
                 "grpc",
+                "graphql",
+                "soap",
             ] {
                 if let Some(entry) = node.entry(name) {
                     let message = format!("`{name}` is for routes that forward, and this one does not");
@@ -601,9 +618,17 @@ impl RouteCompiler<'_, '_> {
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
-        let forward = match (forward.flatten(), &written.grpc) {
-            (Some(forward), Some(_)) => self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc))),
-            (forward, _) => forward.map(Action::Forward),
+        let forward = match forward.flatten() {
+            Some(forward) if written.grpc.is_some() => {
+                self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc)))
+            }
+            Some(forward) if written.graphql.is_some() => {
+                self.stored_query(forward, paths).map(|stored| Action::Graphql(Box::new(stored)))
+            }
+            Some(forward) if written.soap.is_some() => {
+                self.soap(forward, paths).map(|soap| Action::Soap(Box::new(soap)))
+            }
+            forward => forward.map(Action::Forward),
         };
         let forward = forward.or(publish).or(serve);
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));

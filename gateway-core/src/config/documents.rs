@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    compile::graphql::is_graphql,
     load::{Defined, tidy},
     node::{self, Node, Value},
     problem::{Problem, Span},
@@ -65,6 +66,14 @@ impl Documents {
                 }
             }
         }
+        for route in routes.iter().map(|route| &route.node) {
+            let policies = route.get("policies").map(Node::items).unwrap_or_default();
+            let registered =
+                policies.iter().filter_map(|policy| policy.get("graphql")?.get("persisted")?.get("documents"));
+            let named =
+                registered.flat_map(Node::items).chain(route.get("graphql").and_then(|query| query.get("file")));
+            wanted.extend(named.filter_map(|file| Some((file.text()?.to_owned(), file.at))));
+        }
         while let Some((reference, at)) = wanted.pop_front() {
             let embedded = METASCHEMAS.iter().find(|(address, _)| *address == reference.as_str());
             let path = match embedded {
@@ -81,6 +90,8 @@ impl Documents {
             let text = sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
             let root = match (&outcome, embedded) {
                 (Ok(()), Some(_)) => node::parse(file, Path::new("metaschema.json"), &text, problems),
+                // Read by those who name them.
+                (Ok(()), None) if is_graphql(&path) => None,
                 (Ok(()), None) => node::parse(file, &path, &text, problems),
                 (Err(_), _) => None,
             };

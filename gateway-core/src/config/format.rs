@@ -77,6 +77,13 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
     Format { name: "PlainPath", code: "bad-path", noun: "a path such as `/files`", check: plain_path },
     Format { name: "JsonPath", code: "bad-json-path", noun: "a path such as `items.*.price`", check: json_path },
+    Format {
+        name: "SoapVersion",
+        code: "bad-soap-version",
+        noun: "`1.1` or `1.2`",
+        check: |text| soap_version(text).map(drop),
+    },
+    Format { name: "RootField", code: "bad-root-field", noun: "a field such as `Query.orders`", check: root_field },
     Format { name: "Query", code: "bad-query", noun: "a JMESPath expression", check: query },
     Format {
         name: "AnswerStatus",
@@ -474,6 +481,27 @@ fn template(text: &str) -> Result<(), Wrong> {
     match Template::parse(text) {
         Ok(_) => Ok(()),
         Err(error) => Err(told(error.message).part(error.at, error.at + error.length)),
+    }
+}
+
+fn root_field(text: &str) -> Result<(), Wrong> {
+    let is_name = |name: &str| {
+        let goes_on = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(goes_on)
+    };
+    match text.split_once('.') {
+        Some(("Query" | "Mutation" | "Subscription", name)) if name == "*" || is_name(name) => Ok(()),
+        Some(_) | None => Err(wrong(format!("`{text}` is no field of the root of a schema"))
+            .help("write `Query.orders`, or `Mutation.*` for all of a kind")),
+    }
+}
+
+/// Which SOAP.
+pub(super) fn soap_version(text: &str) -> Result<super::written::SoapVersion, Wrong> {
+    match text {
+        "1.1" => Ok(super::written::SoapVersion::One),
+        "1.2" => Ok(super::written::SoapVersion::Two),
+        _ => Err(wrong(format!("there is no SOAP {text}")).help("write `1.1` or `1.2`")),
     }
 }
 

@@ -375,6 +375,7 @@ impl Lint<'_> {
                 | written::Policy::Csrf(_)
                 | written::Policy::Deprecation(_)
                 | written::Policy::ErrorPages(_)
+                | written::Policy::Graphql(_)
                 | written::Policy::Headers(_)
                 | written::Policy::Idempotency(_)
                 | written::Policy::JsonLimits(_)

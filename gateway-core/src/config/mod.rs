@@ -18,6 +18,8 @@ pub mod artefact;
 #[cfg(feature = "compile")]
 mod compile;
 #[cfg(feature = "compile")]
+mod document;
+#[cfg(feature = "compile")]
 mod documents;
 #[cfg(feature = "compile")]
 pub mod expression;

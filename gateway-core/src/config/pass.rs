@@ -86,6 +86,7 @@ fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Optio
         schemas: running.schemas.clone().into(),
         operations: operations.into(),
         services: services.into(),
+        document: running.document.clone().into(),
         credentials: credentials.into(),
         consumers: consumers.into(),
     };

@@ -29,6 +29,11 @@ pub(super) fn find(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Proble
     problems.append(&mut search.problems);
 }
 
+/// Whether a text has something in it that looks like a secret.
+pub(super) fn is_in(text: &str) -> bool {
+    secret_in(text, false).is_some()
+}
+
 struct Search<'a> {
     sources: &'a Sources,
     problems: Vec<Problem>,

@@ -9,11 +9,13 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::format;
 
+mod admin;
 mod cache;
 mod check;
 mod compose;
 mod consumer;
 mod credential;
+mod graphql;
 mod grpc;
 mod idempotency;
 mod limit;
@@ -21,17 +23,20 @@ mod login;
 mod mirror;
 mod policy;
 mod signed;
+mod soap;
 mod telemetry;
 mod token;
 mod transform;
 mod upstream;
 mod validation;
 
+pub use self::admin::*;
 pub use self::cache::*;
 pub use self::check::*;
 pub use self::compose::*;
 pub use self::consumer::*;
 pub use self::credential::*;
+pub use self::graphql::*;
 pub use self::grpc::*;
 pub use self::idempotency::*;
 pub use self::limit::*;
@@ -39,6 +44,7 @@ pub use self::login::*;
 pub use self::mirror::*;
 pub use self::policy::*;
 pub use self::signed::*;
+pub use self::soap::*;
 pub use self::telemetry::*;
 pub use self::token::*;
 pub use self::transform::*;
@@ -89,6 +95,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// The admin interface. Default: none.
+    pub admin: Option<Admin>,
     /// Where requests can be sent, by name.
     pub upstreams: Option<Named<Name, Upstream>>,
     /// In whose name the gateway tells upstreams who is calling.
@@ -292,6 +300,12 @@ pub struct Route {
     pub websocket: Option<bool>,
     /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
     pub grpc: Option<Grpc>,
+    /// Asks the upstream a GraphQL query that stands here, instead of handing requests on as they are. Excludes `websocket`, `grpc`,
+    /// `soap`, and what changes the path.
+    pub graphql: Option<GraphqlQuery>,
+    /// Sends the upstream a SOAP message, instead of handing requests on as they are. Excludes `websocket`, `grpc`, `graphql`, and
+    /// what changes the path.
+    pub soap: Option<Soap>,
 
     /// Action: send the client elsewhere.
     pub redirect: Option<Redirect>,
@@ -568,6 +582,9 @@ texts! {
     /// The name of a step: letters, digits and `_`, starting with a letter or `_`.
     #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$", "examples" = ["user"]))]
     StepName;
+    /// A field of the root of a GraphQL schema: `Query.orders`, or `Mutation.*` for all of a kind.
+    #[schemars(extend("pattern" = "^(Query|Mutation|Subscription)\\.([_A-Za-z][_0-9A-Za-z]*|\\*)$", "examples" = ["Query.orders", "Mutation.*"]))]
+    RootField;
     /// A regular expression, without look-around and back-references.
     #[schemars(extend("format" = "regex", "examples" = ["^/v[0-9]+/"]))]
     Regex;
@@ -576,7 +593,8 @@ texts! {
     /// `{request.cookies.NAME}`, `{client.address}`, `{client.country}`, `{client.data_centre}`, `{client.certificate.subject}`,
     /// `{client.certificate.issuer}`, `{client.certificate.fingerprint}`, `{client.certificate.serial}`, `{route.name}`,
     /// `{consumer.name}`, `{consumer.groups}`, `{consumer.credential}` (the prefix of a key, a user name), `{token.subject}`,
-    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, on
+    /// `{token.issuer}`, `{token.scopes}`, `{token.claims.NAME}`, `{upstream.name}`, `{time.seconds}`, `{time.iso}`, `{time.http}`, behind a
+    /// `graphql` policy `{graphql.operation}`, `{graphql.kind}` and `{graphql.cost}`, on
     /// the way back `{response.status}` and `{response.headers.NAME}`; `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
     /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves. Something can be made of a value:
     /// `{consumer.name | upper}`, `lower`, `trim`, `url_encode`, `url_decode`, `base64`, `sha256`, `html`, `number` (nothing, unless it

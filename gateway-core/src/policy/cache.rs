@@ -195,7 +195,15 @@ impl Cache {
     /// Answers from the store, or gets the request ready for the origin.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         let method = visit.line.method.as_str();
-        let reads = matches!(method, "GET" | "HEAD") || self.methods.iter().any(|known| known == method);
+        #[cfg(feature = "graphql")]
+        if visit.memo.operation.as_ref().is_some_and(|operation| operation.key.is_none()) {
+            // What changes something says nothing of what else has changed: tags do.
+            visit.cached.pending = Some(Pending::Passed(Forward::Method));
+            return Ok(Flow::Continue);
+        }
+        let reads = matches!(method, "GET" | "HEAD")
+            || self.methods.iter().any(|known| known == method)
+            || asks_graphql(visit.memo);
         if !reads {
             if !is_safe(method) {
                 let scope = self.scope(visit.client, visit.headers);
@@ -288,6 +296,16 @@ impl Cache {
             return Ok(None);
         }
         let mut more = String::new();
+        #[cfg(feature = "graphql")]
+        if let Some(operation) = visit.memo.operation.clone() {
+            // Whether by GET or by POST: a query is known by what it asks for, wherever that stands.
+            key::write(&mut more, operation.key.as_deref());
+            self.more(visit, &mut more);
+            let query = crate::graphql::request::others(visit.line.query.as_deref());
+            let url = key::url(visit.line, &visit.line.path, query.as_deref(), self.key.host);
+            let key = key::first(&self.scope(visit.client, visit.headers), "GRAPHQL", &url);
+            return Ok(Some(Place { key, more, url }));
+        }
         if matches!(visit.line.method.as_str(), "GET" | "HEAD") {
             // What the origin may look at and the key does not show would be written into the answer for others.
             if !matches!(visit.body, Body::Empty) {
@@ -494,6 +512,10 @@ impl Cache {
     /// Makes the request such that its answer can be stored: whole, and conditional only on what is stored.
     fn prepare<P: Platform>(&self, visit: &mut Visit<'_, P>, asks: &Asks<P::Stream>) {
         let headers = &mut *visit.headers;
+        if asks_graphql(visit.memo) {
+            // Whether it tells of errors can be seen in what is not packed only.
+            headers.set("accept-encoding", "identity");
+        }
         let has_range = headers.contains("range");
         if let Some(Stored { entry, .. }) = &asks.stored {
             if visit.cached.renews.is_some() || has_range {
@@ -645,6 +667,13 @@ impl Cache {
             _ if matches!(departure.response.body, Body::Pumped(..) | Body::Made(_)) => Err(Why::Changed),
             _ => storing::judge(&asks.asked, status, &departure.response.headers, &self.terms, times),
         };
+        #[cfg(feature = "graphql")]
+        let judged = match judged {
+            Ok(_) if asks_graphql(departure.memo) && !has_no_errors(departure, self.terms.body).await? => {
+                Err(Why::Errors)
+            }
+            judged => judged,
+        };
         if let Some(stored) = stored {
             let is_over = match (method, &judged) {
                 ("HEAD", _) => status < 400 && update::contradicts(&stored.entry, &departure.response.headers),
@@ -764,7 +793,7 @@ impl Cache {
         for (path, query) in urls {
             let query = self.key.query.reduce(query.as_deref(), self.key.sorted);
             let url = key::url(line, &path, query.as_deref(), self.key.host);
-            for method in std::iter::once("GET").chain(self.methods.iter().map(String::as_str)) {
+            for method in ["GET", "GRAPHQL"].into_iter().chain(self.methods.iter().map(String::as_str)) {
                 let _ = platform.forget(&key::first(within, method, &url), self.reach).await;
             }
         }
@@ -874,6 +903,49 @@ impl Cache {
             pump::discard(platform, stored.body);
         }
     }
+}
+
+/// Whether a request is a query of GraphQL, whose answer may be stored whatever its method.
+#[cfg(feature = "graphql")]
+fn asks_graphql(memo: &super::Memo) -> bool {
+    memo.operation.as_ref().is_some_and(|operation| operation.key.is_some())
+}
+
+#[cfg(not(feature = "graphql"))]
+fn asks_graphql(_: &super::Memo) -> bool {
+    false
+}
+
+/// Whether the answer to a query is one that all may have: it has data, and tells of no error.
+#[cfg(feature = "graphql")]
+async fn has_no_errors<P: Platform>(departure: &mut Departure<'_, P>, most: u64) -> Result<bool, Error> {
+    use crate::platform::{FetchError, Peeked, ReadError};
+    let Departure { platform, response, .. } = departure;
+    if response.headers.text("content-encoding").is_some_and(|coding| !platform.decodes(coding)) {
+        return Ok(false);
+    }
+    let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
+        Body::Empty => return Ok(false),
+        Body::Bytes(bytes) => bytes,
+        body @ (Body::Pumped(..) | Body::Made(_)) => {
+            response.body = body;
+            return Ok(false);
+        }
+        Body::Stream(stream) => match platform.peek(stream, usize::try_from(most).unwrap_or(usize::MAX)).await {
+            Ok(Peeked::Whole(bytes)) => bytes,
+            Ok(Peeked::Longer(stream)) => {
+                response.body = Body::Stream(stream);
+                return Ok(false);
+            }
+            Err(ReadError::Broken(_) | ReadError::TooLarge) => return Err(Error::UpstreamFailed(FetchError::Reset)),
+        },
+    };
+    let answers = crate::graphql::request::has_no_errors(&bytes);
+    // What has been read is unpacked.
+    response.headers.remove("content-encoding");
+    response.headers.set("content-length", bytes.len().to_string());
+    response.body = Body::Bytes(bytes);
+    Ok(answers)
 }
 
 /// For how long a renewal in the background is believed to be under way, in milliseconds.

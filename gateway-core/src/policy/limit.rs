@@ -18,7 +18,7 @@ use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
 use crate::quota::{Act, Decision, Kept, Order, Rule, Standing, perform};
-use crate::telemetry::watch::LimitOutcome;
+use crate::telemetry::watch::{LimitOutcome, Nearly};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -112,6 +112,9 @@ pub enum KeyPart {
     Method,
     /// The client's country.
     Country,
+    /// The name of the GraphQL operation.
+    #[cfg(feature = "graphql")]
+    Operation,
 }
 
 /// What becomes of a request that lacks a part of its key.
@@ -287,6 +290,7 @@ impl Limit {
                 return Ok(());
             }
         };
+        watch.note(|record| record.nearly.extend(nearly(&self.name, &limits, &decision.standings)));
         let mut standings = decision.standings.iter().copied();
         visit.memo.told.extend(limits.iter().map(|limit| Told { limit: limit.clone(), standing: standings.next() }));
         let granted = decision.granted.is_some();
@@ -476,6 +480,19 @@ impl Limit {
     }
 }
 
+/// Those limits of which at least four fifths are used.
+fn nearly<'s>(name: &'s str, limits: &'s [Named], standings: &'s [Standing]) -> impl Iterator<Item = Nearly> + 's {
+    let standings = limits.iter().zip(standings).map(|(limit, standing)| (limit, limit.rule.limit(), standing));
+    let nearly = standings.filter(|(_, of, standing)| *of > 0 && standing.remaining.saturating_mul(5) <= *of);
+    nearly.map(move |(limit, of, standing)| Nearly {
+        limit: name.to_owned(),
+        rule: limit.name.clone(),
+        of,
+        remaining: standing.remaining,
+        reset: standing.reset,
+    })
+}
+
 impl Rule {
     /// The same with another limit.
     fn with_limit(&self, limit: u64) -> Self {
@@ -540,6 +557,13 @@ impl KeyPart {
             KeyPart::Route => Some(visit.route.into()),
             KeyPart::Method => Some(visit.line.method.as_str().into()),
             KeyPart::Country => visit.client.country.as_deref().map(Cow::from),
+            #[cfg(feature = "graphql")]
+            KeyPart::Operation => visit
+                .memo
+                .operation
+                .as_ref()
+                .map(|operation| operation.name.as_str().into())
+                .filter(|name: &Cow<'_, str>| !name.is_empty()),
         }
     }
 }

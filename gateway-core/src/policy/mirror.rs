@@ -265,7 +265,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
             Err(failed) => {
                 let why = match failed.cause {
                     Cause::Failure(failure) => format!("{:?}: {}", failure.error, failure.detail),
-                    open @ Cause::Open { .. } => open.to_string(),
+                    cause @ (Cause::Open { .. } | Cause::Drained) => cause.to_string(),
                 };
                 return tell((FAILED, format!("the copy for `{name}` got no answer: {why}")));
             }

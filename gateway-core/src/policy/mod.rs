@@ -13,6 +13,8 @@ pub mod csrf;
 pub mod deprecation;
 pub mod error_pages;
 pub mod forward_auth;
+#[cfg(feature = "graphql")]
+pub mod graphql;
 pub mod headers;
 #[cfg(feature = "idempotency")]
 pub mod idempotency;
@@ -43,6 +45,8 @@ pub use csrf::Csrf;
 pub use deprecation::Deprecation;
 pub use error_pages::ErrorPages;
 pub use forward_auth::ForwardAuth;
+#[cfg(feature = "graphql")]
+pub use graphql::Graphql;
 pub use headers::HeaderPolicy;
 #[cfg(feature = "idempotency")]
 pub use idempotency::Idempotency;
@@ -143,6 +147,9 @@ pub enum Policy {
     ErrorPages(ErrorPages),
     /// Asks another service whether a request may pass.
     ForwardAuth(ForwardAuth),
+    /// Refuses GraphQL requests that ask for too much, or for what nobody may have.
+    #[cfg(feature = "graphql")]
+    Graphql(Box<Graphql>),
     /// Sets, appends and removes header fields.
     Headers(HeaderPolicy),
     /// Does once what is asked for several times.
@@ -208,6 +215,9 @@ pub struct Visit<'a, P: Platform> {
     /// What messages are checked against.
     #[cfg(feature = "validation")]
     pub validation: &'a Validation,
+    /// The documents that GraphQL clients have brought to this instance.
+    #[cfg(feature = "graphql")]
+    pub graphql: &'a crate::graphql::Memory,
     /// The platform's values.
     pub settings: &'a Settings,
     /// How many bytes the body may have; `None`: as many as somebody reads.
@@ -261,6 +271,9 @@ pub struct Memo {
     pub method: Option<String>,
     /// Whether something is missing in the answer, so that it is not kept for others.
     pub incomplete: bool,
+    /// What a GraphQL request asks for.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<Rc<crate::graphql::Operation>>,
     /// `Set-Cookie` lines that the response carries, whoever made it and whatever cookies it sets itself.
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
@@ -292,6 +305,9 @@ pub enum Deferred {
     /// What is stored is renewed.
     #[cfg(feature = "cache")]
     Renew(Box<crate::gateway::Renewal>),
+    /// What has been changed through the admin interface is read.
+    #[cfg(feature = "admin")]
+    CatchUp,
 }
 
 impl Deferred {
@@ -351,6 +367,8 @@ impl<P: Platform> Visit<'_, P> {
                 headers: Some(self.headers),
                 clock: Some(self.clock),
                 upstream: self.upstream,
+                #[cfg(feature = "graphql")]
+                operation: self.memo.operation.as_deref(),
                 ..View::default()
             },
         }
@@ -395,6 +413,11 @@ impl<P: Platform> Visit<'_, P> {
 }
 
 impl Policy {
+    /// Whether it only changes what answers look like, whatever becomes of their requests.
+    pub fn dresses(&self) -> bool {
+        matches!(self, Policy::Cors(_) | Policy::SecurityHeaders(_) | Policy::ErrorPages(_))
+    }
+
     /// What kind of policy it is, as logs, metrics and spans say it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -412,6 +435,8 @@ impl Policy {
             Policy::Mock(_) => "mock",
             Policy::Transform(_) => "transform",
             Policy::ForwardAuth(_) => "forward_auth",
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => "graphql",
             Policy::Headers(_) => "headers",
             #[cfg(feature = "idempotency")]
             Policy::Idempotency(_) => "idempotency",
@@ -453,6 +478,9 @@ impl Policy {
             }
             Policy::Transform(policy) => policy.on_request(visit).await.map(|()| Flow::Continue),
             Policy::ForwardAuth(policy) => policy.on_request(visit).await,
+            // Boxed, so that others need not carry its size around.
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(policy) => Box::pin(policy.on_request(visit)).await,
             Policy::Headers(policy) => {
                 let edits = policy.request.render(&visit.scope());
                 policy.request.replaced().for_each(|name| visit.headers.remove_lookalikes(name));
@@ -502,6 +530,8 @@ impl Policy {
             Policy::Idempotency(_) => true,
             #[cfg(feature = "mirror")]
             Policy::Mirror(policy) => policy.compare.is_some(),
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => false,
             #[cfg(feature = "cache")]
             Policy::Cache(_) => true,
             #[cfg(feature = "validation")]
@@ -519,6 +549,9 @@ impl Policy {
             Policy::Links(policy) => policy.asks_request(),
             // Its `Accept` says which page.
             Policy::ErrorPages(_) => true,
+            // And in which form refusals are told.
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => true,
             _ => false,
         }
     }
@@ -537,6 +570,8 @@ impl Policy {
             Policy::Cors(policy) => policy.on_response(&mut departure.response.headers, departure.memo),
             Policy::Deprecation(policy) => policy.on_response(departure),
             Policy::ErrorPages(policy) => policy.on_response(departure),
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(policy) => policy.on_response(departure),
             Policy::Headers(policy) => {
                 let Departure { scope, response, .. } = departure;
                 let edits = policy.response.render(&scope.with_response(response.status, &response.headers));

@@ -199,6 +199,21 @@ impl<T: DeserializeOwned> Routes<T> {
         self.len() == 0
     }
 
+    /// Every route with the best of its ranks, best first. None of them is kept in memory for it.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Rc<Route<T>>)> + '_ {
+        let mut seen = std::collections::HashSet::new();
+        let ranks = 0..Index(&self.index).len();
+        let records = ranks.filter_map(move |rank| Some((rank, Index(&self.index).candidate(rank)?.0)));
+        records
+            .filter(move |(_, record)| seen.insert(*record))
+            .filter_map(|(rank, record)| Some((rank, self.look(record)?)))
+    }
+
+    fn look(&self, record: u32) -> Option<Rc<Route<T>>> {
+        let awake = self.awake.borrow().get(&record).cloned();
+        awake.or_else(|| Some(Rc::new(serde_json::from_slice(&self.records.get(record)?).ok()?)))
+    }
+
     fn reach<'a>(&'a self, head: &'a Head<'a>) -> (Reach, impl Iterator<Item = Considered<T>> + 'a) {
         let mut ranks = Vec::with_capacity(8);
         let reach = Index(&self.index).find(head.host, head.path, &mut ranks);
@@ -215,7 +230,7 @@ impl<T: DeserializeOwned> Routes<T> {
         if let Some(route) = self.awake.borrow().get(&record) {
             return Some(route.clone());
         }
-        let route: Rc<Route<T>> = Rc::new(serde_json::from_slice(&self.records.get(record)?).ok()?);
+        let route = self.look(record)?;
         self.awake.borrow_mut().insert(record, route.clone());
         Some(route)
     }

@@ -45,6 +45,16 @@ impl Blueprint {
         })
     }
 
+    /// The templates in it.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            Blueprint::Raw(_) => Vec::new(),
+            Blueprint::Text(template) => vec![template],
+            Blueprint::List(items) => items.iter().flat_map(Blueprint::templates).collect(),
+            Blueprint::Object(members) => members.iter().flat_map(|(_, value)| value.templates()).collect(),
+        }
+    }
+
     /// The same with everything filled in that is known now: what is left are parts of documents.
     pub fn bind(&self, scope: &Scope<'_>) -> Option<Self> {
         Some(match self {

@@ -176,7 +176,7 @@ impl Wrong {
     }
 
     /// What the log hears of an upstream's body.
-    pub(super) fn tell(self) -> String {
+    pub(crate) fn tell(self) -> String {
         match self {
             Wrong::Malformed(reason) => reason,
             Wrong::Json(why) => match refused(why, &RESPONSE) {
@@ -261,44 +261,26 @@ impl Rules {
             }
             return Ok(());
         }
-        let refuse = |reason: String| {
-            Err(Error::ResponseRefused { reason: format!("the answer cannot be transformed: {reason}") })
-        };
+        let refusal =
+            |reason: String| Error::ResponseRefused { reason: format!("the answer cannot be transformed: {reason}") };
         if !self.takes(&response.headers) {
             return match self.others {
                 Others::Pass => Ok(()),
-                Others::Refuse => refuse("it is of another kind".to_owned()),
+                Others::Refuse => Err(refusal("it is of another kind".to_owned())),
             };
         }
         if status == 206 {
-            return refuse("it is a part of the whole".to_owned());
+            return Err(refusal("it is a part of the whole".to_owned()));
         }
-        let by_platform = http::list(&response.headers, "content-encoding").all(|coding| platform.decodes(coding));
-        let packed = if by_platform { Some(Packed::Plain) } else { Packed::of(&response.headers) };
-        let Some(packed) = packed else {
-            return refuse("it has a content coding that is not known here".to_owned());
-        };
+        let packed = Packed::of_response(*platform, &response.headers);
         if self.framing != Framing::Whole {
+            let packed = packed.ok_or_else(|| refusal(UNKNOWN_CODING.to_owned()))?;
             return self.stream_response(packed, departure);
         }
-        if length.is_some_and(|length| length > self.limit) {
-            return refuse(format!("it is longer than the {} bytes that are read", self.limit));
+        if matches!(response.body, Body::Empty) {
+            return Ok(());
         }
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
-            Body::Empty => return Ok(()),
-            Body::Bytes(bytes) if bytes.len() > limit => return refuse("it is longer than what is read".to_owned()),
-            Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
-                match pump::read(*platform, body, limit).await {
-                    Ok(bytes) => bytes,
-                    Err(ReadError::TooLarge) => {
-                        return refuse(format!("it is longer than the {limit} bytes that are read"));
-                    }
-                    Err(ReadError::Broken(why)) => return refuse(format!("it broke off: {why}")),
-                }
-            }
-        };
+        let (packed, bytes) = whole(*platform, response, self.limit).await.map_err(refusal)?;
         if bytes.is_empty() {
             response.body = Body::Bytes(bytes);
             return Ok(());
@@ -307,12 +289,11 @@ impl Rules {
         // What the upstream was asked for says what the client takes.
         let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         let scope = scope.with_response(status, &response.headers);
-        let new = packed.unpack(bytes, self.limit);
-        let new = new.and_then(|plain| self.reshape(&plain, &content_type, &RESPONSE, &scope));
+        let new = self.reshape(&bytes, &content_type, &RESPONSE, &scope);
         let (new, coding) = match new {
             Ok(new) if takes_gzip => packed.pack(new),
             Ok(new) => (Bytes::from(new), None),
-            Err(wrong) => return refuse(wrong.tell()),
+            Err(wrong) => return Err(refusal(wrong.tell())),
         };
         let Response { headers, body, .. } = &mut **response;
         match coding {
@@ -489,9 +470,40 @@ impl Steps {
     }
 }
 
+/// Reads the whole body of a response into memory and unpacks it. In words for the log, why that cannot be.
+pub(crate) async fn whole<P: Platform>(
+    platform: &P,
+    response: &mut Response<P::Stream>,
+    most: u64,
+) -> Result<(Packed, Bytes), String> {
+    let packed = Packed::of_response(platform, &response.headers).ok_or(UNKNOWN_CODING)?;
+    let too_long = || format!("it is longer than the {most} bytes that are read");
+    if response.headers.content_length().is_some_and(|length| length > most) {
+        return Err(too_long());
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
+        Body::Empty => Bytes::new(),
+        Body::Bytes(bytes) if bytes.len() > room => return Err(too_long()),
+        Body::Bytes(bytes) => bytes,
+        body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
+            pump::read(platform, body, room).await.map_err(|error| match error {
+                ReadError::TooLarge => too_long(),
+                ReadError::Broken(why) => format!("it broke off: {why}"),
+            })?
+        }
+    };
+    if bytes.is_empty() {
+        return Ok((packed, bytes));
+    }
+    packed.unpack(bytes, most).map(|plain| (packed, plain)).map_err(Wrong::tell)
+}
+
+const UNKNOWN_CODING: &str = "it has a content coding that is not known here";
+
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Packed {
+pub(crate) enum Packed {
     /// Not at all, or by the platform.
     Plain,
     #[cfg(feature = "codings")]
@@ -501,6 +513,12 @@ enum Packed {
 }
 
 impl Packed {
+    /// What a response says of a body that the platform may unpack when it is read.
+    fn of_response<P: Platform>(platform: &P, headers: &Headers) -> Option<Self> {
+        let by_platform = http::list(headers, "content-encoding").all(|coding| platform.decodes(coding));
+        if by_platform { Some(Packed::Plain) } else { Packed::of(headers) }
+    }
+
     /// What a message says; `None` where that is more than is known here.
     fn of(headers: &Headers) -> Option<Self> {
         if is_plain(headers) {

@@ -210,6 +210,17 @@ pub fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
     }
 }
 
+/// Writes the members of an object as elements, one after another.
+#[cfg(feature = "soap")]
+pub fn write_content(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    let mut value = value.clone();
+    value.open();
+    match value {
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, out)),
+        other => text(&other.into_plain().unwrap_or_default(), false, out),
+    }
+}
+
 fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
     if !is_name(name) {
         return Err(Wrong::Malformed(format!("`{}` cannot be the name of an element.", short(name))));
@@ -280,7 +291,8 @@ fn ordered(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn text(text: &str, in_attribute: bool, out: &mut Vec<u8>) -> Result<(), Wrong> {
+/// Writes a text, escaped.
+pub fn text(text: &str, in_attribute: bool, out: &mut Vec<u8>) -> Result<(), Wrong> {
     if let Some(c) = text.chars().find(|c| !is_character(*c)) {
         return Err(Wrong::Malformed(format!("XML has no place for the character U+{:04X}.", u32::from(c))));
     }

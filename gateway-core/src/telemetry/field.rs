@@ -49,6 +49,10 @@ pub enum Field {
     ResponseSize,
     /// The name of the route.
     Route,
+    /// The name of a GraphQL operation.
+    GraphqlName,
+    /// What it does: `query`, `mutation` or `subscription`.
+    GraphqlType,
     /// The status.
     Status,
     /// Until the answer's head was ready, in seconds.
@@ -79,7 +83,7 @@ pub enum Field {
 
 impl Field {
     /// Every field with its name, in the order of a line, and whether it is there where nobody chooses.
-    pub const ALL: [(&'static str, Field, bool); 32] = [
+    pub const ALL: [(&'static str, Field, bool); 34] = [
         ("timestamp", Field::Timestamp, true),
         ("postern.request_id", Field::RequestId, true),
         ("trace_id", Field::TraceId, true),
@@ -92,6 +96,8 @@ impl Field {
         ("url.path", Field::Path, true),
         ("url.query", Field::Query, true),
         ("http.route", Field::Route, true),
+        ("graphql.operation.name", Field::GraphqlName, true),
+        ("graphql.operation.type", Field::GraphqlType, true),
         ("http.response.status_code", Field::Status, true),
         ("http.server.request.duration", Field::Duration, true),
         ("error.type", Field::ErrorType, true),
@@ -237,6 +243,15 @@ fn value<'r>(record: &'r Record, field: Field, shown: &[String]) -> Option<Said<
         Field::RequestSize => Said::Number(record.request_size?),
         Field::ResponseSize => Said::Number(record.response_size?),
         Field::Route => text(&record.route)?,
+        #[cfg(feature = "graphql")]
+        Field::GraphqlName => {
+            let (name, _) = record.operation.as_ref().filter(|(name, _)| !name.is_empty())?;
+            Said::Text(name)
+        }
+        #[cfg(feature = "graphql")]
+        Field::GraphqlType => Said::Text(record.operation.as_ref()?.1.as_str()),
+        #[cfg(not(feature = "graphql"))]
+        Field::GraphqlName | Field::GraphqlType => return None,
         Field::Status => Said::Number(record.status.into()),
         Field::Duration => Said::Seconds(record.took()),
         Field::ErrorType => match record.problem {

@@ -33,6 +33,10 @@ pub struct Rules {
     /// Who may see how their requests are decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug: Option<Debug>,
+    /// What of it the admin interface shows.
+    #[cfg(feature = "admin")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<crate::admin::ActivityRules>,
 }
 
 /// A collector that takes OTLP over HTTP.

@@ -1,6 +1,8 @@
 //! What runs: the compiled rules, the platform's values filled in, and what this instance has gathered.
 
 use super::context::Context;
+#[cfg(feature = "admin")]
+use super::field::Fields;
 use super::field::{Choice, Field};
 use super::metrics::{self, Instrument, Registry, Sums};
 use super::otlp::{self, Signal};
@@ -8,12 +10,15 @@ use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
 use super::sink::{self, Sink, Wanted};
 use super::watch::{Record, Trace, Watch, Watched};
 use super::{debug, field, line};
+#[cfg(feature = "admin")]
+use crate::admin::{self, ActivityRules, activity::Activity};
 use crate::errand::{self, Address};
 #[cfg(feature = "expressions")]
 use crate::expression::Facts;
 use crate::gateway::{Note, Reply};
 use crate::http::{Body, Headers, Incoming, Response};
 use crate::jwt::key::Key;
+use crate::ledger::Ledger;
 use crate::platform::{Outlet, Platform, Timestamp};
 use crate::policy::Deferred;
 use crate::request::Request;
@@ -43,6 +48,18 @@ pub struct Telemetry {
     metrics_due: Cell<Timestamp>,
     /// The state of each upstream's breaker, as last counted.
     breakers: RefCell<Vec<&'static str>>,
+    #[cfg(feature = "admin")]
+    activity: Option<Reporter>,
+}
+
+/// Gathers what happens for the admin interface.
+#[cfg(feature = "admin")]
+struct Reporter {
+    rules: ActivityRules,
+    gathered: RefCell<Activity>,
+    /// What could not be told yet.
+    unsent: RefCell<Vec<u8>>,
+    due: Cell<Timestamp>,
 }
 
 /// Who gets what was counted.
@@ -133,6 +150,13 @@ impl Telemetry {
             waits_until: Cell::new(0),
             metrics_due: Cell::new(0),
             breakers: RefCell::default(),
+            #[cfg(feature = "admin")]
+            activity: rules.activity.as_ref().map(|rules| Reporter {
+                rules: rules.clone(),
+                gathered: RefCell::default(),
+                unsent: RefCell::default(),
+                due: Cell::new(0),
+            }),
             rules,
         }))
     }
@@ -278,7 +302,11 @@ impl Telemetry {
             // It is for this caller alone.
             response.headers.set("cache-control", "private, no-store");
         }
-        if self.rules.logs.is_some() || self.spans.is_some() || self.rules.metrics.is_some() {
+        #[cfg(feature = "admin")]
+        let is_told = self.activity.is_some();
+        #[cfg(not(feature = "admin"))]
+        let is_told = false;
+        if is_told || self.rules.logs.is_some() || self.spans.is_some() || self.rules.metrics.is_some() {
             reply.deferred.push(Deferred::Observe(Box::new(record)));
         }
     }
@@ -291,6 +319,8 @@ impl Telemetry {
             self.count_breakers(&mut registry, upstreams);
         }
         self.log(platform, &record);
+        #[cfg(feature = "admin")]
+        self.gather(&record);
         if let (Some(sink), Some(rules), Some(trace)) = (&self.spans, &self.rules.traces, &record.trace)
             && (trace.context.sampled == Some(true) || rules.on_error && record.failed())
             && let Wanted::Otlp(encoding) = sink.form
@@ -390,6 +420,10 @@ impl Telemetry {
             if (1..=platform.now()).contains(&self.metrics_due.get()) {
                 told.extend(self.tell(platform).await);
             }
+            #[cfg(feature = "admin")]
+            if self.activity.as_ref().is_some_and(|reporter| (1..=platform.now()).contains(&reporter.due.get())) {
+                told.extend(self.report(platform).await);
+            }
         }
         self.waits_until.set(0);
         told
@@ -404,6 +438,8 @@ impl Telemetry {
             }
             self.metrics_due.get().saturating_sub(now)
         });
+        #[cfg(feature = "admin")]
+        let metrics = self.activity.as_ref().and_then(|reporter| reporter.wait(now)).into_iter().chain(metrics);
         self.sinks().filter_map(|sink| sink.due(now)).chain(metrics).min()
     }
 
@@ -437,7 +473,7 @@ impl Telemetry {
             // Put back by whoever ends before it is told.
             let parcel = Parcel { owner, counted };
             let outcome = match &owner.to {
-                To::Shared => platform.collect(&parcel.counted).await.map(drop).map_err(|error| error.0),
+                To::Shared => platform.collect(Ledger::Sums, &parcel.counted).await.map(drop).map_err(|error| error.0),
                 To::Collector { address, headers, encoding, timeout } => {
                     let since = match owner.since.get() {
                         0 => now.saturating_sub(self.rules.metrics.as_ref().map_or(0, |metrics| metrics.interval)),
@@ -464,12 +500,103 @@ impl Telemetry {
         told
     }
 
-    /// The sums of all instances in Prometheus's text format, those of this one included.
-    pub async fn prometheus<P: Platform>(&self, platform: &P) -> Result<String, String> {
+    /// The sums of all instances, those of this one included.
+    pub async fn sums<P: Platform>(&self, platform: &P) -> Result<Bytes, String> {
         let troubles = self.tell(platform).await;
-        match platform.collect(b"").await {
-            Ok(kept) => Ok(metrics::prometheus(&kept)),
-            Err(error) => Err(troubles.into_iter().chain([error.0]).collect::<Vec<_>>().join("; ")),
+        let kept = platform.collect(Ledger::Sums, b"").await;
+        kept.map_err(|error| troubles.into_iter().chain([error.0]).collect::<Vec<_>>().join("; "))
+    }
+
+    /// The same in Prometheus's text format.
+    pub async fn prometheus<P: Platform>(&self, platform: &P) -> Result<String, String> {
+        Ok(metrics::prometheus(&self.sums(platform).await?))
+    }
+}
+
+/// What happens, for the admin interface.
+#[cfg(feature = "admin")]
+impl Telemetry {
+    /// Notes a request, unless it is one to the interface itself.
+    fn gather(&self, record: &Record) {
+        let Some(reporter) = self.activity.as_ref().filter(|_| record.route.as_deref() != Some(admin::ROUTE)) else {
+            return;
+        };
+        let query = self.rules.logs.as_ref().map_or(&[][..], |logs| &logs.query);
+        let choice = Choice { fields: Fields::default(), request_headers: &[], response_headers: &[], query };
+        let line = || String::from_utf8_lossy(&line::write(record, Format::Json, choice)).into_owned();
+        let is_sampled = within(record.lot, reporter.rules.sample);
+        reporter.gathered.borrow_mut().note(record, is_sampled, line);
+    }
+
+    /// Tells the owner of the ledger what was gathered. Gives what went wrong.
+    async fn report<P: Platform>(&self, platform: &P) -> Option<String> {
+        let reporter = self.activity.as_ref()?;
+        reporter.due.set(0);
+        let gathered = reporter.gathered.borrow_mut().take();
+        let before = reporter.unsent.take();
+        let told = if before.is_empty() { gathered } else { Ledger::Activity.merge(&before, &gathered) };
+        if Activity::read(&told).is_empty() {
+            return None;
+        }
+        // Put back by whoever ends before it is told: see [`Untold`].
+        let untold = Untold { reporter, told };
+        match platform.collect(Ledger::Activity, &untold.told).await {
+            Ok(_) => {
+                untold.delivered();
+                None
+            }
+            Err(error) => Some(format!("activity: {}; it is kept for the next time", error.0)),
+        }
+    }
+
+    /// What has happened in all instances, this one included.
+    pub async fn activity<P: Platform>(&self, platform: &P) -> Result<Activity, String> {
+        let trouble = self.report(platform).await;
+        match platform.collect(Ledger::Activity, b"").await {
+            Ok(kept) => Ok(Activity::read(&kept)),
+            Err(error) => Err(trouble.into_iter().chain([error.0]).collect::<Vec<_>>().join("; ")),
+        }
+    }
+}
+
+#[cfg(feature = "admin")]
+impl Reporter {
+    /// After how many milliseconds there is something to be told; `None`: there is nothing.
+    fn wait(&self, now: Timestamp) -> Option<u64> {
+        if self.gathered.borrow().is_empty() && self.unsent.borrow().is_empty() {
+            return None;
+        }
+        if self.due.get() == 0 {
+            self.due.set(now.saturating_add(self.rules.interval));
+        }
+        Some(self.due.get().saturating_sub(now))
+    }
+}
+
+/// What was gathered, on its way.
+#[cfg(feature = "admin")]
+struct Untold<'a> {
+    reporter: &'a Reporter,
+    told: Vec<u8>,
+}
+
+#[cfg(feature = "admin")]
+impl Untold<'_> {
+    fn delivered(mut self) {
+        self.told.clear();
+    }
+}
+
+#[cfg(feature = "admin")]
+impl Drop for Untold<'_> {
+    fn drop(&mut self) {
+        if !self.told.is_empty() {
+            let unsent = &mut *self.reporter.unsent.borrow_mut();
+            *unsent = if unsent.is_empty() {
+                std::mem::take(&mut self.told)
+            } else {
+                Ledger::Activity.merge(&self.told, unsent)
+            };
         }
     }
 }

@@ -12,9 +12,12 @@ use crate::cache::purge::{Change, Marks};
 use crate::caller::Caller;
 use crate::claim;
 use crate::error::Error;
-#[cfg(feature = "cache")]
+#[cfg(feature = "admin")]
+use crate::explain::Rehearsal;
+#[cfg(any(feature = "cache", feature = "admin"))]
 use crate::http::Body;
 use crate::http::{Headers, Response, Scheme};
+use crate::ledger::Ledger;
 use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 #[cfg(feature = "cache")]
@@ -67,6 +70,9 @@ pub struct Record {
     pub response_headers: Vec<(usize, String)>,
     /// The matched route.
     pub route: Option<String>,
+    /// The name of a GraphQL operation, and what it does.
+    #[cfg(feature = "graphql")]
+    pub operation: Option<(String, crate::graphql::Kind)>,
     /// Who called.
     pub consumer: Option<String>,
     /// What of the credential may be shown.
@@ -79,6 +85,8 @@ pub struct Record {
     pub decided_by: Option<&'static str>,
     /// What limits said.
     pub limits: Vec<(String, LimitOutcome)>,
+    /// Which of them are nearly used up.
+    pub nearly: Vec<Nearly>,
     /// What a cache did, in the terms of `Cache-Status` (RFC 9211): `hit`, `miss`, `stale` and so on.
     pub cache: Option<&'static str>,
     /// What was asked of the platform.
@@ -142,6 +150,21 @@ impl LimitOutcome {
             LimitOutcome::Exempt => "exempt",
         }
     }
+}
+
+/// A limit that is nearly used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nearly {
+    /// The name of the policy.
+    pub limit: String,
+    /// The name of the limit in it.
+    pub rule: String,
+    /// Of so many.
+    pub of: u64,
+    /// So many are left.
+    pub remaining: u64,
+    /// After how many milliseconds all of it is there again.
+    pub reset: u64,
 }
 
 /// What was asked of the platform, each of which is billed by some.
@@ -295,12 +318,15 @@ impl Record {
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             route: None,
+            #[cfg(feature = "graphql")]
+            operation: None,
             consumer: None,
             credential: None,
             status: 0,
             problem: None,
             decided_by: None,
             limits: Vec::new(),
+            nearly: Vec::new(),
             cache: None,
             costs: Costs::default(),
             steps: Vec::with_capacity(8),
@@ -486,12 +512,40 @@ pub struct Watched<'a, P> {
     platform: &'a P,
     record: Option<RefCell<Record>>,
     request_id: OnceCell<String>,
+    #[cfg(feature = "admin")]
+    rehearsal: Option<&'a Rehearsal>,
 }
 
 impl<'a, P: Platform> Watched<'a, P> {
     /// In front of this platform; without a record it only hands on.
     pub fn new(platform: &'a P, record: Option<Record>) -> Self {
-        Self { platform, record: record.map(RefCell::new), request_id: OnceCell::new() }
+        Self {
+            platform,
+            record: record.map(RefCell::new),
+            request_id: OnceCell::new(),
+            #[cfg(feature = "admin")]
+            rehearsal: None,
+        }
+    }
+
+    /// In front of a platform that is asked for nothing but the time and random numbers: what else would be asked of it is
+    /// answered here, and what would be sent is written down.
+    #[cfg(feature = "admin")]
+    pub fn rehearsing(platform: &'a P, record: Option<Record>, rehearsal: &'a Rehearsal) -> Self {
+        Self { rehearsal: Some(rehearsal), ..Self::new(platform, record) }
+    }
+
+    /// The platform behind it, of which nobody notes what is asked.
+    pub fn bare(&self) -> &'a P {
+        self.platform
+    }
+
+    /// Whether nothing of this really happens.
+    pub fn is_rehearsal(&self) -> bool {
+        #[cfg(feature = "admin")]
+        return self.rehearsal.is_some();
+        #[cfg(not(feature = "admin"))]
+        return false;
     }
 
     /// In front of the same platform, for a request within this one.
@@ -501,7 +555,13 @@ impl<'a, P: Platform> Watched<'a, P> {
             // What is within a request has its name.
             drop(request_id.set(Platform::request_id(self)));
         }
-        Self { platform: self.platform, record: record.map(RefCell::new), request_id }
+        Self {
+            platform: self.platform,
+            record: record.map(RefCell::new),
+            request_id,
+            #[cfg(feature = "admin")]
+            rehearsal: self.rehearsal,
+        }
     }
 
     /// The platform behind.
@@ -526,6 +586,15 @@ impl<'a, P: Platform> Watched<'a, P> {
         let done = task.await;
         record.borrow_mut().end(place, self.platform.now());
         done
+    }
+
+    async fn send(&self, call: Call<P::Stream>) -> Result<Response<P::Stream>, Failure> {
+        #[cfg(feature = "admin")]
+        if let Some(rehearsal) = self.rehearsal {
+            rehearsal.send(&call);
+            return Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty });
+        }
+        self.platform.fetch(call).await
     }
 
     /// Notes a call that is about to be made, and tells the upstream which trace it belongs to.
@@ -568,9 +637,9 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     async fn fetch(&self, mut call: Call<P::Stream>) -> Result<Response<P::Stream>, Failure> {
-        let Some(record) = &self.record else { return self.platform.fetch(call).await };
+        let Some(record) = &self.record else { return self.send(call).await };
         let place = self.begin(&mut record.borrow_mut(), &mut call);
-        let result = self.platform.fetch(call).await;
+        let result = self.send(call).await;
         let now = self.platform.now();
         let record = &mut *record.borrow_mut();
         record.end(place, now);
@@ -584,14 +653,26 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     async fn read(&self, body: P::Stream, limit: usize) -> Result<Bytes, ReadError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(Bytes::new());
+        }
         self.timed(What::Read, |_| {}, self.platform.read(body, limit)).await
     }
 
     async fn read_to_end(&self, body: P::Stream, limit: usize) -> Result<(Bytes, Headers), ReadError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok((Bytes::new(), Headers::new()));
+        }
         self.timed(What::Read, |_| {}, self.platform.read_to_end(body, limit)).await
     }
 
     fn decodes(&self, coding: &str) -> bool {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return false;
+        }
         self.platform.decodes(coding)
     }
 
@@ -604,42 +685,86 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     async fn lookup(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Err(StoreError("explain asks no store".to_owned()));
+        }
         self.timed(What::Lookup, |costs| costs.store_reads += 1, self.platform.lookup(key)).await
     }
 
     async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(Decision { granted: Some(1), wait: Some(0), standings: Vec::new() });
+        }
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.take(key, order)).await
     }
 
     async fn admit(&self, limiter: &str, key: &str) -> Result<Option<bool>, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(None);
+        }
         self.timed(What::Count, |_| {}, self.platform.admit(limiter, key)).await
     }
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(None);
+        }
         self.timed(What::Lookup, |costs| costs.store_reads += 1, self.platform.board(key)).await
     }
 
     async fn post(&self, key: &str, board: &str) -> Result<(), StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
         self.platform.post(key, board).await
     }
 
     async fn claim(&self, key: &str, order: &claim::Order) -> Result<claim::Verdict, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            // Nothing was done before.
+            return Ok(match order {
+                claim::Order::Begin { .. } => claim::Verdict::Yours,
+                claim::Order::Finish { .. } | claim::Order::Release { .. } => claim::Verdict::Noted,
+            });
+        }
         self.timed(What::Claim, |costs| costs.object_calls += 1, self.platform.claim(key, order)).await
     }
 
     async fn peek(&self, body: P::Stream, limit: usize) -> Result<Peeked<P::Stream>, ReadError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(Peeked::Whole(Bytes::new()));
+        }
         self.timed(What::Read, |_| {}, self.platform.peek(body, limit)).await
     }
 
     fn copy(&self, body: P::Stream, limit: usize) -> (P::Stream, Copied) {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return (body, Copied::default());
+        }
         self.platform.copy(body, limit)
     }
 
     async fn copied(&self, copy: Copied) -> Result<Bytes, ReadError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(Bytes::new());
+        }
         self.platform.copied(copy).await
     }
 
     async fn sleep(&self, duration: Duration) {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return;
+        }
         self.timed(What::Wait, |_| {}, self.platform.sleep(duration)).await;
     }
 
@@ -649,26 +774,46 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     #[cfg(feature = "cache")]
     async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<P::Stream>)>, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(None);
+        }
         self.timed(What::Lookup, |_| {}, self.platform.recall(key, reach)).await
     }
 
     #[cfg(feature = "cache")]
     async fn keep(&self, item: &Item<'_>, body: Body<P::Stream>, shared: bool) -> (Body<P::Stream>, Option<u32>) {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return (body, None);
+        }
         self.platform.keep(item, body, shared).await
     }
 
     #[cfg(feature = "cache")]
     async fn kept(&self, ticket: u32) -> Result<(), StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
         self.platform.kept(ticket).await
     }
 
     #[cfg(feature = "cache")]
     async fn forget(&self, key: &str, reach: Reach) -> Result<(), StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
         self.platform.forget(key, reach).await
     }
 
     #[cfg(feature = "cache")]
     async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Err(StoreError("explain takes nothing back".to_owned()));
+        }
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
     }
 
@@ -680,11 +825,19 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.platform.finish(flow, whole);
     }
 
-    async fn collect(&self, added: &[u8]) -> Result<Bytes, StoreError> {
-        self.platform.collect(added).await
+    async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Err(StoreError("explain counts nothing".to_owned()));
+        }
+        self.platform.collect(ledger, added).await
     }
 
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError> {
+        #[cfg(feature = "admin")]
+        if self.rehearsal.is_some() {
+            return Ok(());
+        }
         self.platform.publish(outlet, batch).await
     }
 

@@ -29,6 +29,8 @@ pub use balance::{Balance, Facts, Member, Tier};
 pub use breaker::{Admission, Breaker, BreakerRules, State};
 pub use health::{Health, HealthRules, WHOLE};
 pub use maglev::{hash, mix};
+#[cfg(feature = "admin")]
+pub use pool::Report;
 pub use pool::{Asked, Pool};
 pub use proxy_status::proxy_status;
 pub use retry::{BudgetRules, MOST as MOST_RETRIES, RetryRules, Trouble, is_idempotent, is_safe};

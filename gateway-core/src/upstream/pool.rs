@@ -23,7 +23,7 @@ use crate::credential::Credentials;
 use crate::http::{Headers, Response, cookies};
 use crate::platform::{Call, Failure, Platform, Timestamp};
 use crate::template::{Scope, Settings};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// An upstream that is ready to be called.
@@ -33,6 +33,8 @@ pub struct Pool {
     pub upstream: Upstream,
     targets: Vec<Target>,
     group: Option<Group>,
+    /// Whether the only target of an upstream without rules gets no more requests.
+    drained: Cell<bool>,
     #[cfg(feature = "credentials")]
     credentials: Credentials,
 }
@@ -83,12 +85,14 @@ struct KnownTarget {
     ejected: bool,
     /// Until when it is out because checks find it ill; 0: they do not.
     ill_until: Timestamp,
+    /// Whether somebody wants it to get no more requests.
+    drained: bool,
 }
 
 impl KnownTarget {
     /// Whether it is out of rotation: either is enough.
     fn is_out(&self) -> bool {
-        self.ejected || self.ill_until > 0
+        self.ejected || self.ill_until > 0 || self.drained
     }
 }
 
@@ -150,6 +154,22 @@ impl Asked {
     }
 }
 
+/// How a target is, as far as an instance knows.
+#[cfg(feature = "admin")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Whether somebody wants it to get no more requests.
+    pub drained: bool,
+    /// Until when it is out because of its answers.
+    pub ejected_until: Option<Timestamp>,
+    /// Until when it is out because checks find it ill.
+    pub ill_until: Option<Timestamp>,
+    /// Attempts that are under way.
+    pub under_way: u32,
+    /// How much of its share it carries, of [`WHOLE`].
+    pub share: u32,
+}
+
 /// Where an attempt goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {
@@ -158,6 +178,8 @@ pub(super) enum Pick {
     Refused {
         until: Timestamp,
     },
+    /// Somebody wants none of them to get any request.
+    Drained,
     /// There is none.
     Nobody,
 }
@@ -175,6 +197,7 @@ impl Pool {
             upstream,
             targets,
             group,
+            drained: Cell::new(false),
             #[cfg(feature = "credentials")]
             credentials: Credentials::default(),
         })
@@ -252,14 +275,59 @@ impl Pool {
 
     /// How many of its targets are in rotation, as far as this instance knows.
     pub fn usable(&self) -> usize {
-        let Some(group) = &self.group else { return self.targets.len() };
+        let Some(group) = &self.group else { return if self.is_drained() { 0 } else { self.targets.len() } };
         group.state.borrow().targets.iter().filter(|target| !target.is_out()).count()
     }
 
     /// What a target is called.
     pub fn name(&self, target: u32) -> &str {
-        let named = self.group.as_ref().and_then(|group| group.names.get(target as usize));
-        named.map_or("", String::as_str)
+        match &self.group {
+            Some(group) => group.names.get(target as usize).map_or("", String::as_str),
+            None => self.targets.get(target as usize).map_or("", |target| &target.authority),
+        }
+    }
+
+    /// Whether no target may get a request, because somebody wants it so.
+    pub fn is_drained(&self) -> bool {
+        match &self.group {
+            Some(group) => {
+                let known = group.state.borrow();
+                !known.targets.is_empty() && known.targets.iter().all(|target| target.drained)
+            }
+            None => self.drained.get(),
+        }
+    }
+
+    /// Has only those targets get requests of whose names this does not say that they are drained.
+    #[cfg(feature = "admin")]
+    pub fn drain(&self, is_drained: impl Fn(&str) -> bool, now: Timestamp) {
+        let Some(group) = &self.group else {
+            self.drained.set(!self.targets.is_empty() && is_drained(self.name(0)));
+            return;
+        };
+        let known = &mut *group.state.borrow_mut();
+        for (target, name) in known.targets.iter_mut().zip(&group.names) {
+            target.drained = is_drained(name);
+        }
+        known.count_out(now);
+    }
+
+    /// How each target is, as far as this instance knows.
+    #[cfg(feature = "admin")]
+    pub fn report(&self, now: Timestamp) -> Vec<Report> {
+        let Some(group) = &self.group else {
+            let drained = self.drained.get();
+            return self.targets.iter().map(|_| Report { drained, share: WHOLE, ..Report::default() }).collect();
+        };
+        let known = group.state.borrow();
+        let report = |target: &KnownTarget| Report {
+            drained: target.drained,
+            ejected_until: (target.ejected && now < target.health.until()).then(|| target.health.until()),
+            ill_until: (now < target.ill_until).then_some(target.ill_until),
+            under_way: target.leases.count(now, group.longest),
+            share: if target.is_out() { 0 } else { target.health.share(now, group.rules.slow_start) },
+        };
+        known.targets.iter().map(report).collect()
     }
 
     /// Where a first attempt would go now, for tools that measure. Turns are taken as by any other.
@@ -405,6 +473,7 @@ impl Group {
         }
         match self.pick(known, upstream, asked, tried, now, random) {
             Some(target) => Pick::Target(target),
+            None if known.targets.iter().all(|target| target.drained) => Pick::Drained,
             None => Pick::Nobody,
         }
     }
@@ -440,8 +509,12 @@ impl Group {
         let View { tiers, enough, as_of, .. } = &mut views[at];
         if *as_of != *changes {
             let is_enough = |tier: &Tier| {
-                let usable = tier.members().iter().filter(|member| !targets[member.target as usize].is_out()).count();
-                usable > 0 && usable * 100 >= tier.members().len() * self.rules.health.panic as usize
+                // Those that somebody has taken out are not missing.
+                let wanted = tier.members().iter().map(|member| &targets[member.target as usize]);
+                let wanted = wanted.filter(|target| !target.drained);
+                let (usable, wanted) = wanted
+                    .fold((0, 0), |(usable, wanted), target| (usable + usize::from(!target.is_out()), wanted + 1));
+                usable > 0 && usable * 100 >= wanted * self.rules.health.panic as usize
             };
             (*enough, *as_of) = (tiers.iter().map(is_enough).collect(), *changes);
         }
@@ -456,8 +529,10 @@ impl Group {
                 }
             }
             // Too few are left everywhere: to ask those that are out is better than to drown the others.
+            let is_wanted =
+                |tier: &&mut Tier| tier.members().iter().any(|member| !targets[member.target as usize].drained);
             if panics
-                && let Some(tier) = tiers.first_mut()
+                && let Some(tier) = tiers.iter_mut().find(is_wanted)
                 && let Some(target) = tier.pick(balance, key, &facts(tried, true), random)
             {
                 return Some(target);
@@ -623,7 +698,7 @@ struct Now<'a> {
 impl Facts for Now<'_> {
     fn share(&self, target: u32) -> u32 {
         match self.targets.get(target as usize) {
-            Some(known) if (known.is_out() && !self.panics) || self.tried.contains(&target) => 0,
+            Some(known) if known.drained || (known.is_out() && !self.panics) || self.tried.contains(&target) => 0,
             Some(known) if known.is_out() => WHOLE,
             Some(known) => known.health.share(self.now, self.group.rules.slow_start),
             None => 0,

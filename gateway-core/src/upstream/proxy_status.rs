@@ -31,7 +31,7 @@ pub fn proxy_status(gateway: &str, next_hop: Option<&str>, cause: Option<&Cause>
 /// RFC 9209 §2.3. What the client or the configuration is to blame for has no name there that says more than the status.
 fn error(cause: &Cause) -> Option<&'static str> {
     match cause {
-        Cause::Open { .. } => Some("destination_unavailable"),
+        Cause::Open { .. } | Cause::Drained => Some("destination_unavailable"),
         Cause::Failure(failure) => match failure.error {
             FetchError::Unreachable => Some("destination_unavailable"),
             FetchError::Reset => Some("connection_terminated"),

@@ -42,6 +42,8 @@ pub enum Cause {
         /// For so many milliseconds more.
         for_another: u64,
     },
+    /// Somebody has taken all targets out: nothing was sent.
+    Drained,
 }
 
 impl fmt::Display for Cause {
@@ -49,6 +51,7 @@ impl fmt::Display for Cause {
         match self {
             Cause::Failure(Failure { error, detail }) => write!(f, "{error:?}: {detail}"),
             Cause::Open { for_another } => write!(f, "the circuit breaker is open for another {for_another} ms"),
+            Cause::Drained => f.write_str("all of its targets are drained"),
         }
     }
 }
@@ -139,6 +142,9 @@ pub async fn send<P: Platform>(
     asked: &Asked,
 ) -> Result<Answer<P::Stream>, Failed> {
     let Some(group) = pool.group() else {
+        if pool.is_drained() {
+            return Err(Failed { cause: Cause::Drained, history: Vec::new() });
+        }
         // The common case: one target, nothing to decide.
         let timeout = timeouts.attempt.min(timeouts.total);
         call.patience.idle = timeouts.idle.map(Duration::from_millis);
@@ -227,6 +233,7 @@ impl<P: Platform> Trip<'_, P> {
                     let cause = Cause::Open { for_another: until.saturating_sub(now) };
                     return Err(Failed { cause, history: course.history });
                 }
+                Pick::Drained => return Err(Failed { cause: Cause::Drained, history: course.history }),
                 Pick::Nobody => return Err(Failed { cause: nobody(), history: course.history }),
             };
             course.tried.push(target);
@@ -346,7 +353,7 @@ impl<P: Platform> Trip<'_, P> {
         let now = platform.now();
         let other = match self.pick(course, now) {
             Pick::Target(other) if !course.tried.contains(&other) && left(now) > 0 && group.take_extra(now) => other,
-            Pick::Target(_) | Pick::Refused { .. } | Pick::Nobody => return one.await,
+            Pick::Target(_) | Pick::Refused { .. } | Pick::Drained | Pick::Nobody => return one.await,
         };
         course.tried.push(other);
         let mut two = pin!(self.attempt(second, other, left(now)));

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What decides who may call, so that nothing stored may be given before it has.
-const DECIDING: [&str; 5] = ["authenticate", "authorize", "csrf", "forward_auth", "request_rules"];
+const DECIDING: [&str; 6] = ["authenticate", "authorize", "csrf", "forward_auth", "graphql", "request_rules"];
 
 /// The targeted fields where nothing is said: to us, to caches of origins, and what these were called before.
 const TARGETED: [&str; 3] = ["postern-cache-control", "cdn-cache-control", "surrogate-control"];

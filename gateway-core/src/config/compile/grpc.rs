@@ -43,7 +43,7 @@ impl RouteCompiler<'_, '_> {
             let problem = Problem::error("missing-descriptors", imports.name_at, "`imports` is for `protos`");
             self.all.problems.push(problem.help("remove it"));
         }
-        self.exclude("grpc", &["websocket"]);
+        self.exclude("grpc", &["websocket", "graphql", "soap"]);
         let known = self.all.loaded.descriptors.get(node.at)?;
         let methods = self.callable(written, known)?;
         let table = self.table(written, known, &methods, &forward, paths);

@@ -166,6 +166,10 @@ impl RouteCompiler<'_, '_> {
         let cost = match common.cost {
             None => Cost::Fixed(1),
             Some(written::Cost::Fixed(cost)) => Cost::Fixed(*cost),
+            Some(written::Cost::Named(written::NamedCost::Graphql)) => {
+                self.needs_graphql("this cost", node.place([Field("cost")]), Some(index));
+                Cost::Graphql
+            }
             Some(written::Cost::Told(told)) => match told {
                 written::ToldCost::Header(name) => Cost::Header(name.0.to_ascii_lowercase()),
                 written::ToldCost::Query(name) => Cost::Query(name.clone()),
@@ -286,6 +290,10 @@ impl RouteCompiler<'_, '_> {
                 written::KeyPart::Route => KeyPart::Route,
                 written::KeyPart::Method => KeyPart::Method,
                 written::KeyPart::Country => KeyPart::Country,
+                written::KeyPart::GraphqlOperation => {
+                    self.needs_graphql("this part of a key", at, None);
+                    KeyPart::Operation
+                }
                 written::KeyPart::Header(name) => KeyPart::Header(name.0.to_ascii_lowercase()),
                 written::KeyPart::Query(name) => KeyPart::Query(name.clone()),
                 written::KeyPart::Cookie(name) => KeyPart::Cookie(name.0.clone()),

@@ -47,6 +47,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Mock(policy) => self.mock(policy, node).map(Policy::Mock),
                 written::Policy::Transform(policy) => Some(Policy::Transform(self.transform(policy, node, paths))),
                 written::Policy::ForwardAuth(policy) => self.forward_auth(policy, node, paths).map(Policy::ForwardAuth),
+                written::Policy::Graphql(policy) => Some(Policy::Graphql(Box::new(self.graphql(policy, node)))),
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::Idempotency(policy) => Some(Policy::Idempotency(self.idempotency(policy, node))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
@@ -64,7 +65,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
-        self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "security_headers"]);
+        self.only_one(&["cache", "cors", "csrf", "error_pages", "graphql", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
@@ -76,6 +77,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Csrf(_)
             | Policy::Deprecation(_)
             | Policy::ForwardAuth(_)
+            | Policy::Graphql(_)
             | Policy::Headers(_)
             | Policy::Idempotency(_)
             | Policy::JsonLimits(_)

@@ -48,7 +48,7 @@ const SECRET_PARTS: [&str; 8] =
     ["secret", "password", "passwd", "token", "credential", "session", "signature", "private"];
 
 /// OpenTelemetry's semantic conventions, "HTTP metrics": in milliseconds.
-const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
+pub(super) const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_000, 2_500, 5_000, 7_500, 10_000];
 
 impl Compile<'_> {
     /// Everything that is observed.
@@ -111,7 +111,17 @@ impl Compile<'_> {
             }
         });
         let server_timing = written.server_timing.unwrap_or(false);
-        Some(Box::new(Rules { resource, otlp, logs, traces, metrics, request_id, server_timing, debug }))
+        Some(Box::new(Rules {
+            resource,
+            otlp,
+            logs,
+            traces,
+            metrics,
+            request_id,
+            server_timing,
+            debug,
+            activity: None,
+        }))
     }
 
     fn otlp(&mut self, written: &written::Otlp, node: &Node) -> Option<Otlp> {
@@ -417,7 +427,7 @@ impl Compile<'_> {
         }
     }
 
-    fn interval(&mut self, written: Option<written::Duration>, usual: u64, at: Span) -> u64 {
+    pub(super) fn interval(&mut self, written: Option<written::Duration>, usual: u64, at: Span) -> u64 {
         let interval = written.map_or(usual, |interval| interval.milliseconds);
         if interval > LONGEST_INTERVAL {
             let message = "platforms end the work behind an answer before that";

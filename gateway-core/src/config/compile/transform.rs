@@ -47,9 +47,16 @@ impl RouteCompiler<'_, '_> {
                 Piece::Variable(Variable::Upstream) if self.defined.written.upstream.is_none() => {
                     ("`{upstream.name}` is of routes that forward, and this one does not".to_owned(), None)
                 }
+                Piece::Variable(variable) if variable.is_of_graphql() => {
+                    let place = self.all.part(at, &piece.to_string());
+                    self.needs_graphql(&format!("`{}`", name(piece)), place, None);
+                    continue;
+                }
                 Piece::Document(path) if !seen.documents.contains(&path.root()) => {
                     let help = match path.root() {
-                        BODY => Some("parts of a body can be said in `body` of `transform`, and in `compose`, only"),
+                        BODY => Some(
+                            "parts of a body can be said in `body` of `transform`, in `compose`, and in messages of `graphql` and `soap`",
+                        ),
                         STEPS => Some("what steps have answered can be said in `compose` only"),
                         EACH => Some("an item can be said in a step that has `for_each` only"),
                         PROBLEM => Some("parts of a problem can be said in `error_pages` only"),

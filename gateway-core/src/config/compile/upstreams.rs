@@ -428,6 +428,7 @@ impl Compile<'_> {
             Piece::Member(..) | Piece::Document(_) | Piece::Variable(Variable::Status) => {
                 Some(piece.base().to_string())
             }
+            Piece::Variable(variable) if variable.is_of_graphql() => Some(piece.base().to_string()),
             _ => None,
         });
         let Some(name) = parameter else { return Some(template) };

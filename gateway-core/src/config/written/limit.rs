@@ -302,6 +302,8 @@ pub enum KeyPart {
     Method,
     /// The client's country, where the platform knows it.
     Country,
+    /// The name of the GraphQL operation, as a `graphql` before has read it.
+    GraphqlOperation,
     /// Nothing: all requests have one key.
     Everybody,
     /// A field of the request.
@@ -356,8 +358,18 @@ pub enum LimitMode {
 pub enum Cost {
     /// This much.
     Fixed(u64),
+    /// What somebody before has found out.
+    Named(NamedCost),
     /// What the request or its response says; what is no number is 1.
     Told(ToldCost),
+}
+
+/// What somebody before has found out of a request's cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedCost {
+    /// The cost of the GraphQL operation, as a `graphql` before has counted it; at least 1.
+    Graphql,
 }
 
 /// Who says what a request costs.

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
-    ErrorPagesPolicy, Expression, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod, JsonLimitsPolicy,
-    JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy, MockPolicy, Name, Named,
-    OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope, SignatureMethod, Size,
-    SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
+    ErrorPagesPolicy, Expression, GraphqlPolicy, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod,
+    JsonLimitsPolicy, JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy,
+    MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope,
+    SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -34,6 +34,8 @@ pub enum Policy {
     ErrorPages(ErrorPagesPolicy),
     /// Asks another service whether a request may pass.
     ForwardAuth(ForwardAuthPolicy),
+    /// Refuses GraphQL requests that ask for too much, or for what nobody may have.
+    Graphql(GraphqlPolicy),
     /// Changes header fields.
     Headers(HeadersPolicy),
     /// Does once what is asked for several times.

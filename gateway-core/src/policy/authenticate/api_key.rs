@@ -49,7 +49,7 @@ impl ApiKeyMethod {
         // Looked up by its hash: what differs in time depends on the hash, which says nothing of the key.
         let hash = Secret::new(hash(&key));
         match consumers.look_up(platform, By::Key(hash.reveal())).await {
-            Ok(Some(consumer)) => judge(&consumer, &hash, platform.now()),
+            Ok(Some(consumer)) => judge(consumers, &consumer, &hash, platform.now()),
             Ok(None) => Verdict::Wrong(UNKNOWN),
             Err(error) => Verdict::Unknowable(error.0),
         }
@@ -99,10 +99,13 @@ impl ApiKeyMethod {
 const UNKNOWN: &str = "The API key is not known.";
 
 /// What a key of this consumer is good for now.
-fn judge(consumer: &Rc<Consumer>, hash: &Secret<String>, now: Timestamp) -> Verdict {
+fn judge(consumers: &Consumers, consumer: &Rc<Consumer>, hash: &Secret<String>, now: Timestamp) -> Verdict {
     let Some(stored) = consumer.keys.iter().find(|stored| stored.hash == *hash) else { return Verdict::Wrong(UNKNOWN) };
     if stored.expires.is_some_and(|expires| expires <= now) {
         return Verdict::Wrong("The API key has expired.");
+    }
+    if consumers.is_revoked(stored) {
+        return Verdict::Wrong("The API key has been revoked.");
     }
     let credential = Some(stored.prefix.clone());
     Verdict::Proven(Caller {

@@ -22,6 +22,9 @@ pub enum Cost {
     Query(String),
     /// What the request's JSON body says.
     Body(Place),
+    /// What the GraphQL request costs, by the rules of its policy.
+    #[cfg(feature = "graphql")]
+    Graphql,
     /// What a field of the response says.
     Response(String),
     /// What the response's JSON body says.
@@ -46,6 +49,8 @@ impl Cost {
                 value.as_deref().and_then(number)
             }
             Cost::Body(place) => place.number_in(&visit.read_body(READ).await?),
+            #[cfg(feature = "graphql")]
+            Cost::Graphql => visit.memo.operation.as_ref().map(|operation| operation.cost),
             Cost::Response(_) => None,
             Cost::ResponseBody(_) => {
                 // What is packed cannot be read, and some platforms ask for that by themselves.
@@ -62,6 +67,8 @@ impl Cost {
             Cost::Response(name) => Ok(departure.response.headers.text(name).and_then(number)),
             Cost::ResponseBody(place) => Ok(place.number_in(&json_body(departure).await?)),
             Cost::Fixed(_) | Cost::Header(_) | Cost::Query(_) | Cost::Body(_) => Ok(None),
+            #[cfg(feature = "graphql")]
+            Cost::Graphql => Ok(None),
         }
     }
 
@@ -70,6 +77,8 @@ impl Cost {
         match self {
             Cost::Response(_) | Cost::ResponseBody(_) => true,
             Cost::Fixed(_) | Cost::Header(_) | Cost::Query(_) | Cost::Body(_) => false,
+            #[cfg(feature = "graphql")]
+            Cost::Graphql => false,
         }
     }
 }

@@ -1,29 +1,29 @@
-//! The owner of what all instances have counted, on Spin: its key-value store.
+//! The owner of the ledgers of all instances, on Spin: its key-value store.
 //!
-//! The store changes nothing but numbers in one step, so nobody may read sums, add to them and write them back. Whoever has
+//! The store changes nothing but numbers in one step, so nobody may read a ledger, add to it and write it back. Whoever has
 //! something to add takes the next number, in one step, and writes a parcel under it; nobody else ever writes there. Whoever
-//! wants the sums adds all parcels up behind a checkpoint, and writes the next one. Two that do so at once write the same sums or
-//! fewer, never others, since parcels stay for a while after a checkpoint has them.
+//! wants the ledger adds all parcels up behind a checkpoint, in the order of their numbers, and writes the next one. Two that do so
+//! at once write the same or less, never anything else, since parcels stay for a while after a checkpoint has them.
 
 use crate::counters::bindings::wasi::keyvalue::atomics::increment;
 use crate::counters::bindings::wasi::keyvalue::store::{self, Bucket};
 use crate::counters::failed;
 use bytes::Bytes;
+use gateway_core::ledger::Ledger;
 use gateway_core::platform::{StoreError, Timestamp};
-use gateway_core::telemetry::metrics::merge;
 use serde::{Deserialize, Serialize};
 
-/// Adds what there is to add; with nothing, gives the sums.
-pub fn collect(added: &[u8], now: Timestamp) -> Result<Bytes, StoreError> {
+/// Adds what there is to add; with nothing, gives the ledger.
+pub fn collect(ledger: Ledger, added: &[u8], now: Timestamp) -> Result<Bytes, StoreError> {
     let bucket = store::open("default").map_err(failed)?;
     if added.is_empty() {
-        return fold(&bucket, now);
+        return fold(&bucket, ledger, now);
     }
-    let number = increment(&bucket, SEQUENCE, 1).map_err(failed)?;
-    bucket.set(&parcel(number), added).map_err(failed)?;
-    // Where nobody ever asks for the sums, parcels must not pile up.
+    let number = increment(&bucket, &sequence(ledger), 1).map_err(failed)?;
+    bucket.set(&parcel(ledger, number), added).map_err(failed)?;
+    // Where nobody ever asks for the ledger, parcels must not pile up.
     if number % EVERY == 0 {
-        fold(&bucket, now)?;
+        fold(&bucket, ledger, now)?;
     }
     Ok(Bytes::new())
 }
@@ -34,7 +34,7 @@ pub fn collect(added: &[u8], now: Timestamp) -> Result<Bytes, StoreError> {
 struct Checkpoint {
     /// The last parcel in it.
     upto: i64,
-    /// The sums, as the core writes them.
+    /// The ledger, as the core writes it.
     sums: String,
     /// A parcel that is missing, and since when: its writer is about to write it, or has ended before.
     gap: Option<(i64, Timestamp)>,
@@ -44,9 +44,14 @@ struct Checkpoint {
     gone: i64,
 }
 
-/// The number of the last parcel. No other key below this one.
-const SEQUENCE: &str = "postern/sums/sequence";
-const CHECKPOINT: &str = "postern/sums/checkpoint";
+/// Where the number of the last parcel is. Nothing else is ever kept there.
+fn sequence(ledger: Ledger) -> String {
+    format!("postern/{}/sequence", ledger.name())
+}
+
+fn checkpoint(ledger: Ledger) -> String {
+    format!("postern/{}/checkpoint", ledger.name())
+}
 
 /// After so many parcels somebody adds them up.
 const EVERY: i64 = 64;
@@ -57,20 +62,20 @@ const PATIENCE: u64 = 10_000;
 /// For how long parcels stay that a checkpoint has, in milliseconds: longer than anybody takes to add up.
 const KEPT: u64 = 60_000;
 
-fn parcel(number: i64) -> String {
-    format!("postern/sums/parcel/{number}")
+fn parcel(ledger: Ledger, number: i64) -> String {
+    format!("postern/{}/parcel/{number}", ledger.name())
 }
 
-fn fold(bucket: &Bucket, now: Timestamp) -> Result<Bytes, StoreError> {
-    let read = bucket.get(CHECKPOINT).map_err(failed)?;
+fn fold(bucket: &Bucket, ledger: Ledger, now: Timestamp) -> Result<Bytes, StoreError> {
+    let read = bucket.get(&checkpoint(ledger)).map_err(failed)?;
     let mut known: Checkpoint = read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-    let last = increment(bucket, SEQUENCE, 0).map_err(failed)?;
+    let last = increment(bucket, &sequence(ledger), 0).map_err(failed)?;
     // All of them, and those of them behind which none is missing.
     let (mut all, mut certain) = (known.sums.clone().into_bytes(), known.sums.clone().into_bytes());
     let (mut upto, mut gap) = (known.upto, None);
     for number in known.upto + 1..=last {
-        match bucket.get(&parcel(number)).map_err(failed)? {
-            Some(added) => all = merge(&all, &added),
+        match bucket.get(&parcel(ledger, number)).map_err(failed)? {
+            Some(added) => all = ledger.merge(&all, &added),
             None => {
                 let since = known.gap.filter(|(missing, _)| *missing == number).map_or(now, |(_, since)| since);
                 if gap.is_none() && now.saturating_sub(since) < PATIENCE {
@@ -87,14 +92,14 @@ fn fold(bucket: &Bucket, now: Timestamp) -> Result<Bytes, StoreError> {
         let old = known.before.iter().filter(|(_, written)| now.saturating_sub(*written) > KEPT).map(|(upto, _)| *upto);
         let old = old.max().unwrap_or(known.gone);
         for number in known.gone + 1..=old {
-            bucket.delete(&parcel(number)).map_err(failed)?;
+            bucket.delete(&parcel(ledger, number)).map_err(failed)?;
         }
         known.before.retain(|(_, written)| now.saturating_sub(*written) <= KEPT);
         known.before.push((upto, now));
         let sums = String::from_utf8(certain).unwrap_or_default();
         let next = Checkpoint { upto, sums, gap, before: known.before, gone: old.max(known.gone) };
         let text = serde_json::to_vec(&next).map_err(|error| StoreError(error.to_string()))?;
-        bucket.set(CHECKPOINT, &text).map_err(failed)?;
+        bucket.set(&checkpoint(ledger), &text).map_err(failed)?;
     }
     Ok(all.into())
 }
