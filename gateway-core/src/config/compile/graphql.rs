@@ -148,7 +148,7 @@ impl RouteCompiler<'_, '_> {
     /// The path that a message is sent to.
     pub(super) fn target(&mut self, written: &str, at: Span, paths: &[Matcher]) -> Option<crate::template::Template> {
         let template = self.text(written, at, paths)?;
-        self.rooted(&template, written, at);
+        self.rooted(&template, written, at, "the query of the request is sent as it is");
         Some(template)
     }
 
