@@ -5,12 +5,14 @@ use crate::graphql;
 #[cfg(feature = "grpc")]
 use crate::grpc::dialect::Failure;
 use crate::http::{Body, Headers, Response};
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::Fault;
 use crate::path;
 use crate::platform::FetchError;
 #[cfg(feature = "idempotency")]
 use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate;
 #[cfg(feature = "validation")]
 use crate::validation::Violation;
@@ -69,6 +71,18 @@ pub enum Error {
     #[cfg(feature = "admin")]
     AdminUncertain {
         /// For the log only.
+        reason: String,
+    },
+    /// 422: a version of the configuration cannot be served here.
+    #[cfg(feature = "rollout")]
+    VersionUnusable {
+        /// Why, told to the operator.
+        reason: String,
+    },
+    /// 409: as things stand with the versions, this cannot be done.
+    #[cfg(feature = "rollout")]
+    VersionConflict {
+        /// Why, told to the operator.
         reason: String,
     },
     /// 421: no route knows this host.
@@ -143,20 +157,23 @@ pub enum Error {
     Idempotency(Refusal),
     /// 400: the body is not of the kind that the upstream's is made from.
     BodyRefused,
+    /// 200, 400 or 404: what came is no message of JSON-RPC, or none that is taken here. The body is an error object.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<Fault>),
     /// 400 or 403: the GraphQL request is not one, asks for too much, or for what nobody may have.
     #[cfg(feature = "graphql")]
     Graphql(graphql::Refusal),
     /// The status that the configuration says: an upstream of another protocol has answered that it has failed.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     CallFailed(Box<translate::Failure>),
     /// 400: the request is no call of the method that it is for.
-    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
     UntranslatableRequest {
         /// What is wrong, told to the client.
         reason: String,
     },
     /// 502: the upstream's answer to a call is none.
-    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
     UntranslatableResponse {
         /// For the log only.
         reason: String,
@@ -299,13 +316,15 @@ impl Error {
                 let (status, code, title) = refusal.kind();
                 (status, code, title, Client)
             }
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => {
                 (failure.status, "call-failed", "Call failed", if failure.status < 500 { Client } else { Upstream })
             }
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { .. } => (400, "untranslatable-request", "Untranslatable request", Client),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => (fault.status, "json-rpc-refused", "JSON-RPC refused", Client),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => {
                 (502, "untranslatable-response", "Untranslatable response", Upstream)
             }
@@ -321,6 +340,10 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { .. } => (422, "version-unusable", "Version unusable", Client),
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { .. } => (409, "version-conflict", "Version conflict", Client),
             #[cfg(feature = "admin")]
             Error::NothingThere => (404, "nothing-there", "Nothing there", Client),
             #[cfg(feature = "admin")]
@@ -385,6 +408,8 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason } | Error::VersionConflict { reason } => reason.clone(),
             #[cfg(feature = "admin")]
             Error::NothingThere => "The admin interface has nothing there.".into(),
             #[cfg(feature = "admin")]
@@ -396,11 +421,13 @@ impl Error {
             Error::BodyRefused => "The body is not what can be handed on here.".into(),
             #[cfg(feature = "graphql")]
             Error::Graphql(refusal) => refusal.detail().to_owned(),
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => failure.detail.clone(),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { reason } => format!("The request is no call of this method: {reason}."),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(fault) => fault.message.clone().into_owned(),
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { .. } => "The upstream's answer is none to such a call.".into(),
             #[cfg(feature = "grpc")]
             Error::Rpc(failure) if failure.message.is_empty() => {
@@ -417,8 +444,8 @@ impl Error {
             Error::UpstreamFailed(_) => "The upstream gave no valid response.".into(),
             Error::CredentialUncertain { .. } => "The credential cannot be checked just now.".into(),
             Error::NoCredential => "The gateway has no credential for the upstream just now.".into(),
-            Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::LoopDetected => "The gateway's own requests go round in a circle.".into(),
+            Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
             #[cfg(feature = "compose")]
             Error::CompositionFailed { detail, .. } => detail.clone(),
@@ -451,9 +478,9 @@ impl Error {
             Error::ResponseRefused { reason } => reason,
             #[cfg(feature = "compose")]
             Error::CompositionFailed { reason, .. } => reason,
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason } => reason,
-            #[cfg(any(feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::CallFailed(failure) => &failure.detail,
             _ => "",
         }
@@ -480,11 +507,6 @@ impl Error {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
                 _ => None,
             },
-            #[cfg(any(feature = "graphql", feature = "soap"))]
-            told: match self {
-                Error::CallFailed(failure) => Some(&failure.members),
-                _ => None,
-            },
         };
         serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write")
     }
@@ -492,6 +514,10 @@ impl Error {
     /// The problem details, as `application/problem+json`.
     pub fn into_response<S>(self, request_id: &str) -> Response<S> {
         let (status, ..) = self.kind();
+        #[cfg(feature = "json_rpc")]
+        if let Error::JsonRpc(fault) = &self {
+            return crate::json_rpc::respond(status, fault.to_json());
+        }
         let body = Bytes::from(self.problem(request_id));
         let mut headers = Headers::new();
         headers.set("content-type", "application/problem+json");
@@ -550,9 +576,6 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
-    #[cfg(any(feature = "graphql", feature = "soap"))]
-    #[serde(flatten)]
-    told: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.
@@ -588,6 +611,10 @@ mod tests {
             Error::Gone,
             Error::Maintenance { seconds: None },
             Error::NoRoute,
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason: String::new() },
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { reason: String::new() },
             #[cfg(feature = "admin")]
             Error::NothingThere,
             #[cfg(feature = "admin")]
@@ -616,10 +643,12 @@ mod tests {
             Error::Graphql(graphql::Refusal::TooMuch(String::new())),
             #[cfg(feature = "graphql")]
             Error::Graphql(graphql::Refusal::Forbidden(String::new())),
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableRequest { reason: String::new() },
-            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+            #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason: String::new() },
+            #[cfg(feature = "json_rpc")]
+            Error::JsonRpc(Box::new(Fault::new(0, ""))),
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason: String::new() },
             #[cfg(feature = "idempotency")]

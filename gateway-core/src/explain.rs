@@ -95,6 +95,8 @@ pub struct Candidate {
 pub struct Taken {
     /// Its name.
     pub name: String,
+    /// Its policies in written order: the kind of each, and all of it as it runs.
+    pub policies: Vec<(&'static str, String)>,
     /// The path by which it matches.
     pub path: String,
     /// Parameters of the path.
@@ -326,6 +328,14 @@ impl Taken {
             Action::Soap(soap) => {
                 Some(format!("a SOAP {} message at {}", soap.version.as_str(), sent_to(&soap.forward.path)))
             }
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(format!("{} of JSON-RPC at {}", call.method, sent_to(&call.forward.path))),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(mcp) => {
+                let names: Vec<&str> = mcp.tools.iter().take(5).map(|tool| tool.name.as_str()).collect();
+                let more = if mcp.tools.len() > names.len() { ", …" } else { "" };
+                Some(format!("{} tools of the Model Context Protocol: {}{more}", mcp.tools.len(), names.join(", ")))
+            }
             _ => None,
         };
         let steps = match action {
@@ -336,7 +346,10 @@ impl Taken {
         #[cfg(not(feature = "grpc"))]
         let _: (fn(PathChange), _) = (drop, action);
         let parameters = matched.parameters(&line.path).iter();
+        let policies = gateway.policies(matched.route.then.policies).unwrap_or_default();
+        let policies = policies.iter().map(|policy| (policy.kind(), serde_json::to_string(policy).unwrap_or_default()));
         Self {
+            policies: policies.collect(),
             name: matched.route.name.clone(),
             path: path(matched.matcher()),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -352,7 +365,7 @@ impl Taken {
 }
 
 /// The path that a message of another protocol is sent to.
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 fn sent_to(path: &PathChange) -> String {
     match path {
         PathChange::Rewrite(path) => path.to_string(),

@@ -5,6 +5,10 @@ mod batch;
 #[cfg(feature = "compose")]
 mod compose;
 pub mod inner;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(feature = "json_rpc")]
+mod split;
 
 #[cfg(feature = "compose")]
 pub use self::compose::Production;
@@ -33,7 +37,12 @@ use crate::graphql::{self, StoredQuery};
 #[cfg(feature = "grpc")]
 use crate::grpc::{self, Admitted, Grpc, Services};
 use crate::http::{Body, Certificate, Headers, Incoming, Response};
-#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::RpcCall;
+#[cfg(feature = "mcp")]
+use crate::mcp::{Mcp, ProtectedResource};
+#[cfg(any(feature = "cache", feature = "grpc", feature = "json_rpc"))]
+#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
@@ -45,6 +54,8 @@ use crate::policy::{
 };
 use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
+#[cfg(feature = "rollout")]
+use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
 #[cfg(feature = "soap")]
@@ -55,7 +66,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
 use crate::template::{Reference, Scope, Settings, View};
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
 #[cfg(feature = "validation")]
@@ -91,6 +102,9 @@ pub struct Gateway {
     graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Telemetry>,
+    /// What the instance has of other versions of the configuration.
+    #[cfg(feature = "rollout")]
+    pub(crate) rollout: Option<Rc<Rollout>>,
     #[cfg(feature = "admin")]
     pub(crate) admin: Option<Admin>,
     /// What has been changed through the admin interface.
@@ -135,6 +149,15 @@ pub enum Action {
     /// From a method of an upstream's services.
     #[cfg(feature = "grpc")]
     Grpc(Box<Grpc>),
+    /// From a method of a JSON-RPC server.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<RpcCall>),
+    /// From tools, by the Model Context Protocol.
+    #[cfg(feature = "mcp")]
+    Mcp(Box<Mcp>),
+    /// From here: who may call the tools of another route.
+    #[cfg(feature = "mcp")]
+    ProtectedResource(Box<ProtectedResource>),
     /// From an upstream that is asked a query of the configuration's.
     #[cfg(feature = "graphql")]
     Graphql(Box<StoredQuery>),
@@ -168,6 +191,10 @@ impl Action {
             Action::Forward(forward) => Some(forward),
             #[cfg(feature = "grpc")]
             Action::Grpc(grpc) => Some(&grpc.forward),
+            #[cfg(feature = "json_rpc")]
+            Action::JsonRpc(call) => Some(&call.forward),
+            #[cfg(feature = "mcp")]
+            Action::Mcp(_) | Action::ProtectedResource(_) => None,
             #[cfg(feature = "graphql")]
             Action::Graphql(stored) => Some(&stored.forward),
             #[cfg(feature = "soap")]
@@ -346,12 +373,26 @@ impl Gateway {
             graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "rollout")]
+            rollout: None,
             #[cfg(feature = "admin")]
             admin,
             #[cfg(feature = "admin")]
             changes: changes::Known::default(),
             configuration,
         })
+    }
+
+    /// Whether a request is about versions of the configuration, which the bundled one answers.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        self.admin.as_ref().is_some_and(|admin| admin.is_about_versions(incoming))
+    }
+
+    /// The same in an instance that has other versions, too.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -416,8 +457,28 @@ impl Gateway {
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]
     pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
-        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        self.check_unless(platform, kept, &[]).await
+    }
+
+    /// The same without those whose findings stand under these keys.
+    #[cfg(feature = "checks")]
+    pub(crate) async fn check_unless<P: Platform>(
+        &self,
+        platform: &P,
+        kept: &str,
+        done: &[&str],
+    ) -> (String, Vec<Note>) {
+        let pools = self.upstreams.iter().filter(|pool| !done.contains(&pool.board_key().as_str()));
+        let pools: Vec<_> = pools.collect();
+        let (text, news) = upstream::probe::rounds(platform, &pools, &self.settings, kept).await;
         (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    /// Under which keys the findings of its checks stand.
+    #[cfg(feature = "checks")]
+    pub(crate) fn checks(&self) -> impl Iterator<Item = String> {
+        let checked = self.checked.iter().filter_map(|at| self.upstreams.get(*at as usize));
+        checked.map(Pool::board_key)
     }
 
     async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
@@ -504,6 +565,9 @@ impl Gateway {
                     },
                     None => None,
                 },
+                // It is the instance's.
+                #[cfg(feature = "rollout")]
+                Deferred::Look(_) => None,
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
@@ -621,6 +685,9 @@ impl Gateway {
         // Policies take credentials away, and each request of a batch is made on behalf of the one whose they are.
         #[cfg(feature = "compose")]
         let arrived = matches!(plan.action, Action::Batch(_)).then(|| headers.clone());
+        // Policies take credentials away, and tools are called on behalf of the one whose they are.
+        #[cfg(feature = "mcp")]
+        let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
         #[cfg(feature = "admin")]
         let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
         #[cfg(not(feature = "admin"))]
@@ -681,9 +748,17 @@ impl Gateway {
                     early = Some(Reply::fail(platform, error, Some(visit.route), detail));
                 }
             }
-            if early.is_some() {
+            if early.is_some() || visit.memo.is_split() {
                 break;
             }
+        }
+        #[cfg(feature = "json_rpc")]
+        if let Some(split) = memo.split.take() {
+            let line = Line { query: query.clone(), ..line.clone() };
+            let (headers, client) = (headers.clone(), client.clone());
+            let request = Request { line, headers, client, upgrade: None, content_length: None, depth };
+            let start = Start { from: entered, caller: caller.clone(), memo: memo.handed_on(), ..Start::default() };
+            early = Some(Box::pin(self.split(platform, &matched, &request, &start, *split)).await);
         }
         // What a cache wants renewed is what this request would have fetched, from the cache on.
         #[cfg(feature = "cache")]
@@ -695,12 +770,7 @@ impl Gateway {
             let start = Start {
                 from: entered - 1,
                 caller: caller.clone(),
-                memo: Memo {
-                    method: memo.method.clone(),
-                    #[cfg(feature = "graphql")]
-                    operation: memo.operation.clone(),
-                    ..Memo::default()
-                },
+                memo: memo.handed_on(),
                 body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
                 renews: Some(flight),
             };
@@ -709,6 +779,7 @@ impl Gateway {
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         let kept = asked.then(|| headers.clone());
+        let rpc_method = memo.rpc_method().to_owned();
         #[cfg(feature = "graphql")]
         let operation = memo.operation.clone();
         let scope = Scope {
@@ -722,6 +793,7 @@ impl Gateway {
                 headers: kept.as_ref(),
                 clock: Some(&clock),
                 upstream,
+                rpc_method: &rpc_method,
                 #[cfg(feature = "graphql")]
                 operation: operation.as_deref(),
                 ..View::default()
@@ -780,6 +852,18 @@ impl Gateway {
             (None, Action::Graphql(stored)) => Ok(Onward::Translate(Translation::Graphql(stored))),
             #[cfg(feature = "soap")]
             (None, Action::Soap(soap)) => Ok(Onward::Translate(Translation::Soap(soap))),
+            #[cfg(feature = "json_rpc")]
+            (None, Action::JsonRpc(call)) => Ok(Onward::Translate(Translation::JsonRpc(call))),
+            #[cfg(feature = "mcp")]
+            (None, Action::Mcp(mcp)) => {
+                let (route, headers) = (scope.route, headers.clone());
+                let asked = crate::mcp::Asked { line: &line, client: &client, route, headers, credentials, depth };
+                let body = std::mem::replace(&mut body, Body::Empty);
+                // Boxed, so that the common case need not carry its size around.
+                Err(Box::pin(self.mcp(platform, mcp, asked, body)).await)
+            }
+            #[cfg(feature = "mcp")]
+            (None, Action::ProtectedResource(resource)) => Err(Reply::answer(resource.answer(&line, &client))),
         };
         let mut reply = match onward {
             Err(reply) => reply,
@@ -795,7 +879,7 @@ impl Gateway {
                     Onward::Grpc(grpc) => {
                         Box::pin(self.call(platform, grpc, Payload { reads: true, ..payload }, &scope)).await
                     }
-                    #[cfg(any(feature = "graphql", feature = "soap"))]
+                    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
                     Onward::Translate(translation) => {
                         let payload = Payload { reads: true, ..payload };
                         Box::pin(self.exchange(platform, translation, payload, &scope)).await
@@ -831,6 +915,10 @@ impl Gateway {
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
             }
+        }
+        #[cfg(feature = "mcp")]
+        if let Action::Mcp(mcp) = &plan.action {
+            mcp.tell_where_to_log_in(&line, &client, &mut reply.response);
         }
         reply.deferred.extend(memo.deferred);
         // After all policies, so that none of them takes a session away that has just been given.
@@ -951,20 +1039,20 @@ impl Gateway {
             target.push_str(&query);
         }
         let mut method = line.method.clone();
-        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
-        if !upgrade {
+        let upgrade = forward.websocket.filter(|_| upgrade.as_deref() == Some("websocket"));
+        if upgrade.is_none() {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
-            (body, content_length) = (Body::Bytes(instead.body), None);
+            (body, content_length) = (instead.body, None);
         }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
-            Ok(body) if !mirrors.is_empty() && !upgrade => {
+            Ok(body) if !mirrors.is_empty() && upgrade.is_none() => {
                 upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
             }
             kept => kept,
@@ -1164,7 +1252,7 @@ impl Gateway {
     }
 
     /// Asks an upstream in its own protocol, and gives the client what becomes of the answer.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     async fn exchange<P: Platform>(
         &self,
         platform: &P,
@@ -1222,6 +1310,12 @@ impl Gateway {
             }
         };
         let (mut reply, origin) = match answer {
+            Ok(_) if translation.is_one_way() => {
+                translate::describe(&mut headers, 0);
+                headers.remove("content-type");
+                headers.remove("content-length");
+                (Reply::answer(Response { status: 204, headers, body: Body::Empty }), Origin::Upstream)
+            }
             Ok(body) => {
                 translate::describe(&mut headers, body.len());
                 (Reply::answer(Response { status: 200, headers, body: Body::Bytes(body.into()) }), Origin::Upstream)
@@ -1280,7 +1374,8 @@ impl Gateway {
             return Err(Error::Internal { reason });
         };
         let path = forward.path.apply(scope)?;
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+        let trailers = platform.sends_trailers();
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
@@ -1291,11 +1386,33 @@ impl Gateway {
                 return Ok(self.forward(platform, forward, payload, scope).await);
             }
         };
-        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let body = if call.reads_body() {
-            read_request(platform, payload.body, payload.content_length, most).await?
+        let (query, headers) = (payload.query.as_deref(), &payload.headers);
+        let (body, refusal) = if call.takes_many() {
+            // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
+            let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
+            let body = if is_short {
+                Body::Bytes(read_request(platform, payload.body, payload.content_length, grpc.message_limit).await?)
+            } else {
+                payload.body
+            };
+            let is_empty = match &body {
+                Body::Empty => true,
+                Body::Bytes(bytes) => bytes.is_empty(),
+                Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => false,
+            };
+            let (upload, refusal) = call.upload(query, headers, is_empty)?;
+            let body = body
+                .pumped(upload)
+                .map_err(|Broken(reason)| refusal.take().unwrap_or(Error::UntranslatableRequest { reason }))?;
+            (body, refusal)
         } else {
-            Bytes::new()
+            let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+            let body = if call.reads_body() {
+                read_request(platform, payload.body, payload.content_length, most).await?
+            } else {
+                Bytes::new()
+            };
+            (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
@@ -1306,17 +1423,23 @@ impl Gateway {
             return Err(Error::UpstreamTimeout);
         }
         let left = timeouts.attempt.min(timeouts.total);
-        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let begun = platform.now();
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => match refusal.take() {
+                // It broke off on its way, and this is why.
+                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
+                None => Ok((reply, origin)),
+            },
             Origin::Upstream => {
                 notes.extend(reply.notes);
-                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                let late = platform.now().saturating_sub(begun) >= left;
+                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
                 Ok((Reply::answer(response), Origin::Upstream))
             }
         }
@@ -1384,6 +1507,11 @@ impl Gateway {
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
+    }
+
+    /// The policies of this number, for tools that explain.
+    pub fn policies(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        self.policies.get(list)
     }
 
     /// The upstreams, by the places that routes name.
@@ -1454,7 +1582,7 @@ enum Onward<'a> {
     #[cfg(feature = "grpc")]
     Grpc(&'a Grpc),
     /// As a message of another protocol.
-    #[cfg(any(feature = "graphql", feature = "soap"))]
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
     Translate(Translation<'a>),
 }
 
@@ -1484,18 +1612,18 @@ struct Payload<S> {
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
-    instead: Option<Substitute>,
+    instead: Option<Substitute<S>>,
 }
 
 /// What is sent by POST in the place of a client's request.
 #[derive(Debug)]
-pub struct Substitute {
+pub struct Substitute<S> {
     /// Path and query.
     pub target: String,
     /// All fields.
     pub headers: Headers,
     /// The body.
-    pub body: Bytes,
+    pub body: Body<S>,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -1508,7 +1636,7 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
 }
 
 /// Reads a request's whole body.
-#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
 async fn read_request<P: Platform>(
     platform: &P,
     body: Body<P::Stream>,
@@ -1552,7 +1680,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 24] = [
+const FEATURES: [&str; 27] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1564,6 +1692,8 @@ const FEATURES: [&str; 24] = [
     if cfg!(feature = "expressions") { "expressions" } else { "" },
     if cfg!(feature = "validation") { "validation" } else { "" },
     if cfg!(feature = "grpc") { "grpc" } else { "" },
+    if cfg!(feature = "json_rpc") { "json_rpc" } else { "" },
+    if cfg!(feature = "mcp") { "mcp" } else { "" },
     if cfg!(feature = "graphql") { "graphql" } else { "" },
     if cfg!(feature = "soap") { "soap" } else { "" },
     if cfg!(feature = "shaping") { "shaping" } else { "" },
@@ -1577,6 +1707,7 @@ const FEATURES: [&str; 24] = [
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
     if cfg!(feature = "compose") { "compose" } else { "" },
+    if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -397,6 +397,14 @@ impl<'a> Json<'a> {
             .unwrap_or("")
     }
 
+    /// The bytes that a part was written with, of a string with its quotes.
+    pub fn whole(self, part: u32) -> &'a str {
+        let Some(found) = self.parts.get(part as usize) else { return "" };
+        let quotes = usize::from(matches!(found.kind, Kind::Text | Kind::Name));
+        let (start, end) = ((found.start as usize).saturating_sub(quotes), (found.end as usize) + quotes);
+        self.text.get(start..end).unwrap_or("")
+    }
+
     /// The text of a string or a name.
     pub fn text(self, part: u32) -> Cow<'a, str> {
         let raw = self.raw(part);

@@ -5,6 +5,7 @@
 
 pub mod gateway;
 pub mod http;
+pub mod instance;
 pub mod platform;
 pub mod pump;
 
@@ -24,6 +25,9 @@ pub mod claim;
 #[cfg(feature = "cache")]
 pub mod cache;
 
+#[cfg(feature = "rollout")]
+pub mod rollout;
+
 pub mod jwt;
 
 pub mod certificate;
@@ -40,9 +44,13 @@ pub mod upstream;
 pub mod graphql;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "json_rpc")]
+pub mod json_rpc;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 #[cfg(feature = "soap")]
 pub mod soap;
-#[cfg(any(feature = "graphql", feature = "soap"))]
+#[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 pub mod translate;
 
 pub mod telemetry;

@@ -43,6 +43,11 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// Whether it says something of the request's fields.
+    pub fn asks_request(&self) -> bool {
+        matches!(self.base(), Piece::Member(Collection::RequestHeaders | Collection::RequestCookies, _))
+    }
+
     /// What it says without what is made of it.
     pub fn base(&self) -> &Piece {
         match self {
@@ -141,6 +146,8 @@ pub enum Variable {
     Iso,
     /// `{time.http}`: as HTTP writes it (RFC 9110 §5.6.7).
     HttpDate,
+    /// `{json_rpc.method}`: the method that is called, behind the policy `json_rpc`; empty where there is none.
+    RpcMethod,
     /// `{graphql.operation}`: the name of a GraphQL operation; of several at once their names, with commas between.
     GraphqlOperation,
     /// `{graphql.kind}`: `query`, `mutation` or `subscription`.
@@ -162,7 +169,7 @@ impl Variable {
     }
 
     /// Every variable with the name by which templates call it.
-    pub const ALL: [(&'static str, Variable); 27] = [
+    pub const ALL: [(&'static str, Variable); 28] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -187,6 +194,7 @@ impl Variable {
         ("time.seconds", Variable::Seconds),
         ("time.iso", Variable::Iso),
         ("time.http", Variable::HttpDate),
+        ("json_rpc.method", Variable::RpcMethod),
         ("graphql.operation", Variable::GraphqlOperation),
         ("graphql.kind", Variable::GraphqlKind),
         ("graphql.cost", Variable::GraphqlCost),
@@ -258,6 +266,8 @@ pub struct View<'a> {
     pub clock: Option<&'a dyn Fn() -> Timestamp>,
     /// The upstream that the route forwards to; empty where it does not.
     pub upstream: &'a str,
+    /// The method of JSON-RPC that is called; empty where none is.
+    pub rpc_method: &'a str,
     /// The response's status and fields, on the way back.
     pub response: Option<(u16, &'a Headers)>,
     /// Documents, such as a body that has been read.
@@ -362,7 +372,7 @@ impl Template {
 
     /// Whether it says something of the request's fields.
     pub fn asks_request(&self) -> bool {
-        self.has(|piece| matches!(piece, Piece::Member(Collection::RequestHeaders | Collection::RequestCookies, _)))
+        self.has(Piece::asks_request)
     }
 
     /// Whether it says something of the response's fields.
@@ -533,6 +543,7 @@ impl<'a> Scope<'a> {
             Variable::Seconds => (now() / 1000).to_string().into(),
             Variable::Iso => calendar::iso(now()).into(),
             Variable::HttpDate => calendar::http_date(now()).into(),
+            Variable::RpcMethod => self.view.rpc_method.into(),
             #[cfg(feature = "graphql")]
             Variable::GraphqlOperation => self.view.operation.map_or("", |operation| operation.name.as_str()).into(),
             #[cfg(feature = "graphql")]

@@ -11,6 +11,8 @@ use crate::gateway::Substitute;
 use crate::graphql::StoredQuery;
 use crate::http::{self, Headers};
 use crate::json::{self, Json};
+#[cfg(feature = "json_rpc")]
+use crate::json_rpc::RpcCall;
 use crate::shape::value::Document;
 use crate::shape::{Path, Value};
 #[cfg(feature = "soap")]
@@ -29,6 +31,9 @@ pub enum Translation<'a> {
     /// A SOAP message.
     #[cfg(feature = "soap")]
     Soap(&'a Soap),
+    /// A call of JSON-RPC.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(&'a RpcCall),
 }
 
 /// A request that is to be translated.
@@ -72,6 +77,8 @@ impl<'a> Translation<'a> {
             Translation::Graphql(stored) => &stored.forward,
             #[cfg(feature = "soap")]
             Translation::Soap(soap) => &soap.forward,
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => &call.forward,
         }
     }
 
@@ -82,6 +89,8 @@ impl<'a> Translation<'a> {
             Translation::Graphql(stored) => stored.reads_body.then_some(stored.request_limit),
             #[cfg(feature = "soap")]
             Translation::Soap(soap) => soap.reads_body.then_some(soap.request_limit),
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => call.reads_body().then_some(call.bytes),
         }
     }
 
@@ -92,6 +101,8 @@ impl<'a> Translation<'a> {
             Translation::Graphql(stored) => stored.answer_limit,
             #[cfg(feature = "soap")]
             Translation::Soap(soap) => soap.answer_limit,
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => call.bytes,
         }
     }
 
@@ -99,12 +110,14 @@ impl<'a> Translation<'a> {
     ///
     /// # Errors
     /// Where the request does not hold what is needed for it.
-    pub fn request(self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+    pub fn request<S>(self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
         match self {
             #[cfg(feature = "graphql")]
             Translation::Graphql(stored) => stored.request(asked),
             #[cfg(feature = "soap")]
             Translation::Soap(soap) => soap.request(asked),
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => call.request(asked),
         }
     }
 
@@ -118,6 +131,20 @@ impl<'a> Translation<'a> {
             Translation::Graphql(stored) => stored.answer(answered),
             #[cfg(feature = "soap")]
             Translation::Soap(soap) => soap.answer(answered),
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => call.answer(answered),
+        }
+    }
+
+    /// Whether nobody waits for an answer: the client gets none.
+    pub fn is_one_way(self) -> bool {
+        match self {
+            #[cfg(feature = "graphql")]
+            Translation::Graphql(_) => false,
+            #[cfg(feature = "soap")]
+            Translation::Soap(_) => false,
+            #[cfg(feature = "json_rpc")]
+            Translation::JsonRpc(call) => call.notification,
         }
     }
 }

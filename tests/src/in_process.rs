@@ -13,8 +13,10 @@ use gateway_core::cache::purge::Marks;
 use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::instance::{Instance, Served};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
+use gateway_core::rollout::Standing;
 use gateway_core::testing::{Shelf, TestPlatform, run};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
@@ -25,7 +27,7 @@ use std::rc::Rc;
 
 /// A gateway in this process.
 pub struct InProcess<'a> {
-    gateway: gateway_core::Gateway,
+    gateway: Instance,
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
     /// From the name of a binding to an authority.
@@ -47,10 +49,14 @@ pub struct InProcess<'a> {
     logs: bool,
     /// What all instances have counted.
     ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
+    /// Versions of the configuration that were pushed.
+    versions: Versions,
+    settings: HashMap<String, String>,
     written: RefCell<String>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+type Versions = Rc<RefCell<(Option<Standing>, HashMap<String, Bytes>)>>;
 type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 
 /// Where origins would listen: nobody does.
@@ -75,8 +81,7 @@ impl<'a> InProcess<'a> {
         let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
         let settings = &scenario.settings;
-        let gateway =
-            gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
+        let gateway = Instance::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
         Ok(Self {
@@ -94,6 +99,8 @@ impl<'a> InProcess<'a> {
             store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
             logs: access_log::is_whole(&observed),
             ledgers: Rc::default(),
+            versions: Rc::default(),
+            settings: settings.clone().into_iter().collect(),
             written: RefCell::default(),
         })
     }
@@ -163,6 +170,8 @@ impl Gateway for InProcess<'_> {
         platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
         platform.marks = Rc::clone(&self.marks);
+        platform.versions = Rc::clone(&self.versions);
+        platform.settings = RefCell::new(self.settings.clone());
         // Who is waited for at the same time is waited for once, and who takes less long is first.
         let scripts: Vec<(String, Script)> =
             self.origins.iter().map(|(place, name)| (place.clone(), self.stage.script(name))).collect();
@@ -174,12 +183,12 @@ impl Gateway for InProcess<'_> {
                 if u128::from(delay) < call.timeout.as_millis() { delay } else { 0 }
             }));
         }
-        let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
+        let Served { reply, by } = run(self.gateway.handle(&platform, incoming(request, step)?));
         // What is made while it is sent is made now.
         if let Body::Made(flow) = &reply.response.body {
             flow.gather(usize::MAX);
         }
-        run(self.gateway.settle(&platform, reply.deferred));
+        run(self.gateway.settle(&platform, &by, reply.deferred));
         let lines = platform.printed.take();
         if self.logs {
             let read: Result<Vec<_>, _> = lines.iter().map(|line| access_log::read(line)).collect();
@@ -197,7 +206,7 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
-        let mut broken = None;
+        let (mut broken, mut trailers) = (None, Vec::new());
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
@@ -216,7 +225,10 @@ impl Gateway for InProcess<'_> {
                 let mut body = pump.push(&bytes);
                 if let Ok(body) = &mut body {
                     match pump.finish(Headers::new()) {
-                        Ok((rest, _)) => body.extend(rest),
+                        Ok((rest, behind)) => {
+                            body.extend(rest);
+                            trailers = behind.iter().map(|(name, value)| Field::new(name, value)).collect();
+                        }
                         Err(why) => broken = Some(why.to_string()),
                     }
                 }
@@ -226,7 +238,7 @@ impl Gateway for InProcess<'_> {
                 })
             }
         };
-        Ok(Seen { status, head, body, broken, ..Seen::default() })
+        Ok(Seen { status, head, body, trailers, broken, ..Seen::default() })
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod scenario;
 pub mod script;
+pub mod shop;
 pub mod sign;
 
 pub mod access_log;

@@ -200,6 +200,12 @@ fn action(action: &Action) -> &'static str {
         Action::Graphql(_) => "graphql",
         #[cfg(feature = "soap")]
         Action::Soap(_) => "soap",
+        #[cfg(feature = "json_rpc")]
+        Action::JsonRpc(_) => "json_rpc",
+        #[cfg(feature = "mcp")]
+        Action::Mcp(_) => "mcp",
+        #[cfg(feature = "mcp")]
+        Action::ProtectedResource(_) => "mcp_metadata",
         Action::Redirect(_) => "redirect",
         Action::Respond(_) => "respond",
         #[cfg(feature = "credentials")]

@@ -16,6 +16,7 @@ use crate::{
     grpc::Table,
     http::Scheme,
     path,
+    platform::Sockets,
     policy::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
@@ -55,16 +56,20 @@ mod forward_auth;
 pub(super) mod graphql;
 mod grpc;
 mod idempotency;
+mod json_rpc;
 mod limits;
 mod login;
+pub(super) mod mcp;
 mod mirror;
 mod mock;
 mod openapi;
 mod policies;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
 mod tokens;
+mod tool_schema;
 mod transform;
 mod upstreams;
 mod validation;
@@ -115,7 +120,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         servers: Vec::new(),
         session_keys: Vec::new(),
         login_paths: Vec::new(),
-        login_routes: Vec::new(),
+        accompanying: Vec::new(),
         services: Vec::new(),
         unnamed: Vec::new(),
         limits: Limits::default(),
@@ -157,7 +162,7 @@ struct Compile<'a> {
     /// The paths that belong to logins.
     login_paths: Vec<login::OwnPath>,
     /// The routes that come with the one that is being compiled.
-    login_routes: Vec<Ranked<Plan>>,
+    accompanying: Vec<Ranked<Plan>>,
     /// Services that are asked whether requests may pass, each once.
     services: Vec<ForwardAuth>,
     /// Upstreams behind those of the list.
@@ -200,7 +205,7 @@ impl<'a> Compile<'a> {
         for (from, defined) in self.loaded.routes.iter().enumerate() {
             if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
                 routes.push(RunningRoute { from, accompanies: false, ranked });
-                let more = std::mem::take(&mut self.login_routes).into_iter();
+                let more = std::mem::take(&mut self.accompanying).into_iter();
                 routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
@@ -216,6 +221,7 @@ impl<'a> Compile<'a> {
             self.hidden_by_admin(admin, &routes);
         }
         self.metrics_are_kept(telemetry.as_deref());
+        let rollout = self.rollout();
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -239,6 +245,7 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
             telemetry,
+            rollout,
             admin,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
@@ -371,6 +378,9 @@ impl RouteCompiler<'_, '_> {
         let action = self.action(&paths);
         let policies = self.policies(&paths);
         self.login_routes(&hosts, &policies);
+        if let Some(Action::Mcp(mcp)) = &action {
+            self.metadata_route(mcp, &hosts, &policies);
+        }
         self.is_protected(&policies);
         self.can_stream(action.as_ref(), &policies);
         let policies = self.all.intern(policies);
@@ -570,10 +580,11 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "purge", "compose", "batch"]
-            .iter()
-            .filter_map(|name| node.entry(name))
-            .collect();
+        let mut given: Vec<_> =
+            ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge", "compose", "batch"]
+                .iter()
+                .filter_map(|name| node.entry(name))
+                .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -581,7 +592,7 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    let help = "add one of `upstream`, `compose`, `batch`, `redirect`, `respond`, `publish`, `serve` and `purge`";
+                    let help = "add one of `upstream`, `compose`, `batch`, `redirect`, `respond`, `publish`, `serve`, `mcp` and `purge`";
                     self.all.problems.push(problem.help(help));
                 }
                 return None;
@@ -603,6 +614,7 @@ impl RouteCompiler<'_, '_> {
                 "timeouts",
                 "websocket",
                 "grpc",
+                "json_rpc",
                 "graphql",
                 "soap",
             ] {
@@ -618,6 +630,7 @@ impl RouteCompiler<'_, '_> {
         let respond = written.respond.as_ref().map(|respond| self.respond(respond, paths));
         let publish = written.publish.map(|what| self.publish(what));
         let serve = written.serve.map(|serve| Action::Serve(self.serve(serve)));
+        self.exclude("json_rpc", &["grpc", "graphql", "soap", "websocket"]);
         let forward = match forward.flatten() {
             Some(forward) if written.grpc.is_some() => {
                 self.grpc(forward, paths).map(|grpc| Action::Grpc(Box::new(grpc)))
@@ -628,9 +641,15 @@ impl RouteCompiler<'_, '_> {
             Some(forward) if written.soap.is_some() => {
                 self.soap(forward, paths).map(|soap| Action::Soap(Box::new(soap)))
             }
-            forward => forward.map(Action::Forward),
+            Some(forward) => match &written.json_rpc {
+                Some(call) => self.rpc_call(forward, call, paths).map(|call| Action::JsonRpc(Box::new(call))),
+                None => Some(Action::Forward(forward)),
+            },
+            None => None,
         };
         let forward = forward.or(publish).or(serve);
+        let mcp = written.mcp.as_ref().and_then(|mcp| self.mcp(mcp));
+        let forward = forward.or(mcp.map(|mcp| Action::Mcp(Box::new(mcp))));
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
         let composed = written.compose.as_ref().map(|compose| self.compose(compose, paths));
         let composed = composed.flatten().map(|compose| Action::Compose(Box::new(compose)));
@@ -654,7 +673,15 @@ impl RouteCompiler<'_, '_> {
         };
         self.fits_upstream(paths);
         self.signed_host(&written.upstream.as_ref()?.0);
-        Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
+        let websocket = match &written.websocket {
+            None | Some(written::WebSocket::Switch(true)) => Some(Sockets::default()),
+            Some(written::WebSocket::Switch(false)) => None,
+            Some(written::WebSocket::Limits(limits)) => Some(Sockets {
+                message: limits.max_message.map(|size| size.bytes),
+                idle: limits.idle.as_ref().map(|idle| idle.milliseconds),
+            }),
+        };
+        Some(Forward { upstream, path: path?, host, timeouts, websocket })
     }
 
     fn unknown_upstream(&mut self, name: &str, at: Span) {
@@ -1147,7 +1174,13 @@ mod tests {
         assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
-        let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
+        let forward = Forward {
+            upstream: 0,
+            path: PathChange::Keep,
+            host: None,
+            timeouts: None,
+            websocket: Some(Sockets::default()),
+        };
         assert_eq!(
             route.then,
             Plan { policies: PolicyList(0), body_limit: None, limits: None, action: Action::Forward(forward) }

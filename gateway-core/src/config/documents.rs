@@ -11,6 +11,7 @@ use super::{
     load::{Defined, tidy},
     node::{self, Node, Value},
     problem::{Problem, Span},
+    protos::{Descriptors, describe},
     source::{Files, Sources},
     written,
 };
@@ -66,6 +67,13 @@ impl Documents {
                 }
             }
         }
+        for tools in routes.iter().filter_map(|route| route.node.get("mcp")?.get("tools")).flat_map(Node::items) {
+            if let Some(document) = tools.get("openapi")
+                && let Some(path) = document.text()
+            {
+                wanted.push_back((path.to_owned(), document.at));
+            }
+        }
         for route in routes.iter().map(|route| &route.node) {
             let policies = route.get("policies").map(Node::items).unwrap_or_default();
             let registered =
@@ -105,6 +113,35 @@ impl Documents {
         }
         documents
     }
+
+    /// Writes the documents that services of gRPC do not have, for those who make tools of them.
+    pub fn describe(
+        &mut self,
+        routes: &[Defined<written::Route>],
+        descriptors: &Descriptors,
+        sources: &mut Sources,
+        problems: &mut Vec<Problem>,
+    ) {
+        let named = routes.iter().filter_map(|route| route.node.get("mcp")?.get("tools")).flat_map(Node::items);
+        let named: Vec<&str> = named.filter_map(|tools| tools.get("grpc")?.text()).collect();
+        for route in routes.iter().filter(|route| named.contains(&route.name.as_str())) {
+            let path = described(&route.name);
+            let (Some(grpc), Some(node)) = (&route.written.grpc, route.node.get("grpc")) else { continue };
+            let Some(known) = descriptors.get(node.at).filter(|_| !self.0.contains_key(&path)) else { continue };
+            let names = grpc.services.as_ref().map(|names| names.0.as_slice());
+            let json = grpc.json.clone().unwrap_or_default();
+            let original = json.names == Some(written::GrpcNames::Original);
+            let text = describe::document(known, names, original).to_string();
+            let file = sources.add_text(&path, text.clone());
+            let root = node::parse(file, &path, &text, problems);
+            self.0.insert(path, Document { file, root, why: None });
+        }
+    }
+}
+
+/// Where the document stands that is written of a route's services.
+pub(super) fn described(route: &str) -> PathBuf {
+    PathBuf::from(format!("grpc of {route}.json"))
 }
 
 /// The path of a file that is named at a place in another.

@@ -674,7 +674,8 @@ fn type_of(variable: Variable) -> Type {
         | Variable::Consumer
         | Variable::Subject
         | Variable::Issuer
-        | Variable::Route => Type::Text,
+        | Variable::Route
+        | Variable::RpcMethod => Type::Text,
     }
 }
 

@@ -108,6 +108,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
     let Load { files, sources, problems, mut loaded, .. } = load;
     loaded.documents = Documents::gather(&loaded.routes, files, sources, problems);
     loaded.descriptors = Descriptors::gather(&loaded.routes, files, sources, problems);
+    loaded.documents.describe(&loaded.routes, &loaded.descriptors, sources, problems);
     loaded
 }
 
@@ -265,7 +266,7 @@ impl<F: Files> Load<'_, F> {
 fn with_defaults(route: &Node, defaults: &Node) -> Node {
     let mut whole = route.clone();
     whole.damaged |= defaults.damaged;
-    let acts = ["upstream", "redirect", "respond", "publish", "serve", "purge", "compose", "batch"]
+    let acts = ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge", "compose", "batch"]
         .iter()
         .any(|action| route.get(action).is_some());
     let Value::Map(entries) = &mut whole.value else { return whole };

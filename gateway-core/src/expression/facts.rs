@@ -72,6 +72,8 @@ pub enum Variable {
     Route,
     /// `now`
     Now,
+    /// `json_rpc.method`: behind the policy `json_rpc`.
+    RpcMethod,
     /// `steps`: what steps of a composition have answered, where there are some.
     Steps,
     /// `each`: the item for which a step is repeated.
@@ -80,7 +82,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable with its name.
-    pub const ALL: [(&'static str, Variable); 25] = [
+    pub const ALL: [(&'static str, Variable); 26] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -104,6 +106,7 @@ impl Variable {
         ("scopes", Variable::Scopes),
         ("route.name", Variable::Route),
         ("now", Variable::Now),
+        ("json_rpc.method", Variable::RpcMethod),
         ("steps", Variable::Steps),
         ("each", Variable::Each),
     ];
@@ -189,6 +192,7 @@ impl<'a> Facts<'a> {
             Variable::Claims => Some(Value::Map(Map::Json(&caller.claims))),
             Variable::Scopes => Some(Value::List(List::Texts(&caller.scopes))),
             Variable::Route => text(Some(route)),
+            Variable::RpcMethod => text(Some(self.scope.view.rpc_method).filter(|method| !method.is_empty())),
             Variable::Steps => self.document("steps"),
             Variable::Each => self.document("each"),
             Variable::Now => Some(Value::Instant(Instant::from_milliseconds(self.now))),

@@ -148,7 +148,7 @@ impl Gateway {
                 let mut left = VecDeque::from(std::mem::take(&mut deferred));
                 let makes = left.iter().position(|deferred| matches!(deferred, Deferred::Compose(_)));
                 if let Some(Deferred::Compose(production)) = makes.and_then(|at| left.remove(at)) {
-                    notes.extend(Box::pin(self.go_on(platform.platform(), *production, &mut left)).await);
+                    notes.extend(Box::pin(self.go_on(platform.bare(), *production, &mut left)).await);
                 }
                 deferred = left.into();
                 match flow.gathered() {

@@ -97,7 +97,7 @@ impl Gateway {
     fn end_inner<P: Platform>(&self, watched: Watched<'_, P>, reply: &mut Reply<P::Stream>) {
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = &self.telemetry {
-            let platform = watched.platform();
+            let platform = watched.bare();
             if let Some(record) = watched.into_record() {
                 telemetry.end(platform, record, reply);
             }

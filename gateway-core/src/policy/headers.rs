@@ -144,7 +144,7 @@ fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Puts lines in the place of those that a field has.
-pub(super) fn replace<'l>(headers: &mut Headers, name: &str, lines: impl Iterator<Item = &'l [u8]>) {
+pub(crate) fn replace<'l>(headers: &mut Headers, name: &str, lines: impl Iterator<Item = &'l [u8]>) {
     headers.remove(name);
     lines.for_each(|line| headers.append(name, line));
 }

@@ -112,6 +112,8 @@ pub enum KeyPart {
     Method,
     /// The client's country.
     Country,
+    /// The method of JSON-RPC that is called.
+    RpcMethod,
     /// The name of the GraphQL operation.
     #[cfg(feature = "graphql")]
     Operation,
@@ -557,6 +559,7 @@ impl KeyPart {
             KeyPart::Route => Some(visit.route.into()),
             KeyPart::Method => Some(visit.line.method.as_str().into()),
             KeyPart::Country => visit.client.country.as_deref().map(Cow::from),
+            KeyPart::RpcMethod => Some(visit.memo.rpc_method()).filter(|method| !method.is_empty()).map(Cow::from),
             #[cfg(feature = "graphql")]
             KeyPart::Operation => visit
                 .memo

@@ -20,6 +20,8 @@ pub mod headers;
 pub mod idempotency;
 #[cfg(feature = "validation")]
 pub mod json_limits;
+#[cfg(feature = "json_rpc")]
+pub mod json_rpc;
 pub mod limit;
 pub mod links;
 pub mod maintenance;
@@ -52,6 +54,8 @@ pub use headers::HeaderPolicy;
 pub use idempotency::Idempotency;
 #[cfg(feature = "validation")]
 pub use json_limits::JsonLimits;
+#[cfg(feature = "json_rpc")]
+pub use json_rpc::JsonRpc;
 pub use limit::{Counters, Limit};
 pub use links::Links;
 pub use maintenance::Maintenance;
@@ -158,6 +162,9 @@ pub enum Policy {
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     #[cfg(feature = "validation")]
     JsonLimits(JsonLimits),
+    /// Looks into JSON-RPC.
+    #[cfg(feature = "json_rpc")]
+    JsonRpc(Box<JsonRpc>),
     /// Admits at most so many.
     Limit(Limit),
     /// Makes what an upstream says of its own address right for clients.
@@ -265,6 +272,12 @@ pub struct Memo {
     /// Who gets a copy of it.
     #[cfg(feature = "mirror")]
     pub mirrors: Vec<Mirror>,
+    /// The call of JSON-RPC that it is.
+    #[cfg(feature = "json_rpc")]
+    pub called: Option<json_rpc::Called>,
+    /// The calls that it is split into.
+    #[cfg(feature = "json_rpc")]
+    pub split: Option<Box<json_rpc::Split>>,
     /// What is to be done when the answer has been sent.
     pub deferred: Vec<Deferred>,
     /// The method that goes on, where it is another one.
@@ -278,6 +291,36 @@ pub struct Memo {
     pub cookies: Vec<String>,
     /// Fields that the response carries in the place of those of its maker; `Set-Cookie` beside them.
     pub fields: Vec<(String, Vec<u8>)>,
+}
+
+impl Memo {
+    /// What of it the policies behind need when they see the request, or a part of it, at another time.
+    pub fn handed_on(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            #[cfg(feature = "graphql")]
+            operation: self.operation.clone(),
+            #[cfg(feature = "json_rpc")]
+            called: self.called.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The method of JSON-RPC that is called; empty where none is.
+    pub fn rpc_method(&self) -> &str {
+        #[cfg(feature = "json_rpc")]
+        return self.called.as_ref().map_or("", |called| &called.method);
+        #[cfg(not(feature = "json_rpc"))]
+        return "";
+    }
+
+    /// Whether the rest of the way is for parts of the request.
+    pub fn is_split(&self) -> bool {
+        #[cfg(feature = "json_rpc")]
+        return self.split.is_some();
+        #[cfg(not(feature = "json_rpc"))]
+        return false;
+    }
 }
 
 /// Something that is done when the answer has been sent: nobody waits for it, and what comes of it only the log hears.
@@ -296,6 +339,10 @@ pub enum Deferred {
     /// The body of the answer is made, while it is sent.
     #[cfg(feature = "compose")]
     Compose(Box<crate::gateway::Production>),
+    /// The instance looks which version of the configuration is to serve, so many milliseconds later: see
+    /// [`Instance`](crate::instance::Instance).
+    #[cfg(feature = "rollout")]
+    Look(u64),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),
@@ -367,6 +414,7 @@ impl<P: Platform> Visit<'_, P> {
                 headers: Some(self.headers),
                 clock: Some(self.clock),
                 upstream: self.upstream,
+                rpc_method: self.memo.rpc_method(),
                 #[cfg(feature = "graphql")]
                 operation: self.memo.operation.as_deref(),
                 ..View::default()
@@ -447,6 +495,8 @@ impl Policy {
             Policy::SecurityHeaders(_) => "security_headers",
             #[cfg(feature = "validation")]
             Policy::JsonLimits(_) => "json_limits",
+            #[cfg(feature = "json_rpc")]
+            Policy::JsonRpc(_) => "json_rpc",
             #[cfg(feature = "validation")]
             Policy::OpenApi(_) => "openapi",
             #[cfg(feature = "validation")]
@@ -502,6 +552,9 @@ impl Policy {
             Policy::SecurityHeaders(_) => Ok(Flow::Continue),
             #[cfg(feature = "validation")]
             Policy::JsonLimits(policy) => policy.check(visit).await.map(|()| Flow::Continue),
+            // Boxed, so that others need not carry its size around.
+            #[cfg(feature = "json_rpc")]
+            Policy::JsonRpc(policy) => Box::pin(policy.on_request(visit)).await,
             #[cfg(feature = "validation")]
             Policy::Mock(policy) => policy.on_request(visit),
             #[cfg(feature = "validation")]
@@ -534,6 +587,8 @@ impl Policy {
             Policy::Graphql(_) => false,
             #[cfg(feature = "cache")]
             Policy::Cache(_) => true,
+            #[cfg(feature = "json_rpc")]
+            Policy::JsonRpc(_) => true,
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => policy.responses.is_some(),
             #[cfg(feature = "validation")]
@@ -590,6 +645,8 @@ impl Policy {
             Policy::Idempotency(policy) => return Box::pin(policy.on_response(departure)).await,
             #[cfg(feature = "validation")]
             Policy::OpenApi(policy) => return policy.on_response(departure).await,
+            #[cfg(feature = "json_rpc")]
+            Policy::JsonRpc(policy) => policy.on_response(departure),
             Policy::Authorize(_)
             | Policy::Csrf(_)
             | Policy::ForwardAuth(_)

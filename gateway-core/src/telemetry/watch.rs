@@ -564,11 +564,6 @@ impl<'a, P: Platform> Watched<'a, P> {
         }
     }
 
-    /// The platform behind.
-    pub fn platform(&self) -> &'a P {
-        self.platform
-    }
-
     /// What was noted.
     pub fn into_record(self) -> Option<Record> {
         self.record.map(RefCell::into_inner)
@@ -674,6 +669,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
             return false;
         }
         self.platform.decodes(coding)
+    }
+
+    fn sends_trailers(&self) -> bool {
+        self.platform.sends_trailers()
     }
 
     fn checks_by_itself(&self) -> bool {
@@ -823,6 +822,27 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     fn finish(&self, flow: &Outflow, whole: bool) {
         self.platform.finish(flow, whole);
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError> {
+        self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.roll_out(order)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, self.platform.artefact(version)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        let keep = self.platform.keep_artefact(version, artefact);
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, keep).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError> {
+        self.platform.setting(reference).await
     }
 
     async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {

@@ -290,6 +290,7 @@ impl RouteCompiler<'_, '_> {
                 written::KeyPart::Route => KeyPart::Route,
                 written::KeyPart::Method => KeyPart::Method,
                 written::KeyPart::Country => KeyPart::Country,
+                written::KeyPart::JsonRpcMethod => KeyPart::RpcMethod,
                 written::KeyPart::GraphqlOperation => {
                     self.needs_graphql("this part of a key", at, None);
                     KeyPart::Operation

@@ -203,7 +203,7 @@ impl RouteCompiler<'_, '_> {
                 },
             };
             let priority = self.defined.written.priority.unwrap_or(0);
-            self.all.login_routes.push(Ranked { priority, hosts: new_hosts, route });
+            self.all.accompanying.push(Ranked { priority, hosts: new_hosts, route });
         }
     }
 

@@ -242,7 +242,7 @@ fn text(schema: &Node) -> String {
 }
 
 /// A part of the document as JSON.
-fn plain(node: &Node) -> Json {
+pub(super) fn plain(node: &Node) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(value) => json!(value),

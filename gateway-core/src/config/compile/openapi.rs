@@ -238,7 +238,12 @@ impl<'a> RouteCompiler<'_, 'a> {
         Operation { rules: Rules { parameters, body }, responses }
     }
 
-    fn parameter(&mut self, node: &'a Node, segments: &[Segment], reading: Reading) -> Option<(Parameter, Span)> {
+    pub(super) fn parameter(
+        &mut self,
+        node: &'a Node,
+        segments: &[Segment],
+        reading: Reading,
+    ) -> Option<(Parameter, Span)> {
         let node = self.follow(node, reading)?;
         let text = |name: &str| node.get(name).and_then(Node::text);
         let (Some(name), Some(place)) = (text("name"), text("in")) else {

@@ -51,6 +51,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Headers(policy) => Some(Policy::Headers(self.header_policy(policy, node, paths))),
                 written::Policy::Idempotency(policy) => Some(Policy::Idempotency(self.idempotency(policy, node))),
                 written::Policy::JsonLimits(policy) => Some(Policy::JsonLimits(self.json_limits(policy))),
+                written::Policy::JsonRpc(policy) => Some(Policy::JsonRpc(Box::new(self.json_rpc(policy, node)))),
                 written::Policy::Mirror(policy) => self.mirror(policy, node).map(Policy::Mirror),
                 written::Policy::OpenApi(policy) => self.openapi(policy, node).map(Policy::OpenApi),
                 written::Policy::Quota(policy) => Some(Policy::Limit(self.quota(policy, node, index, paths))),
@@ -65,6 +66,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
+        self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "json_rpc", "security_headers"]);
         self.only_one(&["cache", "cors", "csrf", "error_pages", "graphql", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
@@ -81,6 +83,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Headers(_)
             | Policy::Idempotency(_)
             | Policy::JsonLimits(_)
+            | Policy::JsonRpc(_)
             | Policy::Limit(_)
             | Policy::Links(_)
             | Policy::Maintenance(_)
@@ -92,6 +95,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Validate(_) => 3,
         });
         self.cache_places(&mut policies);
+        self.rpc_method_is_known(&policies);
         policies
     }
 
@@ -389,7 +393,11 @@ impl<'a> RouteCompiler<'_, 'a> {
         Csrf { trusted_origins: self.origins(origins, node) }
     }
 
-    fn origins(&mut self, written: &written::OneOrMany<written::OriginRule>, node: Option<&Node>) -> Vec<OriginRule> {
+    pub(super) fn origins(
+        &mut self,
+        written: &written::OneOrMany<written::OriginRule>,
+        node: Option<&Node>,
+    ) -> Vec<OriginRule> {
         let mut origins = Vec::new();
         let items = node.map(Node::items).unwrap_or_default();
         for (origin, item) in written.0.iter().zip(items) {

@@ -1,6 +1,8 @@
 //! Descriptors of gRPC services: files that hold them, and `.proto` files from which they are compiled, read before anything
 //! of the configuration is compiled.
 
+pub(super) mod describe;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     path::{Path, PathBuf},

@@ -302,6 +302,8 @@ pub enum KeyPart {
     Method,
     /// The client's country, where the platform knows it.
     Country,
+    /// The method of JSON-RPC that is called, behind the policy `json_rpc`.
+    JsonRpcMethod,
     /// The name of the GraphQL operation, as a `graphql` before has read it.
     GraphqlOperation,
     /// Nothing: all requests have one key.

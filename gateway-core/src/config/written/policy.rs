@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
     ErrorPagesPolicy, Expression, GraphqlPolicy, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod,
-    JsonLimitsPolicy, JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method, MirrorPolicy,
-    MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm, Regex, Scope,
-    SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy, ValidatePolicy,
+    JsonLimitsPolicy, JsonRpcPolicy, JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method,
+    MirrorPolicy, MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm,
+    Regex, Scope, SignatureMethod, Size, SpikeArrestPolicy, TargetUrl, Template, Token, TransformPolicy,
+    ValidatePolicy,
 };
 
 /// Something that is done to requests and responses on their way. Each entry is one policy.
@@ -42,6 +43,8 @@ pub enum Policy {
     Idempotency(IdempotencyPolicy),
     /// Refuses JSON bodies that are larger in some way than their readers expect.
     JsonLimits(JsonLimitsPolicy),
+    /// Looks into JSON-RPC: messages, methods and batches.
+    JsonRpc(JsonRpcPolicy),
     /// Makes what an upstream says of its own address right for clients.
     Links(LinksPolicy),
     /// Answers 503 while there is work on what is behind.
