@@ -5,6 +5,7 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError, Timestamp,
 };
@@ -51,6 +52,12 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
     fn decodes(&self, _: &str) -> bool {
         false
     }
+
+    async fn write(&self, _: &Outflow, _: Bytes) -> Result<(), Left> {
+        Err(Left)
+    }
+
+    fn finish(&self, _: &Outflow, _: bool) {}
 
     async fn sleep(&self, _: Duration) {}
 

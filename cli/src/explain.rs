@@ -16,10 +16,11 @@ use gateway_core::cache::purge::{Change as PurgeChange, Marks};
 use gateway_core::claim;
 use gateway_core::config::artefact::Artefact;
 use gateway_core::config::{self, Disk};
-use gateway_core::explain::{Candidate, Change, Explanation, Question, StandIn, stand_in};
+use gateway_core::explain::{Candidate, Change, Explanation, Question, ShownStep, StandIn, stand_in};
 use gateway_core::gateway::{Gateway, LoadError, Note};
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure as FetchFailure, FetchError, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError,
     Timestamp,
@@ -164,6 +165,12 @@ impl Platform for Clock {
         unasked()
     }
 
+    async fn write(&self, _: &Outflow, _: Bytes) -> Result<(), Left> {
+        Err(Left)
+    }
+
+    fn finish(&self, _: &Outflow, _: bool) {}
+
     async fn peek(&self, _: Nothing, _: usize) -> Result<Peeked<Nothing>, ReadError> {
         Ok(Peeked::Whole(Bytes::new()))
     }
@@ -283,7 +290,10 @@ fn write_human(explanation: &Explanation, out: &mut String, paint: Paint) -> std
         }
         None => writeln!(out, "\n{}", paint.red("No route takes it"))?,
     }
-    if let Some(call) = &explanation.call {
+    let steps = explanation.route.as_ref().map_or(&[][..], |route| &route.steps);
+    if !steps.is_empty() {
+        write_steps(out, paint, steps)?;
+    } else if let Some(call) = &explanation.call {
         writeln!(out, "\n{}", paint.bold("Sends"))?;
         writeln!(out, "  {} {}", call.method, call.url)?;
         if let Some((name, targets, picked)) = explanation.route.as_ref().and_then(|route| route.upstream.as_ref()) {
@@ -327,6 +337,21 @@ fn write_human(explanation: &Explanation, out: &mut String, paint: Paint) -> std
         let first = value.lines().next().unwrap_or_default();
         let more = if first.len() < value.trim_end().len() { " …" } else { "" };
         writeln!(out, "\n{} `{first}{more}` stands for {reference}", paint.yellow("note:"))?;
+    }
+    Ok(())
+}
+
+fn write_steps(out: &mut String, paint: Paint, steps: &[ShownStep]) -> std::fmt::Result {
+    let rounds = steps.iter().map(|step| step.round).max().unwrap_or(0);
+    writeln!(out, "\n{} its answer: steps {}, rounds of calls {rounds}", paint.bold("Composes"), steps.len())?;
+    let widest = steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+    for ShownStep { round, name, upstream, method, path, after, rules } in steps {
+        write!(out, "  {round}  {name:widest$}  {method} {path} of {upstream}")?;
+        if !after.is_empty() {
+            write!(out, ", after {}", after.join(", "))?;
+        }
+        rules.iter().try_for_each(|rule| write!(out, ", {rule}"))?;
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -127,6 +127,22 @@ pub enum Error {
         /// Of what, told to the client.
         reason: String,
     },
+    /// 502 or 504: an answer that is made of several calls cannot be made.
+    #[cfg(feature = "compose")]
+    CompositionFailed {
+        /// Which of the two.
+        status: u16,
+        /// What is missing, told to the client.
+        detail: String,
+        /// What happened, for the log.
+        reason: String,
+    },
+    /// 400: a batch of requests cannot be read.
+    #[cfg(feature = "compose")]
+    BadBatch {
+        /// What is wrong, told to the client.
+        reason: String,
+    },
     /// 415: a body that must be read has a content coding.
     #[cfg(any(feature = "validation", feature = "grpc"))]
     UnsupportedContentCoding,
@@ -340,6 +356,10 @@ impl Error {
             Error::UpstreamUnavailable { .. } => (503, "upstream-unavailable", "Upstream unavailable", Upstream),
             Error::LoopDetected => (508, "loop-detected", "Loop detected", Gateway),
             Error::UpstreamTimeout => (504, "upstream-timeout", "Upstream timed out", Upstream),
+            #[cfg(feature = "compose")]
+            Error::CompositionFailed { status, .. } => (*status, "composition-failed", "Composition failed", Upstream),
+            #[cfg(feature = "compose")]
+            Error::BadBatch { .. } => (400, "bad-batch", "Bad batch", Client),
             Error::BadPurge { .. } => (400, "bad-purge", "Bad purge", Client),
             Error::PurgeFailed { .. } => (503, "purge-failed", "Purge failed", Gateway),
             Error::NotCached => (504, "not-cached", "Not cached", Client),
@@ -427,6 +447,10 @@ impl Error {
             Error::LoopDetected => "The gateway's own requests go round in a circle.".into(),
             Error::UpstreamUnavailable { .. } => "The upstream is not asked for a while.".into(),
             Error::UpstreamTimeout => "The upstream gave no response in time.".into(),
+            #[cfg(feature = "compose")]
+            Error::CompositionFailed { detail, .. } => detail.clone(),
+            #[cfg(feature = "compose")]
+            Error::BadBatch { reason } => reason.clone(),
             Error::BadPurge { reason } => reason.clone(),
             Error::PurgeFailed { .. } => "What is to be purged cannot be written down just now.".into(),
             Error::NotCached => "Only a cached answer was wanted, and there is none.".into(),
@@ -452,6 +476,8 @@ impl Error {
             Error::Idempotency(Refusal::Uncertain { reason }) => reason,
             #[cfg(feature = "validation")]
             Error::ResponseRefused { reason } => reason,
+            #[cfg(feature = "compose")]
+            Error::CompositionFailed { reason, .. } => reason,
             #[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
             Error::UntranslatableResponse { reason } => reason,
             #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
@@ -653,6 +679,12 @@ mod tests {
             Error::UpstreamUnavailable { seconds: 1 },
             Error::UpstreamTimeout,
             Error::LoopDetected,
+            #[cfg(feature = "compose")]
+            Error::CompositionFailed { status: 502, detail: String::new(), reason: String::new() },
+            #[cfg(feature = "compose")]
+            Error::CompositionFailed { status: 504, detail: String::new(), reason: String::new() },
+            #[cfg(feature = "compose")]
+            Error::BadBatch { reason: String::new() },
             Error::BadPurge { reason: String::new() },
             Error::PurgeFailed { reason: String::new() },
             Error::NotCached,

@@ -4,6 +4,8 @@
 //! stored or looked up, and what would have been sent is written down instead. A gateway that serves requests is never asked;
 //! another one is loaded from the same configuration, in which something else stands for each secret ([`stand_in`]).
 
+#[cfg(feature = "compose")]
+use crate::compose::{Compose, OnError};
 use crate::config::artefact::Globals;
 use crate::forward::PathChange;
 use crate::gateway::{Action, Gateway, Note, Plan};
@@ -103,6 +105,27 @@ pub struct Taken {
     pub upstream: Option<(String, Vec<String>, &'static str)>,
     /// The method of gRPC that is called, and by which way.
     pub calls: Option<String>,
+    /// The steps that its answer is composed of, in the order in which they can begin.
+    pub steps: Vec<ShownStep>,
+}
+
+/// A step of a composition.
+#[derive(Debug)]
+pub struct ShownStep {
+    /// In which round of calls it can begin, from 1.
+    pub round: usize,
+    /// Its name.
+    pub name: String,
+    /// The upstream that it calls.
+    pub upstream: String,
+    /// The method's token.
+    pub method: String,
+    /// The path, with its holes.
+    pub path: String,
+    /// The steps that must be over before.
+    pub after: Vec<String>,
+    /// Its condition, what it is repeated for, and what becomes of a failure.
+    pub rules: Vec<String>,
 }
 
 /// What would be sent to an upstream.
@@ -251,6 +274,17 @@ impl Gateway {
         let reply = self.rehearse(platform, &rehearsal, incoming(question)?).await;
         explanation.call = rehearsal.call.take();
         explanation.notes = reply.notes;
+        let composes = explanation.call.is_some() || matches!(reply.response.body, Body::Made(_));
+        if composes && explanation.composes() {
+            // What comes of empty answers says nothing of real ones.
+            explanation.call = None;
+            explanation.notes.clear();
+            return Ok(explanation);
+        }
+        if let Some(route) = &mut explanation.route {
+            // A policy has answered.
+            route.steps.clear();
+        }
         let is_call = explanation.route.as_ref().is_some_and(|route| route.calls.is_some());
         if is_call && explanation.call.is_some() {
             // What an empty answer is to a call says nothing of a real one.
@@ -262,7 +296,7 @@ impl Gateway {
             edits: changes(&reply.response.headers),
             body: match reply.response.body {
                 Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
+                Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => String::new(),
             },
         };
         Ok(explanation)
@@ -304,6 +338,11 @@ impl Taken {
             }
             _ => None,
         };
+        let steps = match action {
+            #[cfg(feature = "compose")]
+            Action::Compose(compose) => steps(gateway, compose),
+            _ => Vec::new(),
+        };
         #[cfg(not(feature = "grpc"))]
         let _: (fn(PathChange), _) = (drop, action);
         let parameters = matched.parameters(&line.path).iter();
@@ -320,6 +359,7 @@ impl Taken {
                 (pool.upstream.name.clone(), urls.collect(), picked(&pool.upstream))
             }),
             calls,
+            steps,
         }
     }
 }
@@ -348,6 +388,37 @@ fn calls(gateway: &Gateway, grpc: &Grpc, line: &Line) -> Option<String> {
         }
         None => format!("{} at its own path", rpc.name),
     })
+}
+
+/// The steps of a composition, those first that can begin first.
+#[cfg(feature = "compose")]
+fn steps(gateway: &Gateway, compose: &Compose) -> Vec<ShownStep> {
+    let named = |at: &u32| compose.steps.get(*at as usize).map(|step| step.name.clone());
+    let shown = compose.steps.iter().zip(compose.depths()).map(|(step, round)| {
+        let upstream = gateway.upstreams().get(step.forward.upstream as usize);
+        let mut rules = Vec::new();
+        #[cfg(feature = "expressions")]
+        rules.extend(step.when.as_ref().map(|when| format!("when {}", when.text())));
+        rules.extend(step.for_each.as_ref().map(|each| format!("for each of {}, at most {}", each.list, each.most)));
+        rules.extend(match &step.on_error {
+            OnError::Fail => None,
+            OnError::Omit => Some("left out where it fails".to_owned()),
+            OnError::Errors => Some("told of in `errors` where it fails".to_owned()),
+            OnError::Default(_) => Some("has a default where it fails".to_owned()),
+        });
+        ShownStep {
+            round,
+            name: step.name.clone(),
+            upstream: upstream.map_or_else(String::new, |pool| pool.upstream.name.clone()),
+            method: step.method.clone(),
+            path: step.path.to_string(),
+            after: step.needs.iter().filter_map(named).collect(),
+            rules,
+        }
+    });
+    let mut shown: Vec<ShownStep> = shown.collect();
+    shown.sort_by_key(|step| step.round);
+    shown
 }
 
 /// How the target of a request is picked.
@@ -384,6 +455,11 @@ fn changes(headers: &Headers) -> Vec<Change> {
 }
 
 impl Explanation {
+    /// Whether the answer is made of several calls.
+    fn composes(&self) -> bool {
+        self.route.as_ref().is_some_and(|route| !route.steps.is_empty())
+    }
+
     /// The whole of it, for tools.
     pub fn json(&self) -> Value {
         let answer = json!({
@@ -412,6 +488,7 @@ impl Explanation {
                 "path": route.path,
                 "parameters": route.parameters.iter().cloned().collect::<BTreeMap<_, _>>(),
                 "calls": route.calls,
+                "steps": route.steps.iter().map(ShownStep::json).collect::<Vec<_>>(),
             })),
             "upstream": self.call.as_ref().map(|call| json!({
                 "name": upstream.map(|(name, ..)| name),
@@ -423,12 +500,26 @@ impl Explanation {
                 "headers": call.edits.iter().map(Change::json).collect::<Vec<_>>(),
                 "response_headers": self.answer.edits.iter().map(Change::json).collect::<Vec<_>>(),
             })),
-            "answer": self.call.is_none().then_some(answer),
+            "answer": (self.call.is_none() && !self.composes()).then_some(answer),
             "log": self.notes.iter().map(|note| json!({ "problem": note.problem, "detail": note.detail })).collect::<Vec<_>>(),
             "placeholders": self.stand_ins.iter().map(|stand_in| json!({
                 "reference": stand_in.reference.to_string(),
                 "value": stand_in.value,
             })).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl ShownStep {
+    fn json(&self) -> Value {
+        json!({
+            "round": self.round,
+            "step": self.name,
+            "upstream": self.upstream,
+            "method": self.method,
+            "path": self.path,
+            "after": self.after,
+            "rules": self.rules,
         })
     }
 }

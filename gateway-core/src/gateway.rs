@@ -1,10 +1,17 @@
 //! The way of one request, top to bottom.
 
+#[cfg(feature = "compose")]
+mod batch;
+#[cfg(feature = "compose")]
+mod compose;
 pub mod inner;
 #[cfg(feature = "mcp")]
 mod mcp;
 #[cfg(feature = "json_rpc")]
 mod split;
+
+#[cfg(feature = "compose")]
+pub use self::compose::Production;
 
 #[cfg(feature = "admin")]
 use crate::admin::{Admin, changes};
@@ -13,6 +20,8 @@ use crate::answer::{self, Redirect, Respond};
 use crate::cache::purge::{self, Change};
 use crate::caller::Caller;
 use crate::certificate::CertificateSource;
+#[cfg(feature = "compose")]
+use crate::compose::{Batch, Compose};
 use crate::config::artefact::{Artefact, Globals, Unreadable};
 use crate::consumer::Consumers;
 #[cfg(feature = "credentials")]
@@ -167,6 +176,12 @@ pub enum Action {
     /// From here, when what the request names has been taken back from caches.
     #[cfg(feature = "cache")]
     Purge,
+    /// From several calls.
+    #[cfg(feature = "compose")]
+    Compose(Box<Compose>),
+    /// From the gateway itself, for each of several requests in one.
+    #[cfg(feature = "compose")]
+    Batch(Box<Batch>),
 }
 
 impl Action {
@@ -189,6 +204,8 @@ impl Action {
             Action::IdentityKeys => None,
             #[cfg(feature = "cache")]
             Action::Purge => None,
+            #[cfg(feature = "compose")]
+            Action::Compose(_) | Action::Batch(_) => None,
         }
     }
 
@@ -200,6 +217,9 @@ impl Action {
                 let headers = respond.headers.iter().map(|(_, value)| value);
                 headers.chain(&respond.body).any(|template| template.asks_request())
             }
+            // Some of them go on with every step.
+            #[cfg(feature = "compose")]
+            Action::Compose(_) => true,
             // Their own templates see the fields as they are.
             _ => self
                 .forward()
@@ -520,6 +540,11 @@ impl Gateway {
                 }
                 #[cfg(not(feature = "telemetry"))]
                 Deferred::Observe(_) => None,
+                #[cfg(feature = "compose")]
+                Deferred::Compose(production) => {
+                    notes.extend(self.go_on(platform, *production, &mut left).await);
+                    None
+                }
                 Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
                     let done = afterwards.perform(platform, &self.counters).await;
                     let tell =
@@ -586,6 +611,27 @@ impl Gateway {
         notes
     }
 
+    /// Makes the body of an answer whose head has been sent. What it asks of the world is noted with what was asked before, where
+    /// somebody observes the request.
+    #[cfg(feature = "compose")]
+    async fn go_on<P: Platform>(
+        &self,
+        platform: &P,
+        production: Production,
+        left: &mut std::collections::VecDeque<Deferred>,
+    ) -> Vec<Note> {
+        let at = left.iter().position(|deferred| matches!(deferred, Deferred::Observe(_)));
+        let record = at.and_then(|at| left.remove(at)).and_then(|observe| match observe {
+            Deferred::Observe(record) => Some(*record),
+            _ => None,
+        });
+        let watched = Watched::new(platform, record);
+        // Boxed, so that others need not carry its size around.
+        let notes = Box::pin(self.produce(&watched, production)).await;
+        left.extend(watched.into_record().map(|record| Deferred::Observe(Box::new(record))));
+        notes
+    }
+
     /// Why other routes do not take a request, for callers who may know.
     #[cfg(feature = "telemetry")]
     fn tell_passed_over(&self, watch: Watch<'_>, request: &Request) {
@@ -622,6 +668,8 @@ impl Gateway {
         start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length, depth } = request;
+        #[cfg(not(any(feature = "cache", feature = "compose")))]
+        let _ = depth;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -634,6 +682,9 @@ impl Gateway {
                 reason,
             );
         };
+        // Policies take credentials away, and each request of a batch is made on behalf of the one whose they are.
+        #[cfg(feature = "compose")]
+        let arrived = matches!(plan.action, Action::Batch(_)).then(|| headers.clone());
         // Policies take credentials away, and tools are called on behalf of the one whose they are.
         #[cfg(feature = "mcp")]
         let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
@@ -776,6 +827,24 @@ impl Gateway {
                 let body = std::mem::replace(&mut body, Body::Empty);
                 Err(self.purge(platform, body, scope.route).await)
             }
+            #[cfg(feature = "compose")]
+            (None, Action::Compose(compose)) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
+                let (matched, body_limit) = (&matched, plan.body_limit);
+                let composing = compose::Composing { matched, compose, headers: &headers, body, body_limit };
+                // Boxed, so that the common case need not carry its size around.
+                let (reply, origin, complete) = Box::pin(self.compose(platform, composing, &scope)).await;
+                (from_upstream, perhaps_done) = (origin == Origin::Upstream, origin == Origin::Lost);
+                memo.incomplete = !complete;
+                Err(reply)
+            }
+            #[cfg(feature = "compose")]
+            (None, Action::Batch(batch)) => {
+                let body = std::mem::replace(&mut body, Body::Empty);
+                let (headers, body_limit) = (arrived.as_ref().unwrap_or(&headers), plan.body_limit);
+                let batching = batch::Batching { batch, headers, body, body_limit, depth };
+                Err(Box::pin(self.batch(platform, batching, &scope)).await)
+            }
             (None, Action::Forward(forward)) => Ok(Onward::Forward(forward)),
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => Ok(Onward::Grpc(grpc)),
@@ -882,7 +951,9 @@ impl Gateway {
         let body = match body {
             Body::Empty => Ok(Bytes::new()),
             Body::Bytes(bytes) => Ok(bytes),
-            Body::Stream(stream) | Body::Pumped(stream, _) => platform.read(stream, LONGEST_PURGE as usize).await,
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
+                pump::read(platform, body, LONGEST_PURGE as usize).await
+            }
         };
         let change = match body {
             Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
@@ -1327,7 +1398,7 @@ impl Gateway {
             let is_empty = match &body {
                 Body::Empty => true,
                 Body::Bytes(bytes) => bytes.is_empty(),
-                Body::Stream(_) | Body::Pumped(..) => false,
+                Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => false,
             };
             let (upload, refusal) = call.upload(query, headers, is_empty)?;
             let body = body
@@ -1609,7 +1680,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 26] = [
+const FEATURES: [&str; 27] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1635,6 +1706,7 @@ const FEATURES: [&str; 26] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "compose") { "compose" } else { "" },
     if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 

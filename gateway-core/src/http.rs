@@ -1,5 +1,6 @@
 //! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
 
+use crate::outflow::Outflow;
 use crate::pump::Pump;
 use bytes::Bytes;
 use memchr::memchr;
@@ -103,6 +104,8 @@ pub enum Body<S> {
     Stream(S),
     /// The platform's own stream, whose chunks pass through the core one by one.
     Pumped(S, Pump),
+    /// A body that is made while it is sent. Nobody can read it before the reply has left the gateway.
+    Made(Outflow),
 }
 
 impl<S> Body<S> {
@@ -111,7 +114,7 @@ impl<S> Body<S> {
         match self {
             Body::Empty => Some(Body::Empty),
             Body::Bytes(bytes) => Some(Body::Bytes(bytes.clone())),
-            Body::Stream(_) | Body::Pumped(..) => None,
+            Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => None,
         }
     }
 }

@@ -9,9 +9,14 @@ pub mod instance;
 pub mod platform;
 pub mod pump;
 
+pub mod outflow;
+
 pub mod route;
 
 pub mod policy;
+
+#[cfg(feature = "compose")]
+pub mod compose;
 
 pub mod quota;
 

@@ -3,6 +3,7 @@
 use crate::claim::{self, Verdict};
 use crate::http::{Body, Headers, Response, Scheme};
 use crate::ledger::Ledger;
+use crate::outflow::{Left, Outflow};
 use crate::pump::Broken;
 use crate::quota::{Decision, Order};
 use crate::telemetry::watch::Watch;
@@ -137,6 +138,16 @@ pub trait Platform {
         key: &str,
         change: &crate::cache::purge::Change,
     ) -> Result<crate::cache::purge::Marks, StoreError>;
+
+    /// Hands a piece of a body that is made while it is sent ([`Body::Made`]) to whoever receives it, and returns when there is
+    /// room for another one.
+    ///
+    /// Must: send it without waiting for more; keep no more than one piece; fail when nobody receives it any more, if that can be
+    /// known. Only for a body that has been handed out in a reply.
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left>;
+
+    /// Ends such a body: all of it was written, or else it breaks off, so that whoever receives it sees that it is not whole.
+    fn finish(&self, flow: &Outflow, whole: bool);
 
     /// Has the owner of the configuration's versions do what is ordered: by [`perform`](crate::rollout::perform), with its own
     /// clock, in one step as [`Platform::take`] does; or by [`roll_out`](crate::rollout::elected::roll_out). Artefacts that are to be

@@ -105,6 +105,7 @@ impl<S> Body<S> {
         match self {
             Body::Stream(stream) => Ok(Body::Pumped(stream, Pump::new(transform))),
             Body::Pumped(stream, pump) => Ok(Body::Pumped(stream, pump.then(transform))),
+            Body::Made(flow) => Ok(Body::Made(flow.pumped(transform))),
             Body::Bytes(bytes) => in_memory(Pump::new(transform), &bytes),
             Body::Empty => in_memory(Pump::new(transform), &[]),
         }
@@ -128,14 +129,18 @@ pub async fn read<P: Platform>(platform: &P, body: Body<P::Stream>, limit: usize
             let bytes = platform.read(stream, limit).await?;
             pump.whole(&bytes).map_err(|broken| ReadError::Broken(broken.0))?.into()
         }
+        // Nobody makes it before the reply has left, so waiting for it would never end.
+        Body::Made(_) => return Err(ReadError::Broken("it is made only while it is sent".to_owned())),
     };
     if bytes.len() > limit { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }
 
 /// Ends a response's body that nobody will read: see [`Platform::discard`].
 pub fn discard<P: Platform>(platform: &P, body: Body<P::Stream>) {
-    if let Body::Stream(stream) | Body::Pumped(stream, _) = body {
-        platform.discard(stream);
+    match body {
+        Body::Stream(stream) | Body::Pumped(stream, _) => platform.discard(stream),
+        Body::Made(flow) => flow.leave(),
+        Body::Empty | Body::Bytes(_) => {}
     }
 }
 

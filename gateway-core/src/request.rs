@@ -104,16 +104,7 @@ impl Request {
         if lines as u64 > limits.header_count || bytes as u64 > limits.headers {
             return Err(Error::HeadersTooLarge);
         }
-        // Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not
-        // see `delete`.
-        if !is_token(&method)
-            || KNOWN_METHODS.iter().any(|known| *known != method && known.eq_ignore_ascii_case(&method))
-        {
-            return Err(Error::BadMethod);
-        }
-        if method == "CONNECT" || method == "TRACE" {
-            return Err(Error::MethodNotImplemented);
-        }
+        check_method(&method)?;
         let target = path::parse(&target).map_err(Error::BadTarget)?;
         let host = host(&authority, &headers)?;
         let content_length = content_length(&headers)?;
@@ -159,6 +150,20 @@ impl Request {
             client: &self.client,
         }
     }
+}
+
+/// Whether a method is taken.
+///
+/// Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not see `delete`.
+pub fn check_method(method: &str) -> Result<(), Error> {
+    let is_misspelt = |known: &&str| **known != *method && known.eq_ignore_ascii_case(method);
+    if !is_token(method) || KNOWN_METHODS.iter().any(|known| is_misspelt(&known)) {
+        return Err(Error::BadMethod);
+    }
+    if method == "CONNECT" || method == "TRACE" {
+        return Err(Error::MethodNotImplemented);
+    }
+    Ok(())
 }
 
 /// RFC 9110 §7.6.1: an intermediary removes connection options, and the fields that they name, before forwarding.

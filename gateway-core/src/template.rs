@@ -93,7 +93,7 @@ impl Collection {
 }
 
 /// The names with which documents begin: what a place knows of them, its configuration says.
-pub const DOCUMENTS: [&str; 3] = ["body", "problem", "steps"];
+pub const DOCUMENTS: [&str; 4] = ["body", "problem", "steps", "each"];
 
 /// What a template can say of the request besides path parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -613,7 +613,7 @@ fn parameter(name: &str) -> Result<Piece, String> {
     if DOCUMENTS.iter().any(|root| name.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     {
         // One word alone is a parameter of the path, unless it is what a place calls its document.
-        if let Some(path) = Path::parse(name).filter(|path| path.len() > 1 || name == "body") {
+        if let Some(path) = Path::parse(name).filter(|path| path.len() > 1 || matches!(name, "body" | "each")) {
             return Ok(Piece::Document(path));
         }
     }

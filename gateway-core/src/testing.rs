@@ -7,6 +7,7 @@ use crate::claim;
 use crate::http::Body;
 use crate::http::{Headers, Response};
 use crate::ledger::Ledger;
+use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 #[cfg(feature = "cache")]
 use crate::platform::{Item, Reach};
@@ -274,7 +275,7 @@ where
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes.clone(),
-            Body::Pumped(..) => return (body, None),
+            Body::Pumped(..) | Body::Made(_) => return (body, None),
         };
         let ticket = !self.shelf_fails.get() && bytes.len() as u64 <= item.most;
         if ticket {
@@ -304,6 +305,14 @@ where
         let marks = crate::cache::purge::perform(self.marks.take(), change, self.now());
         *self.marks.borrow_mut() = Some(marks.clone());
         Ok(marks)
+    }
+
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        flow.give(bytes).await
+    }
+
+    fn finish(&self, flow: &Outflow, whole: bool) {
+        flow.end(whole);
     }
 
     #[cfg(feature = "rollout")]

@@ -160,7 +160,7 @@ impl Instance {
 fn told(reply: &Reply<Vec<u8>>) -> Value {
     match &reply.response.body {
         Body::Bytes(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| panic!("{bytes:?} is no JSON")),
-        Body::Empty | Body::Stream(_) | Body::Pumped(..) => Value::Null,
+        Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => Value::Null,
     }
 }
 
@@ -227,7 +227,7 @@ fn what_is_answered_is_as_the_document_says() {
         let body = match &call.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Body::Stream(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Body::Empty | Body::Pumped(..) => String::new(),
+            Body::Empty | Body::Pumped(..) | Body::Made(_) => String::new(),
         };
         let mut fields = String::new();
         for name in ["authorization", "content-type"] {
@@ -267,7 +267,7 @@ fn what_is_answered_is_as_the_document_says() {
         let text = match &reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Body::Stream(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Body::Empty | Body::Pumped(..) => String::new(),
+            Body::Empty | Body::Pumped(..) | Body::Made(_) => String::new(),
         };
         (reply.response.status, text, reply.notes)
     };

@@ -78,7 +78,7 @@ fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Response<Vec<u8>>
 
 fn text(body: Body<Vec<u8>>) -> String {
     match body {
-        Body::Empty => String::new(),
+        Body::Empty | Body::Made(_) => String::new(),
         Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Body::Stream(bytes) | Body::Pumped(bytes, _) => String::from_utf8_lossy(&bytes).into_owned(),
     }

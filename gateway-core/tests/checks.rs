@@ -400,7 +400,7 @@ fn a_check_says_what_it_is_told_to_say() {
         let field = |name: &str| call.headers.text(name).unwrap_or_default().to_owned();
         let body = match &call.body {
             Body::Bytes(bytes) => bytes.to_vec(),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => Vec::new(),
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => Vec::new(),
         };
         let line = format!("{} {}{} {:?}", call.method, call.authority, call.target, call.timeout);
         calls.borrow_mut().push((line, field("user-agent"), field("x-key"), field("content-type"), body));

@@ -102,7 +102,7 @@ fn field(call: &Call<Vec<u8>>, name: &str) -> String {
 fn form(call: &Call<Vec<u8>>) -> String {
     match &call.body {
         Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
+        Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => String::new(),
     }
 }
 
@@ -271,7 +271,7 @@ fn without_a_token_nothing_is_sent_and_nobody_is_blamed() {
         assert_eq!(reply.response.headers.text("retry-after"), Some("5"));
         let body = match reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => String::new(),
         };
         assert!(body.contains("urn:postern:problem:upstream-credential") && !body.contains("idp"), "{body}");
         details.extend(reply.notes.into_iter().map(|note| note.detail));
@@ -467,7 +467,7 @@ fn what_is_signed_for_aws_is_what_is_sent() {
         let body = match &call.body {
             Body::Empty => "nothing",
             Body::Bytes(_) => "memory",
-            Body::Stream(_) | Body::Pumped(..) => "stream",
+            Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => "stream",
         };
         assert!(
             field(&call, "authorization").starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20250615/us-east-1/s3/")

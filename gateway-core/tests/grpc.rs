@@ -987,7 +987,7 @@ fn bytes_of(call: &Call<Vec<u8>>) -> Vec<u8> {
     match &call.body {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Stream(bytes) => bytes.clone(),
-        Body::Empty | Body::Pumped(..) => Vec::new(),
+        Body::Empty | Body::Pumped(..) | Body::Made(_) => Vec::new(),
     }
 }
 
@@ -1011,7 +1011,7 @@ fn bytes(reply: &Reply<Vec<u8>>) -> Vec<u8> {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Stream(bytes) => bytes.clone(),
         Body::Empty => Vec::new(),
-        Body::Pumped(..) => panic!("a stream; ask for its text"),
+        Body::Pumped(..) | Body::Made(_) => panic!("a stream; ask for its text"),
     }
 }
 
@@ -1023,7 +1023,7 @@ fn text(reply: &Reply<Vec<u8>>) -> String {
 fn shown(reply: &Reply<Vec<u8>>) -> String {
     let body = match &reply.response.body {
         Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Body::Stream(_) | Body::Empty | Body::Pumped(..) => String::new(),
+        Body::Stream(_) | Body::Empty | Body::Pumped(..) | Body::Made(_) => String::new(),
     };
     format!("{} {body} {:?}", reply.response.status, reply.notes)
 }

@@ -96,7 +96,7 @@ fn fails(error: FetchError) -> Outcome {
 
 fn body(reply: &Reply<Vec<u8>>) -> Vec<u8> {
     match &reply.response.body {
-        Body::Empty => Vec::new(),
+        Body::Empty | Body::Made(_) => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes.clone(),
     }

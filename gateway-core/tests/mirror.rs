@@ -80,7 +80,7 @@ fn send(
     notes.extend(run(gateway.settle(&platform, reply.deferred)));
     drop(platform);
     let body = match reply.response.body {
-        Body::Empty => Vec::new(),
+        Body::Empty | Body::Made(_) => Vec::new(),
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes,
     };

@@ -64,7 +64,7 @@ fn ask(gateway: &Gateway, method: &str, target: &str, body: &[u8], answer: &str)
         let body = match call.body {
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
-            Body::Empty | Body::Pumped(..) => Vec::new(),
+            Body::Empty | Body::Pumped(..) | Body::Made(_) => Vec::new(),
         };
         sent.borrow_mut().push(format!("{} {} {}", call.method, call.target, String::from_utf8_lossy(&body)));
         let mut headers = Headers::new();
@@ -75,7 +75,7 @@ fn ask(gateway: &Gateway, method: &str, target: &str, body: &[u8], answer: &str)
     let body = match response.body {
         Body::Bytes(bytes) => bytes.to_vec(),
         Body::Stream(bytes) => bytes,
-        Body::Empty | Body::Pumped(..) => Vec::new(),
+        Body::Empty | Body::Pumped(..) | Body::Made(_) => Vec::new(),
     };
     drop(platform);
     (response.status, String::from_utf8_lossy(&body).into_owned(), sent.into_inner())

@@ -93,7 +93,7 @@ impl World {
             let address = format!("{}://{}{}", call.scheme, call.authority, call.target);
             let body = match call.body {
                 Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
+                Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => String::new(),
             };
             let answer = self.answers.borrow().get(&address).cloned();
             self.asked.borrow_mut().push((address, call.headers, body));
@@ -121,7 +121,7 @@ impl World {
         drop(platform);
         let body = match reply.response.body {
             Body::Bytes(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => Value::Null,
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => Value::Null,
         };
         let notes = reply.notes.iter().map(|note| note.detail.clone()).collect();
         Outcome {

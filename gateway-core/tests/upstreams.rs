@@ -159,7 +159,7 @@ fn a_body_is_kept_up_to_its_size_and_streamed_beyond() {
             sent.push(match &call.body {
                 Body::Bytes(bytes) => bytes.to_vec(),
                 Body::Stream(bytes) | Body::Pumped(bytes, _) => bytes.clone(),
-                Body::Empty => Vec::new(),
+                Body::Empty | Body::Made(_) => Vec::new(),
             });
             fails(FetchError::Unreachable)
         });

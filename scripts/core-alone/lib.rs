@@ -5,6 +5,7 @@ use bytes::Bytes;
 use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::gateway::Gateway;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
 use gateway_core::platform::{
@@ -60,6 +61,12 @@ impl Platform for Nowhere {
     async fn read(&self, (): (), _: usize) -> Result<Bytes, ReadError> {
         Err(ReadError::Broken(black_box(String::new())))
     }
+
+    async fn write(&self, _: &Outflow, _: Bytes) -> Result<(), Left> {
+        Err(Left)
+    }
+
+    fn finish(&self, _: &Outflow, _: bool) {}
 
     async fn sleep(&self, duration: Duration) {
         black_box(duration);

@@ -201,7 +201,7 @@ fn the_core_shows_no_secret() {
         let _ = writeln!(notes, "{} {:?}", json!(settled), platform.printed.take());
         let body = match &reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => String::new(),
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => String::new(),
         };
         let fields: Vec<_> =
             reply.response.headers.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))).collect();

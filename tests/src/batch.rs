@@ -235,6 +235,9 @@ fn on_own_hosts(scenario: &Scenario) -> Result<Value, String> {
         for route in routes {
             route.get_mut("name").map(&rename);
             route.get_mut("upstream").map(&rename);
+            if let Some(Value::Object(steps)) = route.pointer_mut("/compose/steps") {
+                steps.values_mut().filter_map(|step| step.get_mut("upstream")).for_each(&rename);
+            }
             asked(route);
             is_own(route.get("host"), &own)?;
             if let Value::Object(members) = route

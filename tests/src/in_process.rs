@@ -5,6 +5,7 @@ use crate::client::Seen;
 use crate::origin::Received;
 use crate::play::{Gateway, Stage};
 use crate::scenario::{Later, Scenario, Step};
+use crate::script::Script;
 use crate::sign;
 use crate::wire::{Field, Framing, Head, Reader};
 use bytes::Bytes;
@@ -119,6 +120,9 @@ impl<'a> InProcess<'a> {
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Made(_) => {
+                return Err(Failure { error: FetchError::BodyRefused, detail: "nobody makes it".to_owned() });
+            }
             Body::Pumped(bytes, mut pump) => pump
                 .whole(&bytes)
                 .map_err(|broken| Failure { error: FetchError::BodyRefused, detail: broken.to_string() })?,
@@ -168,7 +172,22 @@ impl Gateway for InProcess<'_> {
         platform.marks = Rc::clone(&self.marks);
         platform.versions = Rc::clone(&self.versions);
         platform.settings = RefCell::new(self.settings.clone());
+        // Who is waited for at the same time is waited for once, and who takes less long is first.
+        let scripts: Vec<(String, Script)> =
+            self.origins.iter().map(|(place, name)| (place.clone(), self.stage.script(name))).collect();
+        if scripts.iter().any(|(_, script)| script.takes_time()) {
+            *platform.delay.borrow_mut() = Some(Box::new(move |call| {
+                let script = scripts.iter().find(|(place, _)| *place == call.authority);
+                let delay = script.map_or(0, |(_, script)| script.delay(&call.target));
+                // Who is too late has been asked all the same: the script says what comes of it.
+                if u128::from(delay) < call.timeout.as_millis() { delay } else { 0 }
+            }));
+        }
         let Served { reply, by } = run(self.gateway.handle(&platform, incoming(request, step)?));
+        // What is made while it is sent is made now.
+        if let Body::Made(flow) = &reply.response.body {
+            flow.gather(usize::MAX);
+        }
         run(self.gateway.settle(&platform, &by, reply.deferred));
         let lines = platform.printed.take();
         if self.logs {
@@ -194,6 +213,13 @@ impl Gateway for InProcess<'_> {
             Body::Empty => Vec::new(),
             Body::Bytes(bytes) => bytes.to_vec(),
             Body::Stream(bytes) => bytes,
+            Body::Made(flow) => {
+                let (all, whole) = flow.gathered_so_far();
+                if !whole {
+                    broken = Some("it broke off".to_owned());
+                }
+                all
+            }
             Body::Pumped(bytes, mut pump) => {
                 // As much as a client would see of it.
                 let mut body = pump.push(&bytes);

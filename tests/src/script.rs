@@ -166,6 +166,27 @@ impl Script {
         }
     }
 
+    /// Whether an answer of it comes later than at once.
+    pub fn takes_time(&self) -> bool {
+        match self {
+            Script::Answer(answer) => answer.after.is_some(),
+            Script::Paths(Paths { paths }) => paths.values().any(Script::takes_time),
+            Script::Word(_) | Script::Raw(_) => false,
+        }
+    }
+
+    /// How many milliseconds the answer to this target takes.
+    pub fn delay(&self, target: &str) -> u64 {
+        let after = |answer: &Answer| answer.after.map_or(0, |Millis(after)| after.as_millis() as u64);
+        match self {
+            Script::Answer(answer) => after(answer),
+            Script::Paths(Paths { paths }) => {
+                paths.get(target.split('?').next().unwrap_or_default()).map_or(0, |script| script.delay(target))
+            }
+            Script::Word(_) | Script::Raw(_) => 0,
+        }
+    }
+
     /// Acts on a real connection.
     pub fn act(&self, received: &Received, exchange: &mut Exchange<'_>) -> io::Result<Then> {
         match self {

@@ -31,6 +31,10 @@ const WAITS = 2;
 const GLOBAL = 4;
 const ADMIT = 60;
 const AFTER_THE_BODY = 61;
+// Those for a body that is made while it is sent.
+const WRITE = 90;
+const FINISH = 91;
+const MADE = 92;
 // Those of src/versions.rs.
 const ROLL_OUT = 70;
 const ARTEFACT = 71;
@@ -108,9 +112,10 @@ async function carryOn(exchange) {
 }
 
 // Does what an answer has left to do. What its calls brought keeps its numbers.
-async function settle(core, request, ctx, number, attempts = []) {
+async function settle(core, request, ctx, number, attempts = [], writer = undefined) {
   try {
     const exchange = new Exchange(core, request, ctx, core.settle(number));
+    exchange.writer = writer;
     exchange.attempts = attempts;
     exchange.before = attempts;
     for (;;) {
@@ -119,6 +124,7 @@ async function settle(core, request, ctx, number, attempts = []) {
       await exchange.proceed();
     }
   } catch (error) {
+    writer?.abort(error).catch(() => {});
     crash(core, error);
   }
 }
@@ -144,6 +150,8 @@ class Exchange {
   leave = undefined;
   // The attempts of the exchange that this one settles.
   before = undefined;
+  // Takes the body of the answer, where this exchange makes it.
+  writer = undefined;
 
   constructor(core, request, ctx, number) {
     this.core = core;
@@ -255,6 +263,12 @@ class Exchange {
         case FORGET:
           this.forget();
           break;
+        case WRITE:
+          this.write();
+          break;
+        case FINISH:
+          this.finish(core.number() === 1);
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -318,6 +332,24 @@ class Exchange {
     const { core, request, attempts } = this;
     const [call, source, limit] = [core.number(), core.number(), core.number()];
     this.take(call, whole(source === 0 ? request.body : decoded(attempts[source - 1]), limit));
+  }
+
+  // A piece of the body that is made. It has been written when the client's side has taken it.
+  write() {
+    const { core, writer } = this;
+    const call = core.number();
+    const piece = core.bodyOf(this.number, call);
+    const written = writer === undefined ? Promise.reject(new Error("nobody reads it")) : writer.write(piece);
+    this.take(call, written.then(() => ({ status: 200, bytes: "" })));
+  }
+
+  // The end of that body. A client sees of one that is broken off that it is not whole.
+  finish(whole) {
+    const { writer } = this;
+    if (writer === undefined) return;
+    this.writer = undefined;
+    const ended = whole ? writer.close() : writer.abort(new Error("the gateway broke off the body"));
+    ended.catch(() => {});
   }
 
   lookup() {
@@ -649,6 +681,11 @@ function reply(core, request, ctx, attempts) {
     // Not at once: the answer still stands where its commands would.
     ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
   }
+  let made;
+  if (core.peek() === MADE) {
+    core.number();
+    made = core.number();
+  }
   let ends;
   if (core.peek() === AFTER_THE_BODY) {
     core.number();
@@ -663,6 +700,7 @@ function reply(core, request, ctx, attempts) {
   if (core.number() !== ANSWER) return failure();
   const status = core.number();
   const source = core.number();
+  if (made !== undefined) return makes(core, request, ctx, made, attempts, status, ends);
   if (source >= STORED) {
     const { response, packed } = attempts[source - STORED];
     const body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
@@ -691,6 +729,16 @@ function reply(core, request, ctx, attempts) {
   }
   const body = source === 2 ? request.body : source === 1 ? core.body() : null;
   return new Response(body, { status, headers: fields(core) });
+}
+
+// An answer whose body is made while it is sent. The pipe holds nothing: a piece is written when it has been read.
+function makes(core, request, ctx, number, attempts, status, ends) {
+  const headers = fields(core);
+  const { readable, writable } = new IdentityTransformStream();
+  // Not at once: the answer still stands where its commands would.
+  const made = Promise.resolve().then(() => settle(core, request, ctx, number, attempts, writable.getWriter()));
+  ctx.waitUntil(ends === undefined ? made : made.then(ends));
+  return new Response(readable, { status, headers });
 }
 
 // The body of a response through a pipe of the runtime's own, which moves the bytes by itself and tells when it has ended: all of

@@ -11,6 +11,7 @@ use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::Left;
 use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, Sockets, StoreError};
 use gateway_core::quota::{Decision, Order};
 use serde::Serialize;
@@ -133,6 +134,9 @@ pub struct Commands {
     /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
     /// `70 call order`, `71 call version`, `72 call version`: see `versions.rs`.
     /// `10 pump`: before an answer: its body changes on its way.
+    /// `90 call`: write the bytes of that call to the body that is made, and come back when there is room for more.
+    /// `91 whole`: end that body: all of it was written (1), or it breaks off (0).
+    /// `92 number`: before an answer: its body is made by the exchange of this number, which is to be settled at once.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
     /// The texts.
@@ -188,6 +192,9 @@ const PUMPED: u32 = 10;
 const BOARD: u32 = 30;
 const ADMIT: u32 = 60;
 const AFTER_THE_BODY: u32 = 61;
+const WRITE: u32 = 90;
+const FINISH: u32 = 91;
+const MADE: u32 = 92;
 
 const SET: u32 = 1;
 const APPEND: u32 = 2;
@@ -208,7 +215,8 @@ const RELAYED: u32 = 512;
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
     let limit = call.body_limit.unwrap_or_default();
     let flags = match &call.body {
-        Body::Empty => 0,
+        // Nobody sends one that is being made.
+        Body::Empty | Body::Made(_) => 0,
         Body::Bytes(_) => SENDS_BYTES,
         Body::Stream(_) | Body::Pumped(..) if pump.is_some() => SENDS_STREAM | SENDS_PUMPED,
         Body::Stream(_) | Body::Pumped(..) => SENDS_STREAM,
@@ -393,6 +401,26 @@ pub fn write_afterwards(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTERWARDS, number]);
 }
 
+/// Writes that what is settled after the answer that follows makes its body.
+pub fn write_made(out: &mut Commands, number: u32) {
+    out.numbers.extend([MADE, number]);
+}
+
+/// Writes that a piece of the body that is made is to be sent.
+pub fn write_piece(out: &mut Commands, number: u32) {
+    out.numbers.extend([WRITE, number]);
+}
+
+/// Reads what became of that: 200, or the code of a failure.
+pub fn read_written(status: u32) -> Result<(), Left> {
+    if status == 200 { Ok(()) } else { Err(Left) }
+}
+
+/// Writes that the body that is made has ended.
+pub fn write_finish(out: &mut Commands, whole: bool) {
+    out.numbers.extend([FINISH, u32::from(whole)]);
+}
+
 /// Writes that there is something to settle when the body of the answer that follows has ended.
 pub fn write_after_the_body(out: &mut Commands, number: u32) {
     out.numbers.extend([AFTER_THE_BODY, number]);
@@ -435,7 +463,8 @@ pub fn write_reply(out: &mut Commands, response: Response<Stream>) -> Bytes {
         #[cfg(feature = "cache")]
         Body::Stream(Stream::Stored(call)) => (call | STORED, Bytes::new()),
         Body::Bytes(bytes) => (1, bytes),
-        Body::Empty => (0, Bytes::new()),
+        // Where it is made, another command has said.
+        Body::Empty | Body::Made(_) => (0, Bytes::new()),
     };
     out.number(source);
     out.edits(|out| {

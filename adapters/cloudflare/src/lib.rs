@@ -22,6 +22,7 @@ use exchanges::Running;
 use gateway_core::Gateway;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::http::Body;
 use gateway_core::instance::{Instance, Served};
 #[cfg(feature = "telemetry")]
 use gateway_core::ledger::Ledger;
@@ -270,7 +271,10 @@ fn proceed(mut running: Running) -> u32 {
     match running.poll() {
         Some(Some(served)) => answer(&running.exchange, Some(served)),
         Some(None) => {
-            show(Commands { numbers: Vec::new(), text: running.exchange.conclusion() }, Bytes::new());
+            // What was said last, and nobody waits for, has to be done all the same.
+            let (commands, text) = (running.exchange.commands(), running.exchange.conclusion());
+            let told = Commands { numbers: Vec::new(), text };
+            show(if told.text.is_empty() { commands } else { told }, Bytes::new());
             0
         }
         None if running.exchange.waits() => {
@@ -296,8 +300,15 @@ fn answer(exchange: &Exchange, served: Option<Served<Stream>>) -> u32 {
             write_notes(&reply.notes);
             if let (Loaded::Instance(instance), false) = (INSTANCE.get(), reply.deferred.is_empty()) {
                 let (later, now): (Vec<_>, Vec<_>) = reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
+                // What makes the body is done at once, and with it what waits for that.
+                let makes = matches!(reply.response.body, Body::Made(_));
                 if !now.is_empty() {
-                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, instance, &by, now)));
+                    let number = exchanges::keep(afterwards(exchange, instance, &by, now));
+                    if makes {
+                        http::write_made(&mut commands, number);
+                    } else {
+                        http::write_afterwards(&mut commands, number);
+                    }
                 }
                 if !later.is_empty() {
                     http::write_after_the_body(

@@ -15,6 +15,7 @@ use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Interest, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
@@ -81,6 +82,8 @@ enum Task {
     Claim,
     /// That time passes.
     Sleep,
+    /// That a piece of a body is sent.
+    Write(Bytes),
     /// Something of the store of caches.
     #[cfg(feature = "cache")]
     Shelf(Ask),
@@ -96,6 +99,7 @@ enum Brought {
     Admitted(Result<Option<bool>, StoreError>),
     Claimed(Result<claim::Verdict, StoreError>),
     Awake,
+    Written(Result<(), Left>),
     #[cfg(feature = "cache")]
     Shelf(Found),
 }
@@ -134,6 +138,7 @@ impl Exchange {
                 Task::Admit => Brought::Admitted(http::read_admitted(status, packed)),
                 Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
                 Task::Sleep => Brought::Awake,
+                Task::Write(_) => Brought::Written(http::read_written(status)),
                 #[cfg(feature = "cache")]
                 Task::Shelf(ask) => Brought::Shelf(ask.read(call, status, packed)),
             });
@@ -143,7 +148,7 @@ impl Exchange {
     /// The body in memory of a call that was not answered yet.
     pub fn body(&self, call: u32) -> Bytes {
         match self.calls.borrow().get(call as usize) {
-            Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
+            Some(State::Waiting(Task::Fetch { body, .. } | Task::Write(body))) => body.clone(),
             #[cfg(feature = "cache")]
             Some(State::Waiting(Task::Shelf(ask))) => ask.body(),
             #[cfg(feature = "rollout")]
@@ -244,7 +249,7 @@ impl Platform for Workers {
         let mut pump = None;
         let body = match call.body {
             Body::Bytes(ref bytes) => bytes.clone(),
-            Body::Empty | Body::Stream(_) => Bytes::new(),
+            Body::Empty | Body::Stream(_) | Body::Made(_) => Bytes::new(),
             Body::Pumped(stream, changes) => {
                 pump = Some(pumps::keep(changes));
                 call.body = Body::Stream(stream);
@@ -361,6 +366,17 @@ impl Platform for Workers {
         let _ = self.exchange.ask(Task::Sleep, |out, number| http::write_sleep(out, number, duration)).await;
     }
 
+    async fn write(&self, _: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        match self.exchange.ask(Task::Write(bytes), http::write_piece).await {
+            Brought::Written(written) => written,
+            _ => Err(Left),
+        }
+    }
+
+    fn finish(&self, _: &Outflow, whole: bool) {
+        http::write_finish(&mut self.exchange.commands.borrow_mut(), whole);
+    }
+
     fn discard(&self, body: Stream) {
         match body {
             Stream::Response(call) => http::write_end(&mut self.exchange.commands.borrow_mut(), call),
@@ -401,12 +417,12 @@ impl Platform for Workers {
                     self.exchange.tell(|out, number| shelf::write_keep(out, number, item, Some(stream), shared));
                 (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
             }
-            Body::Pumped(..) => (body, None),
+            Body::Pumped(..) | Body::Made(_) => (body, None),
             // What is in memory crosses with the question, so this waits for the answer.
             Body::Bytes(_) | Body::Empty => {
                 let bytes = match &body {
                     Body::Bytes(bytes) => bytes.clone(),
-                    Body::Empty | Body::Stream(_) | Body::Pumped(..) => Bytes::new(),
+                    Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => Bytes::new(),
                 };
                 let write = |out: &mut Commands, number| shelf::write_keep(out, number, item, None, shared);
                 let outcome = self.shelf(Ask::Keep(bytes), write).await;

@@ -46,6 +46,11 @@ const PUBLISH = 41;
 const RECALL = 50;
 const KEEP = 51;
 const KEPT = 52;
+const WRITE = 90;
+const FINISH = 91;
+const MADE = 92;
+// The runtime's own; what Node has in its place keeps a piece, which is no matter here.
+globalThis.IdentityTransformStream ??= TransformStream;
 
 beforeEach(() => {
   mock.restoreAll();
@@ -393,6 +398,34 @@ test("a body that nobody reads on, or whose client went away, is let go", async 
   await answer(core, new Request("http://g/", { signal: client.signal }));
   client.abort();
   assert.deepEqual(stopped, [5, 6]);
+});
+
+test("a body is made while it is sent, piece by piece, and its end says whether it is whole", async () => {
+  const heard = [];
+  const making = (ends) =>
+    play({
+      begin: () => say(0, [MADE, 9, ANSWER, 200, 0, 1, 2, "x-a", "1"]),
+      settle: () => say(10, [WRITE, 0]),
+      body: (_, call) => show(call === 0 ? "one" : "two"),
+      resume: (_, call, status) => {
+        heard.push([call, status]);
+        if (status !== 200) return say(0, [FINISH, 0]);
+        return call === 0 ? say(11, [WRITE, 1]) : say(0, ends);
+      },
+    });
+  const context = () => ({ waitUntil: (promise) => (context.rest = promise) });
+  const response = await answer(making([FINISH, 1]), new Request("http://g/"), context());
+  assert.deepEqual([response.status, response.headers.get("x-a"), await response.text()], [200, "1", "onetwo"]);
+  await context.rest;
+  assert.deepEqual(heard.splice(0), [[0, 200], [1, 200]]);
+  const broken = await answer(making([FINISH, 0]), new Request("http://g/"), context());
+  await assert.rejects(broken.text(), /broke off/);
+  await context.rest;
+  heard.splice(0);
+  const left = await answer(making([FINISH, 1]), new Request("http://g/"), context());
+  await left.body.cancel();
+  await context.rest;
+  assert.notEqual(heard.at(-1)[1], 200);
 });
 
 test("a request whose body cannot be changed ends its fetch, and the core hears why", async () => {

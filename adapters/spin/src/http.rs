@@ -4,6 +4,7 @@ use crate::platform;
 use bytes::Bytes;
 use gateway_core::gateway::Note;
 use gateway_core::http::{self as core, Body, Headers, Incoming, Peer};
+use gateway_core::outflow::Outflow;
 use gateway_core::platform::{Call, Copied, Failure, FetchError, Patience, Peeked, ReadError};
 use gateway_core::policy::Deferred;
 use gateway_core::pump::{Broken, Pump};
@@ -101,7 +102,8 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
             (Some(reader), trailers)
         }
         (Body::Bytes(bytes), _) => memory(bytes),
-        (Body::Empty, _) => (None, no_trailers()),
+        // Nobody sends one that is being made.
+        (Body::Empty | Body::Made(_), _) => (None, no_trailers()),
     };
     let (request, _) = Request::new(fields, reader, trailers, platform::options(call.timeout));
     // A new request is a GET, and every call of the host costs.
@@ -161,6 +163,10 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
             let (reader, trailers) = memory(bytes);
             (None, reader, trailers)
         }
+        Body::Made(flow) => {
+            let (reader, trailers) = made(flow);
+            (None, Some(reader), trailers)
+        }
         Body::Empty => (None, None, no_trailers()),
     };
     let fields = match untouched {
@@ -178,7 +184,7 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
 
 /// What is to be done when the body has ended, and what is to be done now.
 pub fn after_the_body(response: &core::Response<Stream>, deferred: Vec<Deferred>) -> (Vec<Deferred>, Vec<Deferred>) {
-    let ends = matches!(response.body, Body::Stream(_) | Body::Pumped(..));
+    let ends = matches!(response.body, Body::Stream(_) | Body::Pumped(..) | Body::Made(_));
     deferred.into_iter().partition(|deferred| ends && deferred.waits_for_the_body())
 }
 
@@ -188,6 +194,10 @@ pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Bo
     let (Stream { mut reader, trailers: received, fields }, pump) = match body {
         Body::Stream(stream) => (stream, None),
         Body::Pumped(stream, pump) => (stream, Some(pump)),
+        Body::Made(flow) => {
+            let (reader, trailers) = made(flow);
+            (Stream { reader, trailers, fields: None }, None)
+        }
         Body::Bytes(_) | Body::Empty => return body,
     };
     let (mut writer, watched) = wit_stream::new();
@@ -308,6 +318,25 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
         writer.write_all(bytes.into()).await;
     });
     (Some(reader), no_trailers())
+}
+
+/// Hands a body on while it is made. One that breaks off ends without its trailers, so that the host knows.
+fn made(flow: Outflow) -> (StreamReader<u8>, FutureTrailers) {
+    let (mut writer, reader) = wit_stream::new();
+    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    spawn(async move {
+        while let Some(piece) = flow.take().await {
+            if !writer.write_all(piece.into()).await.is_empty() {
+                // The client has gone.
+                return flow.leave();
+            }
+        }
+        drop(writer);
+        if flow.is_whole() {
+            let _ = trailers.write(Ok(None)).await;
+        }
+    });
+    (reader, handed_on)
 }
 
 /// Reads a whole body, unless it is longer than the limit.

@@ -13,6 +13,7 @@ use gateway_core::claim;
 use gateway_core::http::Body;
 use gateway_core::http::{Headers, Response};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
@@ -163,6 +164,14 @@ impl Platform for Spin {
     #[cfg(feature = "cache")]
     async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
         counters::mark(key, change, self.now())
+    }
+
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        flow.give(bytes).await
+    }
+
+    fn finish(&self, flow: &Outflow, whole: bool) {
+        flow.end(whole);
     }
 
     #[cfg(feature = "rollout")]

@@ -60,7 +60,7 @@ pub async fn keep(item: &Item<'_>, body: Body<Stream>, shared: bool, now: Timest
             let ticket = put(&place, head, &bytes).await.ok().map(|()| DONE);
             (Body::Bytes(bytes), ticket)
         }
-        Body::Pumped(..) => (body, None),
+        Body::Pumped(..) | Body::Made(_) => (body, None),
         Body::Empty => (Body::Empty, put(&place, head, &[]).await.ok().map(|()| DONE)),
     }
 }

@@ -213,6 +213,10 @@ fn action(action: &Action) -> &'static str {
         Action::Serve(_) => "serve",
         #[cfg(feature = "cache")]
         Action::Purge => "purge",
+        #[cfg(feature = "compose")]
+        Action::Compose(_) => "compose",
+        #[cfg(feature = "compose")]
+        Action::Batch(_) => "batch",
     }
 }
 

@@ -49,6 +49,7 @@ use super::{
 mod admin;
 mod cache;
 mod check;
+pub(super) mod compose;
 mod consumers;
 mod credentials;
 mod forward_auth;
@@ -381,6 +382,7 @@ impl RouteCompiler<'_, '_> {
             self.metadata_route(mcp, &hosts, &policies);
         }
         self.is_protected(&policies);
+        self.can_stream(action.as_ref(), &policies);
         let policies = self.all.intern(policies);
         let body_limit = match written.limits.as_ref().and_then(|limits| limits.body) {
             Some(size) => Some(size.bytes),
@@ -578,10 +580,11 @@ impl RouteCompiler<'_, '_> {
     fn action(&mut self, paths: &[Matcher]) -> Option<Action> {
         let written = &self.defined.written;
         let node = &self.defined.node;
-        let mut given: Vec<_> = ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge"]
-            .iter()
-            .filter_map(|name| node.entry(name))
-            .collect();
+        let mut given: Vec<_> =
+            ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge", "compose", "batch"]
+                .iter()
+                .filter_map(|name| node.entry(name))
+                .collect();
         given.sort_by_key(|entry| entry.name_at);
         match given.as_slice() {
             [] => {
@@ -589,7 +592,7 @@ impl RouteCompiler<'_, '_> {
                 if !node.damaged {
                     let message = format!("the route `{}` does nothing", self.defined.name);
                     let problem = Problem::error("no-action", self.defined.name_at, message);
-                    let help = "add one of `upstream`, `redirect`, `respond`, `publish`, `serve` and `mcp`";
+                    let help = "add one of `upstream`, `compose`, `batch`, `redirect`, `respond`, `publish`, `serve`, `mcp` and `purge`";
                     self.all.problems.push(problem.help(help));
                 }
                 return None;
@@ -648,7 +651,10 @@ impl RouteCompiler<'_, '_> {
         let mcp = written.mcp.as_ref().and_then(|mcp| self.mcp(mcp));
         let forward = forward.or(mcp.map(|mcp| Action::Mcp(Box::new(mcp))));
         let answer = redirect.flatten().map(Action::Redirect).or(respond.flatten().map(Action::Respond));
-        forward.or(answer).or_else(|| written.purge.map(|_| self.purge()))
+        let composed = written.compose.as_ref().map(|compose| self.compose(compose, paths));
+        let composed = composed.flatten().map(|compose| Action::Compose(Box::new(compose)));
+        let batch = written.batch.as_ref().map(|batch| self.batch(batch));
+        forward.or(answer).or(composed).or(batch).or_else(|| written.purge.map(|_| self.purge()))
     }
 
     fn forward(&mut self, upstream: &written::Name, paths: &[Matcher]) -> Option<Forward> {
@@ -706,7 +712,7 @@ impl RouteCompiler<'_, '_> {
         if let Some(rewrite) = &written.rewrite {
             let at = self.at([Field("rewrite")]);
             let template = self.text(&rewrite.0, at, paths)?;
-            self.rooted(&template, &rewrite.0, at);
+            self.rooted(&template, &rewrite.0, at, "the query of the request is sent as it is");
             return Some(PathChange::Rewrite(template));
         }
         let strip = self.prefix("strip_prefix", written.strip_prefix.as_ref());
@@ -740,7 +746,7 @@ impl RouteCompiler<'_, '_> {
     }
 
     /// A path that is put together must begin with `/`, whatever its values are, and has no query.
-    fn rooted(&mut self, template: &Template, written: &str, at: Span) {
+    fn rooted(&mut self, template: &Template, written: &str, at: Span, on_query: &str) {
         let rooted = match template.pieces().first() {
             Some(Piece::Text(text)) => text.starts_with('/'),
             Some(Piece::Variable(variable)) => *variable == crate::template::Variable::Path,
@@ -757,7 +763,7 @@ impl RouteCompiler<'_, '_> {
                 let message = format!("a path has no `{c}`");
                 let problem = Problem::error("bad-rewrite", self.all.part(at, &c.to_string()), message);
                 self.all.problems.push(match c {
-                    '?' => problem.help("the query of the request is sent as it is"),
+                    '?' => problem.help(on_query),
                     _ => problem,
                 });
             }
@@ -1038,13 +1044,13 @@ const COMMAS: [&str; 9] = [
 struct Seen {
     /// Whether there is a response.
     response: bool,
-    /// The document, if there is one.
-    document: &'static str,
+    /// The documents that there are.
+    documents: &'static [&'static str],
 }
 
 impl Seen {
-    const REQUEST: Self = Self { response: false, document: "" };
-    const RESPONSE: Self = Self { response: true, document: "" };
+    const REQUEST: Self = Self { response: false, documents: &[] };
+    const RESPONSE: Self = Self { response: true, documents: &[] };
 }
 
 /// Which way a header goes.

@@ -51,7 +51,15 @@ const LARGEST_REGEX: usize = 1 << 15;
 
 /// A condition. `paths` are the parameters that each of the route's paths has.
 pub fn condition(text: &str, paths: &[Vec<&str>]) -> Result<Expression, Vec<Wrong>> {
-    let (expression, kind) = compile(text, paths)?;
+    a_condition(text, compile(text, paths)?)
+}
+
+/// A condition on what steps of a composition have answered.
+pub fn condition_on_steps(text: &str, paths: &[Vec<&str>]) -> Result<Expression, Vec<Wrong>> {
+    a_condition(text, compile_within(text, paths, true)?)
+}
+
+fn a_condition(text: &str, (expression, kind): (Expression, Type)) -> Result<Expression, Vec<Wrong>> {
     if !kind.may_be(&Type::Bool) {
         let message = format!("this is {kind}, and a condition is `true` or `false`");
         let help = match kind {
@@ -66,26 +74,30 @@ pub fn condition(text: &str, paths: &[Vec<&str>]) -> Result<Expression, Vec<Wron
 
 /// Any expression, with its type.
 pub fn compile(text: &str, paths: &[Vec<&str>]) -> Result<(Expression, Type), Vec<Wrong>> {
+    compile_within(text, paths, false)
+}
+
+fn compile_within(text: &str, paths: &[Vec<&str>], composes: bool) -> Result<(Expression, Type), Vec<Wrong>> {
     let whole = |message: String| vec![Wrong { part: (0, text.len()), message, help: None }];
     if text.len() > LONGEST {
         return Err(whole(format!("the expression is longer than {LONGEST} bytes")));
     }
     // The parser recurses as deep as a text of this length can nest, whatever limit it is given.
     std::thread::scope(|scope| {
-        let deep = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text, paths));
+        let deep = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text, paths, composes));
         let read = deep.ok().and_then(|thread| thread.join().ok());
         read.unwrap_or_else(|| Err(whole("the expression cannot be read".to_owned())))
     })
 }
 
-fn read(text: &str, paths: &[Vec<&str>]) -> Result<(Expression, Type), Vec<Wrong>> {
+fn read(text: &str, paths: &[Vec<&str>], composes: bool) -> Result<(Expression, Type), Vec<Wrong>> {
     let whole = |message: String| vec![Wrong { part: (0, text.len()), message, help: None }];
     let (tree, places) = match Parser::new().max_recursion_depth(48).parse_with_source_info(text) {
         Ok(parsed) => parsed,
         Err(errors) => return Err(syntax(text, &errors)),
     };
     let mut checker =
-        Checker { text, places: &places, paths, nodes: Vec::new(), scopes: Vec::new(), wrong: Vec::new() };
+        Checker { text, places: &places, paths, composes, nodes: Vec::new(), scopes: Vec::new(), wrong: Vec::new() };
     let kind = checker.check(&tree).map(|(_, kind)| kind);
     match (kind, checker.wrong.is_empty()) {
         (Some(kind), true) => match Expression::new(text.to_owned(), checker.nodes) {
@@ -143,6 +155,8 @@ struct Checker<'t> {
     text: &'t str,
     places: &'t SourceInfo,
     paths: &'t [Vec<&'t str>],
+    /// Whether it belongs to a composition.
+    composes: bool,
     nodes: Vec<(u32, Node)>,
     /// The variables of the macros around, the outermost first.
     scopes: Vec<(String, Type)>,
@@ -253,7 +267,8 @@ impl Checker<'_> {
             return Some(self.node(tree, Node::Item(number), kind));
         }
         let path = names.join(".");
-        if let Some((_, variable)) = Variable::ALL.iter().find(|(name, _)| *name == path) {
+        let known = |(_, variable): &&(&str, Variable)| self.composes || !variable.is_of_composition();
+        if let Some((_, variable)) = Variable::ALL.iter().filter(known).find(|(name, _)| *name == path) {
             let kind = type_of(*variable);
             return Some(match test {
                 true => self.node(tree, Node::IsKnown(*variable), Type::Bool),
@@ -276,8 +291,10 @@ impl Checker<'_> {
         // A member of something that is known: a claim.
         if names.len() > 1 {
             let parent = names[..names.len() - 1].join(".");
-            let reached =
-                Variable::ALL.iter().any(|(name, _)| parent == *name || parent.starts_with(&format!("{name}.")));
+            let reached = Variable::ALL
+                .iter()
+                .filter(known)
+                .any(|(name, _)| parent == *name || parent.starts_with(&format!("{name}.")));
             if reached {
                 return None;
             }
@@ -293,8 +310,9 @@ impl Checker<'_> {
             }
             return None;
         }
+        let known_here = |(_, variable): &&(&str, Variable)| self.composes || !variable.is_of_composition();
         let mut known: Vec<&str> = Vec::new();
-        let roots = Variable::ALL.iter().map(|(name, _)| name.split('.').next().unwrap_or_default());
+        let roots = Variable::ALL.iter().filter(known_here).map(|(name, _)| name.split('.').next().unwrap_or_default());
         for root in self.scopes.iter().map(|(name, _)| name.as_str()).chain(roots) {
             if !known.contains(&root) {
                 known.push(root);
@@ -639,7 +657,8 @@ fn type_of(variable: Variable) -> Type {
     match variable {
         Variable::Headers | Variable::Query | Variable::Cookies | Variable::Parameters => Type::Map(Type::Text.into()),
         Variable::Groups | Variable::Scopes => Type::List(Type::Text.into()),
-        Variable::Claims => Type::Map(Type::Any.into()),
+        Variable::Claims | Variable::Steps => Type::Map(Type::Any.into()),
+        Variable::Each => Type::Any,
         Variable::Now => Type::Instant,
         Variable::Method
         | Variable::Scheme

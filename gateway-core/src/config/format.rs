@@ -97,6 +97,8 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a status such as `404` or `5xx`",
         check: |text| status_class(text).map(drop),
     },
+    Format { name: "StepName", code: "bad-step-name", noun: "the name of a step such as `user`", check: step_name },
+    Format { name: "StatusTemplate", code: "bad-template", noun: "a status", check: template },
     Format { name: "Regex", code: "bad-regex", noun: "a regular expression", check: regex },
     Format { name: "Template", code: "bad-template", noun: "text", check: template },
     Format {
@@ -315,6 +317,16 @@ fn name(text: &str) -> Result<(), Wrong> {
     }
     let help = "use letters, digits, `-`, `_` and `.`, starting with a letter or a digit, at most 128 of them";
     Err(wrong(format!("`{text}` is not a name")).help(help))
+}
+
+fn step_name(text: &str) -> Result<(), Wrong> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.bytes().all(allowed) && text.len() <= 64
+    {
+        return Ok(());
+    }
+    let help = "use letters, digits and `_`, starting with a letter or `_`, at most 64 of them";
+    Err(wrong(format!("`{text}` is not the name of a step")).help(help))
 }
 
 fn is_token(text: &str) -> bool {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     client::Cidr,
     expression::{self as evaluated, Expression},
+    gateway::Action,
     route::{
         Conditions, Host, Kind, Matcher, Named, Pattern, Test,
         index::Index,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 use super::{
-    compile::{Running, RunningRoute},
+    compile::{Running, RunningRoute, compose},
     expression, format,
     load::{Defined, Loaded},
     node::{
@@ -47,6 +48,9 @@ pub(super) fn lint(
         lint.limits(route);
         lint.dialect(route);
     }
+    for route in &running.routes {
+        lint.composition(route);
+    }
     if let Some(frozen) = frozen {
         lint.order(&frozen.index);
     }
@@ -60,6 +64,44 @@ struct Lint<'a> {
 }
 
 impl Lint<'_> {
+    /// How many calls an answer takes, where Workers bound that.
+    fn composition(&mut self, route: &RunningRoute) {
+        let Action::Compose(compose) = &route.ranked.route.then.action else { return };
+        let (Some(defined), true) =
+            (self.loaded.routes.get(route.from), self.options.runtimes.contains(&Runtime::Workers))
+        else {
+            return;
+        };
+        let upstreams = &self.running.globals.upstreams;
+        let attempts = |upstream: u32| {
+            let rules = upstreams.get(upstream as usize).and_then(|upstream| upstream.rules.as_ref());
+            rules.map_or(1, |rules| 1 + rules.retries.attempts + u32::from(rules.hedge.is_some()))
+        };
+        let (calls, at_once) = compose::calls(compose, attempts);
+        let at = defined.node.entry("compose").map_or(defined.name_at, |entry| entry.name_at);
+        let told = format!("this takes up to {calls} calls, with all attempts");
+        if calls > compose::MOST {
+            let message = format!("{told}, and Workers make {} for one request", compose::MOST);
+            let problem = Problem::error("too-many-calls", at, message);
+            self.problems.push(problem.help("lower `at_most`, or the upstreams' `retries`"));
+        } else if calls > FREE_CALLS {
+            let message = format!("{told}, and Workers on the free plan make {FREE_CALLS} for one request");
+            self.warn(
+                defined,
+                Problem::warning("many-calls", at, message).help("lower `at_most`, or allow the warning"),
+            );
+        }
+        if at_once > CONNECTIONS {
+            let at = defined.node.reach([Field("compose")]).and_then(|node| node.entry("parallel"));
+            let at = at.map_or(defined.name_at, |entry| entry.name_at);
+            let message = format!(
+                "up to {at_once} calls are under way at once, and Workers wait for the heads of {CONNECTIONS} responses at once"
+            );
+            let problem = Problem::warning("many-connections", at, message);
+            self.warn(defined, problem.help("lower `parallel`: the others wait in any case"));
+        }
+    }
+
     /// Queues and datasets are Cloudflare's.
     fn bindings(&mut self) {
         if !self.options.runtimes.contains(&Runtime::Spin) {
@@ -635,8 +677,16 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
     let asked =
         policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());
-    places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).collect()
+    let composed = places.iter().filter_map(|place| place.reach([Field("compose"), Field("steps")]));
+    let steps = composed.flat_map(Node::entries).filter_map(|step| step.value.get("upstream")?.text());
+    places.iter().filter_map(|place| place.get("upstream")?.text()).chain(asked).chain(steps).collect()
 }
+
+/// How many requests Workers on the free plan make for one.
+const FREE_CALLS: u32 = 50;
+
+/// For the heads of how many responses Workers wait at once.
+const CONNECTIONS: u32 = 6;
 
 /// The conditions of a policy, as far as they can be read.
 fn expressions(rules: &written::AuthorizePolicy) -> impl Iterator<Item = Expression> {

@@ -266,7 +266,7 @@ impl<F: Files> Load<'_, F> {
 fn with_defaults(route: &Node, defaults: &Node) -> Node {
     let mut whole = route.clone();
     whole.damaged |= defaults.damaged;
-    let acts = ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge"]
+    let acts = ["upstream", "redirect", "respond", "publish", "serve", "mcp", "purge", "compose", "batch"]
         .iter()
         .any(|action| route.get(action).is_some());
     let Value::Map(entries) = &mut whole.value else { return whole };

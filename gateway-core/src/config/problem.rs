@@ -182,6 +182,9 @@ pub const WARNINGS: &[Warning] = &[
     Warning { code: "unreachable-binding", about: "a way to a gRPC method that no request of its route can take" },
     Warning { code: "client-unavailable", about: "clients of a protocol that the platform cannot answer" },
     Warning { code: "dialect-unavailable", about: "a dialect of gRPC that the platform cannot speak to the upstream" },
+    Warning { code: "many-calls", about: "a composition of more calls than some platforms make for one request" },
+    Warning { code: "many-connections", about: "more calls at once than a platform has connections for" },
+    Warning { code: "unused-step", about: "a step of a composition that nobody looks at" },
     Warning { code: "tool-left-out", about: "an operation that cannot be a tool, for what it needs" },
     Warning { code: "unrouted-tool", about: "a tool that no route answers" },
     Warning {

@@ -12,6 +12,7 @@ use super::format;
 mod admin;
 mod cache;
 mod check;
+mod compose;
 mod consumer;
 mod credential;
 mod graphql;
@@ -35,6 +36,7 @@ mod validation;
 pub use self::admin::*;
 pub use self::cache::*;
 pub use self::check::*;
+pub use self::compose::*;
 pub use self::consumer::*;
 pub use self::credential::*;
 pub use self::graphql::*;
@@ -263,7 +265,7 @@ pub struct WebSocketLimits {
     pub idle: Option<Duration>,
 }
 
-/// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish`, `serve` or `mcp`), and policies.
+/// What happens to which requests: conditions, exactly one action (`upstream`, `compose`, `batch`, `redirect`, `respond`, `publish`, `serve`, `mcp` or `purge`), and policies.
 ///
 /// A route without conditions takes every request. Different conditions must all hold; in a list, one is enough.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -356,6 +358,10 @@ pub struct Route {
     /// `{"everything": true}`; with `"soft": true` it is only stale from then on. Such a route needs an `authenticate` or a
     /// `forward_auth`. See `docs/caching.md`.
     pub purge: Option<Purge>,
+    /// Action: answer from several calls.
+    pub compose: Option<Compose>,
+    /// Action: answer several requests in one, each by the routes and policies of this gateway.
+    pub batch: Option<Batch>,
 
     /// What is done to requests on their way in, in this order, and to responses on their way out, in reverse.
     pub policies: Option<Vec<Policy>>,
@@ -611,6 +617,9 @@ texts! {
     /// A JMESPath expression: what it gives takes the place of the value. Members come out in the order of their names.
     #[schemars(extend("examples" = ["{ids: items[?price > `5`].id, total: sum(items[].price)}"]))]
     Query;
+    /// The name of a step: letters, digits and `_`, starting with a letter or `_`.
+    #[schemars(extend("pattern" = "^[A-Za-z_][A-Za-z0-9_]*$", "examples" = ["user"]))]
+    StepName;
     /// A field of the root of a GraphQL schema: `Query.orders`, or `Mutation.*` for all of a kind.
     #[schemars(extend("pattern" = "^(Query|Mutation|Subscription)\\.([_A-Za-z][_0-9A-Za-z]*|\\*)$", "examples" = ["Query.orders", "Mutation.*"]))]
     RootField;

@@ -119,7 +119,7 @@ impl Signer {
         let most = match self.payload {
             Payload::Hash(most) => most,
             Payload::HashUpTo(most) if declared.is_some_and(|length| length <= most) => most,
-            Payload::HashUpTo(_) if matches!(call.body, Body::Stream(_) | Body::Pumped(..)) => {
+            Payload::HashUpTo(_) if matches!(call.body, Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
                 return Ok(UNSIGNED.to_owned());
             }
             Payload::HashUpTo(_) => u64::MAX,
@@ -136,7 +136,7 @@ impl Signer {
             Body::Empty => return Ok(hex(&Sha256::digest(b""))),
             Body::Bytes(bytes) if bytes.len() > room => return Err(too_large()),
             Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
                 pump::read(platform, body, room).await.map_err(|error| match error {
                     ReadError::TooLarge => too_large(),
                     ReadError::Broken(detail) => Failure { error: FetchError::ClientGone, detail },

@@ -435,6 +435,7 @@ fn weight(map: &Map<'_>) -> usize {
         Map::Cookies(headers) => headers.all("cookie").map(<[u8]>::len).sum::<usize>() / LOOK,
         Map::Parameters(_) => 1,
         Map::Json(members) => members.len() / LOOK,
+        Map::Part(document, part) => document.members(*part).count() / LOOK,
         Map::Made(entries) => entries.len(),
     }
 }

@@ -4,6 +4,7 @@ use super::time::Instant;
 use super::value::{List, Map, Value};
 use crate::http::Headers;
 use crate::platform::Timestamp;
+use crate::shape::Path;
 use crate::template::Scope;
 use serde::{Deserialize, Serialize};
 
@@ -73,11 +74,15 @@ pub enum Variable {
     Now,
     /// `json_rpc.method`: behind the policy `json_rpc`.
     RpcMethod,
+    /// `steps`: what steps of a composition have answered, where there are some.
+    Steps,
+    /// `each`: the item for which a step is repeated.
+    Each,
 }
 
 impl Variable {
     /// Every variable with its name.
-    pub const ALL: [(&'static str, Variable); 24] = [
+    pub const ALL: [(&'static str, Variable); 26] = [
         ("request.method", Variable::Method),
         ("request.scheme", Variable::Scheme),
         ("request.host", Variable::Host),
@@ -102,6 +107,8 @@ impl Variable {
         ("route.name", Variable::Route),
         ("now", Variable::Now),
         ("json_rpc.method", Variable::RpcMethod),
+        ("steps", Variable::Steps),
+        ("each", Variable::Each),
     ];
 
     /// Whether it is of the client's certificate, which a platform is asked for only where somebody wants it.
@@ -113,6 +120,11 @@ impl Variable {
                 | Variable::CertificateFingerprint
                 | Variable::CertificateSerial
         )
+    }
+
+    /// Whether it is known in a composition only.
+    pub fn is_of_composition(self) -> bool {
+        matches!(self, Variable::Steps | Variable::Each)
     }
 
     /// Whether it is about who calls.
@@ -147,6 +159,11 @@ impl TryFrom<u8> for Variable {
 }
 
 impl<'a> Facts<'a> {
+    fn document(&self, name: &str) -> Option<Value<'a>> {
+        let documents = self.scope.view.documents?;
+        documents.part(&Path::parse(name)?).map(Value::of_shape)
+    }
+
     /// What a variable is; `None`: nobody knows.
     pub(super) fn get(&self, variable: Variable) -> Option<Value<'a>> {
         let Scope { line, client, route, parameters, caller, .. } = self.scope;
@@ -176,6 +193,8 @@ impl<'a> Facts<'a> {
             Variable::Scopes => Some(Value::List(List::Texts(&caller.scopes))),
             Variable::Route => text(Some(route)),
             Variable::RpcMethod => text(Some(self.scope.view.rpc_method).filter(|method| !method.is_empty())),
+            Variable::Steps => self.document("steps"),
+            Variable::Each => self.document("each"),
             Variable::Now => Some(Value::Instant(Instant::from_milliseconds(self.now))),
         }
     }

@@ -228,6 +228,33 @@ impl Expression {
         })
     }
 
+    /// The names of the members of a map that it asks for. `None` where it does something else with the map, so that nobody can
+    /// tell.
+    pub fn members_of(&self, map: Variable) -> Option<Vec<&str>> {
+        let is_map = |place: Place| matches!(self.nodes.get(usize::from(place)), Some((_, Node::Variable(known))) if *known == map);
+        let text = |place: Place| match self.nodes.get(usize::from(place)) {
+            Some((_, Node::Literal(Literal::Text(text)))) => Some(text.as_str()),
+            _ => None,
+        };
+        let (mut names, mut known) = (Vec::new(), true);
+        for (_, node) in &self.nodes {
+            match node {
+                Node::Member(of, name) | Node::HasMember(of, name) if is_map(*of) => names.push(name.as_str()),
+                Node::Call(Function::Index, parts) if parts.first().is_some_and(|of| is_map(*of)) => {
+                    match parts.get(1).and_then(|key| text(*key)) {
+                        Some(name) => names.push(name),
+                        None => known = false,
+                    }
+                }
+                Node::IsKnown(variable) => known &= *variable != map,
+                other => other.parts(|part| known &= !is_map(part)),
+            }
+        }
+        // The map alone is no condition.
+        let alone = u16::try_from(self.nodes.len().saturating_sub(1)).is_ok_and(is_map);
+        (known && !alone).then_some(names)
+    }
+
     /// Whether it asks for one of these, or whether one is known.
     pub fn asks_for(&self, wanted: impl Fn(Variable) -> bool) -> bool {
         self.nodes

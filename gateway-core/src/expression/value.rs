@@ -4,8 +4,11 @@ use super::time::{Duration, Instant};
 use super::{Literal, Why};
 use crate::client::Cidr;
 use crate::http::{self, Headers};
+use crate::json::{Json as Document, Kind};
 use crate::route::Parameters;
+use crate::shape::Value as Shape;
 use serde_json::Value as Json;
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -50,6 +53,8 @@ pub enum List<'a> {
     Texts(&'a [String]),
     /// Of a claim.
     Json(&'a [Json]),
+    /// Of a document that has been read.
+    Part(Document<'a>, u32),
     /// Made by the expression.
     Made(Rc<Vec<Value<'a>>>),
 }
@@ -67,6 +72,8 @@ pub enum Map<'a> {
     Parameters(Parameters<'a>),
     /// Claims, or a claim.
     Json(&'a serde_json::Map<String, Json>),
+    /// Of a document that has been read.
+    Part(Document<'a>, u32),
     /// Made by the expression.
     Made(Rc<Vec<(Value<'a>, Value<'a>)>>),
 }
@@ -103,6 +110,57 @@ impl<'a> Value<'a> {
     }
 }
 
+impl<'a> Value<'a> {
+    /// A part of a document that has been read.
+    pub fn of_part(document: Document<'a>, part: u32) -> Self {
+        match document.kind(part) {
+            Kind::Null => Value::Null,
+            Kind::Bool => Value::Bool(document.raw(part) == "true"),
+            Kind::Number => number(document.raw(part)),
+            Kind::Text | Kind::Name => match document.text(part) {
+                Cow::Borrowed(text) => Value::text(text),
+                Cow::Owned(text) => Value::made(text),
+            },
+            Kind::List => Value::List(List::Part(document, part)),
+            Kind::Object => Value::Map(Map::Part(document, part)),
+        }
+    }
+
+    /// The same of one that has been made.
+    pub fn of_shape(shape: Shape<'a>) -> Self {
+        match shape {
+            Shape::Part(document, part) => Value::of_part(document, part),
+            Shape::Raw(raw) => match raw.as_ref() {
+                "null" => Value::Null,
+                "true" => Value::Bool(true),
+                "false" => Value::Bool(false),
+                raw => number(raw),
+            },
+            Shape::Text(Cow::Borrowed(text)) => Value::text(text),
+            Shape::Text(Cow::Owned(text)) => Value::made(text),
+            Shape::List(items) => Value::list(items.into_iter().map(Value::of_shape).collect()),
+            Shape::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| {
+                    let name = match name {
+                        Cow::Borrowed(name) => Value::text(name),
+                        Cow::Owned(name) => Value::made(name),
+                    };
+                    (name, Value::of_shape(value))
+                });
+                Value::Map(Map::Made(Rc::new(members.collect())))
+            }
+        }
+    }
+}
+
+/// Whole numbers are whole however they are written.
+fn number<'a>(text: &str) -> Value<'a> {
+    match text.parse() {
+        Ok(number) => Value::Int(number),
+        Err(_) => Value::Double(text.parse().unwrap_or(f64::NAN)),
+    }
+}
+
 impl<'a> From<&'a Literal> for Value<'a> {
     fn from(literal: &'a Literal) -> Self {
         match literal {
@@ -135,6 +193,7 @@ impl<'a> List<'a> {
         match self {
             List::Texts(items) => items.len(),
             List::Json(items) => items.len(),
+            List::Part(document, part) => document.items(*part).count(),
             List::Made(items) => items.len(),
         }
     }
@@ -144,6 +203,7 @@ impl<'a> List<'a> {
         match self {
             List::Texts(items) => items.get(at).map(|item| Value::text(item)),
             List::Json(items) => items.get(at).map(Value::of_json),
+            List::Part(document, part) => document.items(*part).nth(at).map(|item| Value::of_part(*document, item)),
             List::Made(items) => items.get(at).cloned(),
         }
     }
@@ -161,6 +221,10 @@ impl<'a> Map<'a> {
             Map::Cookies(headers) => single(http::cookies(headers, key).into_iter().map(Value::made)),
             Map::Parameters(parameters) => parameters.get(key).map(decoded).transpose(),
             Map::Json(members) => Ok(members.get(key).map(Value::of_json)),
+            Map::Part(document, part) => {
+                let member = document.members(*part).find(|(name, _)| document.text(*name) == key);
+                Ok(member.map(|(_, value)| Value::of_part(*document, value)))
+            }
             Map::Made(entries) => {
                 let entry = entries.iter().find(|(known, _)| matches!(known, Value::Text(known) if **known == *key));
                 Ok(entry.map(|(_, value)| value.clone()))
@@ -184,6 +248,9 @@ impl<'a> Map<'a> {
                 return parameters.iter().into_iter().map(|(name, _)| Value::text(name)).collect();
             }
             Map::Json(members) => return members.keys().map(|name| Value::text(name)).collect(),
+            Map::Part(document, part) => {
+                document.members(*part).for_each(|(name, _)| once(document.text(name).into_owned()));
+            }
             Map::Made(entries) => return entries.iter().map(|(key, _)| key.clone()).collect(),
         }
         names.into_iter().map(Value::made).collect()

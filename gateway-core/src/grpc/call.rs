@@ -211,7 +211,7 @@ impl Call<'_> {
         }
         match &body {
             Body::Bytes(bytes) => sent.set("content-length", bytes.len().to_string()),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => {}
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => {}
         }
         Substitute { target: format!("/{}", self.method.name), headers: sent, body }
     }
@@ -340,7 +340,7 @@ impl Call<'_> {
                 }))
             })?,
             Body::Bytes(bytes) => (bytes, Headers::new()),
-            Body::Empty | Body::Pumped(..) => (Bytes::new(), Headers::new()),
+            Body::Empty | Body::Pumped(..) | Body::Made(_) => (Bytes::new(), Headers::new()),
         };
         let (messages, end) = read_whole(&mut reader, &bytes, trailers).map_err(refused)?;
         self.whole(headers, &messages, timely(end), request_id)

@@ -200,7 +200,7 @@ impl Protocol {
         }
         let detail = match &response.body {
             Body::Bytes(bytes) => serde_json::from_slice::<Value>(bytes).unwrap_or_default()["detail"].take(),
-            Body::Empty | Body::Stream(_) | Body::Pumped(..) => Value::Null,
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => Value::Null,
         };
         let status = Status::new(Code::from_problem(response.status), detail.as_str().unwrap_or_default());
         let end = End { status, trailers: Headers::new() };

@@ -589,8 +589,8 @@ impl Cache {
             // RFC 9111 §4.2.4: what cannot be confirmed is not used, and the client is told so.
             return Err(Error::NotValidated);
         }
-        if !departure.from_upstream {
-            // A policy behind this one has refused: that says nothing of what is stored.
+        if !departure.from_upstream || departure.memo.incomplete {
+            // A policy behind this one has refused, or something is missing: that says nothing of what is stored.
             self.let_go(platform, stored);
             land(departure.cache, asks.flight.as_ref());
             self.tell(departure.response, &forwarded(asks.why));
@@ -664,7 +664,7 @@ impl Cache {
         let judged = match method {
             // The head alone is no response to keep.
             "HEAD" => Err(Why::Unsaid),
-            _ if matches!(departure.response.body, Body::Pumped(..)) => Err(Why::Changed),
+            _ if matches!(departure.response.body, Body::Pumped(..) | Body::Made(_)) => Err(Why::Changed),
             _ => storing::judge(&asks.asked, status, &departure.response.headers, &self.terms, times),
         };
         #[cfg(feature = "graphql")]
@@ -851,7 +851,7 @@ impl Cache {
             Body::Empty => Some(0),
             Body::Stream(_) => entry.length(),
             // Nothing that comes from a store changes on its way.
-            Body::Pumped(..) => None,
+            Body::Pumped(..) | Body::Made(_) => None,
         };
         let Some(length) = known else { return Ok(()) };
         match range::part(request, entry, length) {
@@ -869,7 +869,7 @@ impl Cache {
                 }
                 let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
                     Body::Bytes(bytes) => bytes,
-                    Body::Empty => bytes::Bytes::new(),
+                    Body::Empty | Body::Made(_) => bytes::Bytes::new(),
                     Body::Stream(stream) | Body::Pumped(stream, _) => {
                         let room = usize::try_from(LONGEST_CUT).unwrap_or(usize::MAX);
                         platform.read(stream, room).await.map_err(|_| Error::NotValidated)?
@@ -927,7 +927,7 @@ async fn has_no_errors<P: Platform>(departure: &mut Departure<'_, P>, most: u64)
     let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
         Body::Empty => return Ok(false),
         Body::Bytes(bytes) => bytes,
-        body @ Body::Pumped(..) => {
+        body @ (Body::Pumped(..) | Body::Made(_)) => {
             response.body = body;
             return Ok(false);
         }

@@ -273,6 +273,11 @@ impl Idempotency {
                 response.body = Body::Bytes(bytes.clone());
                 bytes
             }
+            // It cannot be read before the reply has left.
+            body @ Body::Made(_) => {
+                response.body = body;
+                return too_long;
+            }
             body @ (Body::Stream(_) | Body::Pumped(..)) if is_long(status, &response.headers, self.answer) => {
                 response.body = body;
                 return too_long;

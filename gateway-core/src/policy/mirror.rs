@@ -126,7 +126,7 @@ pub fn copies<S>(
     let body = match &call.body {
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) => bytes.clone(),
-        Body::Stream(_) | Body::Pumped(..) => return Vec::new(),
+        Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => return Vec::new(),
     };
     let fits = mirrors.into_iter().filter(|mirror| body.len() as u64 <= mirror.body);
     let copies = fits.filter_map(|mirror| {
@@ -189,6 +189,11 @@ fn seen<P: Platform>(platform: &P, most: u64, response: &mut Response<P::Stream>
             let (stream, copied) = platform.copy(stream, usize::try_from(most).unwrap_or(usize::MAX));
             response.body = Body::Stream(stream);
             Seen::Passing(copied)
+        }
+        // No upstream's.
+        body @ Body::Made(_) => {
+            response.body = body;
+            Seen::Not("is made only while it is sent")
         }
         // What the upstream has said, before anything of it is changed.
         Body::Pumped(stream, pump) => {

@@ -282,6 +282,8 @@ pub struct Memo {
     pub deferred: Vec<Deferred>,
     /// The method that goes on, where it is another one.
     pub method: Option<String>,
+    /// Whether something is missing in the answer, so that it is not kept for others.
+    pub incomplete: bool,
     /// What a GraphQL request asks for.
     #[cfg(feature = "graphql")]
     pub operation: Option<Rc<crate::graphql::Operation>>,
@@ -334,6 +336,9 @@ pub enum Deferred {
     /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
     #[cfg(feature = "checks")]
     Check(u32),
+    /// The body of the answer is made, while it is sent.
+    #[cfg(feature = "compose")]
+    Compose(Box<crate::gateway::Production>),
     /// The instance looks which version of the configuration is to serve, so many milliseconds later: see
     /// [`Instance`](crate::instance::Instance).
     #[cfg(feature = "rollout")]
@@ -436,7 +441,7 @@ impl<P: Platform> Visit<'_, P> {
             Body::Empty => return Ok(Bytes::new()),
             Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
             Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..)) => {
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
                 pump::read(self.platform, body, room).await.map_err(|error| match error {
                     ReadError::TooLarge => Error::BodyTooLarge { limit },
                     ReadError::Broken(_) => Error::ClientGone,

@@ -227,16 +227,18 @@ impl OpenApi {
         let bytes = match std::mem::replace(&mut response.body, Body::Empty) {
             Body::Empty => return Ok(None),
             Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..)) => match pump::read(*platform, body, limit).await {
-                Ok(bytes) => bytes,
-                Err(ReadError::TooLarge) => {
-                    let reason = format!("the answer is longer than the {limit} bytes that are read");
-                    return Err(Error::ResponseRefused { reason });
+            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
+                match pump::read(*platform, body, limit).await {
+                    Ok(bytes) => bytes,
+                    Err(ReadError::TooLarge) => {
+                        let reason = format!("the answer is longer than the {limit} bytes that are read");
+                        return Err(Error::ResponseRefused { reason });
+                    }
+                    Err(ReadError::Broken(why)) => {
+                        return Err(Error::ResponseRefused { reason: format!("the answer broke off: {why}") });
+                    }
                 }
-                Err(ReadError::Broken(why)) => {
-                    return Err(Error::ResponseRefused { reason: format!("the answer broke off: {why}") });
-                }
-            },
+            }
         };
         let wrong = match content.check(&bytes, &validation.schemas, true, most) {
             Ok(violations) => tell(&violations),

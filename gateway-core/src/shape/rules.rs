@@ -195,6 +195,11 @@ pub(super) const REQUEST: Limits = Limits::USUAL;
 pub(super) const RESPONSE: Limits = Limits { duplicates: true, ..Limits::USUAL };
 
 impl Rules {
+    /// Whether the whole of a body is read before anything goes on.
+    pub fn is_whole(&self) -> bool {
+        self.framing.is_whole()
+    }
+
     /// Asks an upstream for an answer that can be read: the whole of it, and packed only as it can be unpacked.
     pub fn ask_for_plain(&self, headers: &mut Headers) {
         let unpacks = cfg!(feature = "codings") && self.framing == Framing::Whole;
@@ -481,7 +486,7 @@ pub(crate) async fn whole<P: Platform>(
         Body::Empty => Bytes::new(),
         Body::Bytes(bytes) if bytes.len() > room => return Err(too_long()),
         Body::Bytes(bytes) => bytes,
-        body @ (Body::Stream(_) | Body::Pumped(..)) => {
+        body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
             pump::read(platform, body, room).await.map_err(|error| match error {
                 ReadError::TooLarge => too_long(),
                 ReadError::Broken(why) => format!("it broke off: {why}"),

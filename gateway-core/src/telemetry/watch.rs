@@ -18,6 +18,7 @@ use crate::explain::Rehearsal;
 use crate::http::Body;
 use crate::http::{Headers, Response, Scheme};
 use crate::ledger::Ledger;
+use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 #[cfg(feature = "cache")]
 use crate::platform::{Item, Reach};
@@ -25,7 +26,9 @@ use crate::policy::{Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
 use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 /// What has been noted of a request.
@@ -455,6 +458,18 @@ impl<'a> Watch<'a> {
         });
     }
 
+    /// Does something beside other things of the same request: what the one begins is not within what the other has begun.
+    pub async fn apart<T>(self, task: impl Future<Output = T>) -> T {
+        let (mut task, mut within) = (pin!(task), None);
+        poll_fn(|context| {
+            self.note(|record| std::mem::swap(&mut record.within, &mut within));
+            let polled = task.as_mut().poll(context);
+            self.note(|record| std::mem::swap(&mut record.within, &mut within));
+            polled
+        })
+        .await
+    }
+
     /// The upstream has answered, or nobody will.
     pub fn forwarded<P: Platform>(self, platform: &P) {
         self.note(|record| {
@@ -799,6 +814,14 @@ impl<P: Platform> Platform for Watched<'_, P> {
             return Err(StoreError("explain takes nothing back".to_owned()));
         }
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
+    }
+
+    async fn write(&self, flow: &Outflow, bytes: Bytes) -> Result<(), Left> {
+        self.platform.write(flow, bytes).await
+    }
+
+    fn finish(&self, flow: &Outflow, whole: bool) {
+        self.platform.finish(flow, whole);
     }
 
     #[cfg(feature = "rollout")]

@@ -35,6 +35,8 @@ pub use pool::{Asked, Pool};
 pub use proxy_status::proxy_status;
 pub use retry::{BudgetRules, MOST as MOST_RETRIES, RetryRules, Trouble, is_idempotent, is_safe};
 pub use send::{Answer, Attempt, Cause, Failed, keep_body, keep_short, may_be_done, send};
+#[cfg(feature = "compose")]
+pub(crate) use send::{First, first};
 pub use sticky::{SHORTEST_SECRET, StickyRules};
 pub use target::{Near, Target, TargetRule};
 

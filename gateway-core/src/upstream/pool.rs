@@ -261,6 +261,12 @@ impl Pool {
         self.group.as_ref().is_some_and(|group| group.rules.proxy_status)
     }
 
+    /// The field in which clients say how long they will wait, where it has one.
+    #[cfg(feature = "compose")]
+    pub fn deadline_field(&self) -> Option<&str> {
+        self.group.as_ref()?.rules.deadline.as_deref()
+    }
+
     /// The state of its circuit breaker, where it has one.
     pub fn breaker(&self) -> Option<State> {
         let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;

@@ -264,7 +264,7 @@ async fn ask<P: Platform>(
     }
     let left = rules.timeout.saturating_sub(platform.now().saturating_sub(begun));
     let body = match response.body {
-        Body::Empty => Bytes::new(),
+        Body::Empty | Body::Made(_) => Bytes::new(),
         Body::Bytes(bytes) => bytes,
         Body::Stream(stream) | Body::Pumped(stream, _) => {
             let timer = platform.sleep(Duration::from_millis(left));

@@ -412,13 +412,13 @@ impl<S> Outcome<S> {
 }
 
 /// What came first.
-pub(super) enum First<A, B> {
+pub(crate) enum First<A, B> {
     One(A),
     Other(B),
 }
 
 /// Waits for whichever comes first; of two that are there, the first.
-pub(super) async fn first<A: Future, B: Future>(
+pub(crate) async fn first<A: Future, B: Future>(
     mut one: Pin<&mut A>,
     mut other: Pin<&mut B>,
 ) -> First<A::Output, B::Output> {

@@ -31,7 +31,7 @@ impl RouteCompiler<'_, '_> {
             Some(path) => {
                 let at = node.place([Field("path")]);
                 let template = self.text(&path.0, at, paths)?;
-                self.rooted(&template, &path.0, at);
+                self.rooted(&template, &path.0, at, "the query of the request is sent as it is");
                 Some(template)
             }
             None => None,

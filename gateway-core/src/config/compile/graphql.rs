@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What templates of messages see: the request, and its JSON body.
-pub(super) const MESSAGE: Seen = Seen { response: false, document: "body" };
+pub(super) const MESSAGE: Seen = Seen { response: false, documents: &["body"] };
 
 /// Statuses by codes that Apollo Server and others give.
 const USUAL: [(&str, u16); 4] =
@@ -148,7 +148,7 @@ impl RouteCompiler<'_, '_> {
     /// The path that a message is sent to.
     pub(super) fn target(&mut self, written: &str, at: Span, paths: &[Matcher]) -> Option<crate::template::Template> {
         let template = self.text(written, at, paths)?;
-        self.rooted(&template, written, at);
+        self.rooted(&template, written, at, "the query of the request is sent as it is");
         Some(template)
     }
 

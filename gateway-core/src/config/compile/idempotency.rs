@@ -84,7 +84,9 @@ impl RouteCompiler<'_, '_> {
 
     /// A policy that has no meaning where nothing is forwarded.
     pub(super) fn forwards(&mut self, kind: &str, node: &Node) {
-        if self.defined.written.upstream.is_none() && !self.defined.node.damaged {
+        // A composition has what this needs of an upstream: an answer, and somebody who may have done what was asked for.
+        let composes = kind == "idempotency" && self.defined.written.compose.is_some();
+        if self.defined.written.upstream.is_none() && !composes && !self.defined.node.damaged {
             let message = format!("`{kind}` is for routes that forward, and this one does not");
             let problem = Problem::error("needs-upstream", node.head(), message);
             self.all.problems.push(problem.help("remove it, or forward with `upstream`"));

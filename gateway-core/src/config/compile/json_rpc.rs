@@ -132,7 +132,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         let params = match node.get("params") {
             None => None,
             Some(params) if matches!(params.value, Value::List(_) | Value::Map(_)) => {
-                Some(self.blueprint(params, paths, Seen { response: false, document: "body" })?)
+                Some(self.blueprint(params, paths, Seen { response: false, documents: &["body"] })?)
             }
             Some(params) => {
                 let message = "the parameters of a call are a list or an object";

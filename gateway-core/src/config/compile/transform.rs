@@ -27,7 +27,9 @@ use crate::{
     template::{Collection, Piece, Template, Variable},
 };
 
-const BODY: &str = "body";
+pub(super) const BODY: &str = "body";
+pub(super) const STEPS: &str = "steps";
+pub(super) const EACH: &str = "each";
 const PROBLEM: &str = "problem";
 
 impl RouteCompiler<'_, '_> {
@@ -50,11 +52,13 @@ impl RouteCompiler<'_, '_> {
                     self.needs_graphql(&format!("`{}`", name(piece)), place, None);
                     continue;
                 }
-                Piece::Document(path) if path.root() != seen.document => {
+                Piece::Document(path) if !seen.documents.contains(&path.root()) => {
                     let help = match path.root() {
                         BODY => Some(
-                            "parts of a body can be said in `body` of `transform`, and in messages of `graphql` and `soap`",
+                            "parts of a body can be said in `body` of `transform`, in `compose`, and in messages of `graphql` and `soap`",
                         ),
+                        STEPS => Some("what steps have answered can be said in `compose` only"),
+                        EACH => Some("an item can be said in a step that has `for_each` only"),
                         PROBLEM => Some("parts of a problem can be said in `error_pages` only"),
                         _ => None,
                     };
@@ -105,7 +109,7 @@ impl RouteCompiler<'_, '_> {
                 query: self.query_edits(request.query.as_ref(), node.get("query"), paths),
                 cookies: self.cookie_edits(request.cookies.as_ref(), node.get("cookies"), paths),
                 body: request.body.as_ref().and_then(|body| {
-                    self.body_rules(body, node.get("body")?, paths, Seen { response: false, document: BODY })
+                    self.body_rules(body, node.get("body")?, paths, Seen { response: false, documents: &[BODY] })
                 }),
             };
         }
@@ -115,7 +119,7 @@ impl RouteCompiler<'_, '_> {
                 status: statuses.map(|(from, to)| (status(*from), to.0)).collect(),
                 cookies: set_cookie_edits(response.cookies.as_ref()),
                 body: response.body.as_ref().and_then(|body| {
-                    self.body_rules(body, node.get("body")?, paths, Seen { response: true, document: BODY })
+                    self.body_rules(body, node.get("body")?, paths, Seen { response: true, documents: &[BODY] })
                 }),
             };
         }
@@ -431,7 +435,7 @@ impl RouteCompiler<'_, '_> {
         node: &Node,
         paths: &[Matcher],
     ) -> ErrorPages {
-        const SEEN: Seen = Seen { response: true, document: PROBLEM };
+        const SEEN: Seen = Seen { response: true, documents: &[PROBLEM] };
         let mut pages = Vec::new();
         for (index, page) in written.pages.0.iter().enumerate() {
             let Some(node) = node.reach([Field("pages"), Item(index)]) else { continue };
@@ -518,7 +522,7 @@ const LINES: [&str; 6] = [
     "application/json-lines",
 ];
 
-fn status(written: written::AnswerStatus) -> Statuses {
+pub(super) fn status(written: written::AnswerStatus) -> Statuses {
     match written {
         written::AnswerStatus::One(status) => Statuses::One(status),
         written::AnswerStatus::Class(digit) => Statuses::Class(digit),

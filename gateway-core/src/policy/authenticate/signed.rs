@@ -81,6 +81,6 @@ pub(super) fn has_body<P: Platform>(visit: &Visit<'_, P>) -> Option<bool> {
     match &*visit.body {
         Body::Empty => Some(false),
         Body::Bytes(bytes) => Some(!bytes.is_empty()),
-        Body::Stream(_) | Body::Pumped(..) => visit.headers.content_length().map(|length| length > 0),
+        Body::Stream(_) | Body::Pumped(..) | Body::Made(_) => visit.headers.content_length().map(|length| length > 0),
     }
 }

@@ -107,7 +107,7 @@ async fn json_body<P: Platform>(departure: &mut Departure<'_, P>) -> Result<Vec<
         Body::Empty => return Ok(Vec::new()),
         Body::Bytes(bytes) => bytes,
         // It becomes what the client gets only on its way.
-        body @ Body::Pumped(..) => {
+        body @ (Body::Pumped(..) | Body::Made(_)) => {
             response.body = body;
             return unread();
         }
