@@ -20,6 +20,7 @@ mod native {
     pub mod picking;
     pub mod signatures;
     pub mod spin;
+    pub mod translating;
     pub mod workers;
 
     pub mod configurations;
@@ -38,3 +39,4 @@ pub mod limits;
 pub mod loading;
 pub mod still;
 pub mod tables;
+pub mod transcoding;

@@ -9,6 +9,8 @@ use gateway_core::platform::{
     Call, Copied, Failure, Item, Outlet, Peeked, Platform, Reach, ReadError, StoreError, Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
+use gateway_core::rollout;
+use gateway_core::template::Reference;
 use std::time::Duration;
 
 /// The platform: what time it is, and what upstreams answer.
@@ -72,6 +74,10 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
         nobody()
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }
@@ -110,6 +116,22 @@ impl<F: Fn(Call<()>) -> Response<()>> Platform for Still<F> {
 
     async fn purges(&self, _: &str, _: &Change) -> Result<Marks, StoreError> {
         nobody()
+    }
+
+    async fn roll_out(&self, _: &rollout::Order) -> Result<rollout::Verdict, StoreError> {
+        nobody()
+    }
+
+    async fn artefact(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_artefact(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
+        nobody()
+    }
+
+    async fn setting(&self, _: &Reference) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {

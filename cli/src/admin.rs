@@ -81,6 +81,19 @@ impl Admin {
         self.read(request.header("authorization", &self.authorization).call())
     }
 
+    /// Puts bytes of this type there.
+    pub fn put(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Value, Refusal> {
+        let query = query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        let request = self.agent.put(format!("{}/{path}", self.url)).query_pairs(query).content_type(media_type);
+        self.read(request.header("authorization", &self.authorization).send(bytes))
+    }
+
     /// Has something changed.
     pub fn change(&self, method: &str, path: &str, body: &Value) -> Result<Value, Refusal> {
         let request = Request::builder()
@@ -103,7 +116,7 @@ impl Admin {
         let text = text.map_err(|error| self.unreachable(&error))?;
         let value: Option<Value> = serde_json::from_str(&text).ok();
         match (status, value) {
-            (200, Some(value)) => Ok(value),
+            (200 | 201, Some(value)) => Ok(value),
             (429 | 500.., value) => Err(Refusal::Later(self.told(status, value.as_ref()))),
             (_, value) => Err(Refusal::Never(self.told(status, value.as_ref()))),
         }

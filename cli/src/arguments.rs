@@ -86,6 +86,32 @@ pub enum Command {
     /// the condition that each failed, the one that matched, its parameters, and what would be sent to which upstream.
     Explain(Explain),
 
+    /// Show which requests of an access log two configurations would treat differently, and how.
+    ///
+    /// Explains every request of the log under both, by the same engine as `explain`, and compares: the route, its policies,
+    /// the upstream and its URL, the fields that change, and what the gateway answers itself. Requests that would be treated
+    /// differently in the same way are counted together. A log has neither credentials nor bodies, so a request that is
+    /// refused for want of one is compared by the policies that it meets.
+    Diff(Diff),
+
+    /// Send the requests of an access log again, and compare statuses and latencies with the log's.
+    ///
+    /// Only methods that change nothing (GET, HEAD, OPTIONS, TRACE) are sent, unless told otherwise: a log has no bodies.
+    Replay(Replay),
+
+    /// Put a version of the configuration into a gateway that runs, without a deployment.
+    ///
+    /// Compiles the configuration here, stores it through the admin interface, and has it serve: a share of all callers at first,
+    /// as `rollout` in the deployed configuration says. A configuration with errors is not sent, and a version that the gateway
+    /// cannot load is refused.
+    Push(Push),
+
+    /// Show which versions of the configuration a gateway serves, and what has become of others.
+    Status(Status),
+
+    /// Take back the version that is on trial; where none is, go back to what was in service before.
+    Rollback(Rollback),
+
     /// Print the JSON Schema of the configuration.
     ///
     /// Editors complete and check with it. In YAML, name it in the first line:
@@ -420,6 +446,190 @@ pub struct Explain {
     pub configuration: Configuration,
 
     /// How to show the answer.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern diff gateway.yaml next.yaml --traffic access.log
+  git show main:gateway.yaml > old.yaml && postern diff old.yaml gateway.yaml --traffic access.log
+  wrangler tail | postern diff old.yaml new.yaml --traffic - --format json | jq .different
+
+The log has lines of JSON as the gateway writes them (docs/observability.md), or the Common or Combined format, which do not
+name the host: --host does.
+
+Exit codes: 0 no request would be treated differently, 1 some would, 2 wrong arguments or problems in a configuration")]
+pub struct Diff {
+    /// The configuration of now.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub old: PathBuf,
+
+    /// The configuration that is to take its place.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub new: PathBuf,
+
+    /// The access log; `-` is standard input.
+    #[arg(long, value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub traffic: PathBuf,
+
+    /// Scheme and host of requests of which the log does not say it.
+    #[arg(long, value_name = "URL", default_value = "http://localhost")]
+    pub host: String,
+
+    /// Where requests come from of which the log does not say it.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub client_address: IpAddr,
+
+    /// How many requests of each kind are shown.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    pub examples: usize,
+
+    /// How to show what was found.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern replay access.log --to https://staging.example.com
+  postern replay access.log --to http://127.0.0.1:8080 --rate 100 --concurrency 32
+  postern replay access.log --to http://127.0.0.1:8080 --as-recorded -H 'Authorization: Bearer …'
+
+Values of queries that the log has redacted are sent as they stand there.
+
+Exit codes: 0 every status is the log's, 1 some are not or no answer came, 2 wrong arguments")]
+pub struct Replay {
+    /// The access log, as for `diff`; `-` is standard input.
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub log: PathBuf,
+
+    /// Where to send its requests: scheme and host, and perhaps a path that is put before theirs.
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub to: String,
+
+    /// How many to send in a second; by default as fast as answers come.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "as_recorded", value_parser = rate)]
+    pub rate: Option<f64>,
+
+    /// Send them at the pace at which they came.
+    #[arg(long)]
+    pub as_recorded: bool,
+
+    /// How many are under way at once at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 8)]
+    pub concurrency: usize,
+
+    /// Send methods that change something as well, without bodies.
+    #[arg(long)]
+    pub all_methods: bool,
+
+    /// A header for every request, in the place of the log's; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+
+    /// Ask for the host of --to, instead of the one that the log says.
+    #[arg(long)]
+    pub own_host: bool,
+
+    /// How long an answer may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub timeout: u64,
+
+    /// How many requests of each kind are shown.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    pub examples: usize,
+
+    /// How to show what came of it.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `push`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export POSTERN_ADMIN_URL=https://api.example.com/_admin POSTERN_ADMIN_TOKEN=…
+  postern push                              for as many callers as the deployed configuration says
+  postern push --percent 5 --watch          and show what becomes of it
+  postern push --percent 100                for everybody at once, without a trial
+
+Exit codes: 0 pushed (with --watch: it serves everybody), 1 problems in the configuration (with --watch: it was taken back),
+2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Push {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    #[command(flatten)]
+    pub configuration: Configuration,
+
+    /// A compiled configuration to push as it is, instead of compiling one.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "file")]
+    pub artefact: Option<PathBuf>,
+
+    /// For how many of a hundred callers it serves at first; 100: for all of them at once.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub percent: Option<u8>,
+
+    /// What to say of it where versions are listed.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+
+    /// Store it even if the gateway that answers cannot load it. Instances refuse it when it is to serve.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Show what happens until it serves everybody or nobody.
+    #[arg(long)]
+    pub watch: bool,
+
+    /// How to show it.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 shown, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Status {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// While a version is on trial, show what happens until it serves everybody or nobody.
+    #[arg(long)]
+    pub watch: bool,
+
+    /// How to show it.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub format: ExplanationFormat,
+}
+
+/// Options of `rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern rollback --reason 'checkout is slow'
+  postern rollback --to 5f0c6f29d1a3b4e7
+  postern rollback --to bundled             what was deployed
+
+Exit codes: 0 done, 2 wrong arguments, or the gateway does not answer or refuses")]
+pub struct Rollback {
+    #[command(flatten)]
+    pub admin: AdminOptions,
+
+    /// The version that is to serve everybody instead, or `bundled`: the configuration that was deployed.
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+
+    /// Why, for those who read it later.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// How to show how things stand then.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub format: ExplanationFormat,
 }
@@ -916,6 +1126,11 @@ fn header(text: &str) -> Result<(String, String), String> {
         return Err(format!("`{name}` is no header name"));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
+    rate.ok_or_else(|| "a number above 0".to_owned())
 }
 
 fn consumer(text: &str) -> Result<String, String> {

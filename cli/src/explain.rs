@@ -25,7 +25,8 @@ use gateway_core::platform::{
     Timestamp,
 };
 use gateway_core::quota::{Decision, Order};
-use gateway_core::template::Source;
+use gateway_core::rollout;
+use gateway_core::template::{Reference, Source};
 
 use crate::arguments::{Explain, ExplanationFormat};
 use crate::configuration;
@@ -46,7 +47,7 @@ pub fn run(options: &Explain, colour: Colour) -> Result<Outcome, Failure> {
         country: options.country.clone(),
         data_centre: options.data_centre.clone(),
     };
-    let explanation = at_once(gateway.explain(&Clock, &question, stand_ins)).map_err(Failure::told)?;
+    let explanation = explain(&gateway, &question, stand_ins)?;
     let mut out = io::stdout().lock();
     match options.format {
         ExplanationFormat::Human => {
@@ -61,7 +62,13 @@ pub fn run(options: &Explain, colour: Colour) -> Result<Outcome, Failure> {
     })
 }
 
-fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure> {
+/// What becomes of a request.
+pub fn explain(gateway: &Gateway, question: &Question, stand_ins: Vec<StandIn>) -> Result<Explanation, Failure> {
+    at_once(gateway.explain(&Clock, question, stand_ins)).map_err(Failure::told)
+}
+
+/// Compiles and loads a configuration, with stand-ins for what only the platform knows.
+pub fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Failure> {
     let compiled = config::compile(entry, &Disk);
     let Some(artefact) = compiled.artefact.map(Bytes::from) else {
         let coloured = colour.on(&io::stderr());
@@ -145,6 +152,10 @@ impl Platform for Clock {
         unasked()
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }
@@ -182,6 +193,22 @@ impl Platform for Clock {
     }
 
     async fn purges(&self, _: &str, _: &PurgeChange) -> Result<Marks, StoreError> {
+        unasked()
+    }
+
+    async fn roll_out(&self, _: &rollout::Order) -> Result<rollout::Verdict, StoreError> {
+        unasked()
+    }
+
+    async fn artefact(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        unasked()
+    }
+
+    async fn keep_artefact(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
+        unasked()
+    }
+
+    async fn setting(&self, _: &Reference) -> Result<Option<String>, StoreError> {
         unasked()
     }
 

@@ -14,12 +14,14 @@ mod arguments;
 mod check;
 mod compile;
 mod dev;
+mod diff;
 mod explain;
 mod init;
 mod key;
 mod operate;
 mod password;
 mod reference;
+mod replay;
 mod sign;
 mod tail;
 mod top;
@@ -31,6 +33,8 @@ mod report;
 mod secrets;
 mod store;
 mod terminal;
+mod traffic;
+mod versions;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -52,6 +56,11 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Check(options) => check::run(&options, colour),
         Command::Compile(options) => compile::run(&options, colour),
         Command::Explain(options) => explain::run(&options, colour),
+        Command::Push(options) => versions::push(&options, colour),
+        Command::Status(options) => versions::status(&options, colour),
+        Command::Rollback(options) => versions::rollback(&options, colour),
+        Command::Diff(options) => diff::run(&options, colour),
+        Command::Replay(options) => replay::run(&options, colour),
         Command::Schema => reference::schema(),
         Command::Reference { policies: Some(folder) } => reference::policies(&folder),
         Command::Reference { policies: None } => reference::markdown(),

@@ -1,10 +1,12 @@
-//! Path templates, frames, and answers of upstreams: what others write, in whatever form it comes.
+//! Path templates, frames, JSON values one behind the other, and answers of upstreams: what others write, in whatever form it
+//! comes.
 
 #![no_main]
 
 use gateway_core::grpc::dialect::{Dialect, Reader, Start};
 use gateway_core::grpc::frame::{Frames, from_text};
 use gateway_core::grpc::template::{Template, Tree};
+use gateway_core::grpc::values::Values;
 use gateway_core::http::Headers;
 use libfuzzer_sys::fuzz_target;
 
@@ -18,6 +20,19 @@ fuzz_target!(|input: (u8, String, String, Vec<u8>, Vec<u8>)| {
         let _ = template.capture(&path);
     }
     let _ = from_text(&body);
+    for opens in [true, false] {
+        let cut = |size: usize| {
+            let mut values = Values::new(1 << 10, opens);
+            let mut all = Vec::new();
+            for chunk in body.chunks(size) {
+                all.extend(values.push(chunk)?);
+            }
+            all.extend(values.finish()?);
+            Ok(all)
+        };
+        // However it is cut, the same comes out.
+        assert_eq!(cut(usize::from(choice).max(1)), cut(usize::MAX));
+    }
     let mut frames = Frames::new(1 << 10);
     let mut count = 0;
     for chunk in body.chunks(usize::from(choice).max(1)) {

@@ -188,6 +188,7 @@ async function signIn(token) {
 
 function signOut(refused) {
   sessionStorage.removeItem(STORED);
+  app.opened.clear();
   app.set({ token: undefined, refused, data: {}, tails: { requests: tail(), errors: tail() }, explanation: { ...app.explanation, value: undefined, error: undefined } });
   document.querySelector("#token")?.focus();
 }

@@ -178,7 +178,7 @@ async fn send<P: Platform>(
         patience: Patience::default(),
         interest: Interest::HopByHop,
         watched: false,
-        upgrade: false,
+        upgrade: None,
     };
     platform.watch().errand();
     let failed = |failure: Failure| format!("{address} cannot be reached ({:?}: {})", failure.error, failure.detail);

@@ -73,6 +73,18 @@ pub enum Error {
         /// For the log only.
         reason: String,
     },
+    /// 422: a version of the configuration cannot be served here.
+    #[cfg(feature = "rollout")]
+    VersionUnusable {
+        /// Why, told to the operator.
+        reason: String,
+    },
+    /// 409: as things stand with the versions, this cannot be done.
+    #[cfg(feature = "rollout")]
+    VersionConflict {
+        /// Why, told to the operator.
+        reason: String,
+    },
     /// 421: no route knows this host.
     UnknownHost,
     /// 405: there are routes for this, but not with this method.
@@ -312,6 +324,10 @@ impl Error {
             Error::LoginFailed { .. } => (502, "login-failed", "Login failed", Upstream),
             Error::UpstreamFailed(_) => (502, "upstream-failed", "Upstream failed", Upstream),
             Error::CredentialUncertain { .. } => (503, "credential-uncertain", "Credential cannot be checked", Gateway),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { .. } => (422, "version-unusable", "Version unusable", Client),
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { .. } => (409, "version-conflict", "Version conflict", Client),
             #[cfg(feature = "admin")]
             Error::NothingThere => (404, "nothing-there", "Nothing there", Client),
             #[cfg(feature = "admin")]
@@ -372,6 +388,8 @@ impl Error {
                 format!("The limit has been reached; the next request can be admitted in {} s.", seconds(*wait))
             }
             Error::LimitUncertain { .. } => "Requests cannot be counted just now.".into(),
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason } | Error::VersionConflict { reason } => reason.clone(),
             #[cfg(feature = "admin")]
             Error::NothingThere => "The admin interface has nothing there.".into(),
             #[cfg(feature = "admin")]
@@ -567,6 +585,10 @@ mod tests {
             Error::Gone,
             Error::Maintenance { seconds: None },
             Error::NoRoute,
+            #[cfg(feature = "rollout")]
+            Error::VersionUnusable { reason: String::new() },
+            #[cfg(feature = "rollout")]
+            Error::VersionConflict { reason: String::new() },
             #[cfg(feature = "admin")]
             Error::NothingThere,
             #[cfg(feature = "admin")]

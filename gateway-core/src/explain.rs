@@ -93,6 +93,8 @@ pub struct Candidate {
 pub struct Taken {
     /// Its name.
     pub name: String,
+    /// Its policies in written order: the kind of each, and all of it as it runs.
+    pub policies: Vec<(&'static str, String)>,
     /// The path by which it matches.
     pub path: String,
     /// Parameters of the path.
@@ -305,7 +307,10 @@ impl Taken {
         #[cfg(not(feature = "grpc"))]
         let _: (fn(PathChange), _) = (drop, action);
         let parameters = matched.parameters(&line.path).iter();
+        let policies = gateway.policies(matched.route.then.policies).unwrap_or_default();
+        let policies = policies.iter().map(|policy| (policy.kind(), serde_json::to_string(policy).unwrap_or_default()));
         Self {
+            policies: policies.collect(),
             name: matched.route.name.clone(),
             path: path(matched.matcher()),
             parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

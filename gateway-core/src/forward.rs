@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::http::{Headers, list};
 use crate::path;
+use crate::platform::Sockets;
 use crate::request::Line;
 #[cfg(feature = "regex")]
 use crate::route::Regex;
@@ -25,13 +26,17 @@ pub struct Forward {
     /// Timeouts of this route; `None` leaves them to the upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
-    /// Whether `Upgrade: websocket` is handed on.
-    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
-    pub websocket: bool,
+    /// Whether `Upgrade: websocket` is handed on, and what may pass then.
+    #[serde(default = "boundless", skip_serializing_if = "is_boundless")]
+    pub websocket: Option<Sockets>,
 }
 
-fn yes() -> bool {
-    true
+fn boundless() -> Option<Sockets> {
+    Some(Sockets::default())
+}
+
+fn is_boundless(websocket: &Option<Sockets>) -> bool {
+    *websocket == boundless()
 }
 
 /// What becomes of the path on its way to the upstream.

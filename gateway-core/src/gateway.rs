@@ -45,6 +45,8 @@ use crate::policy::{
 };
 use crate::pump::{self, Broken};
 use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
+#[cfg(feature = "rollout")]
+use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
 use crate::serve::{self, Endpoint};
 #[cfg(feature = "soap")]
@@ -91,6 +93,9 @@ pub struct Gateway {
     graphql: graphql::Memory,
     #[cfg(feature = "telemetry")]
     pub(crate) telemetry: Option<Telemetry>,
+    /// What the instance has of other versions of the configuration.
+    #[cfg(feature = "rollout")]
+    pub(crate) rollout: Option<Rc<Rollout>>,
     #[cfg(feature = "admin")]
     pub(crate) admin: Option<Admin>,
     /// What has been changed through the admin interface.
@@ -348,12 +353,26 @@ impl Gateway {
             graphql: graphql::Memory::default(),
             #[cfg(feature = "telemetry")]
             telemetry,
+            #[cfg(feature = "rollout")]
+            rollout: None,
             #[cfg(feature = "admin")]
             admin,
             #[cfg(feature = "admin")]
             changes: changes::Known::default(),
             configuration,
         })
+    }
+
+    /// Whether a request is about versions of the configuration, which the bundled one answers.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        self.admin.as_ref().is_some_and(|admin| admin.is_about_versions(incoming))
+    }
+
+    /// The same in an instance that has other versions, too.
+    #[cfg(feature = "rollout")]
+    pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
+        Self { rollout: Some(rollout), ..self }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -418,8 +437,28 @@ impl Gateway {
     /// [`rounds`](upstream::probe::rounds), which says what goes in and comes out.
     #[cfg(feature = "checks")]
     pub async fn check<P: Platform>(&self, platform: &P, kept: &str) -> (String, Vec<Note>) {
-        let (text, news) = upstream::probe::rounds(platform, &self.upstreams, &self.settings, kept).await;
+        self.check_unless(platform, kept, &[]).await
+    }
+
+    /// The same without those whose findings stand under these keys.
+    #[cfg(feature = "checks")]
+    pub(crate) async fn check_unless<P: Platform>(
+        &self,
+        platform: &P,
+        kept: &str,
+        done: &[&str],
+    ) -> (String, Vec<Note>) {
+        let pools = self.upstreams.iter().filter(|pool| !done.contains(&pool.board_key().as_str()));
+        let pools: Vec<_> = pools.collect();
+        let (text, news) = upstream::probe::rounds(platform, &pools, &self.settings, kept).await;
         (text, news.iter().map(|news| note_of(platform, news)).collect())
+    }
+
+    /// Under which keys the findings of its checks stand.
+    #[cfg(feature = "checks")]
+    pub(crate) fn checks(&self) -> impl Iterator<Item = String> {
+        let checked = self.checked.iter().filter_map(|at| self.upstreams.get(*at as usize));
+        checked.map(Pool::board_key)
     }
 
     async fn answer<P: Platform>(&self, platform: &Watched<'_, P>, incoming: Incoming<P::Stream>) -> Reply<P::Stream> {
@@ -501,6 +540,9 @@ impl Gateway {
                     },
                     None => None,
                 },
+                // It is the instance's.
+                #[cfg(feature = "rollout")]
+                Deferred::Look(_) => None,
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
@@ -926,20 +968,20 @@ impl Gateway {
             target.push_str(&query);
         }
         let mut method = line.method.clone();
-        let upgrade = forward.websocket && upgrade.as_deref() == Some("websocket");
-        if !upgrade {
+        let upgrade = forward.websocket.filter(|_| upgrade.as_deref() == Some("websocket"));
+        if upgrade.is_none() {
             headers.remove("upgrade");
         }
         let asked = pool.asked(scope, &headers, || platform.random());
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);
-            (body, content_length) = (Body::Bytes(instead.body), None);
+            (body, content_length) = (instead.body, None);
         }
         let kept = upstream::keep_body(platform, pool, &asked, content_length, body).await;
         #[cfg(feature = "mirror")]
         let kept = match kept {
-            Ok(body) if !mirrors.is_empty() && !upgrade => {
+            Ok(body) if !mirrors.is_empty() && upgrade.is_none() => {
                 upstream::keep_short(platform, mirror::longest_body(&mirrors), content_length, body).await
             }
             kept => kept,
@@ -1261,7 +1303,8 @@ impl Gateway {
             return Err(Error::Internal { reason });
         };
         let path = forward.path.apply(scope)?;
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path)? {
+        let trailers = platform.sends_trailers();
+        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
@@ -1272,11 +1315,33 @@ impl Gateway {
                 return Ok(self.forward(platform, forward, payload, scope).await);
             }
         };
-        let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
-        let body = if call.reads_body() {
-            read_request(platform, payload.body, payload.content_length, most).await?
+        let (query, headers) = (payload.query.as_deref(), &payload.headers);
+        let (body, refusal) = if call.takes_many() {
+            // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
+            let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
+            let body = if is_short {
+                Body::Bytes(read_request(platform, payload.body, payload.content_length, grpc.message_limit).await?)
+            } else {
+                payload.body
+            };
+            let is_empty = match &body {
+                Body::Empty => true,
+                Body::Bytes(bytes) => bytes.is_empty(),
+                Body::Stream(_) | Body::Pumped(..) => false,
+            };
+            let (upload, refusal) = call.upload(query, headers, is_empty)?;
+            let body = body
+                .pumped(upload)
+                .map_err(|Broken(reason)| refusal.take().unwrap_or(Error::UntranslatableRequest { reason }))?;
+            (body, refusal)
         } else {
-            Bytes::new()
+            let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
+            let body = if call.reads_body() {
+                read_request(platform, payload.body, payload.content_length, most).await?
+            } else {
+                Bytes::new()
+            };
+            (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
         if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
@@ -1287,17 +1352,23 @@ impl Gateway {
             return Err(Error::UpstreamTimeout);
         }
         let left = timeouts.attempt.min(timeouts.total);
-        let instead = call.request(payload.query.as_deref(), &payload.headers, &body, left)?;
+        let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let begun = platform.now();
         let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
         match origin {
-            Origin::Gateway | Origin::Lost => Ok((reply, origin)),
+            Origin::Gateway | Origin::Lost => match refusal.take() {
+                // It broke off on its way, and this is why.
+                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
+                None => Ok((reply, origin)),
+            },
             Origin::Upstream => {
                 notes.extend(reply.notes);
-                let response = call.answer(platform, reply.response, &asked, request_id(platform)).await?;
+                let late = platform.now().saturating_sub(begun) >= left;
+                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
                 Ok((Reply::answer(response), Origin::Upstream))
             }
         }
@@ -1365,6 +1436,11 @@ impl Gateway {
     /// The routes, for tools that explain.
     pub fn routes(&self) -> &Routes<Plan> {
         &self.routes
+    }
+
+    /// The policies of this number, for tools that explain.
+    pub fn policies(&self, list: PolicyList) -> Option<Rc<Vec<Policy>>> {
+        self.policies.get(list)
     }
 
     /// The upstreams, by the places that routes name.
@@ -1465,18 +1541,18 @@ struct Payload<S> {
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,
     /// What is sent in its place, once it is known who gets it.
-    instead: Option<Substitute>,
+    instead: Option<Substitute<S>>,
 }
 
 /// What is sent by POST in the place of a client's request.
 #[derive(Debug)]
-pub struct Substitute {
+pub struct Substitute<S> {
     /// Path and query.
     pub target: String,
     /// All fields.
     pub headers: Headers,
     /// The body.
-    pub body: Bytes,
+    pub body: Body<S>,
 }
 
 /// The `Host` that is sent where it is not the target's own.
@@ -1533,7 +1609,7 @@ fn note_of<P: Platform>(platform: &P, news: &upstream::probe::News) -> Note {
 }
 
 /// The cargo features that a configuration may need, as far as this gateway was built with them.
-const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 26] = [
     if cfg!(feature = "admin") { "admin" } else { "" },
     if cfg!(feature = "regex") { "regex" } else { "" },
     if cfg!(feature = "rsa") { "rsa" } else { "" },
@@ -1559,6 +1635,7 @@ const FEATURES: [&str; 25] = [
     if cfg!(feature = "credentials") { "credentials" } else { "" },
     if cfg!(feature = "telemetry") { "telemetry" } else { "" },
     if cfg!(feature = "cache") { "cache" } else { "" },
+    if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
 fn request_id<P: Platform>(platform: &P) -> String {

@@ -5,6 +5,7 @@
 
 pub mod gateway;
 pub mod http;
+pub mod instance;
 pub mod platform;
 pub mod pump;
 
@@ -18,6 +19,9 @@ pub mod claim;
 
 #[cfg(feature = "cache")]
 pub mod cache;
+
+#[cfg(feature = "rollout")]
+pub mod rollout;
 
 pub mod jwt;
 

@@ -53,6 +53,9 @@ pub trait Platform {
     /// sent under it again.
     fn decodes(&self, coding: &str) -> bool;
 
+    /// Whether a client is sent the fields that a [`Pump`](crate::pump::Pump) puts behind the body of a response.
+    fn sends_trailers(&self) -> bool;
+
     /// Looks a value up in the platform's key-value store, under a key of ours (`consumer/…`). `None`: there is none.
     ///
     /// Costs a billable operation: callers remember what they found, absence included, for a bounded time.
@@ -134,6 +137,26 @@ pub trait Platform {
         key: &str,
         change: &crate::cache::purge::Change,
     ) -> Result<crate::cache::purge::Marks, StoreError>;
+
+    /// Has the owner of the configuration's versions do what is ordered: by [`perform`](crate::rollout::perform), with its own
+    /// clock, in one step as [`Platform::take`] does; or by [`roll_out`](crate::rollout::elected::roll_out). Artefacts that are to be
+    /// forgotten are gone when it returns, or soon after.
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError>;
+
+    /// The artefact of a version, as it was kept. `None`: there is none. The name is 16 hexadecimal digits.
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps the artefact of a version, for all instances: up to [`LONGEST`](crate::rollout::endpoint::LONGEST) bytes.
+    ///
+    /// Must: have written down all of it when it returns.
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError>;
+
+    /// The platform's value of a reference, as the bundled configuration gets it. `None`: there is none.
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError>;
 
     /// Returns when so much time has passed, or a little later.
     async fn sleep(&self, duration: Duration);
@@ -315,8 +338,28 @@ pub struct Call<S> {
     /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
     /// make it.
     pub watched: bool,
-    /// Whether this asks for another protocol (RFC 9110 §7.8): the platform hands on `Upgrade` and the 101 answer.
-    pub upgrade: bool,
+    /// Whether this asks for a WebSocket (RFC 9110 §7.8), and what may pass through it: the platform hands on `Upgrade` and the 101
+    /// answer.
+    pub upgrade: Option<Sockets>,
+}
+
+/// What may pass through a WebSocket; `None`: as much, or as rarely, as both sides like. A platform that has WebSockets ends one that
+/// breaks a limit, for both sides: with 1009 for a message that is too long, with 1001 where none has come for too long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Sockets {
+    /// How many bytes a message may have, in either direction.
+    #[serde(rename = "m", default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<u64>,
+    /// How many milliseconds may pass without a message in either direction.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
+}
+
+impl Sockets {
+    /// Whether nobody has to look at the messages.
+    pub fn is_boundless(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// How long the bodies of a call may take; `None`: as long as they like, or as the platform lets them.

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::forward::Forward;
 use crate::gateway::Substitute;
+use crate::http::Body;
 use crate::json::Kind;
 use crate::shape::blueprint::Blueprint;
 #[cfg(feature = "queries")]
@@ -157,7 +158,7 @@ impl Soap {
     ///
     /// # Errors
     /// Where the request holds what no message can.
-    pub fn request(&self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+    pub fn request<S>(&self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
         let (action, envelope) = asked.fill(self.reads_body, |source| {
             let action = self.action.as_ref().map(|action| action.render_with(source, |text, out| out.push_str(text)));
             if action
@@ -189,7 +190,7 @@ impl Soap {
             // SOAP 1.1 §6.1.1: there must be one, in quotes.
             headers.set("soapaction", format!("\"{action}\""));
         }
-        Ok(Substitute { target: self.forward.path.apply(&asked.scope)?, headers, body: envelope.into() })
+        Ok(Substitute { target: self.forward.path.apply(&asked.scope)?, headers, body: Body::Bytes(envelope.into()) })
     }
 
     /// What the client gets.
@@ -407,7 +408,7 @@ mod tests {
                 path: crate::forward::PathChange::Keep,
                 host: None,
                 timeouts: None,
-                websocket: false,
+                websocket: None,
             },
             version: Version::One,
             action: None,

@@ -53,6 +53,18 @@ pub struct TestPlatform<F> {
     /// The marks of what was taken back.
     #[cfg(feature = "cache")]
     pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
+    /// What the owner of the configuration's versions knows, and the artefacts.
+    #[cfg(feature = "rollout")]
+    pub versions: Rc<RefCell<(Option<crate::rollout::Standing>, HashMap<String, Bytes>)>>,
+    /// How often it was asked, or an artefact read.
+    #[cfg(feature = "rollout")]
+    pub looks: Cell<usize>,
+    /// Whether that owner does not answer; a test says so.
+    #[cfg(feature = "rollout")]
+    pub versions_fail: Cell<bool>,
+    /// The values of references; a test fills them in.
+    #[cfg(feature = "rollout")]
+    pub settings: RefCell<HashMap<String, String>>,
     /// How many bodies were let go unread.
     pub discarded: Cell<usize>,
     /// The ledgers that all instances share, by their names.
@@ -105,6 +117,14 @@ where
             shelf_fails: Cell::default(),
             #[cfg(feature = "cache")]
             marks: Rc::default(),
+            #[cfg(feature = "rollout")]
+            versions: Rc::default(),
+            #[cfg(feature = "rollout")]
+            looks: Cell::default(),
+            #[cfg(feature = "rollout")]
+            versions_fail: Cell::default(),
+            #[cfg(feature = "rollout")]
+            settings: RefCell::default(),
             discarded: Cell::default(),
             ledgers: Rc::default(),
             collects: Cell::default(),
@@ -204,6 +224,10 @@ where
         Ok(())
     }
 
+    fn sends_trailers(&self) -> bool {
+        true
+    }
+
     fn checks_by_itself(&self) -> bool {
         self.checks.get()
     }
@@ -280,6 +304,44 @@ where
         let marks = crate::cache::purge::perform(self.marks.take(), change, self.now());
         *self.marks.borrow_mut() = Some(marks.clone());
         Ok(marks)
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError> {
+        self.looks.set(self.looks.get() + 1);
+        if self.versions_fail.get() {
+            return Err(StoreError("nobody knows the versions".to_owned()));
+        }
+        let (standing, artefacts) = &mut *self.versions.borrow_mut();
+        let step = crate::rollout::perform(order, standing.take(), self.now());
+        *standing = Some(step.kept);
+        for version in step.forget {
+            artefacts.remove(&version);
+        }
+        Ok(step.verdict)
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.looks.set(self.looks.get() + 1);
+        if self.versions_fail.get() {
+            return Err(StoreError("nobody knows the versions".to_owned()));
+        }
+        Ok(self.versions.borrow().1.get(version).cloned())
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        if self.versions_fail.get() {
+            return Err(StoreError("nobody keeps versions".to_owned()));
+        }
+        self.versions.borrow_mut().1.insert(version.to_owned(), artefact);
+        Ok(())
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError> {
+        Ok(self.settings.borrow().get(&reference.name).cloned())
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -110,7 +110,7 @@ impl<'a> Translation<'a> {
     ///
     /// # Errors
     /// Where the request does not hold what is needed for it.
-    pub fn request(self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+    pub fn request<S>(self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
         match self {
             #[cfg(feature = "graphql")]
             Translation::Graphql(stored) => stored.request(asked),

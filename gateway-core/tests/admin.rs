@@ -286,8 +286,10 @@ fn what_is_answered_is_as_the_document_says() {
     let described: usize = document["paths"]
         .as_object()
         .expect("paths")
-        .values()
-        .map(|item| item.as_object().map_or(0, serde_json::Map::len))
+        .iter()
+        // tests/rollout.rs holds those to it.
+        .filter(|(path, _)| !path.starts_with("/versions"))
+        .map(|(_, item)| item.as_object().map_or(0, serde_json::Map::len))
         .sum();
     assert_eq!(described, seen.len(), "{seen:?}");
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gateway_core::config::{self, Files};
 use gateway_core::grpc::frame::{self, Frames};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure};
+use gateway_core::platform::{Call, Failure, FetchError};
 use gateway_core::testing::{TestPlatform, run};
 use gateway_core::{Gateway, Reply};
 use prost_reflect::{DescriptorPool, DynamicMessage, prost::Message};
@@ -240,6 +240,28 @@ fn the_clients_deadline_becomes_the_upstreams() {
     assert_eq!((reply.response.status, calls.len()), (504, 0));
 }
 
+#[test]
+fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
+    for (took, code) in [(100, "CANCELLED"), (300, "DEADLINE_EXCEEDED")] {
+        let clock = std::rc::Rc::new(std::cell::Cell::new(1_750_000_000_000));
+        let platform = TestPlatform::with_clock(clock.clone(), |_| {
+            clock.set(clock.get() + took);
+            Ok(answered(200, "content-type\0application/grpc-web+proto\ngrpc-status\x001\n", Vec::new()))
+        });
+        let incoming = Incoming {
+            method: "GET".to_owned(),
+            scheme: Scheme::Http,
+            authority: "shop.test".to_owned(),
+            target: "/v1/orders/7".to_owned(),
+            headers: Headers::from_block(b"grpc-timeout\x00300m\n".to_vec()),
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        let reply = run(gateway("grpc_web", json!({})).handle(&platform, incoming));
+        assert_eq!(problem(&reply)["code"], code, "{}", shown(&reply));
+    }
+}
+
 /// `google.rpc.Status` with two details, one of a type that nobody here knows.
 fn details() -> Vec<u8> {
     let status = json!({
@@ -429,6 +451,7 @@ fn many_messages_are_read_one_behind_the_other() {
     for (kind, body) in [
         ("application/x-ndjson", "{\"customer\":\"a\"}\n{\"customer\":\"b\"}\n"),
         ("application/json", "{\"customer\":\"a\"} {\n\"customer\":\"b\"}"),
+        ("application/json", "[{\"customer\":\"a\"},\n{\"customer\":\"b\"}]"),
     ] {
         let taken = encoded("shop.v1.ImportOrdersResponse", &json!({ "taken": 2 }));
         let mut sent = Vec::new();
@@ -448,6 +471,196 @@ fn many_messages_are_read_one_behind_the_other() {
         );
         assert_eq!(sent, [json!({ "customer": "a" }), json!({ "customer": "b" })], "{kind}");
         assert_eq!(text(&reply), r#"{"taken":2}"#);
+    }
+}
+
+#[test]
+fn a_stream_that_is_none_is_refused_wherever_it_breaks() {
+    let lines = "content-type\0application/x-ndjson\n";
+    let web = "content-type\0application/grpc-web+proto\n";
+    for (fields, body, status, says) in [
+        (lines, b"{\"id\":1}\n{\"id\":\"x\"}\n".to_vec(), 400, "invalid"),
+        (lines, b"{\"id\":1}\n{\"id\":1".to_vec(), 400, "EOF"),
+        (lines, b"{\"id\":1}\n]".to_vec(), 400, "no value"),
+        (lines, b"[{\"id\":1}".to_vec(), 400, "no end"),
+        (lines, b"{\"customer\":\"\xFF\"}".to_vec(), 400, "invalid unicode"),
+        (lines, format!("{{}}{{\"customer\":\"{}\"}}", "x".repeat(100)).into_bytes(), 413, "100 bytes"),
+        ("content-type\0text/plain\n", b"{}".to_vec(), 415, "application/json"),
+        (
+            "content-type\0application/x-ndjson\ncontent-encoding\0gzip\n",
+            b"{}".to_vec(),
+            415,
+            "without a content coding",
+        ),
+        // Clients of other protocols hear of it in the same words.
+        (web, b"\0\0\0\0\0\0\0\0\0\x01".to_vec(), 200, "middle of a message"),
+        (web, b"\0\0\0\0\0\x01\0\0\0\0".to_vec(), 200, "grpc-status: 12"),
+        (web, b"\0\0\0\0\0\x04\0\0\0\0".to_vec(), 200, "flags 0x04"),
+        (web, b"\0\0\0\0\x65".to_vec(), 200, "grpc-status: 8"),
+        ("content-type\0application/grpc-web-text\n", b"AAAAAAA=AA".to_vec(), 200, ""),
+    ] {
+        let gateway = gateway("connect", json!({ "max_message": 100 }));
+        // With its length a body is read first, and without it goes on as it comes.
+        for length in [format!("content-length\0{}\n", body.len()), String::new()] {
+            let fields = format!("{fields}{length}");
+            let request = "POST /v1/orders:import";
+            let request = if status == 200 { "POST /shop.v1.Shop/ImportOrders" } else { request };
+            let (reply, calls) = send_bytes(&gateway, request, &fields, body.clone(), |_| ok("connect", &[]));
+            assert!(calls.is_empty(), "{fields}: it was sent");
+            assert_eq!(reply.response.status, status, "{fields}: {}", shown(&reply));
+            assert!(String::from_utf8_lossy(&bytes(&reply)).contains(says), "{fields}: {}", shown(&reply));
+        }
+    }
+    // What the head says is known before anything is sent.
+    let (reply, calls) =
+        send(&gateway("grpc_web", json!({})), "POST /v1/orders:import?other=1", lines, "{}", |_| ok("grpc_web", &[]));
+    assert_eq!((reply.response.status, calls.len()), (400, 0));
+}
+
+#[test]
+fn messages_of_a_client_need_no_memory() {
+    for (fields, message, expected) in [
+        ("content-type\0application/json\n", &b"{\"customer\":\"a\"}"[..], 8),
+        ("content-type\0application/connect+json\n", b"\0\0\0\0\x10{\"customer\":\"a\"}", 8),
+        ("content-type\0application/grpc\n", b"\0\0\0\0\x03\x12\x01a", 8),
+    ] {
+        let mut seen = 0;
+        let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+            let Body::Pumped(_, mut pump) = call.body else { panic!("it is a stream") };
+            assert!(!call.headers.contains("content-length"));
+            for _ in 0..100_000 {
+                // Cut where it hurts: no chunk holds a whole message.
+                let (first, second) = message.split_at(3);
+                let mut out = pump.push(first).unwrap();
+                out.extend(pump.push(second).unwrap());
+                assert_eq!(out.len(), expected, "each message goes on when it is whole, and nothing else does");
+                seen += 1;
+            }
+            assert!(pump.finish(Headers::new()).is_ok_and(|(rest, _)| rest.is_empty()));
+            ok("grpc_web", &[])
+        });
+        let json = fields.contains("application/json");
+        let incoming = Incoming {
+            method: "POST".to_owned(),
+            scheme: Scheme::Http,
+            authority: "shop.test".to_owned(),
+            target: if json { "/v1/orders:import" } else { "/shop.v1.Shop/ImportOrders" }.to_owned(),
+            headers: Headers::from_block(fields.as_bytes().to_vec()),
+            body: Body::Stream(Vec::new()),
+            peer: Peer::default(),
+        };
+        let reply = run(gateway("grpc_web", json!({})).handle(&platform, incoming));
+        drop(platform);
+        assert_eq!((reply.response.status, seen), (200, 100_000), "{fields}");
+    }
+}
+
+/// A service that takes and gives files.
+const FILES: &str = r#"
+    syntax = "proto3";
+    package files.v1;
+    import "google/api/annotations.proto";
+    import "google/api/httpbody.proto";
+    service Files {
+      rpc Put(stream PutRequest) returns (PutResponse) {
+        option (google.api.http) = { put: "/files/{name}" body: "content" };
+      }
+    }
+    message PutRequest { string name = 1; google.api.HttpBody content = 2; }
+    message PutResponse {}
+"#;
+
+#[test]
+fn a_file_becomes_messages_piece_by_piece() {
+    let gateway = loaded(&json!({
+        "upstreams": { "files": { "targets": [{ "url": "http://127.0.0.1:9000" }] } },
+        "routes": [{
+            "name": "files", "upstream": "files",
+            "grpc": { "protos": "files.proto", "dialect": "grpc_web", "max_message": 4 },
+        }],
+    }));
+    let mut sent = Vec::new();
+    for body in ["", "0123456789"] {
+        let fields = "content-type\0image/png\n";
+        let (reply, _) = send(&gateway, "PUT /files/a", fields, body, |call| {
+            sent = Frames::of(&bytes_of(call), 100).unwrap().into_iter().map(|frame| frame.data).collect();
+            ok("grpc_web", &[])
+        });
+        assert_eq!(reply.response.status, 200, "{}", shown(&reply));
+        // name: "a", content { content_type: "image/png", data: "0123" }: only the first says what it is.
+        let first = |data: &[u8]| [b"\x0a\x01a\x12".as_slice(), data].concat();
+        let expected = match body {
+            "" => vec![first(b"\x0b\x0a\x09image/png")],
+            _ => {
+                vec![first(b"\x11\x0a\x09image/png\x12\x040123"), first(b"\x06\x12\x044567"), first(b"\x04\x12\x0289")]
+            }
+        };
+        assert_eq!(sent, expected, "{body}");
+    }
+}
+
+#[test]
+fn clients_of_grpc_are_answered_with_trailers() {
+    let request = encoded("shop.v1.GetOrderRequest", &json!({ "id": "7" }));
+    let order = encoded("shop.v1.Order", &json!({ "id": "7" }));
+    let (mut framed, mut answer) = (Vec::new(), Vec::new());
+    frame::write(0, &request, &mut framed);
+    frame::write(0, &order, &mut answer);
+    let fields = "content-type\0application/grpc+proto\nte\0trailers\ngrpc-timeout\x002S\nx-custom\0yes\n";
+    for dialect in ["grpc_web", "connect"] {
+        let gateway = gateway(dialect, json!({}));
+        let call = |gateway: &Gateway, answer: &mut dyn FnMut() -> Answer| {
+            let path = "POST /shop.v1.Shop/GetOrder";
+            send_bytes(gateway, path, fields, framed.clone(), |call| {
+                assert_eq!((call.headers.text("x-custom"), call.headers.contains("te")), (Some("yes"), false));
+                answer()
+            })
+        };
+        let (reply, calls) = call(&gateway, &mut || ok(dialect, &order));
+        assert_eq!(calls, [("/shop.v1.Shop/GetOrder".to_owned(), request.clone())], "{dialect}");
+        let headers = &reply.response.headers;
+        assert_eq!((reply.response.status, bytes(&reply)), (200, answer.clone()), "{dialect}");
+        assert_eq!(headers.text("content-type"), Some("application/grpc+proto"), "{dialect}");
+        assert_eq!((headers.text("after-grpc-status"), headers.text("grpc-status")), (Some("0"), None), "{dialect}");
+
+        let (reply, _) = call(&gateway, &mut || match dialect {
+            "connect" => {
+                let error = json!({ "code": "not_found", "message": "gone" });
+                Ok(answered(404, "content-type\0application/json\n", error.to_string().into_bytes()))
+            }
+            _ => {
+                let mut body = Vec::new();
+                frame::write(0x80, b"grpc-status: 5\r\ngrpc-message: gone\r\nx-end: 1\r\n", &mut body);
+                Ok(answered(200, "content-type\0application/grpc-web+proto\n", body))
+            }
+        });
+        let headers = &reply.response.headers;
+        assert_eq!((reply.response.status, bytes(&reply).len()), (200, 0), "{dialect}");
+        assert_eq!(headers.text("after-grpc-status"), Some("5"), "{dialect}");
+        assert_eq!(headers.text("after-grpc-message"), Some("gone"), "{dialect}");
+
+        // What is no answer has its status in the head, as there is nothing behind it.
+        let (reply, _) = call(&gateway, &mut || Ok(answered(200, "content-type\0text/html\n", b"x".to_vec())));
+        let headers = &reply.response.headers;
+        assert_eq!((reply.response.status, headers.text("grpc-status")), (200, Some("14")), "{dialect}");
+    }
+}
+
+#[test]
+fn only_the_clients_that_are_named_are_taken() {
+    let gateway = gateway("grpc_web", json!({ "clients": ["json", "connect"] }));
+    for (request, fields, body, status) in [
+        ("GET /v1/orders/7", "", "", 200),
+        ("POST /shop.v1.Shop/GetOrder", "content-type\0application/proto\n", "", 200),
+        ("POST /shop.v1.Shop/GetOrder", "content-type\0application/grpc-web+proto\n", "\0\0\0\0\0", 12),
+        ("POST /shop.v1.Shop/GetOrder", "content-type\0application/grpc\n", "\0\0\0\0\0", 12),
+    ] {
+        let (reply, calls) = send(&gateway, request, fields, body, |_| ok("grpc_web", &[]));
+        assert_eq!(calls.len(), usize::from(status == 200), "{fields}");
+        let told = reply.response.headers.text("grpc-status").map(str::to_owned);
+        let shown_as = String::from_utf8_lossy(&bytes(&reply)).into_owned();
+        let told = told.or_else(|| shown_as.contains("grpc-status: 12").then(|| "12".to_owned()));
+        assert_eq!(told.map_or(200, |told| told.parse().unwrap()), status, "{fields}: {}", shown(&reply));
     }
 }
 
@@ -669,6 +882,7 @@ impl Files for Shop {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("json") => Ok(self.0.clone()),
             _ if path == Path::new("shop.proto") => Ok(SHOP.to_owned()),
+            _ if path == Path::new("files.proto") => Ok(FILES.to_owned()),
             _ => Err("there is no such file".to_owned()),
         }
     }
@@ -717,7 +931,14 @@ fn send_bytes(
 ) -> (Reply<Vec<u8>>, Sent) {
     let (method, target) = request.split_once(' ').unwrap();
     let mut calls = Vec::new();
-    let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+    let platform = TestPlatform::new(|mut call: Call<Vec<u8>>| {
+        call.body = match call.body {
+            Body::Pumped(stream, mut pump) => match pump.whole(&stream) {
+                Ok(bytes) => Body::Bytes(bytes.into()),
+                Err(broken) => return Err(Failure { error: FetchError::BodyRefused, detail: broken.0 }),
+            },
+            body => body,
+        };
         let body = bytes_of(&call);
         let is_plain = call.headers.text("content-type") == Some("application/proto");
         let message = if is_plain {
@@ -739,12 +960,15 @@ fn send_bytes(
     };
     let mut reply = run(gateway.handle(&platform, incoming));
     drop(platform);
-    // As a client would see it, where it is whole.
+    // As a client would see it, where it is whole; what stands behind it is shown as `after-NAME`.
     if let Body::Pumped(stream, pump) = &mut reply.response.body
         && !stream.is_empty()
-        && let Ok(out) = pump.whole(stream)
+        && let Ok(mut out) = pump.push(stream)
+        && let Ok((rest, trailers)) = pump.finish(Headers::new())
     {
+        out.extend(rest);
         reply.response.body = Body::Bytes(out.into());
+        trailers.iter().for_each(|(name, value)| reply.response.headers.append(&format!("after-{name}"), value));
     }
     (reply, calls)
 }

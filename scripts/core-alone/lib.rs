@@ -7,12 +7,16 @@ use gateway_core::claim;
 use gateway_core::gateway::Gateway;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
-#[cfg(feature = "cache")]
-use gateway_core::platform::{Item, Reach};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
+#[cfg(feature = "cache")]
+use gateway_core::platform::{Item, Reach};
 use gateway_core::quota::{Decision, Order};
+#[cfg(feature = "rollout")]
+use gateway_core::rollout;
+#[cfg(feature = "rollout")]
+use gateway_core::template::Reference;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
@@ -105,6 +109,10 @@ impl Platform for Nowhere {
         black_box(false)
     }
 
+    fn sends_trailers(&self) -> bool {
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         black_box(false)
     }
@@ -132,6 +140,26 @@ impl Platform for Nowhere {
     #[cfg(feature = "cache")]
     async fn purges(&self, _: &str, _: &Change) -> Result<Marks, StoreError> {
         Err(StoreError(String::new()))
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, _: &rollout::Order) -> Result<rollout::Verdict, StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, _: &str) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, _: &str, _: Bytes) -> Result<(), StoreError> {
+        Err(StoreError(String::new()))
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, _: &Reference) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     async fn collect(&self, _: Ledger, _: &[u8]) -> Result<Bytes, StoreError> {

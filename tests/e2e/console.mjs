@@ -268,6 +268,8 @@ const PARTS = {
     await page.click("[data-key=purge] button[type=submit]");
     await confirm("wrong price");
     await until(page, "it says so", () => document.querySelector(".notice")?.textContent.includes("Purged"));
+    const { entries } = await (await ask("GET", `${admin}/audit`, write)).json();
+    assert.deepEqual(entries.map(({ subject }) => subject), [`url ${gateway}/cached/a`], "what was typed is what is purged, once");
     await eventually("it is fetched anew", async () => (await stored()) !== kept, true);
 
     // A target gets no more requests, and gets them again.
@@ -361,7 +363,8 @@ const PARTS = {
           }
           if (view === "requests") {
             await page.waitForSelector("[data-key=requests-table] .path");
-            await page.click("[data-key=requests-table] .path");
+            // Not where it was a moment ago: rows come in.
+            await page.$eval("[data-key=requests-table] .path", (path) => path.ariaExpanded === "true" || path.click());
             await page.waitForSelector(".below .facts");
           }
           await judge(`${view}, ${scheme}, ${width}`);

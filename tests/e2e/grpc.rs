@@ -1,16 +1,24 @@
-//! A real service (npm `@connectrpc/connect-node`) behind both real runtimes: JSON for whoever speaks only that, and the clients
-//! that browsers use (npm `@connectrpc/connect-web`), whatever the service itself is spoken to.
+//! Real services (npm `@connectrpc/connect-node`, and the crate `tonic`, with and without `tonic-web`) behind both real runtimes: JSON
+//! for whoever speaks only that, native gRPC, and the clients that browsers use (npm `@connectrpc/connect-web`), in a browser
+//! as well.
 
 #![allow(clippy::panic, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they say when to give up")]
 
 use postern_tests::Platform;
-use postern_tests::client::{Connection, Seen, exchange, request};
+use postern_tests::client::{Connection, PATIENCE, Seen, exchange, request};
 use postern_tests::process;
 use postern_tests::running::Running;
-use postern_tests::shop::Shop;
-use postern_tests::wire::Field;
+use postern_tests::wire::{self, Field};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+mod shop;
 
 #[test]
 fn json_clients_call_a_service_through_workers() {
@@ -23,8 +31,8 @@ fn json_clients_call_a_service_through_spin() {
 }
 
 fn json_clients_call_a_service(platform: Platform) {
-    let stage = Stage::set(platform);
-    for base in stage.bases() {
+    let stages = [Stage::set(platform, Kind::Node), Stage::set(platform, Kind::Tonic)];
+    for (stage, base) in stages.iter().flat_map(|stage| stage.bases().iter().map(move |base| (stage, base))) {
         let got = stage.send("GET", &format!("{base}/v1/orders/7"), &[Field::new("X-Tenant-Id", "acme")], b"");
         let order = json_of(&got);
         assert_eq!((got.status, &order["id"], &order["status"]), (200, &json!("7"), &json!("STATUS_OPEN")), "{base}");
@@ -71,7 +79,42 @@ fn json_clients_call_a_service(platform: Platform) {
         assert_eq!(json_of(&taken), json!({ "taken": 3 }), "{base}");
         let late = stage.send("GET", &format!("{base}/v1/orders/504"), &[Field::new("Grpc-Timeout", "300m")], b"");
         assert_eq!(late.status, 504, "{base}: {}", String::from_utf8_lossy(&late.body));
+        if let Service::Tonic(_) = stage.service {
+            let bad = stage.send("GET", &format!("{base}/v1/orders/422"), &[], b"");
+            let problem = json_of(&bad);
+            assert_eq!((bad.status, &problem["code"]), (400, &json!("INVALID_ARGUMENT")), "{base}");
+            assert_eq!(bad.head.text("retry-after"), Some("3"), "{base}: google.rpc.RetryInfo");
+            let violation = json!({ "field": "id", "description": "it is no number of an order" });
+            let kinds: Vec<_> =
+                problem["details"].as_array().into_iter().flatten().map(|detail| &detail["@type"]).collect();
+            assert!(kinds.contains(&&json!("type.googleapis.com/google.rpc.BadRequest")), "{base}: {problem}");
+            let found = problem["details"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|detail| detail["fieldViolations"] == json!([violation]));
+            assert!(found.is_some(), "{base}: {problem}");
+        }
     }
+    stages.into_iter().for_each(Stage::stop);
+}
+
+#[test]
+fn a_service_that_speaks_grpc_alone_is_no_grpc_web_on_workers() {
+    a_service_that_speaks_grpc_alone_is_no_grpc_web(Platform::Workers);
+}
+
+#[test]
+fn a_service_that_speaks_grpc_alone_is_no_grpc_web_on_spin() {
+    a_service_that_speaks_grpc_alone_is_no_grpc_web(Platform::Spin);
+}
+
+/// Whoever forgets the layer is told by a failure, and not by an empty answer.
+fn a_service_that_speaks_grpc_alone_is_no_grpc_web(platform: Platform) {
+    let stage = Stage::set(platform, Kind::Tonic);
+    let got = stage.send("GET", "/alone/v1/orders/7", &[], b"");
+    assert!((500..=503).contains(&got.status), "{}: {}", got.status, String::from_utf8_lossy(&got.body));
+    assert_eq!(got.head.text("content-type"), Some("application/problem+json"));
     stage.stop();
 }
 
@@ -87,8 +130,8 @@ fn events_arrive_as_they_are_produced_on_spin() {
 
 /// The service produces the second event when the client has seen the first: whoever buffers waits for ever.
 fn events_arrive_as_they_are_produced(platform: Platform) {
-    let stage = Stage::set(platform);
-    for base in stage.bases() {
+    let stages = [Stage::set(platform, Kind::Node), Stage::set(platform, Kind::Tonic)];
+    for (stage, base) in stages.iter().flat_map(|stage| stage.bases().iter().map(move |base| (stage, base))) {
         for (id, accept, expected) in [
             (7, "application/x-ndjson", "{\"what\":\"first\"}\n{\"what\":\"second\"}\n"),
             (7, "application/json", "[{\"what\":\"first\"},\n{\"what\":\"second\"}]"),
@@ -111,7 +154,7 @@ fn events_arrive_as_they_are_produced(platform: Platform) {
                     text.push_str(&String::from_utf8_lossy(bytes));
                     if text.contains("first") && !told {
                         assert!(!text.contains("second"), "{text}");
-                        stage.shop.next();
+                        stage.next();
                         told = true;
                     }
                 })
@@ -120,7 +163,7 @@ fn events_arrive_as_they_are_produced(platform: Platform) {
             assert_eq!(text.contains("\"code\":\"ABORTED\""), id == 9, "{text}");
         }
     }
-    stage.stop();
+    stages.into_iter().for_each(Stage::stop);
 }
 
 #[test]
@@ -134,7 +177,7 @@ fn a_hundred_thousand_messages_need_no_memory_on_spin() {
 }
 
 fn many_messages_need_no_memory(platform: Platform) {
-    let stage = Stage::set(platform);
+    let stage = Stage::set(platform, Kind::Tonic);
     let worker = stage.gateway.worker().expect("a worker");
     let target = format!("{}/v1/orders/100000/events", stage.bases()[0]);
     let count = |accept: &str| {
@@ -165,6 +208,138 @@ fn many_messages_need_no_memory(platform: Platform) {
 }
 
 #[test]
+fn messages_of_a_client_go_on_as_they_come_through_workers() {
+    messages_of_a_client_go_on_as_they_come(Platform::Workers);
+}
+
+#[test]
+fn messages_of_a_client_go_on_as_they_come_through_spin() {
+    messages_of_a_client_go_on_as_they_come(Platform::Spin);
+}
+
+/// The client sends the next message when the service has the one before: whoever gathers waits for ever. Then as many as
+/// it likes, which nobody keeps.
+fn messages_of_a_client_go_on_as_they_come(platform: Platform) {
+    let stage = Stage::set(platform, Kind::Tonic);
+    let worker = stage.gateway.worker().expect("a worker");
+    let order = |id: usize| format!("{{\"id\":{id},\"customer\":\"eve\",\"status\":\"STATUS_OPEN\"}}\n");
+    for base in stage.bases() {
+        let target = format!("{base}/v1/orders:import");
+        let mut connection = stage.upload(&target, "application/x-ndjson");
+        let before = stage.taken();
+        for number in 1..=3 {
+            connection.send(&wire::chunk(order(number).as_bytes())).expect("sent");
+            stage.wait_for(before + number);
+        }
+        connection.send(b"0\r\n\r\n").expect("sent");
+        let got = connection.receive("POST").expect("a response");
+        assert_eq!((got.status, json_of(&got)), (200, json!({ "taken": 3 })), "{target}");
+        // Many in one piece, and one in many.
+        let flood = |times: usize| {
+            let mut connection = stage.upload(&target, "application/json");
+            let piece: String = (0..1_000).map(order).collect();
+            let (one, other) = piece.split_at(piece.len() / 2 + 3);
+            for _ in 0..times {
+                connection.send(&wire::chunk(one.as_bytes())).expect("sent");
+                connection.send(&wire::chunk(other.as_bytes())).expect("sent");
+            }
+            connection.send(b"0\r\n\r\n").expect("sent");
+            let got = connection.receive("POST").expect("a response");
+            assert_eq!((got.status, json_of(&got)), (200, json!({ "taken": times * 1_000 })), "{target}");
+        };
+        // A runtime takes more and more until it first collects what is garbage; from then on it must not.
+        (0..4).for_each(|_| flood(100));
+        let (_, memory) = process::memory(worker);
+        (0..5).for_each(|_| flood(100));
+        let (_, peak) = process::memory(worker);
+        let grown = peak.saturating_sub(memory);
+        // They have 27 MB.
+        assert!(grown < 20 << 10, "{target}: {grown} KiB more for 500,000 messages");
+    }
+    stage.stop();
+}
+
+#[test]
+fn both_sides_speak_at_once_through_workers() {
+    both_sides_speak_at_once(Platform::Workers);
+}
+
+#[test]
+fn both_sides_speak_at_once_through_spin() {
+    both_sides_speak_at_once(Platform::Spin);
+}
+
+/// Each answer comes before the next question is asked.
+fn both_sides_speak_at_once(platform: Platform) {
+    let stage = Stage::set(platform, Kind::Tonic);
+    for base in stage.bases() {
+        let target = format!("{base}/v1/orders:track");
+        let mut connection = stage.upload(&target, "application/x-ndjson");
+        connection.send(&wire::chunk(b"{\"id\":1}\n")).expect("sent");
+        let (head, framing) = connection.receive_head("POST").expect("a response");
+        assert_eq!((head.status, head.head.text("content-type")), (200, Some("application/x-ndjson")), "{target}");
+        let mut sender = connection.stream().try_clone().expect("the same connection");
+        let (mut text, mut asked) = (String::new(), 1);
+        connection
+            .receive_body(framing, |bytes| {
+                text.push_str(&String::from_utf8_lossy(bytes));
+                if text.lines().count() < asked || !text.ends_with('\n') {
+                    return;
+                }
+                asked += 1;
+                let next = if asked <= 5 {
+                    wire::chunk(format!("{{\"id\":{asked}}}").as_bytes())
+                } else {
+                    b"0\r\n\r\n".to_vec()
+                };
+                sender.write_all(&next).expect("sent");
+            })
+            .expect("the end");
+        let expected: String = (1..=5).map(|id| format!("{{\"what\":\"order {id}\"}}\n")).collect();
+        assert_eq!(text, expected, "{target}");
+    }
+    stage.stop();
+}
+
+#[test]
+fn a_message_that_is_none_ends_a_stream_through_workers() {
+    a_message_that_is_none_ends_a_stream(Platform::Workers);
+}
+
+#[test]
+fn a_message_that_is_none_ends_a_stream_through_spin() {
+    a_message_that_is_none_ends_a_stream(Platform::Spin);
+}
+
+/// However many were right before it.
+fn a_message_that_is_none_ends_a_stream(platform: Platform) {
+    let stage = Stage::set(platform, Kind::Tonic);
+    let long = format!("{{\"customer\":\"{}\"}}", "x".repeat(70_000));
+    for base in stage.bases() {
+        for (bad, status, problem, says) in [
+            ("{\"id\":\"seven\"}", 400, "untranslatable-request", "invalid"),
+            ("{\"id\":1", 400, "untranslatable-request", "EOF"),
+            ("]", 400, "untranslatable-request", "no value"),
+            (long.as_str(), 413, "body-too-large", "65536"),
+        ] {
+            let target = format!("{base}/v1/orders:import");
+            let mut connection = stage.upload(&target, "application/x-ndjson");
+            let before = stage.taken();
+            connection.send(&wire::chunk(b"{\"id\":1}\n")).expect("sent");
+            stage.wait_for(before + 1);
+            // It may be refused before all of it has come.
+            let _ = connection.send(&wire::chunk(bad.as_bytes())).and_then(|()| connection.send(b"0\r\n\r\n"));
+            let got = connection.receive("POST").expect("a response");
+            let shown = json_of(&got);
+            let told = (got.status, shown["type"].as_str());
+            assert_eq!(told, (status, Some(format!("urn:postern:problem:{problem}").as_str())), "{target}: {shown}");
+            assert!(shown["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{target}: {shown}");
+        }
+    }
+    stage.stop();
+}
+
+#[test]
 fn clients_of_other_protocols_call_through_workers() {
     clients_of_other_protocols_call(Platform::Workers);
 }
@@ -175,55 +350,167 @@ fn clients_of_other_protocols_call_through_spin() {
 }
 
 fn clients_of_other_protocols_call(platform: Platform) {
-    let stage = Stage::set(platform);
-    for base in stage.bases() {
-        for protocol in ["connect", "connect-json", "grpc-web", "grpc"] {
-            // What ends in trailers needs a service and a platform with trailers.
-            if protocol == "grpc" && *base != "/grpc" {
+    let stages = [Stage::set(platform, Kind::Node), Stage::set(platform, Kind::Tonic)];
+    for (stage, base) in stages.iter().flat_map(|stage| stage.bases().iter().map(move |base| (stage, base))) {
+        for protocol in ["connect", "connect-json", "connect-streams", "grpc-web", "grpc"] {
+            // What ends in trailers needs a platform with trailers.
+            if protocol == "grpc" && platform == Platform::Workers {
                 continue;
             }
-            stage.shop.next();
-            stage.shop.next();
-            let called = stage.shop.call(protocol, &format!("http://{}{base}", stage.gateway.address));
-            let by = format!("{protocol} to {base}: {called}");
-            assert_eq!(
-                (&called["got"]["id"], &called["got"]["labels"]["tenant"]),
-                (&json!("7"), &json!("acme")),
-                "{by}"
-            );
-            assert_eq!(called["got"]["labels"]["deadline"], json!("true"), "{by}");
-            assert_eq!((&called["header"], &called["trailer"]), (&json!("5"), &json!("shop")), "{by}");
-            assert_eq!(called["failed"]["code"], json!("NotFound"), "{by}");
-            assert_eq!(called["failed"]["message"], json!("there is no order 404: \u{1F937}"), "{by}");
-            assert_eq!(called["failed"]["details"], json!([{ "name": "pen", "count": 2 }]), "{by}");
-            assert_eq!(called["events"], json!(["first", "second"]), "{by}");
-            assert_eq!(called["aborted"], json!("Aborted"), "{by}");
-            assert_eq!(called["count"], json!({ "count": "18446744073709551615" }), "{by}");
-            assert_eq!(called["late"], json!("DeadlineExceeded"), "{by}");
+            stage.next();
+            stage.next();
+            let called = stage.call(protocol, &format!("http://{}{base}", stage.gateway.address));
+            check(&called, &format!("{protocol} to {base}"));
+            if ["connect-streams", "grpc"].contains(&protocol) {
+                assert_eq!(called["imported"], json!({ "taken": 3 }), "{protocol} to {base}: {called}");
+            }
+            // Over HTTP/1.1 the service in Node has no streams in both directions, whatever it is spoken to.
+            let expected = match (&stage.service, *base) {
+                (Service::Node(_), "/web" | "/connect") => json!("HTTP status 505"),
+                _ => json!(["order 1", "order 2"]),
+            };
+            if protocol == "grpc" {
+                assert_eq!(called["tracked"], expected, "{protocol} to {base}: {called}");
+            }
         }
+    }
+    stages.into_iter().for_each(Stage::stop);
+}
+
+#[test]
+fn a_page_calls_from_another_origin_through_workers() {
+    a_page_calls_from_another_origin(Platform::Workers);
+}
+
+#[test]
+fn a_page_calls_from_another_origin_through_spin() {
+    a_page_calls_from_another_origin(Platform::Spin);
+}
+
+/// A browser asks first whether it may, and shows the page only the fields that it may see.
+fn a_page_calls_from_another_origin(platform: Platform) {
+    let descriptors = Descriptors::write();
+    let mut page = Script::start("shop-page.mjs", &descriptors);
+    let origin = page.says();
+    let stage = Stage::set_for(platform, Kind::Tonic, Some(&origin));
+    for protocol in ["grpc-web", "connect", "connect-json"] {
+        stage.next();
+        stage.next();
+        page.tell(&format!("{protocol} http://{}/web", stage.gateway.address));
+        let called: Value = serde_json::from_str(&page.says()).expect("JSON");
+        check(&called["allowed"], &format!("{protocol} from a page"));
+        assert!(called["refused"].as_str().is_some_and(|why| why.contains("fetch")), "{protocol}: {called}");
     }
     stage.stop();
 }
 
+/// What a client has seen of the service.
+fn check(called: &Value, by: &str) {
+    assert_eq!(
+        (&called["got"]["id"], &called["got"]["labels"]["tenant"]),
+        (&json!("7"), &json!("acme")),
+        "{by}: {called}"
+    );
+    assert_eq!(called["got"]["labels"]["deadline"], json!("true"), "{by}");
+    assert_eq!(called["header"], json!("5"), "{by}: {called}");
+    assert_eq!(called["trailer"], json!("shop"), "{by}: {called}");
+    assert_eq!(called["failed"]["code"], json!("NotFound"), "{by}: {called}");
+    assert_eq!(called["failed"]["message"], json!("there is no order 404: \u{1F937}"), "{by}");
+    assert_eq!(called["failed"]["details"], json!([{ "name": "pen", "count": 2 }]), "{by}");
+    assert_eq!(called["events"], json!(["first", "second"]), "{by}");
+    assert_eq!(called["aborted"], json!("Aborted"), "{by}");
+    assert_eq!(called["count"], json!({ "count": "18446744073709551615" }), "{by}");
+    assert_eq!(called["late"], json!("DeadlineExceeded"), "{by}");
+}
+
+#[test]
+fn the_messages_of_the_service_in_rust_are_those_of_the_proto_file() {
+    let pool = prost_reflect::DescriptorPool::decode(Descriptors::make().as_slice()).expect("descriptors");
+    let time = || Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 500_000_000 });
+    let order = || shop::Order {
+        id: 7,
+        customer: "eve".to_owned(),
+        status: shop::OrderStatus::Sent.into(),
+        items: vec![shop::Item { name: "pen".to_owned(), count: 2 }],
+        created_at: time(),
+        labels: [("a".to_owned(), "b".to_owned())].into(),
+    };
+    let created = Some(shop::Range { from: time(), until: time() });
+    same(&pool, "GetOrderRequest", &shop::GetOrderRequest { id: 7, customer: "eve".to_owned() });
+    let list = shop::ListOrdersRequest { status: vec![1, 2], created, page_size: 5, label: "x".to_owned() };
+    same(&pool, "ListOrdersRequest", &list);
+    same(&pool, "ListOrdersResponse", &shop::ListOrdersResponse { orders: vec![order()] });
+    same(&pool, "CreateOrderRequest", &shop::CreateOrderRequest { order: Some(order()), dry_run: true });
+    same(&pool, "CancelOrderRequest", &shop::CancelOrderRequest { id: 7, reason: "late".to_owned() });
+    same(&pool, "CountOrdersRequest", &shop::CountOrdersRequest {});
+    same(&pool, "CountOrdersResponse", &shop::CountOrdersResponse { count: 1 });
+    same(&pool, "ImportOrdersResponse", &shop::ImportOrdersResponse { taken: 1 });
+    same(&pool, "OrderEvent", &shop::OrderEvent { order: Some(order()), what: "x".to_owned() });
+}
+
+/// Whether a message is what its descriptor says, to the last field; all of them are set.
+fn same<M: prost::Message + Default + PartialEq>(pool: &prost_reflect::DescriptorPool, name: &str, message: &M) {
+    let kind = pool.get_message_by_name(&format!("shop.v1.{name}")).expect("it is declared");
+    let read = prost_reflect::DynamicMessage::decode(kind.clone(), message.encode_to_vec().as_slice()).expect(name);
+    assert_eq!(read.unknown_fields().count(), 0, "{name}: {read}");
+    assert!(kind.fields().all(|field| read.has_field(&field)), "{name}: {read}");
+    assert!(M::decode(prost::Message::encode_to_vec(&read).as_slice()).is_ok_and(|back| back == *message), "{name}");
+}
+
 // --- what stands around the gateway -----------------------------------------------------------------------------------
+
+/// Which service is called.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// `shop.mjs`.
+    Node,
+    /// `shop.rs`.
+    Tonic,
+}
+
+enum Service {
+    Node(Node),
+    Tonic(shop::Shop),
+}
 
 struct Stage {
     platform: Platform,
-    shop: Shop,
+    service: Service,
+    descriptors: Descriptors,
     gateway: Running,
 }
 
 impl Stage {
-    fn set(platform: Platform) -> Self {
-        let shop = Shop::start();
+    fn set(platform: Platform, kind: Kind) -> Self {
+        Self::set_for(platform, kind, None)
+    }
+
+    /// With pages of this origin that may call.
+    fn set_for(platform: Platform, kind: Kind, origin: Option<&str>) -> Self {
+        let descriptors = Descriptors::write();
+        let service = match kind {
+            Kind::Node => Service::Node(Node::start(&descriptors)),
+            Kind::Tonic => Service::Tonic(shop::Shop::start()),
+        };
+        let targets = match &service {
+            Service::Node(node) => vec![
+                ("web", "grpc_web", node.http1.clone()),
+                ("connect", "connect", node.http1.clone()),
+                ("grpc", "grpc", node.http2.clone()),
+            ],
+            Service::Tonic(shop) => vec![
+                ("web", "grpc_web", shop.web.to_string()),
+                ("grpc", "grpc", shop.native.to_string()),
+                // Over HTTP/1.1, which it does not speak.
+                ("alone", "grpc_web", format!("localhost:{}", shop.native.port())),
+            ],
+        };
         let root = process::root().join("examples/grpc/protos");
         let mut upstreams = serde_json::Map::new();
         let mut routes = Vec::new();
-        for (name, dialect, address) in
-            [("web", "grpc_web", &shop.http1), ("connect", "connect", &shop.http1), ("grpc", "grpc", &shop.http2)]
-        {
-            upstreams.insert(name.to_owned(), json!({ "targets": [{ "url": format!("http://{address}") }] }));
-            routes.push(json!({
+        for (name, dialect, address) in &targets {
+            upstreams.insert((*name).to_owned(), json!({ "targets": [{ "url": format!("http://{address}") }] }));
+            let mut route = json!({
                 "name": name,
                 "path_prefix": format!("/{name}"),
                 "strip_prefix": format!("/{name}"),
@@ -232,23 +519,77 @@ impl Stage {
                     "protos": root.join("shop/v1/shop.proto"),
                     "imports": root,
                     "dialect": dialect,
+                    "max_message": "64KiB",
                     "metadata": { "request": "x-tenant-*", "response": ["x-total-count", "x-served-by"] },
                 },
-            }));
+            });
+            if let Some(origin) = origin {
+                let asked = [
+                    "connect-protocol-version",
+                    "connect-timeout-ms",
+                    "content-type",
+                    "grpc-timeout",
+                    "x-grpc-web",
+                    "x-tenant-id",
+                    "x-user-agent",
+                ];
+                let shown = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-served-by", "x-total-count"];
+                route["policies"] = json!([{ "cors": { "origins": origin, "methods": ["GET", "POST"], "headers": asked, "expose": shown } }]);
+            }
+            routes.push(route);
         }
         let configuration = json!({ "upstreams": upstreams, "routes": routes, "allow": "dialect-unavailable" });
-        let environment = [("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", shop.http2.as_str())];
+        let native = targets.iter().find(|(name, ..)| *name == "grpc").map_or("", |(.., address)| address);
+        let environment = [("SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE", native)];
         let gateway = Running::start_in(platform, &configuration, &BTreeMap::new(), &environment).expect("a gateway");
-        Self { platform, shop, gateway }
+        Self { platform, service, descriptors, gateway }
     }
 
-    /// The paths of the routes for the dialects that a platform can speak.
+    /// The paths of the routes for the dialects that a platform can speak to the service.
     fn bases(&self) -> &'static [&'static str] {
-        match self.platform {
+        match (self.platform, &self.service) {
             // HTTP/2 to an upstream, and trailers, are not to be had there.
-            Platform::Workers => &["/web", "/connect"],
-            Platform::Spin | Platform::Test => &["/web", "/connect", "/grpc"],
+            (Platform::Workers, Service::Node(_)) => &["/web", "/connect"],
+            (Platform::Workers, Service::Tonic(_)) => &["/web"],
+            (Platform::Spin | Platform::Test, Service::Node(_)) => &["/web", "/connect", "/grpc"],
+            (Platform::Spin | Platform::Test, Service::Tonic(_)) => &["/web", "/grpc"],
         }
+    }
+
+    /// Has the service produce one more event.
+    fn next(&self) {
+        match &self.service {
+            Service::Node(node) => node.script.tell("next"),
+            Service::Tonic(shop) => shop.next(),
+        }
+    }
+
+    /// How many messages of client streams the service has got.
+    fn taken(&self) -> usize {
+        match &self.service {
+            Service::Node(_) => panic!("it does not say"),
+            Service::Tonic(shop) => shop.taken(),
+        }
+    }
+
+    fn wait_for(&self, taken: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.taken() < taken {
+            assert!(Instant::now() < until, "message {taken} has not come");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Begins a request whose body comes in pieces.
+    fn upload(&self, target: &str, kind: &str) -> Connection {
+        let fields = [
+            Field::new("Content-Type", kind),
+            Field::new("Accept", "application/x-ndjson"),
+            Field::new("Transfer-Encoding", "chunked"),
+        ];
+        let mut connection = Connection::open(self.gateway.address).expect("a connection");
+        connection.send(&request("POST", target, "shop.test", &fields, b"")).expect("sent");
+        connection
     }
 
     fn send(&self, method: &str, target: &str, fields: &[Field], body: &[u8]) -> Seen {
@@ -260,6 +601,20 @@ impl Stage {
         exchange(self.gateway.address, &message, method).unwrap_or_else(|error| panic!("{method} {target}: {error}"))
     }
 
+    /// Calls the service through a base address with a client of npm.
+    fn call(&self, protocol: &str, base: &str) -> Value {
+        let root = process::root();
+        let output = Command::new(root.join("node_modules/.bin/node"))
+            .arg(root.join("tests/e2e/shop-client.mjs"))
+            .arg(&self.descriptors.0)
+            .args([protocol, base])
+            .stdin(Stdio::null())
+            .output()
+            .expect("node runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{protocol} to {base}: {said}"))
+    }
+
     fn stop(self) {
         self.gateway.stop().expect("nothing left");
     }
@@ -268,4 +623,109 @@ impl Stage {
 fn json_of(seen: &Seen) -> Value {
     serde_json::from_slice(&seen.body)
         .unwrap_or_else(|_| panic!("{}: {}", seen.status, String::from_utf8_lossy(&seen.body)))
+}
+
+/// What the service's `.proto` file declares, in a file.
+struct Descriptors(PathBuf);
+
+impl Descriptors {
+    fn make() -> Vec<u8> {
+        let root = process::root();
+        let folder = root.join("examples/grpc/protos");
+        // The same annotations that the tool knows.
+        let google = Self::place("postern-google", "");
+        std::fs::create_dir_all(google.join("google/api")).expect("a folder");
+        for name in ["annotations", "http"] {
+            let from = root.join(format!("gateway-core/src/config/protos/{name}.proto"));
+            std::fs::copy(from, google.join(format!("google/api/{name}.proto"))).expect("a copy");
+        }
+        let set = protox::Compiler::new([folder.as_path(), google.as_path()])
+            .and_then(|mut compiler| {
+                compiler.include_imports(true).open_file("shop/v1/shop.proto")?;
+                Ok(compiler.encode_file_descriptor_set())
+            })
+            .expect("descriptors");
+        std::fs::remove_dir_all(google).expect("it was there");
+        set
+    }
+
+    fn write() -> Self {
+        let place = Self::place("postern-shop", ".binpb");
+        std::fs::write(&place, Self::make()).expect("a file");
+        Self(place)
+    }
+
+    fn place(name: &str, extension: &str) -> PathBuf {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        std::env::temp_dir().join(format!("{name}-{}-{number}{extension}", std::process::id()))
+    }
+}
+
+impl Drop for Descriptors {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+struct Node {
+    http1: String,
+    http2: String,
+    script: Script,
+}
+
+impl Node {
+    fn start(descriptors: &Descriptors) -> Self {
+        let mut script = Script::start("shop.mjs", descriptors);
+        let ready = script.says();
+        let (http1, http2) =
+            ready.strip_prefix("ready ").and_then(|ready| ready.split_once(' ')).expect("the service is ready");
+        Self { http1: http1.to_owned(), http2: http2.to_owned(), script }
+    }
+}
+
+/// A script that is told what to do line by line, and ends with its input.
+struct Script {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Script {
+    fn start(name: &str, descriptors: &Descriptors) -> Self {
+        let root = process::root();
+        let mut child = Command::new(root.join("node_modules/.bin/node"))
+            .arg(root.join("tests/e2e").join(name))
+            .arg(&descriptors.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("node runs");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it has an output")).lines();
+        Self { child, input, output }
+    }
+
+    fn says(&mut self) -> String {
+        self.output.next().and_then(Result::ok).expect("it says something")
+    }
+
+    fn tell(&self, line: &str) {
+        writeln!(self.input.as_ref().expect("it listens"), "{line}").expect("it listens");
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        for _ in 0..500 {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

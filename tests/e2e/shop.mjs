@@ -60,6 +60,9 @@ const methods = {
     for await (const _ of orders) taken++;
     return message("ImportOrdersResponse", { taken });
   },
+  async *trackOrders(orders) {
+    for await (const { id } of orders) yield message("OrderEvent", { what: `order ${id}` });
+  },
 };
 
 const adapter = () => connectNodeAdapter({ routes: (router) => router.service(Shop, methods) });

@@ -1,5 +1,7 @@
 //! What flows for as long as both sides want: WebSocket, server-sent events, uploads piece by piece.
 
+#![allow(clippy::disallowed_methods, reason = "the ban on clocks is the core's; here they tell how long it took")]
+
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, request};
 use postern_tests::events::Events;
@@ -10,6 +12,7 @@ use postern_tests::wire::{self, Field};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 #[test]
 fn websocket_messages_are_handed_on_by_workers() {
@@ -37,6 +40,49 @@ fn websocket_messages_are_handed_on_by_workers() {
     assert_eq!(received[0].target, b"/chat?room=1");
     assert_eq!(received[0].all("x-forwarded-host").collect::<Vec<_>>(), [b"chat.test"]);
     gateway.stop().expect("nothing left");
+}
+
+#[test]
+fn websocket_messages_have_limits_on_workers() {
+    let origin = Origin::start("origin", Arc::new(Log::default()), websocket::echo).expect("an origin");
+    let limits = json!({ "max_message": "1KiB", "idle": "1s" });
+    let gateway = gateway_with(Platform::Workers, &origin, &limits);
+    let open = || {
+        let mut connection = Connection::open(gateway.address).expect("a connection");
+        connection.send(&request("GET", "/chat", "chat.test", &websocket::handshake(), b"")).expect("sent");
+        let (head, _) = connection.receive_head("GET").expect("a response");
+        assert_eq!(head.status, 101, "{:?}", head.head);
+        connection
+    };
+    let mut connection = open();
+    for (opcode, length) in [(1, 5), (2, 0), (2, 1024), (1, 1024)] {
+        let message = Message { opcode, payload: b"x".repeat(length) };
+        websocket::send(&mut connection, &message).expect("sent");
+        assert_eq!(websocket::read(connection.reader()).expect("a message"), message, "{length} bytes");
+    }
+    // Bytes count, not characters.
+    let long = Message { opcode: 1, payload: "\u{e4}".repeat(513).into_bytes() };
+    websocket::send(&mut connection, &long).expect("sent");
+    let closed = websocket::read(connection.reader()).expect("a message");
+    assert_eq!((closed.opcode, code(&closed)), (8, 1009), "{closed:?}");
+
+    let mut connection = open();
+    let begun = Instant::now();
+    let closed = websocket::read(connection.reader()).expect("a message");
+    assert_eq!((closed.opcode, code(&closed)), (8, 1001), "{closed:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+
+    // How one side closes is what the other hears.
+    let mut connection = open();
+    let close = Message { opcode: 8, payload: 4000_u16.to_be_bytes().to_vec() };
+    websocket::send(&mut connection, &close).expect("sent");
+    let closed = websocket::read(connection.reader()).expect("a message");
+    assert_eq!((closed.opcode, code(&closed)), (8, 4000), "{closed:?}");
+    gateway.stop().expect("nothing left");
+}
+
+fn code(close: &Message) -> u16 {
+    close.payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))
 }
 
 #[test]
@@ -99,9 +145,13 @@ fn uploads_flow_piece_by_piece(platform: Platform) {
 }
 
 fn gateway(platform: Platform, origin: &Origin) -> Running {
+    gateway_with(platform, origin, &json!(true))
+}
+
+fn gateway_with(platform: Platform, origin: &Origin, websocket: &serde_json::Value) -> Running {
     let configuration = json!({
         "upstreams": { "origin": { "targets": [{ "url": format!("http://{}", origin.address) }] } },
-        "routes": [{ "name": "all", "path_prefix": "/", "upstream": "origin" }],
+        "routes": [{ "name": "all", "path_prefix": "/", "upstream": "origin", "websocket": websocket }],
         "allow": ["websocket-unavailable"],
     });
     Running::start(platform, &configuration, &BTreeMap::new()).expect("a gateway")

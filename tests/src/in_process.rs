@@ -12,8 +12,10 @@ use gateway_core::cache::purge::Marks;
 use gateway_core::claim;
 use gateway_core::config::{self, Files};
 use gateway_core::http::{Body, Certificate, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::instance::{Instance, Served};
 use gateway_core::platform::{Call, Failure, FetchError, Timestamp};
 use gateway_core::quota::Kept;
+use gateway_core::rollout::Standing;
 use gateway_core::testing::{Shelf, TestPlatform, run};
 use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
@@ -24,7 +26,7 @@ use std::rc::Rc;
 
 /// A gateway in this process.
 pub struct InProcess<'a> {
-    gateway: gateway_core::Gateway,
+    gateway: Instance,
     /// From the authority of a target to the origin's name.
     origins: BTreeMap<String, String>,
     /// From the name of a binding to an authority.
@@ -46,10 +48,14 @@ pub struct InProcess<'a> {
     logs: bool,
     /// What all instances have counted.
     ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
+    /// Versions of the configuration that were pushed.
+    versions: Versions,
+    settings: HashMap<String, String>,
     written: RefCell<String>,
 }
 
 type Counters = Rc<RefCell<HashMap<String, Kept>>>;
+type Versions = Rc<RefCell<(Option<Standing>, HashMap<String, Bytes>)>>;
 type Claims = Rc<RefCell<HashMap<String, claim::Kept>>>;
 
 /// Where origins would listen: nobody does.
@@ -74,8 +80,7 @@ impl<'a> InProcess<'a> {
         let problems: Vec<String> = compiled.problems.iter().map(tell).collect();
         let artefact = compiled.artefact.ok_or_else(|| problems.join("\n"))?;
         let settings = &scenario.settings;
-        let gateway =
-            gateway_core::Gateway::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
+        let gateway = Instance::load(Bytes::from(artefact), |reference| settings.get(&reference.name).cloned());
         let names = scenario.origin_names().into_iter().enumerate();
         let origins = names.map(|(at, name)| (format!("127.0.0.1:{}", 9000 + at), name)).collect();
         Ok(Self {
@@ -93,6 +98,8 @@ impl<'a> InProcess<'a> {
             store: scenario.store.iter().map(|(key, value)| (key.clone(), stored(value))).collect(),
             logs: access_log::is_whole(&observed),
             ledgers: Rc::default(),
+            versions: Rc::default(),
+            settings: settings.clone().into_iter().collect(),
             written: RefCell::default(),
         })
     }
@@ -159,8 +166,10 @@ impl Gateway for InProcess<'_> {
         platform.claims = Rc::clone(&self.claims);
         platform.shelf = Rc::clone(&self.shelf);
         platform.marks = Rc::clone(&self.marks);
-        let reply = run(self.gateway.handle(&platform, incoming(request, step)?));
-        run(self.gateway.settle(&platform, reply.deferred));
+        platform.versions = Rc::clone(&self.versions);
+        platform.settings = RefCell::new(self.settings.clone());
+        let Served { reply, by } = run(self.gateway.handle(&platform, incoming(request, step)?));
+        run(self.gateway.settle(&platform, &by, reply.deferred));
         let lines = platform.printed.take();
         if self.logs {
             let read: Result<Vec<_>, _> = lines.iter().map(|line| access_log::read(line)).collect();
@@ -178,7 +187,7 @@ impl Gateway for InProcess<'_> {
         let Response { status, headers, body } = reply.response;
         let fields = headers.iter().map(|(name, value)| Field::new(name, value)).collect();
         let head = Head { start: format!("HTTP/1.1 {status} ").into_bytes(), fields };
-        let mut broken = None;
+        let (mut broken, mut trailers) = (None, Vec::new());
         let body = match body {
             // What a platform's server does with a body that may not be there (RFC 9110 §6.4.1).
             _ if head.response_framing(method, status) == Framing::Empty => Vec::new(),
@@ -190,7 +199,10 @@ impl Gateway for InProcess<'_> {
                 let mut body = pump.push(&bytes);
                 if let Ok(body) = &mut body {
                     match pump.finish(Headers::new()) {
-                        Ok((rest, _)) => body.extend(rest),
+                        Ok((rest, behind)) => {
+                            body.extend(rest);
+                            trailers = behind.iter().map(|(name, value)| Field::new(name, value)).collect();
+                        }
                         Err(why) => broken = Some(why.to_string()),
                     }
                 }
@@ -200,7 +212,7 @@ impl Gateway for InProcess<'_> {
                 })
             }
         };
-        Ok(Seen { status, head, body, broken, ..Seen::default() })
+        Ok(Seen { status, head, body, trailers, broken, ..Seen::default() })
     }
 }
 

@@ -7,6 +7,7 @@ use crate::process;
 use bytes::Bytes;
 use gateway_core::config::{self, Text};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,15 +30,20 @@ pub struct Instances {
 impl Instances {
     /// Starts so many with this configuration, and waits until they are ready.
     pub fn start(count: usize, configuration: &Value) -> Self {
-        Self::launch(count, configuration, &[])
+        Self::launch(count, configuration, &BTreeMap::new(), &[])
     }
 
     /// The same, each with a Cache API of its own, as if it ran in a data centre of its own.
     pub fn apart(count: usize, configuration: &Value) -> Self {
-        Self::launch(count, configuration, &["--apart"])
+        Self::launch(count, configuration, &BTreeMap::new(), &["--apart"])
     }
 
-    fn launch(count: usize, configuration: &Value, options: &[&str]) -> Self {
+    /// With values of variables and secrets.
+    pub fn start_with(count: usize, configuration: &Value, variables: &BTreeMap<String, String>) -> Self {
+        Self::launch(count, configuration, variables, &[])
+    }
+
+    fn launch(count: usize, configuration: &Value, variables: &BTreeMap<String, String>, options: &[&str]) -> Self {
         // Builds what is not built.
         process::postern(Platform::Workers).expect("it builds");
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -47,6 +53,8 @@ impl Instances {
         let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
         let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
         std::fs::write(folder.join("gateway.bin"), artefact).expect("a file");
+        let known = serde_json::to_vec(variables).expect("texts");
+        std::fs::write(folder.join("variables.json"), known).expect("a file");
         let root = process::root();
         let mut child = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("adapters/cloudflare/dev/serve.js"))
@@ -56,6 +64,8 @@ impl Instances {
             .arg(root.join("build/worker"))
             .arg("--artefact")
             .arg(folder.join("gateway.bin"))
+            .arg("--variables")
+            .arg(folder.join("variables.json"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -3,7 +3,7 @@
 
 import gateway, { Counters as Sound } from "./index.js";
 
-export { Checks, Claims } from "./index.js";
+export { Checks, Claims, Versions } from "./index.js";
 
 // `fail`: they throw. `hang`: they never answer. `none`: they work again. `evict`: each object of now is thrown out when it is asked
 // next, with all that it has in memory, and a new one takes its place.

@@ -192,6 +192,7 @@ function worker(at, values) {
     (className = "Counters", uniqueKey = "postern-counters", enableSql = true),
     (className = "Checks", uniqueKey = "postern-checks", enableSql = true),
     (className = "Claims", uniqueKey = "postern-claims", enableSql = true),
+    (className = "Versions", uniqueKey = "postern-versions", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "counters"),`;
   const services = bindings.map(({ name }, at) => `(name = ${text(name)}, service = "bound${at}")`);
@@ -200,6 +201,7 @@ function worker(at, values) {
     `(name = "POSTERN_COUNTERS", ${namespace("Counters")})`,
     `(name = "POSTERN_CHECKS", ${namespace("Checks")})`,
     `(name = "POSTERN_CLAIMS", ${namespace("Claims")})`,
+    `(name = "POSTERN_VERSIONS", ${namespace("Versions")})`,
     '(name = "POSTERN_STORE", kvNamespace = "store")',
     '(name = "POSTERN_CACHE", kvNamespace = "shared")',
   ];

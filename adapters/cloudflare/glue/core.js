@@ -80,6 +80,15 @@ export class Core {
     return { verdict, until: Number(until), kept };
   }
 
+  // Does what the owner of the versions is ordered to do: the verdict, what is to be kept ("" where nothing has changed), and the
+  // versions to forget.
+  rollOut(order, before) {
+    if (this.exports.roll_out === undefined) throw new Error("this Worker was built without rollout");
+    const [verdict, kept, forget] = this.perform("roll_out", order, before);
+    if (forget === undefined) throw new Error(UNREADABLE);
+    return { verdict, kept, forget: forget === "" ? [] : forget.split(" ") };
+  }
+
   // Has an order performed on what was kept; gives the lines that come of it.
   perform(what, order, kept) {
     const size = (order.length + kept.length) * 3;

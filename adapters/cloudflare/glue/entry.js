@@ -6,6 +6,7 @@ import { gateway } from "./gateway.js";
 export { Checks } from "./checks.js";
 export { Claims } from "./claims.js";
 export { Counters } from "./counters.js";
+export { Versions } from "./versions.js";
 
 export default {
   fetch(request, env, ctx) {

@@ -31,6 +31,10 @@ const WAITS = 2;
 const GLOBAL = 4;
 const ADMIT = 60;
 const AFTER_THE_BODY = 61;
+// Those of src/versions.rs.
+const ROLL_OUT = 70;
+const ARTEFACT = 71;
+const KEEP_ARTEFACT = 72;
 // What a fetch is to send and to read.
 const STREAM = 1;
 const BYTES = 2;
@@ -43,6 +47,7 @@ const WATCHED = 128;
 // From here on, an answer's source is a call that found it in the store.
 const STORED = 2 ** 31;
 const HELD = 256;
+const RELAYED = 512;
 // Kinds of edits.
 const SET = 1;
 const APPEND = 2;
@@ -217,6 +222,15 @@ class Exchange {
         case BOARD:
           this.board();
           break;
+        case ROLL_OUT:
+          this.take(core.number(), rolledOut(core.env, core.string()));
+          break;
+        case ARTEFACT:
+          this.take(core.number(), artefact(core.env, core.string()));
+          break;
+        case KEEP_ARTEFACT:
+          this.keepArtefact();
+          break;
         case CLAIM:
           this.claim();
           break;
@@ -263,6 +277,7 @@ class Exchange {
     const flags = core.number();
     const pump = flags & PUMPED ? core.number() : 0;
     const [idle, whole] = flags & WATCHED ? [core.number(), core.number()] : [0, 0];
+    if (flags & RELAYED) attempt.sockets = { most: core.number(), idle: core.number() };
     attempt.readsAll = (flags & EVERYTHING) !== 0;
     const method = core.string();
     const url = core.string();
@@ -325,6 +340,12 @@ class Exchange {
     const { core, ctx } = this;
     if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
     this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  keepArtefact() {
+    const { core } = this;
+    const call = core.number();
+    this.take(call, keptArtefact(core.env, core.string(), core.bodyOf(this.number, call)));
   }
 
   peek() {
@@ -436,6 +457,8 @@ class Fetching {
   packed = false;
   // How long the response's body may take.
   watch = undefined;
+  // What may pass through a WebSocket, where anybody looks.
+  sockets = undefined;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
@@ -592,6 +615,29 @@ async function claimed(env, key, order) {
   return { status: 200, bytes: verdict };
 }
 
+// The one object that owns the configuration's versions.
+function owner(env) {
+  const namespace = env.POSTERN_VERSIONS;
+  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_VERSIONS in wrangler.toml");
+  return namespace.get(namespace.idFromName("all"));
+}
+
+async function rolledOut(env, order) {
+  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the versions does not answer")));
+  const verdict = await Promise.race([owner(env).perform(order), late]);
+  return { status: 200, bytes: verdict };
+}
+
+async function artefact(env, version) {
+  const bytes = await owner(env).artefact(version);
+  return bytes.byteLength === 0 ? { status: 404, bytes: "" } : { status: 200, bytes };
+}
+
+async function keptArtefact(env, version, bytes) {
+  await owner(env).keep(version, bytes);
+  return { status: 404, bytes: "" };
+}
+
 function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
@@ -624,12 +670,14 @@ function reply(core, request, ctx, attempts) {
     return new Response(body, { status, headers: fields(core), encodeBody: packed ? "manual" : "automatic" });
   }
   if (source >= 3) {
-    const { response, packed, watch } = attempts[source - 3];
+    const { response, packed, watch, sockets } = attempts[source - 3];
     const waits = ends !== undefined && response.body !== null;
     if (ends !== undefined && !waits) ctx.waitUntil(Promise.resolve().then(ends));
     // Untouched: the runtime's own response goes on as it is.
-    if (pump === 0 && !waits && core.peek() === 0 && response.status === status) return response;
-    const { statusText, webSocket } = response;
+    if (pump === 0 && !waits && sockets === undefined && core.peek() === 0 && response.status === status) return response;
+    const { statusText } = response;
+    let { webSocket } = response;
+    if (webSocket && sockets !== undefined) webSocket = relayed(webSocket, sockets);
     let body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
     if (waits) body = toItsEnd(body, pump === 0 ? response.headers.get("content-length") : null, ctx, ends);
     const headers = edit(core, new Headers(response.headers));
@@ -736,6 +784,62 @@ function pumped(core, body, number, request, refuse) {
     cancel: forget,
   });
   return (body ?? new Blob([]).stream()).pipeThrough(change);
+}
+
+// The client's end of a WebSocket whose messages pass through here, none of them longer than is allowed, nor too long after the one
+// before. The runtime answers pings by itself and shows none.
+function relayed(upstream, { most, idle }) {
+  const [theirs, client] = Object.values(new WebSocketPair());
+  let timer;
+  let over = false;
+  const close = (socket, code, reason) => {
+    try {
+      // These two may not be sent: there was no code, or no closing at all.
+      if (code === 1005) socket.close();
+      else socket.close(code === 1006 ? 1011 : code, reason);
+    } catch {
+      // It is closed.
+    }
+  };
+  const end = (code, reason) => {
+    over = true;
+    clearTimeout(timer);
+    close(client, code, reason);
+    close(upstream, code, reason);
+  };
+  const awake = () => {
+    if (idle === 0) return;
+    clearTimeout(timer);
+    timer = setTimeout(end, idle, 1001, "no message came for too long");
+  };
+  for (const [from, to] of [[client, upstream], [upstream, client]]) {
+    from.accept();
+    from.binaryType = "arraybuffer";
+    from.addEventListener("message", ({ data }) => {
+      if (over) return;
+      // Each UTF-16 unit is at least one byte of UTF-8 and at most three.
+      const length = typeof data !== "string" ? data.byteLength : data.length * 3 <= most ? 0 : bytesOf(data);
+      if (length > most) return end(1009, "the message is too long");
+      awake();
+      try {
+        to.send(data);
+      } catch {
+        end(1011, "the other side is gone");
+      }
+    });
+    from.addEventListener("close", ({ code, reason }) => {
+      if (!over) end(code, reason);
+    });
+    from.addEventListener("error", () => {
+      if (!over) end(1011, "the other side is gone");
+    });
+  }
+  awake();
+  return theirs;
+}
+
+function bytesOf(text) {
+  return new TextEncoder().encode(text).length;
 }
 
 // A response whose body is ended when it stands still, or takes too long as a whole.

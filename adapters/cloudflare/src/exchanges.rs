@@ -4,7 +4,7 @@
 //! about such requests (`glue/core.js`) and has them forgotten here.
 
 use crate::platform::{Exchange, Stream};
-use gateway_core::Reply;
+use gateway_core::instance::Served;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,13 +14,13 @@ use std::task::{Context, Poll, Waker};
 pub struct Running {
     /// What it asks and hears.
     pub exchange: Rc<Exchange>,
-    /// `Gateway::handle`, or `Gateway::settle`, which has no reply.
-    pub future: Pin<Box<dyn Future<Output = Option<Reply<Stream>>>>>,
+    /// `Instance::handle`, or `Instance::settle`, which has no reply.
+    pub future: Pin<Box<dyn Future<Output = Option<Served<Stream>>>>>,
 }
 
 impl Running {
     /// Polls the gateway once.
-    pub fn poll(&mut self) -> Option<Option<Reply<Stream>>> {
+    pub fn poll(&mut self) -> Option<Option<Served<Stream>>> {
         match self.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(reply) => Some(reply),
             Poll::Pending => None,

@@ -11,7 +11,7 @@ use gateway_core::certificate::fingerprint;
 use gateway_core::claim;
 use gateway_core::http::{Body, Certificate, Edit, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
-use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, StoreError};
+use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, Sockets, StoreError};
 use gateway_core::quota::{Decision, Order};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
@@ -113,7 +113,7 @@ pub fn read_outcome(call: u32, status: u32, packed: &[u8], interest: Interest) -
 /// among the numbers as its length in UTF-16 units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    /// `1 call timeout limit-high limit-low flags pump? (idle whole)? method url binding? edits…`: fetch, by a binding where there is one. The
+    /// `1 call timeout limit-high limit-low flags pump? (idle whole)? (most idle)? method url binding? edits…`: fetch, by a binding where there is one. The
     /// bodies may stand still for `idle` milliseconds, and the response's take `whole`; 0: as long as it likes.
     /// `2 call`: end that fetch.
     /// `3 status source edits…`: answer, with the response of call `source - 3`, or 0: no body, 1: the bytes beside the
@@ -131,6 +131,7 @@ pub struct Commands {
     /// `21 call source limit`: as 5, of a response, and if its body is longer, leave it as it was.
     /// `22 call source limit`: copy the body of a response while it passes; nobody waits for it yet.
     /// `23 call copy`: give what command `22 copy` has made, there or in the exchange that this one settles.
+    /// `70 call order`, `71 call version`, `72 call version`: see `versions.rs`.
     /// `10 pump`: before an answer: its body changes on its way.
     /// Edits: how many, and each `1 name value` (set), `2 name value` (append) or `3 name ""` (remove).
     pub numbers: Vec<u32>,
@@ -201,6 +202,7 @@ const SENDS_PUMPED: u32 = 32;
 const BOUND: u32 = 64;
 const WATCHED: u32 = 128;
 const HELD: u32 = 256;
+const RELAYED: u32 = 512;
 
 /// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
@@ -219,6 +221,8 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
     let base = if call.headers.is_our_own() { FROM_NOTHING } else { 0 };
     let watched = if call.patience.is_endless() { 0 } else { WATCHED };
     let held = if call.watched { HELD } else { 0 };
+    let sockets = call.upgrade.filter(|sockets| !sockets.is_boundless());
+    let relayed = if sockets.is_some() { RELAYED } else { 0 };
     let bound = if call.binding.is_some() { BOUND } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
@@ -228,18 +232,22 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
         timeout,
         (limit >> 32) as u32,
         limit as u32,
-        flags | limited | reads | base | bound | watched | held,
+        flags | limited | reads | base | bound | watched | held | relayed,
     ]);
     out.numbers.extend(pump);
     if watched != 0 {
         out.numbers.extend([call.patience.idle, call.patience.whole].map(milliseconds));
+    }
+    if let Some(Sockets { message, idle }) = sockets {
+        let most = message.map_or(u32::MAX, |most| u32::try_from(most).unwrap_or(u32::MAX));
+        out.numbers.extend([most, milliseconds(idle.map(Duration::from_millis))]);
     }
     out.text(&[&call.method]);
     out.text(&[call.scheme.as_str(), "://", &call.authority, &call.target]);
     if let Some(binding) = &call.binding {
         out.text(&[binding]);
     }
-    write_edits(out, &call.headers, call.upgrade);
+    write_edits(out, &call.headers, call.upgrade.is_some());
 }
 
 /// A time for the glue; 0: none.
@@ -564,7 +572,7 @@ mod tests {
             patience: Patience::default(),
             interest: Interest::HopByHop,
             watched: false,
-            upgrade: false,
+            upgrade: None,
         };
         let mut out = Commands::default();
         write_call(&mut out, 3, &call, None);
@@ -576,7 +584,7 @@ mod tests {
             4, REMOVE, 7, 0, REMOVE, 3, 0, SET, 3, 11, APPEND, 3, 1,
         ]);
 
-        call.upgrade = true;
+        call.upgrade = Some(Sockets::default());
         (call.body, call.body_limit, call.interest) = (Body::Empty, None, Interest::Everything);
         let mut out = Commands::default();
         write_call(&mut out, 0, &call, None);
@@ -593,6 +601,11 @@ mod tests {
         let mut out = Commands::default();
         write_call(&mut out, 0, &call, None);
         assert_eq!(out.numbers[5..9], [READS_EVERYTHING | BOUND | WATCHED, 3000, 0, 4]);
+
+        call.upgrade = Some(Sockets { message: Some(1 << 10), idle: None });
+        let mut out = Commands::default();
+        write_call(&mut out, 0, &call, None);
+        assert_eq!(out.numbers[5..10], [READS_EVERYTHING | BOUND | WATCHED | RELAYED, 3000, 0, 1 << 10, 0]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

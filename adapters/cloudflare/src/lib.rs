@@ -13,18 +13,21 @@ mod pumps;
 pub mod random;
 #[cfg(feature = "cache")]
 pub mod shelf;
+#[cfg(feature = "rollout")]
+mod versions;
 
 use crate::http::Commands;
 use bytes::Bytes;
 use exchanges::Running;
+use gateway_core::Gateway;
 use gateway_core::certificate::CertificateSource;
 use gateway_core::gateway::Note;
+use gateway_core::instance::{Instance, Served};
 #[cfg(feature = "telemetry")]
 use gateway_core::ledger::Ledger;
 use gateway_core::platform::Patience;
 use gateway_core::policy::Deferred;
 use gateway_core::pump::Broken;
-use gateway_core::{Gateway, Reply};
 use platform::{Exchange, Stream, Workers};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -39,14 +42,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 pub fn load(artefact: Vec<u8>, env: JsValue) {
     // The trap that follows says where, not why.
     std::panic::set_hook(Box::new(|panic| log(&format!("postern: {panic}"))));
-    let loaded = match config::load(artefact, &env) {
-        Ok(gateway) => Loaded::Gateway(Box::leak(Box::new(gateway))),
+    let loaded = match config::load(artefact, env) {
+        Ok(instance) => Loaded::Instance(Box::leak(Box::new(instance))),
         Err(problem) => {
             log(&format!("postern cannot start: {problem}"));
             Loaded::Failed
         }
     };
-    GATEWAY.set(loaded);
+    INSTANCE.set(loaded);
 }
 
 /// Where the glue writes what it packs: at least so many bytes, valid until the next call of this function.
@@ -70,8 +73,8 @@ pub fn output() -> *const u32 {
 /// Whether the configuration asks for clients' certificates: the glue packs them only then.
 #[wasm_bindgen]
 pub fn reads_certificates() -> bool {
-    match GATEWAY.get() {
-        Loaded::Gateway(gateway) => gateway.globals().certificates == CertificateSource::Platform,
+    match INSTANCE.get() {
+        Loaded::Instance(instance) => instance.bundled().globals().certificates == CertificateSource::Platform,
         Loaded::Failed => false,
     }
 }
@@ -82,11 +85,11 @@ pub fn begin(length: usize, has_body: bool, now: f64) -> u32 {
     let incoming = INPUT.with_borrow(|input| http::read_request(&input[..length], has_body, reads_certificates()));
     let exchange = Rc::new(Exchange::default());
     exchange.enter(now as u64);
-    let (Loaded::Gateway(gateway), Some(incoming)) = (GATEWAY.get(), incoming) else {
+    let (Loaded::Instance(instance), Some(incoming)) = (INSTANCE.get(), incoming) else {
         return answer(&exchange, None);
     };
     let platform = Workers::new(Rc::clone(&exchange));
-    let future = Box::pin(async move { Some(gateway.handle(&platform, incoming).await) });
+    let future = Box::pin(async move { Some(instance.handle(&platform, incoming).await) });
     proceed(Running { exchange, future })
 }
 
@@ -140,8 +143,8 @@ pub fn merge(name: usize, kept: usize, added: usize) {
 /// Whether somebody has to check targets.
 #[wasm_bindgen]
 pub fn has_checks() -> bool {
-    match GATEWAY.get() {
-        Loaded::Gateway(gateway) => gateway.has_checks(),
+    match INSTANCE.get() {
+        Loaded::Instance(instance) => instance.has_checks(),
         Loaded::Failed => false,
     }
 }
@@ -151,13 +154,13 @@ pub fn has_checks() -> bool {
 #[wasm_bindgen]
 pub fn check(length: usize, now: f64) -> u32 {
     #[cfg(feature = "checks")]
-    if let Loaded::Gateway(gateway) = GATEWAY.get() {
+    if let Loaded::Instance(instance) = INSTANCE.get() {
         let kept = INPUT.with_borrow(|input| String::from_utf8_lossy(&input[..length]).into_owned());
         let exchange = Rc::new(Exchange::default());
         exchange.enter(now as u64);
         let (platform, tells) = (Workers::new(Rc::clone(&exchange)), Rc::clone(&exchange));
         let future = Box::pin(async move {
-            let (text, notes) = gateway.check(&platform, &kept).await;
+            let (text, notes) = instance.check(&platform, &kept).await;
             write_notes(&notes);
             tells.conclude(text);
             None
@@ -176,6 +179,18 @@ pub fn check(length: usize, now: f64) -> u32 {
 pub fn claim(order: usize, kept: usize, now: f64) {
     let step = INPUT.with_borrow(|input| {
         gateway_core::claim::perform_in_text(&input[..order], &input[order..order + kept], now as u64)
+    });
+    show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
+}
+
+/// Does what the owner of the configuration's versions is ordered to do: in the input stand the order, and behind it what was kept (or
+/// nothing). Shows three lines: the verdict, what is to be kept (nothing where that has not changed), and the versions to forget.
+/// Shows nothing when it cannot read the order.
+#[cfg(feature = "rollout")]
+#[wasm_bindgen]
+pub fn roll_out(order: usize, kept: usize, now: f64) {
+    let step = INPUT.with_borrow(|input| {
+        gateway_core::rollout::standing::perform_in_text(&input[..order], &input[order..order + kept], now as u64)
     });
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
@@ -238,14 +253,14 @@ pub fn waiting() -> usize {
 
 #[derive(Clone, Copy)]
 enum Loaded {
-    Gateway(&'static Gateway),
+    Instance(&'static Instance),
     Failed,
 }
 
 static OUTPUT: [AtomicU32; 6] = [const { AtomicU32::new(0) }; 6];
 
 thread_local! {
-    static GATEWAY: Cell<Loaded> = const { Cell::new(Loaded::Failed) };
+    static INSTANCE: Cell<Loaded> = const { Cell::new(Loaded::Failed) };
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static SHOWN: Cell<Option<(Commands, Bytes)>> = const { Cell::new(None) };
 }
@@ -253,7 +268,7 @@ thread_local! {
 /// Polls the gateway once. Nobody is woken: the glue comes back by itself when there is news.
 fn proceed(mut running: Running) -> u32 {
     match running.poll() {
-        Some(Some(reply)) => answer(&running.exchange, Some(reply)),
+        Some(Some(served)) => answer(&running.exchange, Some(served)),
         Some(None) => {
             show(Commands { numbers: Vec::new(), text: running.exchange.conclusion() }, Bytes::new());
             0
@@ -274,18 +289,21 @@ fn over() -> u32 {
 }
 
 /// Shows the reply; without one, that the gateway failed.
-fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
+fn answer(exchange: &Exchange, served: Option<Served<Stream>>) -> u32 {
     let mut commands = exchange.commands();
-    let body = match reply {
-        Some(reply) => {
+    let body = match served {
+        Some(Served { reply, by }) => {
             write_notes(&reply.notes);
-            if let (Loaded::Gateway(gateway), false) = (GATEWAY.get(), reply.deferred.is_empty()) {
+            if let (Loaded::Instance(instance), false) = (INSTANCE.get(), reply.deferred.is_empty()) {
                 let (later, now): (Vec<_>, Vec<_>) = reply.deferred.into_iter().partition(Deferred::waits_for_the_body);
                 if !now.is_empty() {
-                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, gateway, now)));
+                    http::write_afterwards(&mut commands, exchanges::keep(afterwards(exchange, instance, &by, now)));
                 }
                 if !later.is_empty() {
-                    http::write_after_the_body(&mut commands, exchanges::keep(afterwards(exchange, gateway, later)));
+                    http::write_after_the_body(
+                        &mut commands,
+                        exchanges::keep(afterwards(exchange, instance, &by, later)),
+                    );
                 }
             }
             http::write_reply(&mut commands, reply.response)
@@ -300,11 +318,11 @@ fn answer(exchange: &Exchange, reply: Option<Reply<Stream>>) -> u32 {
 }
 
 /// What is left to do, not begun yet.
-fn afterwards(before: &Exchange, gateway: &'static Gateway, deferred: Vec<Deferred>) -> Running {
+fn afterwards(before: &Exchange, instance: &'static Instance, by: &Rc<Gateway>, deferred: Vec<Deferred>) -> Running {
     let exchange = Rc::new(Exchange::after(before));
-    let platform = Workers::new(Rc::clone(&exchange));
+    let (platform, by) = (Workers::new(Rc::clone(&exchange)), Rc::clone(by));
     let future = Box::pin(async move {
-        write_notes(&gateway.settle(&platform, deferred).await);
+        write_notes(&instance.settle(&platform, &by, deferred).await);
         None
     });
     Running { exchange, future }

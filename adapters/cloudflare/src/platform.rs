@@ -7,6 +7,8 @@ use crate::http::{self, Commands};
 use crate::pumps;
 #[cfg(feature = "cache")]
 use crate::shelf::{self, Ask, Found};
+#[cfg(feature = "rollout")]
+use crate::versions;
 use bytes::Bytes;
 #[cfg(feature = "cache")]
 use gateway_core::cache::purge::{Change, Marks};
@@ -18,7 +20,11 @@ use gateway_core::platform::{
 };
 #[cfg(feature = "cache")]
 use gateway_core::platform::{Item, Reach};
-use gateway_core::quota::{Decision, Order};
+use gateway_core::quota::{self, Decision};
+#[cfg(feature = "rollout")]
+use gateway_core::rollout::{Order, Verdict};
+#[cfg(feature = "rollout")]
+use gateway_core::template::Reference;
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -64,6 +70,9 @@ enum Task {
     Read,
     /// A value in the store.
     Lookup,
+    /// To keep these bytes.
+    #[cfg(feature = "rollout")]
+    Keep(Bytes),
     /// Counters of an owner.
     Take,
     /// The platform's own limiter.
@@ -119,6 +128,8 @@ impl Exchange {
                 Task::Fetch { interest, .. } => Brought::Response(http::read_outcome(call, status, packed, *interest)),
                 Task::Read => Brought::Body(http::read_body(status, packed)),
                 Task::Lookup => Brought::Value(http::read_value(status, packed)),
+                #[cfg(feature = "rollout")]
+                Task::Keep(_) => Brought::Value(http::read_value(status, packed)),
                 Task::Take => Brought::Taken(http::read_taken(status, packed)),
                 Task::Admit => Brought::Admitted(http::read_admitted(status, packed)),
                 Task::Claim => Brought::Claimed(http::read_claimed(status, packed)),
@@ -135,6 +146,8 @@ impl Exchange {
             Some(State::Waiting(Task::Fetch { body, .. })) => body.clone(),
             #[cfg(feature = "cache")]
             Some(State::Waiting(Task::Shelf(ask))) => ask.body(),
+            #[cfg(feature = "rollout")]
+            Some(State::Waiting(Task::Keep(bytes))) => bytes.clone(),
             // Nothing else has one.
             Some(State::Waiting(_) | State::Done(_) | State::Over) | None => Bytes::new(),
         }
@@ -309,8 +322,38 @@ impl Platform for Workers {
         Err(StoreError("on Workers an object checks, and keeps what it finds itself".to_owned()))
     }
 
+    fn sends_trailers(&self) -> bool {
+        // The runtime has no such fields in either direction.
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         true
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &Order) -> Result<Verdict, StoreError> {
+        let said = self.value(|out, number| versions::write_order(out, number, order)).await?;
+        versions::read_verdict(said.as_deref())
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.value(|out, number| versions::write_artefact(out, number, version)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        let write = |out: &mut Commands, number| versions::write_keep(out, number, version);
+        match self.exchange.ask(Task::Keep(artefact), write).await {
+            Brought::Value(kept) => kept.map(drop),
+            _ => Err(StoreError(MIXED.to_owned())),
+        }
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &Reference) -> Result<Option<String>, StoreError> {
+        Ok(crate::config::value(reference))
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -335,7 +378,7 @@ impl Platform for Workers {
         }
     }
 
-    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+    async fn take(&self, key: &str, order: &quota::Order) -> Result<Decision, StoreError> {
         match self.exchange.ask(Task::Take, |out, number| http::write_take(out, number, key, order)).await {
             Brought::Taken(taken) => taken,
             _ => Err(StoreError(MIXED.to_owned())),

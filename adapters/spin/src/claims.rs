@@ -14,7 +14,7 @@ pub async fn claim(key: &str, order: &Order) -> Result<Verdict, StoreError> {
 }
 
 /// The store. It is opened for each step: what a store that was opened earlier has read, it may not read again.
-struct Store;
+pub struct Store;
 
 fn open() -> Result<Bucket, StoreError> {
     store::open("default").map_err(failed)

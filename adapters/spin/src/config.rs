@@ -4,6 +4,7 @@ use crate::redis;
 use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::gateway::LoadError;
+use gateway_core::instance::Instance;
 use gateway_core::template::Reference;
 use spin_sdk::variables;
 use std::cell::Cell;
@@ -12,14 +13,14 @@ use std::fmt;
 
 /// The gateway, loaded by an instance's first request and kept for the others. So is a failure: an instance lives for some
 /// hundred requests at most, and the next one tries again.
-pub async fn gateway() -> Result<&'static Gateway, &'static Problem> {
+pub async fn instance() -> Result<&'static Instance, &'static Problem> {
     if let Some(loaded) = LOADED.get() {
         return loaded;
     }
     // Requests that come while the first one asks for variables load as well; the last one stays. What is loaded lives as
     // long as the instance.
     let loaded = match load().await {
-        Ok(gateway) => Ok(&*Box::leak(Box::new(gateway))),
+        Ok(instance) => Ok(&*Box::leak(Box::new(instance))),
         Err(problem) => Err(&*Box::leak(Box::new(problem))),
     };
     LOADED.set(Some(loaded));
@@ -53,10 +54,10 @@ impl fmt::Display for Problem {
 const ARTEFACT: &str = "/gateway.bin";
 
 thread_local! {
-    static LOADED: Cell<Option<Result<&'static Gateway, &'static Problem>>> = const { Cell::new(None) };
+    static LOADED: Cell<Option<Result<&'static Instance, &'static Problem>>> = const { Cell::new(None) };
 }
 
-async fn load() -> Result<Gateway, Problem> {
+async fn load() -> Result<Instance, Problem> {
     let artefact = Bytes::from(std::fs::read(ARTEFACT).map_err(Problem::NoArtefact)?);
     let mut values = HashMap::new();
     for reference in Gateway::references(&artefact).map_err(Problem::Unusable)? {
@@ -64,14 +65,14 @@ async fn load() -> Result<Gateway, Problem> {
             values.insert(reference, value);
         }
     }
-    let gateway = Gateway::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)?;
-    redis::count_at(gateway.redis());
-    Ok(gateway)
+    let instance = Instance::load(artefact, |reference| values.remove(reference)).map_err(Problem::Unusable)?;
+    redis::count_at(instance.bundled().redis());
+    Ok(instance)
 }
 
 /// A variable's value, if there is one. Spin's names are lower case; what the manifest leaves undefined the gateway
 /// reports, all at once.
-async fn value(reference: &Reference) -> Result<Option<String>, Problem> {
+pub async fn value(reference: &Reference) -> Result<Option<String>, Problem> {
     let name = reference.name.to_lowercase();
     match variables::get(&name).await {
         Ok(value) => Ok(Some(value)),

@@ -14,11 +14,13 @@ mod shelf;
 use gateway_core::Reply;
 use gateway_core::error::Error;
 use gateway_core::gateway::Note;
+use gateway_core::instance::Served;
 use platform::Spin;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::{self, spawn};
 use std::io::Write;
+use std::rc::Rc;
 
 struct Postern;
 
@@ -26,15 +28,16 @@ wasip3::http::service::export!(Postern);
 
 impl Guest for Postern {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let reply = match config::gateway().await {
-            Ok(gateway) => {
-                let mut reply = gateway.handle(&Spin, http::read_request(request)).await;
+        let reply = match config::instance().await {
+            Ok(instance) => {
+                let Served { mut reply, by } = instance.handle(&Spin, http::read_request(request)).await;
                 let (later, now) = http::after_the_body(&reply.response, std::mem::take(&mut reply.deferred));
                 if !now.is_empty() {
-                    spawn(async move { log(gateway.settle(&Spin, now).await).await });
+                    let by = Rc::clone(&by);
+                    spawn(async move { log(instance.settle(&Spin, &by, now).await).await });
                 }
                 if !later.is_empty() {
-                    let settled = async move { log(gateway.settle(&Spin, later).await).await };
+                    let settled = async move { log(instance.settle(&Spin, &by, later).await).await };
                     reply.response.body = http::watch(reply.response.body, settled);
                 }
                 reply

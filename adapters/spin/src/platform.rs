@@ -18,7 +18,11 @@ use gateway_core::platform::{
 };
 #[cfg(feature = "cache")]
 use gateway_core::platform::{Item, Reach};
-use gateway_core::quota::{Decision, Order};
+use gateway_core::quota::{self, Decision};
+#[cfg(feature = "rollout")]
+use gateway_core::rollout::{Order, Verdict, elected};
+#[cfg(feature = "rollout")]
+use gateway_core::template::Reference;
 use spin_sdk::key_value::{self, Store};
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::client;
@@ -75,7 +79,7 @@ impl Platform for Spin {
         Ok(None)
     }
 
-    async fn take(&self, key: &str, order: &Order) -> Result<Decision, StoreError> {
+    async fn take(&self, key: &str, order: &quota::Order) -> Result<Decision, StoreError> {
         match redis::take(key, order, || self.now()).await {
             Some(taken) => taken,
             None => counters::take(key, order, self.now()),
@@ -112,6 +116,10 @@ impl Platform for Spin {
     }
 
     /// Nobody wakes a component up without a request.
+    fn sends_trailers(&self) -> bool {
+        true
+    }
+
     fn checks_by_itself(&self) -> bool {
         false
     }
@@ -155,6 +163,28 @@ impl Platform for Spin {
     #[cfg(feature = "cache")]
     async fn purges(&self, key: &str, change: &Change) -> Result<Marks, StoreError> {
         counters::mark(key, change, self.now())
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &Order) -> Result<Verdict, StoreError> {
+        elected::roll_out(&crate::claims::Store, order).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.lookup(&elected::artefact(version)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        let failed = |error: key_value::Error| StoreError(error.to_string());
+        let store = Store::open_default().await.map_err(failed)?;
+        store.set(elected::artefact(version), &artefact[..]).await.map_err(failed)
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &Reference) -> Result<Option<String>, StoreError> {
+        crate::config::value(reference).await.map_err(|problem| StoreError(problem.to_string()))
     }
 
     async fn sleep(&self, duration: Duration) {

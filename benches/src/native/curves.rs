@@ -70,7 +70,7 @@ fn bodies(setup: &Setup, results: &mut Results, pass: &Worker<'_>, gateway: &Wor
     let name = |size: usize| format!("{} KiB", size >> 10);
     let down = BODIES.map(|size| (format!("{} down", name(size)), Load::get(vec![format!("/bytes/{size}")])));
     let up = BODIES.map(|size| {
-        let load = Load { method: "POST", body: size, ..Load::get(vec!["/upload".to_owned()]) };
+        let load = Load { method: "POST", body: "x".repeat(size), ..Load::get(vec!["/upload".to_owned()]) };
         (format!("{} up", name(size)), load)
     });
     let (labels, loads): (Vec<_>, Vec<_>) = down.into_iter().chain(up).unzip();

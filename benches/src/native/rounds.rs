@@ -81,7 +81,7 @@ fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<ser
     let load = &variant.load;
     let headers: Vec<_> = load.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     for path in load.paths.iter().take(if thoroughly { load.paths.len().min(100) } else { 3 }) {
-        let answer = serving::ask(server.address, load.method, path, &headers)?;
+        let answer = serving::ask_with(server.address, load.method, path, &headers, &load.body)?;
         (variant.check)(path, &answer).map_err(|wrong| format!("{path}: {wrong}: {answer:?}"))?;
     }
     let (warm, window) = setup.seconds();

@@ -2,17 +2,19 @@
 
 use crate::results::Results;
 use crate::{
-    caching, counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, workers,
+    caching, counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, translating,
+    workers,
 };
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 16] = [
+pub const PARTS: [(&str, &str); 17] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
     ("signatures", "who calls: tokens by algorithm, keys, expressions, and what each adds to the Wasm"),
     ("limits", "what a limit costs that an instance counts itself, native and in Wasm"),
+    ("transcoding", "calls of gRPC methods by JSON, beside JavaScript by hand, and the bytes that the ability adds"),
     ("picking", "what it costs to pick one of 10 to 10,000 targets"),
     ("failures", "what clients notice when one of three origins fails, beside nginx"),
     ("bundle", "the size of the Workers bundle"),
@@ -99,6 +101,12 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
                 "loading" => loaded::measure(&setup, &mut results)?,
                 "signatures" => signatures::measure(&setup, &mut results)?,
                 "limits" => limiting::measure(&setup, &mut results)?,
+                "transcoding" => {
+                    translating::measure(&setup, &mut results)?;
+                    if setup.has(&["nginx", "wrk"]) {
+                        translating::on_workers(&setup, &mut results)?;
+                    }
+                }
                 "picking" => picking::measure(&setup, &mut results)?,
                 "failures" => failing::measure(&setup, &mut results)?,
                 "bundle" => workers::bundle(&setup, &mut results)?,

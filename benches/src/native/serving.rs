@@ -105,8 +105,19 @@ impl Answer {
     }
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request without a body on a connection of its own.
 pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer, String> {
+    ask_with(address, method, path, headers, "")
+}
+
+/// Sends one request on a connection of its own.
+pub fn ask_with(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, String> {
     let show = |error: std::io::Error| format!("{method} {path}: {error}");
     let mut stream = TcpStream::connect(address).map_err(show)?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(show)?;
@@ -114,7 +125,11 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
+    if !body.is_empty() {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     request.push_str("\r\n");
+    request.push_str(body);
     stream.write_all(request.as_bytes()).map_err(show)?;
     let mut received = Vec::new();
     stream.read_to_end(&mut received).map_err(show)?;
@@ -158,8 +173,8 @@ pub struct Load {
     pub paths: Vec<String>,
     /// The header fields besides `Host`.
     pub headers: Vec<(String, String)>,
-    /// How many bytes of body.
-    pub body: usize,
+    /// The body.
+    pub body: String,
 }
 
 /// The header fields of a browser's request: with `Host`, eleven.
@@ -180,7 +195,7 @@ impl Load {
     /// GET requests with the usual fields.
     pub fn get(paths: Vec<String>) -> Self {
         let headers = HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Self { method: "GET", paths, headers, body: 0 }
+        Self { method: "GET", paths, headers, body: String::new() }
     }
 }
 
@@ -238,7 +253,7 @@ fn write_script(file: &Path, load: &Load) -> Result<(), String> {
     for (name, value) in &load.headers {
         script.push_str(&format!("headers[{}] = {}\n", quote(name), quote(value)));
     }
-    let body = if load.body == 0 { "nil".to_owned() } else { format!("string.rep(\"x\", {})", load.body) };
+    let body = if load.body.is_empty() { "nil".to_owned() } else { quote(&load.body) };
     script.push_str(&format!(
         "local body = {body}
 local requests, at = {{}}, 0
@@ -261,8 +276,8 @@ end
 }
 
 /// Starts nginx as the origin: every path is answered with the same 81 bytes, and fields that tell what arrived; under
-/// `/bytes/` there are files named by their size.
-pub fn origin(scratch: &Path, answer: &str) -> Result<Server, String> {
+/// `/bytes/` there are files named by their size, and each method of a gRPC service is answered with `call`.
+pub fn origin(scratch: &Path, answer: &str, call: &[u8]) -> Result<Server, String> {
     let address = free_address()?;
     let folder = scratch.join("origin");
     let show = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -270,6 +285,8 @@ pub fn origin(scratch: &Path, answer: &str) -> Result<Server, String> {
     for size in BODIES {
         fs::write(folder.join(format!("bytes/{size}")), vec![b'x'; size]).map_err(show)?;
     }
+    fs::create_dir_all(folder.join("calls")).map_err(show)?;
+    fs::write(folder.join("calls/answer"), call).map_err(show)?;
     let configuration = format!(
         "daemon off; master_process off; pid {folder}/pid; error_log /dev/null crit;
 events {{ worker_connections 512; }}
@@ -285,7 +302,9 @@ http {{
     add_header x-origin-saw \"$http_x_route|$http_x_tenant|$http_x_tag|$http_x_debug\";
     add_header x-origin-secret 1;
     location / {{ return 200 '{answer}\\n'; }}
+    location = /calls/answer {{ root {folder}; default_type application/grpc-web+proto; }}
     # Else nginx would answer before it has read the body.
+    location /shop.v1.Shop/ {{ proxy_pass http://{address}/calls/answer; proxy_method GET; proxy_set_body \"\"; }}
     location = /upload {{ proxy_pass http://{address}/taken; proxy_set_body \"\"; proxy_hide_header x-origin-target; }}
   }}
 }}

@@ -131,8 +131,12 @@ fn abilities(setup: &Setup, results: &mut Results) -> Result<(), String> {
     Ok(())
 }
 
-/// Gzipped bytes of the core with these features.
 fn size(setup: &Setup, features: &[&str]) -> Result<f64, String> {
+    Ok(size_of(setup, features)?.0)
+}
+
+/// Gzipped bytes of the core with these features, and the module itself.
+pub fn size_of(setup: &Setup, features: &[&str]) -> Result<(f64, Vec<u8>), String> {
     let lock = setup.root.join("scripts/core-alone/Cargo.lock");
     fs::copy(setup.root.join("Cargo.lock"), &lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     let features = features.join(",");
@@ -147,7 +151,8 @@ fn size(setup: &Setup, features: &[&str]) -> Result<f64, String> {
         .arg(&module))?;
     run(Command::new("gzip").args(["-9", "--force", "--keep"]).arg(&module))?;
     let length = fs::metadata(&compressed).map_err(|error| format!("{}: {error}", compressed.display()))?.len();
-    Ok(length as f64)
+    let bytes = fs::read(&module).map_err(|error| format!("{}: {error}", module.display()))?;
+    Ok((length as f64, bytes))
 }
 
 /// Builds Wasm, and gives the folder that it is in.

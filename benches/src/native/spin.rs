@@ -74,7 +74,7 @@ impl Spin {
             root: setup.root.clone(),
             built,
             scratch: setup.scratch.clone(),
-            origin: serving::origin(&setup.scratch, ANSWER)?,
+            origin: serving::origin(&setup.scratch, ANSWER, &[])?,
         })
     }
 

@@ -26,6 +26,11 @@ pub struct Workers {
 impl Workers {
     /// Starts the origin. Fails where workerd is not installed.
     pub fn new(setup: &Setup) -> Result<Self, String> {
+        Self::with_answer(setup, &[])
+    }
+
+    /// The same, where the origin answers calls of gRPC methods with this.
+    pub fn with_answer(setup: &Setup, call: &[u8]) -> Result<Self, String> {
         let packages = setup.root.join("node_modules/@cloudflare");
         let found = fs::read_dir(&packages).into_iter().flatten().flatten().find_map(|entry| {
             let program = entry.path().join("bin/workerd");
@@ -36,7 +41,7 @@ impl Workers {
             scratch: setup.scratch.clone(),
             sources: setup.root.join("benches/workers"),
             bundle: snapshot(setup, "worker", &["index.js", "postern_bg.wasm"]),
-            origin: serving::origin(&setup.scratch, ANSWER)?,
+            origin: serving::origin(&setup.scratch, ANSWER, call)?,
         })
     }
 
@@ -52,13 +57,22 @@ impl Workers {
 
     /// The same, where it does more the higher the `STEP`.
     fn script_with(&self, name: &str, step: usize) -> Result<Worker<'_>, String> {
-        let source = self.sources.join(format!("{name}.js"));
-        let name = if step == 0 { name.to_owned() } else { format!("{name}-{step}") };
+        let built = if step == 0 { name.to_owned() } else { format!("{name}-{step}") };
+        self.bundle_of(name, built, &[format!("--define:STEP={step}")])
+    }
+
+    /// The same with more for esbuild to know.
+    pub fn script_given(&self, name: &str, given: &[String]) -> Result<Worker<'_>, String> {
+        self.bundle_of(name, name.to_owned(), given)
+    }
+
+    fn bundle_of(&self, source: &str, name: String, given: &[String]) -> Result<Worker<'_>, String> {
+        let source = self.sources.join(format!("{source}.js"));
         let file = self.scratch.join(format!("{name}.js"));
         let esbuild = self.sources.join("../../node_modules/.bin/esbuild");
         let output = Command::new(esbuild)
             .arg(source)
-            .arg(format!("--define:STEP={step}"))
+            .args(given)
             .arg("--external:cloudflare:workers")
             .args(["--bundle", "--format=esm", "--target=es2024", "--log-level=warning"])
             .arg(format!("--outfile={}", file.display()))

@@ -5,10 +5,12 @@
 mod admin;
 mod check;
 mod dev;
+mod diff;
 mod examples;
 mod explain;
 mod init;
 mod key;
 mod program;
+mod replay;
 mod schema;
 mod sign;

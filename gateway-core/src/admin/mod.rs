@@ -9,6 +9,8 @@ pub mod changes;
 mod guard;
 mod rules;
 mod show;
+#[cfg(feature = "rollout")]
+mod versions;
 
 pub use guard::SHORTEST as SHORTEST_TOKEN;
 pub use rules::{Access, ActivityRules, Rules, TokenRule};
@@ -74,9 +76,14 @@ enum Endpoint {
     Session,
     Config,
     Routes,
-    Maintenance { route: String },
+    Maintenance {
+        route: String,
+    },
     Upstreams,
-    Drain { upstream: String, target: String },
+    Drain {
+        upstream: String,
+        target: String,
+    },
     Metrics,
     Series,
     Consumers,
@@ -89,6 +96,8 @@ enum Endpoint {
     Revoke,
     Restore,
     Audit,
+    #[cfg(feature = "rollout")]
+    Versions(versions::Of),
 }
 
 impl Endpoint {
@@ -120,6 +129,8 @@ impl Endpoint {
             ["keys", "revoke"] => Endpoint::Revoke,
             ["keys", "restore"] => Endpoint::Restore,
             ["audit"] => Endpoint::Audit,
+            #[cfg(feature = "rollout")]
+            ["versions", of @ ..] => Endpoint::Versions(versions::Of::find(of)?),
             _ => return None,
         })
     }
@@ -142,6 +153,8 @@ impl Endpoint {
             | Endpoint::Audit => &["GET", "HEAD"],
             Endpoint::Maintenance { .. } | Endpoint::Drain { .. } => &["PUT", "DELETE"],
             Endpoint::Explain | Endpoint::Purge | Endpoint::Revoke | Endpoint::Restore => &["POST"],
+            #[cfg(feature = "rollout")]
+            Endpoint::Versions(of) => of.methods(),
         }
     }
 
@@ -167,6 +180,10 @@ impl Endpoint {
             | Endpoint::Purge
             | Endpoint::Revoke
             | Endpoint::Restore => Access::Write,
+            #[cfg(feature = "rollout")]
+            Endpoint::Versions(versions::Of::All) => Access::Read,
+            #[cfg(feature = "rollout")]
+            Endpoint::Versions(_) => Access::Write,
         }
     }
 }
@@ -301,6 +318,8 @@ impl Gateway {
                 }
                 answer(&self.change(platform, &visit, Act::Restore { key }, reason).await?)
             }
+            #[cfg(feature = "rollout")]
+            Endpoint::Versions(of) => answer(&Box::pin(self.versions(platform, &visit, of, body)).await?),
             Endpoint::Purge => answer(&self.purge_as_asked(platform, &visit, body).await?),
         })
     }

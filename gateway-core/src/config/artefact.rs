@@ -72,6 +72,10 @@ pub struct Globals {
     #[cfg(feature = "telemetry")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Box<Rules>>,
+    /// How other versions of the configuration are rolled out.
+    #[cfg(feature = "rollout")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<crate::rollout::Rules>,
     /// The admin interface.
     #[cfg(feature = "admin")]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,7 @@ use crate::{
     grpc::Table,
     http::Scheme,
     path,
+    platform::Sockets,
     policy::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
@@ -62,6 +63,7 @@ mod mirror;
 mod mock;
 mod openapi;
 mod policies;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
@@ -218,6 +220,7 @@ impl<'a> Compile<'a> {
             self.hidden_by_admin(admin, &routes);
         }
         self.metrics_are_kept(telemetry.as_deref());
+        let rollout = self.rollout();
         let settings = &self.loaded.settings;
         let trusted = settings.written.client.as_ref().and_then(|client| client.trusted_proxies.as_ref());
         let trusted_node = settings.node.get("client").and_then(|client| client.get("trusted_proxies"));
@@ -241,6 +244,7 @@ impl<'a> Compile<'a> {
             session_keys: std::mem::take(&mut self.session_keys),
             identity,
             telemetry,
+            rollout,
             admin,
             features: std::mem::take(&mut self.features).into_iter().map(str::to_owned).collect(),
         };
@@ -663,7 +667,15 @@ impl RouteCompiler<'_, '_> {
         };
         self.fits_upstream(paths);
         self.signed_host(&written.upstream.as_ref()?.0);
-        Some(Forward { upstream, path: path?, host, timeouts, websocket: written.websocket.unwrap_or(true) })
+        let websocket = match &written.websocket {
+            None | Some(written::WebSocket::Switch(true)) => Some(Sockets::default()),
+            Some(written::WebSocket::Switch(false)) => None,
+            Some(written::WebSocket::Limits(limits)) => Some(Sockets {
+                message: limits.max_message.map(|size| size.bytes),
+                idle: limits.idle.as_ref().map(|idle| idle.milliseconds),
+            }),
+        };
+        Some(Forward { upstream, path: path?, host, timeouts, websocket })
     }
 
     fn unknown_upstream(&mut self, name: &str, at: Span) {
@@ -1156,7 +1168,13 @@ mod tests {
         assert_eq!((*priority, hosts.as_slice()), (0, [Host::Any].as_slice()));
         assert!(route.conditions.is_empty());
         assert_eq!(route.paths, [Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix })]);
-        let forward = Forward { upstream: 0, path: PathChange::Keep, host: None, timeouts: None, websocket: true };
+        let forward = Forward {
+            upstream: 0,
+            path: PathChange::Keep,
+            host: None,
+            timeouts: None,
+            websocket: Some(Sockets::default()),
+        };
         assert_eq!(
             route.then,
             Plan { policies: PolicyList(0), body_limit: None, limits: None, action: Action::Forward(forward) }

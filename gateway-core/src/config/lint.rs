@@ -261,24 +261,25 @@ impl Lint<'_> {
                 problem.help("write `replay_scope: global`, or allow the warning if a short time is enough"),
             );
         }
-        if let Some(websocket) = route.node.get("websocket").filter(|_| route.written.websocket == Some(true)) {
+        if let Some(websocket) = route.node.get("websocket").filter(|_| asks_for_websockets(route)) {
             let problem = Problem::warning("websocket-unavailable", websocket.at, "Spin has no WebSockets");
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
     }
 
-    /// What the upstream of a gRPC route speaks, and a platform does not.
+    /// What the clients or the upstream of a gRPC route speak, and a platform does not.
     fn dialect(&mut self, route: &Defined<written::Route>) {
-        let Some(dialect) = route.node.get("grpc").and_then(|grpc| grpc.get("dialect")) else { return };
-        if dialect.text() != Some("grpc") {
-            return;
+        let (Some(node), Some(written)) = (route.node.get("grpc"), &route.written.grpc) else { return };
+        let on_workers = self.options.runtimes.contains(&Runtime::Workers);
+        let on_spin = self.options.runtimes.contains(&Runtime::Spin);
+        let takes_grpc = written.clients.as_ref().is_some_and(|clients| clients.0.contains(&written::GrpcClient::Grpc));
+        if let Some(clients) = node.get("clients").filter(|_| takes_grpc && on_workers) {
+            let message = "gRPC ends in trailers, which Workers cannot send, so there its clients are refused; Cloudflare's \
+                           edge makes gRPC-Web of it where the zone has gRPC switched on";
+            let problem = Problem::warning("client-unavailable", clients.at, message);
+            self.warn(route, problem.help("take `grpc_web` too, compile for Spin only, or allow the warning"));
         }
-        if self.options.runtimes.contains(&Runtime::Workers) {
-            let message = "Workers neither speak HTTP/2 to upstreams nor show trailers, so there every call fails";
-            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
-            let help = "have the upstream speak gRPC-Web or Connect and write that, or compile for Spin only";
-            self.warn(route, problem.help(help));
-        }
+        let Some(dialect) = node.get("dialect") else { return };
         let upstream = self
             .loaded
             .upstreams
@@ -291,12 +292,51 @@ impl Lint<'_> {
                 .iter()
                 .any(|target| target.url.as_ref().is_some_and(|url| url.0.starts_with("http://")))
         });
-        if clear && self.options.runtimes.contains(&Runtime::Spin) {
-            let message = "Spin speaks HTTP/2 without TLS to one authority only, the one that the variable \
-                           SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE of its environment names";
-            let problem = Problem::warning("dialect-unavailable", dialect.at, message);
-            self.warn(route, problem.help("write `https` in the target's `url`, or allow the warning"));
+        match written.dialect {
+            written::GrpcDialect::Grpc => {
+                if on_workers {
+                    let message =
+                        "Workers neither speak HTTP/2 to upstreams nor show trailers, so there every call fails";
+                    let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+                    let help = "have the upstream speak gRPC-Web or Connect and write that, or compile for Spin only";
+                    self.warn(route, problem.help(help));
+                }
+                if clear && on_spin {
+                    let message = "Spin speaks HTTP/2 without TLS to one authority only, the one that the variable \
+                                   SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE of its environment names";
+                    let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+                    self.warn(route, problem.help("write `https` in the target's `url`, or allow the warning"));
+                }
+            }
+            written::GrpcDialect::Connect if on_workers || clear && on_spin => {
+                let Some(method) = self.streams_both_ways(node, written) else { return };
+                let why = if on_workers { "Workers speak" } else { "Spin without TLS speaks" };
+                let message = format!(
+                    "`{method}` streams both ways, for which Connect wants HTTP/2, and {why} HTTP/1.1 to upstreams"
+                );
+                let problem = Problem::warning("dialect-unavailable", dialect.at, message);
+                self.warn(route, problem.help("leave it out of `services`, or allow the warning"));
+            }
+            written::GrpcDialect::Connect | written::GrpcDialect::GrpcWeb => {}
         }
+    }
+
+    /// A method of a gRPC route both of whose sides send many messages.
+    fn streams_both_ways(&self, node: &Node, written: &written::Grpc) -> Option<String> {
+        let known = self.loaded.descriptors.get(node.at)?;
+        let methods = known
+            .pool
+            .services()
+            .filter(|service| known.own.iter().any(|own| own == service.parent_file().name()))
+            .flat_map(|service| service.methods().collect::<Vec<_>>());
+        methods.filter(|method| method.is_client_streaming() && method.is_server_streaming()).find_map(|method| {
+            let service = method.parent_service();
+            let name = format!("{}/{}", service.full_name(), method.name());
+            let is_named = |names: &written::OneOrMany<String>| {
+                names.0.iter().any(|known| known == service.full_name() || *known == name)
+            };
+            written.services.as_ref().is_none_or(is_named).then_some(name)
+        })
     }
 
     /// Rules on who calls, where nothing says who that is.
@@ -858,5 +898,13 @@ mod tests {
         }
         assert!(!disjoint(Kind::Uuid, Kind::Slug) && !disjoint(Kind::Date, Kind::Slug));
         assert!(disjoint(Kind::Uuid, Kind::Int) && disjoint(Kind::Int, Kind::Alpha));
+    }
+}
+
+/// Whether a route says that it takes WebSockets.
+fn asks_for_websockets(route: &Defined<written::Route>) -> bool {
+    match &route.written.websocket {
+        None | Some(written::WebSocket::Switch(false)) => false,
+        Some(written::WebSocket::Switch(true) | written::WebSocket::Limits(_)) => true,
     }
 }

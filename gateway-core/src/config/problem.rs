@@ -180,6 +180,7 @@ pub const WARNINGS: &[Warning] = &[
         about: "a signature that is to be taken once, where the platform's instances soon forget it",
     },
     Warning { code: "unreachable-binding", about: "a way to a gRPC method that no request of its route can take" },
+    Warning { code: "client-unavailable", about: "clients of a protocol that the platform cannot answer" },
     Warning { code: "dialect-unavailable", about: "a dialect of gRPC that the platform cannot speak to the upstream" },
     Warning { code: "tool-left-out", about: "an operation that cannot be a tool, for what it needs" },
     Warning { code: "unrouted-tool", about: "a tool that no route answers" },

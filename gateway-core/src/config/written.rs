@@ -23,6 +23,7 @@ mod login;
 mod mcp;
 mod mirror;
 mod policy;
+mod rollout;
 mod signed;
 mod soap;
 mod telemetry;
@@ -45,6 +46,7 @@ pub use self::login::*;
 pub use self::mcp::*;
 pub use self::mirror::*;
 pub use self::policy::*;
+pub use self::rollout::*;
 pub use self::signed::*;
 pub use self::soap::*;
 pub use self::telemetry::*;
@@ -97,6 +99,8 @@ pub struct File {
     pub limits: Option<Limits>,
     /// What the gateway tells of itself. Default: nothing but what goes wrong.
     pub telemetry: Option<Telemetry>,
+    /// Versions of the configuration that need no deployment. Default: there are none.
+    pub rollout: Option<Rollout>,
     /// The admin interface. Default: none.
     pub admin: Option<Admin>,
     /// Where requests can be sent, by name.
@@ -227,11 +231,36 @@ pub struct Defaults {
     /// As in a route.
     pub limits: Option<RouteLimits>,
     /// As in a route.
-    pub websocket: Option<bool>,
+    pub websocket: Option<WebSocket>,
     /// As in a route; they come before those of the route.
     pub policies: Option<Vec<Policy>>,
     /// As in a route, and in addition to what the route allows.
     pub allow: Option<OneOrMany<WarningCode>>,
+}
+
+/// Whether WebSockets are handed on, or within which limits.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WebSocket {
+    /// Whether they are; their messages pass without the gateway.
+    Switch(bool),
+    /// They are, and the gateway looks at their messages.
+    Limits(WebSocketLimits),
+}
+
+/// What may pass through a WebSocket: the gateway takes each message and hands it on, which costs what it costs. On Workers; Spin has no
+/// WebSockets.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebSocketLimits {
+    /// How many bytes a message may have, in either direction; a longer one ends both sides with the code 1009. Default: as many
+    /// as the platform takes.
+    #[schemars(extend("examples" = ["64KiB"]))]
+    pub max_message: Option<Size>,
+    /// How long may pass without a message in either direction; then both sides are ended with the code 1001. Pings are answered by the
+    /// platform and are no messages. Default: as long as the platform lets it.
+    #[schemars(extend("examples" = ["5m"]))]
+    pub idle: Option<Duration>,
 }
 
 /// What happens to which requests: conditions, exactly one action (`upstream`, `redirect`, `respond`, `publish`, `serve` or `mcp`), and policies.
@@ -297,9 +326,10 @@ pub struct Route {
     pub timeouts: Option<Timeouts>,
     /// The largest requests that this route takes.
     pub limits: Option<RouteLimits>,
-    /// Whether `Upgrade: websocket` is handed on, where the platform can. Default: `true`.
+    /// Whether `Upgrade: websocket` is handed on, where the platform can; or what may pass through a WebSocket then. Default:
+    /// `true`.
     #[schemars(extend("default" = true))]
-    pub websocket: Option<bool>,
+    pub websocket: Option<WebSocket>,
     /// Calls methods of the gRPC services that the upstream has, instead of handing requests on as they are. Excludes `websocket`.
     pub grpc: Option<Grpc>,
     /// Calls a method of the JSON-RPC server that the upstream is, instead of handing requests on as they are. Excludes `websocket`.

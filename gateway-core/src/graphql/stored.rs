@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::forward::Forward;
 use crate::gateway::Substitute;
+use crate::http::Body;
 use crate::json::{self, Json, Kind};
 use crate::shape::blueprint::Blueprint;
 #[cfg(feature = "queries")]
@@ -148,7 +149,7 @@ impl StoredQuery {
     ///
     /// # Errors
     /// Where the request does not say what the query needs to know.
-    pub fn request(&self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+    pub fn request<S>(&self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
         let body = asked.fill(self.reads_body, |source| {
             let mut members = Vec::new();
             for variable in &self.variables {
@@ -178,7 +179,7 @@ impl StoredQuery {
             Ok(out)
         })?;
         let headers = asked.fields("application/json", ACCEPT, body.len());
-        Ok(Substitute { target: self.forward.path.apply(&asked.scope)?, headers, body: body.into() })
+        Ok(Substitute { target: self.forward.path.apply(&asked.scope)?, headers, body: Body::Bytes(body.into()) })
     }
 
     /// What the client gets.

@@ -3,10 +3,11 @@
 use super::dialect::{
     Dialect, Encoding, End, Failure, Flow, Protocol, Reader, Start, Writer, WriterForm, media_type, read_whole,
 };
-use super::frame::{self, COMPRESSED, Frames, Wrong};
+use super::frame;
 use super::message::{self, BodyField, HTTP_BODY};
-use super::status::Status;
+use super::status::{Code, Status};
 use super::template::Found;
+use super::upload::{Maker, Messages, Refusal, Upload, encoded, untranslatable};
 use super::{Binding, Grpc, Method, Service, is_named};
 use crate::error::Error;
 use crate::gateway::Substitute;
@@ -16,8 +17,6 @@ use crate::pump::{self, Broken, Pump};
 use crate::upstream::deadline;
 use base64::Engine;
 use bytes::Bytes;
-use prost::Message;
-use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 
 /// What becomes of a request.
 #[derive(Debug)]
@@ -41,17 +40,23 @@ pub struct Call<'a> {
 }
 
 impl Grpc {
-    /// Which method a request is for. The path is the one that the upstream would be sent.
+    /// Which method a request is for. The path is the one that the upstream would be sent; `trailers` says whether the platform
+    /// sends fields behind a body.
     ///
     /// # Errors
-    /// [`Error::NoRoute`] and [`Error::MethodNotAllowed`] where it is for none.
+    /// [`Error::NoRoute`] and [`Error::MethodNotAllowed`] where it is for none, [`Error::UnsupportedMediaType`] where its
+    /// client speaks what is not taken here.
     pub fn admit<'a>(
         &'a self,
         service: &'a Service,
         protocol: Protocol,
         method: &str,
         path: &str,
+        trailers: bool,
     ) -> Result<Admitted<'a>, Error> {
+        if !self.clients.takes(protocol.client()) {
+            return Err(Error::UnsupportedMediaType { accept: self.clients.types() });
+        }
         let plain = service.by_path(path);
         let call = |method, binding| {
             let path = path.to_owned();
@@ -70,8 +75,8 @@ impl Grpc {
                 Protocol::ConnectStream(_) if !streams => Err(types(["application/proto", "application/json"])),
                 _ if !allowed => Err(Error::MethodNotAllowed { allow: vec!["POST".to_owned(), "OPTIONS".to_owned()] }),
                 _ if protocol.is_native_to(self.dialect) => Ok(Admitted::Pass),
-                // Its answer would need trailers, which only an upstream with trailers gives.
-                Protocol::Grpc => Err(types(["application/grpc-web+proto", "application/connect+proto"])),
+                // The status of its answer stands in trailers.
+                Protocol::Grpc if !trailers => Err(types(["application/grpc-web+proto", "application/connect+proto"])),
                 _ => call(rpc, None),
             };
         }
@@ -121,41 +126,67 @@ impl Call<'_> {
         self.binding.is_none_or(|binding| binding.body != BodyField::None)
     }
 
-    /// What the upstream is sent, and for how many milliseconds it is told that anybody waits.
+    /// Whether the body has messages in any number, which go on as they come.
+    pub fn takes_many(&self) -> bool {
+        self.method.descriptor.is_client_streaming() && self.reads_body()
+    }
+
+    /// What makes of a body of many messages the one that the upstream is sent, and says why where it cannot.
+    ///
+    /// # Errors
+    /// Where no body could be one, as far as the request's head tells.
+    pub fn upload(&self, query: Option<&str>, headers: &Headers, is_empty: bool) -> Result<(Upload, Refusal), Error> {
+        Ok(Upload::new(match self.protocol {
+            Protocol::Json => {
+                self.check_type(headers, is_empty)?;
+                let maker = self.maker(query, headers)?;
+                maker.check()?;
+                Messages::of_json(maker, self.most())
+            }
+            protocol => self.frames(protocol),
+        }))
+    }
+
+    /// The body that the upstream is sent for one of one message.
     ///
     /// # Errors
     /// Where the request is no call of the method.
-    pub fn request(
-        &self,
-        query: Option<&str>,
-        headers: &Headers,
-        body: &Bytes,
-        timeout: u64,
-    ) -> Result<Substitute, Error> {
-        let messages = match self.protocol {
-            Protocol::Json => self.read_json(query, headers, body)?,
+    pub fn message(&self, query: Option<&str>, headers: &Headers, body: &Bytes) -> Result<Bytes, Error> {
+        let message = match self.protocol {
+            Protocol::Json => {
+                self.check_type(headers, body.is_empty())?;
+                self.maker(query, headers)?.make(body)?
+            }
             Protocol::Connect(encoding) => {
-                check_coding(headers, body)?;
+                check_coding(headers, body.is_empty())?;
                 let message = match query.filter(|_| body.is_empty()) {
                     Some(query) => from_query(query)?,
                     None => body.to_vec(),
                 };
-                vec![self.encoded(encoding, message)?]
+                encoded(message, encoding, self.grpc.mapping, &self.method.descriptor.input())?
             }
-            Protocol::GrpcWebText => {
-                self.read_frames(&frame::from_text(body).map_err(|wrong| self.malformed(wrong))?)?
+            protocol => {
+                let mut messages = self.frames(protocol).whole(body)?;
+                match (messages.pop(), messages.len()) {
+                    (Some(message), 0) => message,
+                    (last, others) => {
+                        let count = others + last.iter().count();
+                        return Err(untranslatable(format!("the method takes one message, and there are {count}")));
+                    }
+                }
             }
-            Protocol::ConnectStream(_) | Protocol::GrpcWeb | Protocol::Grpc => self.read_frames(body)?,
         };
-        if messages.len() != 1 && !self.method.descriptor.is_client_streaming() {
-            return Err(untranslatable(format!("the method takes one message, and there are {}", messages.len())));
+        if self.grpc.dialect == Dialect::Connect && !self.streams() {
+            return Ok(message.into());
         }
+        let mut framed = Vec::new();
+        frame::write(0, &message, &mut framed);
+        Ok(framed.into())
+    }
+
+    /// What the upstream is sent with this body, and for how many milliseconds it is told that anybody waits.
+    pub fn request<S>(&self, headers: &Headers, body: Body<S>, timeout: u64) -> Substitute<S> {
         let streams = self.streams();
-        let mut body = Vec::new();
-        match messages.as_slice() {
-            [message] if self.grpc.dialect == Dialect::Connect && !streams => body.clone_from(message),
-            messages => messages.iter().for_each(|message| frame::write(0, message, &mut body)),
-        }
         let mut sent = self.metadata(headers);
         let timeout_is = |sent: &mut Headers| sent.set(deadline::GRPC, deadline::write(deadline::GRPC, timeout));
         match self.grpc.dialect {
@@ -178,8 +209,11 @@ impl Call<'_> {
                 sent.set(CONNECT_TIMEOUT, timeout.min(9_999_999_999).to_string());
             }
         }
-        sent.set("content-length", body.len().to_string());
-        Ok(Substitute { target: format!("/{}", self.method.name), headers: sent, body: body.into() })
+        match &body {
+            Body::Bytes(bytes) => sent.set("content-length", bytes.len().to_string()),
+            Body::Empty | Body::Stream(_) | Body::Pumped(..) => {}
+        }
+        Substitute { target: format!("/{}", self.method.name), headers: sent, body }
     }
 
     /// Whether the upstream's protocol sends this method's messages in frames, whatever their number.
@@ -208,25 +242,27 @@ impl Call<'_> {
         sent
     }
 
-    fn read_json(&self, query: Option<&str>, headers: &Headers, body: &Bytes) -> Result<Vec<Vec<u8>>, Error> {
-        let kind = self.method.descriptor.input();
-        let mapping = self.grpc.mapping;
-        let whole = BodyField::Whole;
-        let field = self.binding.map_or(&whole, |binding| &binding.body);
-        let media_type = media_type(headers);
-        let many = self.method.descriptor.is_client_streaming();
-        if self.reads_body() && !body.is_empty() {
-            check_coding(headers, body)?;
-            let is_known = is_json(&media_type) || many && is_lines(&media_type);
-            if !is_known && !is_raw(&kind, field) {
-                return Err(Error::UnsupportedMediaType { accept: vec!["application/json".to_owned()] });
-            }
+    /// Whether a JSON client's body is of a kind that can be read.
+    fn check_type(&self, headers: &Headers, is_empty: bool) -> Result<(), Error> {
+        if is_empty || !self.reads_body() {
+            return Ok(());
         }
-        let mut messages = if many && *field == BodyField::Whole {
-            mapping.all_from_json(&kind, body).map_err(untranslatable)?
+        check_coding(headers, is_empty)?;
+        let media_type = media_type(headers);
+        let is_known = is_json(&media_type) || self.takes_many() && is_lines(&media_type);
+        if is_known || message::is_raw(&self.method.descriptor.input(), self.body()) {
+            Ok(())
         } else {
-            vec![mapping.from_body(&kind, field, &media_type, body).map_err(untranslatable)?]
-        };
+            Err(Error::UnsupportedMediaType { accept: vec!["application/json".to_owned()] })
+        }
+    }
+
+    /// What a JSON client's body gives.
+    fn body(&self) -> &BodyField {
+        self.binding.map_or(&BodyField::Whole, |binding| &binding.body)
+    }
+
+    fn maker(&self, query: Option<&str>, headers: &Headers) -> Result<Maker, Error> {
         let captured = match self.binding {
             Some(binding) => binding
                 .template
@@ -234,80 +270,26 @@ impl Call<'_> {
                 .map_err(|name| untranslatable(format!("`{name}` in the path is not UTF-8")))?,
             None => Vec::new(),
         };
-        for message in &mut messages {
-            self.set_others(message, query, &captured, field)?;
-        }
-        Ok(messages.iter().map(Message::encode_to_vec).collect())
+        Ok(Maker {
+            mapping: self.grpc.mapping,
+            kind: self.method.descriptor.input(),
+            body: self.body().clone(),
+            media_type: media_type(headers),
+            query: query.map(str::to_owned),
+            captured: captured.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
+        })
     }
 
-    /// Sets what query and path give.
-    fn set_others(
-        &self,
-        message: &mut DynamicMessage,
-        query: Option<&str>,
-        captured: &[(&str, String)],
-        body: &BodyField,
-    ) -> Result<(), Error> {
-        let bound = |field: &str| {
-            let begins =
-                |with: &str| field == with || field.strip_prefix(with).is_some_and(|rest| rest.starts_with('.'));
-            match body {
-                BodyField::Whole => true,
-                BodyField::Field(name) => begins(name) || captured.iter().any(|(known, _)| *known == field),
-                BodyField::None => captured.iter().any(|(known, _)| *known == field),
-            }
-        };
-        if let Some(query) = query {
-            self.grpc.mapping.set_query(message, query, bound).map_err(untranslatable)?;
-        }
-        for (name, text) in captured {
-            let fields = message::path(&self.method.descriptor.input(), name)
-                .ok_or_else(|| untranslatable(format!("`{name}`: there is no such field")))?;
-            message::set(message, &fields, std::slice::from_ref(text))
-                .map_err(|why| untranslatable(format!("`{name}` in the path: {why}")))?;
-        }
-        Ok(())
-    }
-
-    fn read_frames(&self, body: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        let frames = Frames::of(body, self.most()).map_err(|wrong| self.malformed(wrong))?;
-        let mut messages = Vec::with_capacity(frames.len());
-        for frame in frames {
-            if frame.flags & COMPRESSED != 0 {
-                return Err(Error::UnsupportedContentCoding);
-            }
-            if frame.flags != 0 {
-                return Err(untranslatable(format!("there is a frame with the flags {:#04x}", frame.flags)));
-            }
-            messages.push(self.encoded(self.protocol.encoding(), frame.data)?);
-        }
-        Ok(messages)
-    }
-
-    /// A message of the client in protobuf's binary form. One that comes so is the upstream's to judge.
-    fn encoded(&self, encoding: Encoding, message: Vec<u8>) -> Result<Vec<u8>, Error> {
-        match encoding {
-            Encoding::Proto => Ok(message),
-            Encoding::Json => {
-                let message = self.grpc.mapping.from_json(&self.method.descriptor.input(), &message);
-                message.map(|message| message.encode_to_vec()).map_err(untranslatable)
-            }
-        }
-    }
-
-    fn malformed(&self, wrong: Wrong) -> Error {
-        match wrong {
-            Wrong::TooLarge { .. } => Error::BodyTooLarge { limit: self.grpc.message_limit },
-            Wrong::Truncated => untranslatable("the body ends in the middle of a message".to_owned()),
-            Wrong::Base64 => untranslatable("the body is not Base64".to_owned()),
-        }
+    fn frames(&self, protocol: Protocol) -> Messages {
+        Messages::of_frames(protocol, self.grpc.mapping, self.method.descriptor.input(), self.most())
     }
 
     fn most(&self) -> usize {
         usize::try_from(self.grpc.message_limit).unwrap_or(usize::MAX)
     }
 
-    /// What the client gets of the upstream's answer. `asked` are the fields of its request.
+    /// What the client gets of the upstream's answer. `asked` are the fields of its request; `late` says whether the time was over when
+    /// it came.
     ///
     /// # Errors
     /// [`Error::UntranslatableResponse`] where that is none.
@@ -316,16 +298,25 @@ impl Call<'_> {
         platform: &P,
         response: Response<P::Stream>,
         asked: &Headers,
+        late: bool,
         request_id: String,
     ) -> Result<Response<P::Stream>, Error> {
         let Response { status, mut headers, body } = response;
+        let timely = |mut end: End| {
+            // Some servers say that they have ended a call themselves, and not why.
+            if late && end.status.code == Code::CANCELLED {
+                end.status.code = Code::DEADLINE_EXCEEDED;
+            }
+            end
+        };
         let gives_many = self.method.descriptor.is_server_streaming();
         let start = Reader::start(self.grpc.dialect, self.streams(), status, &headers, self.most());
         let mut reader = match start.map_err(refused)? {
             Start::Ended(end) => {
+                let end = timely(end);
                 pump::discard(platform, body);
                 self.keep(&mut headers);
-                return if gives_many && end.status.is_ok() {
+                return if (gives_many || self.protocol == Protocol::Grpc) && end.status.is_ok() {
                     self.flow(headers, Body::Empty, Reader::ended(end), asked, request_id)
                 } else {
                     self.whole(headers, &[], end, request_id)
@@ -334,7 +325,9 @@ impl Call<'_> {
             Start::Body(reader) => reader,
         };
         self.keep(&mut headers);
-        if gives_many && status == 200 {
+        // The status of gRPC stands behind the body, which only a stream has something behind.
+        let is_stream = matches!(body, Body::Stream(_));
+        if gives_many && status == 200 || self.protocol == Protocol::Grpc && is_stream {
             return self.flow(headers, body, reader, asked, request_id);
         }
         // The message, and what stands around it.
@@ -350,7 +343,7 @@ impl Call<'_> {
             Body::Empty | Body::Pumped(..) => (Bytes::new(), Headers::new()),
         };
         let (messages, end) = read_whole(&mut reader, &bytes, trailers).map_err(refused)?;
-        self.whole(headers, &messages, end, request_id)
+        self.whole(headers, &messages, timely(end), request_id)
     }
 
     fn flow<S>(
@@ -525,19 +518,9 @@ fn is_lines(media_type: &str) -> bool {
     )
 }
 
-fn is_raw(kind: &MessageDescriptor, field: &BodyField) -> bool {
-    match field {
-        BodyField::None => false,
-        BodyField::Whole => kind.full_name() == HTTP_BODY,
-        BodyField::Field(name) => kind.get_field_by_name(name).is_some_and(|field| {
-            matches!(field.kind(), Kind::Message(kind) if kind.full_name() == HTTP_BODY) && !field.is_list()
-        }),
-    }
-}
-
-fn check_coding(headers: &Headers, body: &Bytes) -> Result<(), Error> {
+fn check_coding(headers: &Headers, is_empty: bool) -> Result<(), Error> {
     let plain = headers.all("content-encoding").all(|coding| coding.eq_ignore_ascii_case(b"identity"));
-    if plain || body.is_empty() { Ok(()) } else { Err(Error::UnsupportedContentCoding) }
+    if plain || is_empty { Ok(()) } else { Err(Error::UnsupportedContentCoding) }
 }
 
 /// Connect, "Unary-Get-Request": the message stands in the query.
@@ -551,10 +534,6 @@ fn from_query(query: &str) -> Result<Vec<u8>, Error> {
     }
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(message.trim_end_matches('='));
     bytes.map_err(|_| untranslatable("the message in the query is not Base64".to_owned()))
-}
-
-fn untranslatable(reason: String) -> Error {
-    Error::UntranslatableRequest { reason }
 }
 
 fn refused(broken: Broken) -> Error {

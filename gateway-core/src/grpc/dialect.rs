@@ -43,6 +43,63 @@ pub enum Protocol {
     Grpc,
 }
 
+/// Kinds of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// JSON over HTTP.
+    Json,
+    /// Connect.
+    Connect,
+    /// gRPC-Web.
+    GrpcWeb,
+    /// gRPC.
+    Grpc,
+}
+
+/// The kinds of clients that are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Clients(u8);
+
+impl Clients {
+    /// All of them.
+    pub const ALL: Self = Self(0b1111);
+
+    /// These.
+    pub fn of(clients: impl IntoIterator<Item = Client>) -> Self {
+        Self(clients.into_iter().fold(0, |all, client| all | 1 << client as u8))
+    }
+
+    /// Whether this one is among them.
+    pub fn takes(self, client: Client) -> bool {
+        self.0 & 1 << client as u8 != 0
+    }
+
+    /// Whether all of them are.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub fn is_all(&self) -> bool {
+        *self == Self::ALL
+    }
+
+    /// The types of their requests.
+    pub fn types(self) -> Vec<String> {
+        let types = [
+            (Client::Json, "application/json"),
+            (Client::Connect, "application/proto"),
+            (Client::Connect, "application/connect+proto"),
+            (Client::GrpcWeb, "application/grpc-web+proto"),
+            (Client::Grpc, "application/grpc"),
+        ];
+        types.into_iter().filter(|(client, _)| self.takes(*client)).map(|(_, kind)| kind.to_owned()).collect()
+    }
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 /// How messages are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -87,6 +144,16 @@ impl Protocol {
             "application/json" if headers.contains("connect-protocol-version") => Protocol::Connect(Encoding::Json),
             kind if kind == "application/grpc" || kind.starts_with("application/grpc+") => Protocol::Grpc,
             _ => Protocol::Json,
+        }
+    }
+
+    /// What kind of client that is.
+    pub fn client(self) -> Client {
+        match self {
+            Protocol::Json => Client::Json,
+            Protocol::Connect(_) | Protocol::ConnectStream(_) => Client::Connect,
+            Protocol::GrpcWeb | Protocol::GrpcWebText => Client::GrpcWeb,
+            Protocol::Grpc => Client::Grpc,
         }
     }
 
@@ -172,7 +239,7 @@ impl Protocol {
                     _ => body = frames,
                 }
             }
-            // An answer that is nothing but trailers stands in the head; others of this protocol are handed on as they are.
+            // An answer that is nothing but trailers stands in the head; others of this protocol flow.
             Protocol::Grpc => status.to_fields(&mut headers),
         }
         headers.set("content-length", body.len().to_string());
@@ -634,6 +701,12 @@ impl Transform for Flow {
         let mut frames = Vec::new();
         if let Some(message) = message {
             self.writer.message(&message, &mut frames)?;
+        }
+        if matches!(self.writer.form, WriterForm::Frames(Protocol::Grpc)) {
+            out.extend(frames);
+            let mut fields = end.trailers;
+            end.status.to_fields(&mut fields);
+            return Ok(fields);
         }
         self.writer.end(&end, &mut frames);
         if self.is_text() {

@@ -109,20 +109,6 @@ impl Mapping {
         Ok(message)
     }
 
-    /// Reads messages that are written one behind the other, with or without lines between.
-    ///
-    /// # Errors
-    /// As [`Mapping::from_json`].
-    pub fn all_from_json(self, kind: &MessageDescriptor, json: &[u8]) -> Result<Vec<DynamicMessage>, String> {
-        check_depth(json)?;
-        let mut deserializer = Deserializer::from_slice(json);
-        let mut messages = Vec::new();
-        while deserializer.end().is_err() {
-            messages.push(self.next(kind, &mut deserializer)?);
-        }
-        Ok(messages)
-    }
-
     fn next(
         self,
         kind: &MessageDescriptor,
@@ -151,7 +137,7 @@ impl Mapping {
             BodyField::Whole => message = self.from_json(kind, body)?,
             BodyField::Field(name) => {
                 let field = kind.get_field_by_name(name).ok_or_else(|| format!("there is no field `{name}`"))?;
-                if is_raw(&field) {
+                if is_raw_field(&field) {
                     if let Value::Message(inner) = message.get_field_mut(&field) {
                         set_raw(inner, media_type, body);
                     }
@@ -260,7 +246,29 @@ fn read(kind: &MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, String
         .map_err(|error| format!("what should be a {} is none: {error}", kind.full_name()))
 }
 
-fn is_raw(field: &FieldDescriptor) -> bool {
+/// Whether what a body gives is not JSON but bytes of a type of their own.
+pub fn is_raw(kind: &MessageDescriptor, field: &BodyField) -> bool {
+    match field {
+        BodyField::None => false,
+        BodyField::Whole => kind.full_name() == HTTP_BODY,
+        BodyField::Field(name) => kind.get_field_by_name(name).is_some_and(|field| is_raw_field(&field)),
+    }
+}
+
+/// Whether what a body gives may be written as an array.
+pub fn may_be_array(kind: &MessageDescriptor, field: &BodyField) -> bool {
+    let is_any_json =
+        |kind: &MessageDescriptor| matches!(kind.full_name(), "google.protobuf.ListValue" | "google.protobuf.Value");
+    match field {
+        BodyField::None => false,
+        BodyField::Whole => is_any_json(kind),
+        BodyField::Field(name) => kind
+            .get_field_by_name(name)
+            .is_some_and(|field| field.is_list() || matches!(field.kind(), Kind::Message(kind) if is_any_json(&kind))),
+    }
+}
+
+fn is_raw_field(field: &FieldDescriptor) -> bool {
     !field.is_list() && matches!(field.kind(), Kind::Message(kind) if kind.full_name() == HTTP_BODY)
 }
 

@@ -2,8 +2,9 @@
 //! gRPC-Web or Connect.
 //!
 //! Read on in the order of a call: [`call`] finds the method and makes the request, [`dialect`] reads the answer and writes
-//! it for the client. [`template`] finds methods by `google.api.http`, [`message`] maps messages to JSON and back, [`frame`]
-//! and [`status`] are what all protocols share.
+//! it for the client. [`upload`] changes the messages of a request, however many there are, on their way. [`template`] finds methods by
+//! `google.api.http`, [`message`] maps messages to JSON and back, [`values`] cuts JSON and [`frame`] everything else into
+//! messages, and [`status`] is what all protocols share.
 
 pub mod call;
 pub mod dialect;
@@ -11,9 +12,11 @@ pub mod frame;
 pub mod message;
 pub mod status;
 pub mod template;
+pub mod upload;
+pub mod values;
 
 pub use call::{Admitted, Call};
-pub use dialect::{Dialect, Protocol, StreamForm};
+pub use dialect::{Client, Clients, Dialect, Protocol, StreamForm};
 pub use message::{BodyField, Mapping};
 
 use crate::forward::Forward;
@@ -50,9 +53,12 @@ pub struct Grpc {
     /// The metadata that become fields of the answer to such a client.
     #[serde(rename = "a")]
     pub response_metadata: Vec<String>,
-    /// How many bytes a message may have, and a request's whole body.
+    /// How many bytes a message may have.
     #[serde(rename = "m")]
     pub message_limit: u64,
+    /// Who is taken.
+    #[serde(rename = "c", default, skip_serializing_if = "Clients::is_all")]
+    pub clients: Clients,
 }
 
 /// The methods of some services, and the ways that lead to them.

@@ -37,8 +37,12 @@ const CODES: [(&str, &str, u16); 17] = [
 impl Code {
     /// 0
     pub const OK: Self = Self(0);
+    /// 1
+    pub const CANCELLED: Self = Self(1);
     /// 2
     pub const UNKNOWN: Self = Self(2);
+    /// 4
+    pub const DEADLINE_EXCEEDED: Self = Self(4);
     /// 12
     pub const UNIMPLEMENTED: Self = Self(12);
     /// 13

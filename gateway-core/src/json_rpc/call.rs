@@ -5,6 +5,7 @@ use super::{Answer, INVALID_PARAMS, Outcome, quoted, read_answer};
 use crate::error::Error;
 use crate::forward::Forward;
 use crate::gateway::Substitute;
+use crate::http::Body;
 use crate::json::{Json, Kind};
 #[cfg(feature = "queries")]
 use crate::shape::query::Query;
@@ -55,7 +56,7 @@ impl RpcCall {
     ///
     /// # Errors
     /// Where the request's body is no JSON, and parameters are made of it.
-    pub fn request(&self, asked: &Asked<'_>) -> Result<Substitute, Error> {
+    pub fn request<S>(&self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
         let body = asked.fill(self.reads_body(), |source| {
             let mut out = String::with_capacity(256);
             out.push_str("{\"jsonrpc\":\"2.0\",\"method\":");
@@ -73,7 +74,7 @@ impl RpcCall {
         })?;
         let target = self.forward.path.apply(&asked.scope)?;
         let headers = asked.fields("application/json", "application/json", body.len());
-        Ok(Substitute { target, headers, body: body.into() })
+        Ok(Substitute { target, headers, body: Body::Bytes(body.into()) })
     }
 
     /// What the client gets of the server's answer, as JSON.

@@ -120,7 +120,7 @@ pub fn copies<S>(
     scope: &crate::template::Scope<'_>,
     random: impl Fn() -> u64,
 ) -> Vec<Mirrored> {
-    if mirrors.is_empty() || call.upgrade {
+    if mirrors.is_empty() || call.upgrade.is_some() {
         return Vec::new();
     }
     let body = match &call.body {
@@ -248,7 +248,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         watched: false,
-        upgrade: false,
+        upgrade: None,
         binding: None,
         patience: Patience::default(),
     };

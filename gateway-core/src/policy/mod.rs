@@ -334,6 +334,10 @@ pub enum Deferred {
     /// What checks have found of the upstream at this place is looked at, and checked where nobody else does.
     #[cfg(feature = "checks")]
     Check(u32),
+    /// The instance looks which version of the configuration is to serve, so many milliseconds later: see
+    /// [`Instance`](crate::instance::Instance).
+    #[cfg(feature = "rollout")]
+    Look(u64),
     /// A copy of the request is sent to another upstream.
     #[cfg(feature = "mirror")]
     Mirror(Box<mirror::Mirrored>),

@@ -656,6 +656,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.platform.decodes(coding)
     }
 
+    fn sends_trailers(&self) -> bool {
+        self.platform.sends_trailers()
+    }
+
     fn checks_by_itself(&self) -> bool {
         self.platform.checks_by_itself()
     }
@@ -795,6 +799,27 @@ impl<P: Platform> Platform for Watched<'_, P> {
             return Err(StoreError("explain takes nothing back".to_owned()));
         }
         self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.purges(key, change)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn roll_out(&self, order: &crate::rollout::Order) -> Result<crate::rollout::Verdict, StoreError> {
+        self.timed(What::Count, |costs| costs.object_calls += 1, self.platform.roll_out(order)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn artefact(&self, version: &str) -> Result<Option<Bytes>, StoreError> {
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, self.platform.artefact(version)).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn keep_artefact(&self, version: &str, artefact: Bytes) -> Result<(), StoreError> {
+        let keep = self.platform.keep_artefact(version, artefact);
+        self.timed(What::Lookup, |costs| costs.object_calls += 1, keep).await
+    }
+
+    #[cfg(feature = "rollout")]
+    async fn setting(&self, reference: &crate::template::Reference) -> Result<Option<String>, StoreError> {
+        self.platform.setting(reference).await
     }
 
     async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError> {

@@ -119,7 +119,12 @@ pub async fn tend<P: Platform>(platform: &P, pool: &Pool, settings: &Settings) -
 /// Does all rounds that are due, for whom the platform wakes up to do so. `kept` is what it has kept: lines of a key, a space and a
 /// board. Gives when to be woken up again (0: there is nothing to check) on a line of its own, the lines that have changed, and
 /// what the log should hear.
-pub async fn rounds<P: Platform>(platform: &P, pools: &[Pool], settings: &Settings, kept: &str) -> (String, Vec<News>) {
+pub async fn rounds<P: Platform>(
+    platform: &P,
+    pools: &[&Pool],
+    settings: &Settings,
+    kept: &str,
+) -> (String, Vec<News>) {
     let now = platform.now();
     let kept: HashMap<&str, &str> = kept.lines().filter_map(|line| line.split_once(' ')).collect();
     let (mut due, mut next) = (Vec::new(), Timestamp::MAX);
@@ -129,7 +134,7 @@ pub async fn rounds<P: Platform>(platform: &P, pools: &[Pool], settings: &Settin
         // The alarm may be early by a moment, as clocks are.
         if now.saturating_add(EARLY) >= rules.due(&board) {
             next = next.min(now.saturating_add(rules.interval));
-            due.push((pool, board));
+            due.push((*pool, board));
         } else {
             next = next.min(rules.due(&board));
         }
@@ -322,7 +327,7 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         patience: Patience::default(),
         interest: Interest::HopByHop,
         watched: false,
-        upgrade: false,
+        upgrade: None,
     }
 }
 

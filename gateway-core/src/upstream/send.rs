@@ -324,7 +324,7 @@ impl<P: Platform> Trip<'_, P> {
 
     /// Whether a second attempt is to be made beside the first, with which call, and after how many milliseconds.
     fn hedge(&self, call: &Call<P::Stream>, left: u64) -> Option<(Call<P::Stream>, u64)> {
-        if !self.asked.safe || call.upgrade {
+        if !self.asked.safe || call.upgrade.is_some() {
             return None;
         }
         let delay = self.group.hedge_after().filter(|delay| *delay < left.min(self.timeouts.attempt))?;

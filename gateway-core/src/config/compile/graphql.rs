@@ -106,7 +106,7 @@ impl RouteCompiler<'_, '_> {
         let said = written.errors.iter().flat_map(|errors| &errors.0).map(|(code, status)| (code.clone(), status.0));
         let usual = USUAL.map(|(code, status)| (code.to_owned(), status));
         let mut stored = StoredQuery {
-            forward: Forward { path: PathChange::Rewrite(path), websocket: false, ..forward },
+            forward: Forward { path: PathChange::Rewrite(path), websocket: None, ..forward },
             operation: (document.operations.len() > 1).then(|| operation.name.to_owned()),
             document: document.canonical(),
             variables,

@@ -22,7 +22,7 @@ use super::{RouteCompiler, list_some, may_begin};
 use crate::{
     forward::{Forward, PathChange},
     grpc::{
-        Binding, BodyField, Dialect, Grpc, Mapping, Rpc, StreamForm, Table, message,
+        Binding, BodyField, Client, Clients, Dialect, Grpc, Mapping, Rpc, StreamForm, Table, message,
         template::{Template, Tree},
     },
     route::Matcher,
@@ -86,6 +86,15 @@ impl RouteCompiler<'_, '_> {
             request_metadata: names(metadata.request, &USUAL),
             response_metadata: names(metadata.response, &[]),
             message_limit: written.max_message.map_or(4 << 20, |size| size.bytes),
+            clients: match &written.clients {
+                None => Clients::ALL,
+                Some(clients) => Clients::of(clients.0.iter().map(|client| match client {
+                    written::GrpcClient::Json => Client::Json,
+                    written::GrpcClient::Connect => Client::Connect,
+                    written::GrpcClient::GrpcWeb => Client::GrpcWeb,
+                    written::GrpcClient::Grpc => Client::Grpc,
+                })),
+            },
         })
     }
 

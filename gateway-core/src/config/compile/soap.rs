@@ -41,7 +41,7 @@ impl RouteCompiler<'_, '_> {
         }
         let paths = written.lists.iter().flat_map(|lists| &lists.0);
         let mut soap = Soap {
-            forward: Forward { path: PathChange::Rewrite(path?), websocket: false, ..forward },
+            forward: Forward { path: PathChange::Rewrite(path?), websocket: None, ..forward },
             version: match written.version {
                 None | Some(written::SoapVersion::One) => Version::One,
                 Some(written::SoapVersion::Two) => Version::Two,

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{OneOrMany, Size};
 
-/// Has a route call methods of the gRPC services that its upstream has. Clients speak JSON over HTTP, Connect or gRPC-Web;
-/// gRPC is handed on to upstreams that speak it.
+/// Has a route call methods of the gRPC services that its upstream has. Clients speak JSON over HTTP, Connect, gRPC-Web or, where the
+/// platform can end an answer with trailers, gRPC.
 ///
 /// JSON clients find methods by their `google.api.http` annotations, compared with the path that would be forwarded (after
 /// `strip_prefix` and the like): of several that match, the one that names a verb, then, segment by segment, a literal before
@@ -55,8 +55,12 @@ pub struct Grpc {
     /// What of a JSON client's header fields are metadata, and the other way round. The metadata of other clients are handed on
     /// whole.
     pub metadata: Option<GrpcMetadata>,
-    /// How many bytes one message may have, and a request's whole body: more is refused with 413, or in an answer with 502.
-    /// Default: `4MiB`.
+    /// Who may call: clients that speak JSON over HTTP, Connect, gRPC-Web or gRPC; everybody else gets 415. gRPC cannot be answered on
+    /// Workers, where nothing stands behind a body. Default: all of them.
+    #[schemars(extend("examples" = ["json", ["json", "grpc_web"]]))]
+    pub clients: Option<OneOrMany<GrpcClient>>,
+    /// How many bytes one message may have, and so the whole body of a request of one message: more is refused with 413, or in an
+    /// answer with 502. How many messages there are is not limited. Default: `4MiB`.
     #[schemars(extend("default" = "4MiB"))]
     pub max_message: Option<Size>,
 }
@@ -71,6 +75,20 @@ pub enum GrpcDialect {
     GrpcWeb,
     /// Connect. On both platforms.
     Connect,
+}
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrpcClient {
+    /// JSON over HTTP.
+    Json,
+    /// Connect.
+    Connect,
+    /// gRPC-Web, also in Base64.
+    GrpcWeb,
+    /// gRPC.
+    Grpc,
 }
 
 /// Which methods take JSON at their own path.

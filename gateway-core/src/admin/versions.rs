@@ -1,0 +1,172 @@
+//! Versions of the configuration, for operators: what [`rollout::endpoint`](crate::rollout::endpoint) does, with a line in the log for
+//! each change.
+
+use super::changes::Act;
+use super::{Admin, LONGEST_REASON, Visit, bad, parameter, read_or_default, uncertain};
+use crate::error::Error;
+use crate::gateway::Gateway;
+use crate::http::{Body, Incoming};
+use crate::platform::{Platform, ReadError};
+use crate::pump;
+use crate::request::Request;
+use crate::rollout::Rollout;
+use crate::rollout::endpoint::{Activation, Check, LONGEST, Trouble};
+use crate::telemetry::watch::Watched;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// What is done with versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Of {
+    /// All of them are shown.
+    All,
+    /// One comes.
+    Store(String),
+    /// One is to serve.
+    Activate(String),
+    /// One is taken back.
+    RollBack,
+}
+
+impl Of {
+    /// What the segments behind `versions` name.
+    pub(super) fn find(segments: &[&str]) -> Option<Self> {
+        Some(match segments {
+            [] => Of::All,
+            ["rollback"] => Of::RollBack,
+            [version] => Of::Store((*version).to_owned()),
+            [version, "activate"] => Of::Activate((*version).to_owned()),
+            _ => return None,
+        })
+    }
+
+    /// The methods that it takes.
+    pub(super) fn methods(&self) -> &'static [&'static str] {
+        match self {
+            Of::All => &["GET", "HEAD"],
+            Of::Store(_) => &["PUT"],
+            Of::Activate(_) | Of::RollBack => &["POST"],
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Activate {
+    percent: Option<u8>,
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RollBack {
+    reason: Option<String>,
+}
+
+impl Admin {
+    /// Whether a request is about versions, and so for the bundled configuration, whichever version serves.
+    pub(crate) fn is_about_versions<S>(&self, incoming: &Incoming<S>) -> bool {
+        let rest =
+            incoming.target.strip_prefix(self.rules.path.as_str()).and_then(|rest| rest.strip_prefix("/versions"));
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
+            return false;
+        }
+        let authority = incoming.authority.to_ascii_lowercase();
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+        let host =
+            authority.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(authority.as_str(), |(host, _)| host);
+        self.rules.hosts.iter().any(|known| known.matches(host))
+    }
+}
+
+impl Gateway {
+    /// Does what is asked for with versions, where there are any.
+    pub(super) async fn versions<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        visit: &Visit<'_>,
+        of: Of,
+        body: Body<P::Stream>,
+    ) -> Result<Value, Error> {
+        let rollout = self.rollout.as_ref().ok_or(Error::NothingThere)?;
+        let request = visit.request;
+        match of {
+            Of::All => rollout.show(platform.bare()).await.map_err(error),
+            Of::Store(version) => {
+                let artefact = artefact(platform, request, body).await?;
+                let note = parameter(request, "note");
+                if note.as_ref().is_some_and(|note| note.len() > LONGEST_REASON) {
+                    return Err(bad(&format!("`note` has more than {LONGEST_REASON} bytes.")));
+                }
+                let check = match parameter(request, "unchecked").as_deref() {
+                    None | Some("false") => Check::Load,
+                    Some("true") => Check::Nothing,
+                    Some(_) => return Err(bad("`unchecked` is `true` or `false`.")),
+                };
+                let done = rollout.store(platform.bare(), &version, artefact, note.as_deref(), check).await;
+                self.logged(platform, visit, "store_version", &version, note.as_deref(), done).await
+            }
+            Of::Activate(version) => {
+                let asked: Activate = read_or_default(platform, request, body).await?;
+                let done = rollout.activate(platform.bare(), &version, Activation { percent: asked.percent }).await;
+                self.logged(platform, visit, "roll_out", &version, asked.reason.as_deref(), done).await
+            }
+            Of::RollBack => {
+                let asked: RollBack = read_or_default(platform, request, body).await?;
+                let reason = asked.reason.as_deref().unwrap_or("by an operator");
+                let subject = served(rollout);
+                let done = rollout.roll_back(platform.bare(), reason).await;
+                self.logged(platform, visit, "roll_back", &subject, Some(reason), done).await
+            }
+        }
+    }
+
+    /// Writes down what was done, or why it was not.
+    async fn logged<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        visit: &Visit<'_>,
+        action: &str,
+        subject: &str,
+        reason: Option<&str>,
+        done: Result<Value, Trouble>,
+    ) -> Result<Value, Error> {
+        let act = Act::Noted { action: action.to_owned(), subject: subject.chars().take(LONGEST_REASON).collect() };
+        let failed = done.as_ref().err().map(Trouble::to_string);
+        self.write_down(platform, visit, act, reason.map(str::to_owned), failed).await?;
+        done.map_err(error)
+    }
+}
+
+/// What an operator means who names no version.
+fn served(rollout: &Rollout) -> String {
+    let told = rollout.told();
+    let name = told["trial"]["version"].as_str().or(told["stable"].as_str());
+    name.unwrap_or_default().to_owned()
+}
+
+/// The body as it is: no JSON, and longer than anything else that comes here.
+async fn artefact<P: Platform>(platform: &P, request: &Request, body: Body<P::Stream>) -> Result<Bytes, Error> {
+    if request.headers.contains("content-type") && request.headers.media_type() != "application/octet-stream" {
+        return Err(Error::UnsupportedMediaType { accept: vec!["application/octet-stream".to_owned()] });
+    }
+    let too_large = || Error::BodyTooLarge { limit: LONGEST as u64 };
+    if request.content_length.is_some_and(|length| length > LONGEST as u64) {
+        return Err(too_large());
+    }
+    pump::read(platform, body, LONGEST).await.map_err(|error| match error {
+        ReadError::TooLarge => too_large(),
+        ReadError::Broken(_) => Error::ClientGone,
+    })
+}
+
+fn error(trouble: Trouble) -> Error {
+    let sentence = |reason: &str| format!("{}.", reason.trim_end_matches('.'));
+    match trouble {
+        Trouble::Wrong(reason) => bad(&sentence(&reason)),
+        Trouble::Unusable(reason) => Error::VersionUnusable { reason: sentence(&reason) },
+        Trouble::Refused(refusal) => Error::VersionConflict { reason: sentence(refusal.as_str()) },
+        Trouble::Unavailable(reason) => uncertain(reason),
+    }
+}

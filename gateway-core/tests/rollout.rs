@@ -1,0 +1,566 @@
+//! Versions of the configuration in virtual time, over several instances: who is served by which, what is refused, what is taken
+//! back, and what none of it touches.
+
+#![cfg(all(feature = "compile", feature = "testing", feature = "rollout"))]
+#![allow(clippy::panic, reason = "a test may fail")]
+
+use bytes::Bytes;
+use gateway_core::config::{self, Text};
+use gateway_core::gateway::Note;
+use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
+use gateway_core::instance::{Instance, Served};
+use gateway_core::platform::{Call, Failure, Platform, Timestamp};
+use gateway_core::rollout::standing::What;
+use gateway_core::rollout::{Act, Order, Standing, Verdict, identify};
+use gateway_core::testing::{TestPlatform, run};
+use serde_json::{Value, json};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::rc::Rc;
+
+const INTERVAL: u64 = 10_000;
+
+fn compile(configuration: &Value) -> Bytes {
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
+    Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)))
+}
+
+/// A configuration whose answers say which version it is.
+fn version(name: &str) -> Value {
+    json!({
+        "admin": { "path": "/_admin", "tokens": [{ "name": "ops", "token": "${secret:ADMIN_TOKEN}", "access": "write" }] },
+        "rollout": { "interval": "10s", "steps": [20, 50], "step_time": "1m", "rollback": { "min_requests": 20, "margin": 0.05 } },
+        "upstreams": { "origin": { "targets": [{ "url": "http://origin" }] } },
+        "routes": [
+            { "name": "name", "path": "/name", "respond": { "body": name } },
+            { "name": "origin", "path_prefix": "/origin", "upstream": "origin" },
+        ],
+    })
+}
+
+/// One that fails.
+fn harmful() -> Value {
+    let mut configuration = version("harmful");
+    configuration["routes"][0]["respond"] = json!({ "status": 500, "body": "harmful" });
+    configuration
+}
+
+type Known = Rc<RefCell<(Option<Standing>, HashMap<String, Bytes>)>>;
+
+/// What all instances share: the time, the owner of the versions, and the counters of global limits.
+struct World {
+    clock: Rc<Cell<Timestamp>>,
+    known: Known,
+    bundled: Bytes,
+    counters: Rc<RefCell<HashMap<String, gateway_core::quota::Kept>>>,
+    ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
+    fails: Cell<bool>,
+    notes: RefCell<Vec<Note>>,
+}
+
+type Upstream = fn(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>;
+
+impl World {
+    fn new(bundled: &Value) -> Self {
+        Self {
+            clock: Rc::new(Cell::new(1_750_000_000_000)),
+            known: Rc::default(),
+            bundled: compile(bundled),
+            counters: Rc::default(),
+            ledgers: Rc::default(),
+            fails: Cell::new(false),
+            notes: RefCell::default(),
+        }
+    }
+
+    fn platform(&self) -> TestPlatform<Upstream> {
+        let origin: Upstream = |_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty });
+        let mut platform = TestPlatform::with_clock(Rc::clone(&self.clock), origin);
+        platform.versions = Rc::clone(&self.known);
+        platform.counters = Rc::clone(&self.counters);
+        platform.ledgers = Rc::clone(&self.ledgers);
+        platform.versions_fail.set(self.fails.get());
+        platform.settings.borrow_mut().insert("ADMIN_TOKEN".to_owned(), TOKEN.to_owned());
+        platform
+    }
+
+    fn instance(&self) -> Instance {
+        Instance::load(self.bundled.clone(), |_| Some(TOKEN.to_owned())).expect("it is loaded")
+    }
+
+    fn act(&self, act: Act) -> Standing {
+        let rules = self.instance().bundled().globals().rollout.clone().expect("rules");
+        let order = Order { rules, base: identify(&self.bundled), act };
+        match run(self.platform().roll_out(&order)).expect("it answers") {
+            Verdict::Stands(standing) => standing,
+            Verdict::Refused(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    /// Stores an artefact under a name, and has it serve.
+    fn push_as(&self, version: &str, artefact: Bytes, percent: u8) {
+        self.known.borrow_mut().1.insert(version.to_owned(), artefact);
+        self.act(Act::Store { version: version.to_owned(), size: 1, note: None });
+        self.act(Act::Activate { version: Some(version.to_owned()), percent: Some(percent) });
+    }
+
+    fn push(&self, configuration: &Value, percent: u8) -> String {
+        let artefact = compile(configuration);
+        let version = identify(&artefact);
+        self.push_as(&version, artefact, percent);
+        version
+    }
+
+    fn serve(&self, instance: &Instance, caller: usize, target: &str) -> (u16, String) {
+        let platform = self.platform();
+        let mut headers = Headers::new();
+        headers.receive("authorization", format!("Bearer caller-{caller}").as_bytes());
+        let incoming = Incoming {
+            method: "GET".into(),
+            scheme: Scheme::Http,
+            authority: "gateway.test".into(),
+            target: target.into(),
+            headers,
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        let Served { reply, by } = run(instance.handle(&platform, incoming));
+        self.notes.borrow_mut().extend(reply.notes);
+        let before = self.clock.get();
+        let notes = run(instance.settle(&platform, &by, reply.deferred));
+        // Whoever waits does so beside the others.
+        self.clock.set(before);
+        self.notes.borrow_mut().extend(notes);
+        let body = match reply.response.body {
+            Body::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            _ => String::new(),
+        };
+        (reply.response.status, body)
+    }
+
+    fn name(&self, instance: &Instance, caller: usize) -> String {
+        self.serve(instance, caller, "/name").1
+    }
+
+    fn standing(&self) -> Standing {
+        self.known.borrow().0.clone().expect("something has happened")
+    }
+
+    fn pass(&self, time: u64) {
+        self.clock.set(self.clock.get() + time);
+    }
+
+    fn heard(&self) -> Vec<&'static str> {
+        self.notes.borrow_mut().drain(..).map(|note| note.problem).collect()
+    }
+}
+
+const TOKEN: &str = "a-token-of-the-admin-interface-0001";
+
+#[test]
+fn a_version_is_picked_up_within_the_interval_and_no_request_waits_for_it() {
+    let world = World::new(&version("bundled"));
+    let instances = [world.instance(), world.instance(), world.instance()];
+    for instance in &instances {
+        assert_eq!(world.name(instance, 1), "bundled");
+    }
+    world.push(&version("pushed"), 100);
+    for instance in &instances {
+        assert_eq!(world.name(instance, 1), "bundled", "it has looked just now");
+    }
+    world.pass(INTERVAL);
+    for instance in &instances {
+        // On the way of a request nobody asks; afterwards it is looked.
+        assert_eq!(world.name(instance, 1), "bundled");
+        assert_eq!(world.name(instance, 1), "pushed");
+    }
+    assert_eq!(world.heard().iter().filter(|heard| **heard == "version-active").count(), 3);
+}
+
+#[test]
+fn no_store_is_asked_on_the_way_of_a_request() {
+    let world = World::new(&version("bundled"));
+    let instance = world.instance();
+    world.name(&instance, 1);
+    world.push(&version("pushed"), 100);
+    let mut looks = 0;
+    for round in 0..100 {
+        world.pass(INTERVAL / 10);
+        let platform = world.platform();
+        let incoming = Incoming {
+            method: "GET".into(),
+            scheme: Scheme::Http,
+            authority: "gateway.test".into(),
+            target: "/name".into(),
+            headers: Headers::new(),
+            body: Body::Empty,
+            peer: Peer { address: format!("192.0.2.{round}").parse().ok(), ..Peer::default() },
+        };
+        let Served { reply, by } = run(instance.handle(&platform, incoming));
+        assert_eq!(platform.looks.get(), 0, "in round {round}");
+        let before = world.clock.get();
+        run(instance.settle(&platform, &by, reply.deferred));
+        world.clock.set(before);
+        looks += platform.looks.get();
+    }
+    // Once in an interval, and once more for the artefact.
+    assert!((10..=13).contains(&looks), "{looks} looks in ten intervals");
+}
+
+#[test]
+fn without_rollout_there_is_nothing_of_it() {
+    let mut configuration = version("bundled");
+    configuration.as_object_mut().expect("a map").remove("rollout");
+    let world = World::new(&configuration);
+    let instance = world.instance();
+    let platform = world.platform();
+    assert_eq!(world.name(&instance, 1), "bundled");
+    assert_eq!(platform.looks.get(), 0);
+    assert!(world.known.borrow().0.is_none());
+}
+
+#[test]
+fn a_new_instance_serves_what_is_in_service_from_its_first_request_on() {
+    let world = World::new(&version("bundled"));
+    world.push(&version("pushed"), 100);
+    assert_eq!(world.name(&world.instance(), 1), "pushed");
+}
+
+#[test]
+fn callers_stay_with_their_version_on_every_instance_and_their_share_is_right() {
+    let world = World::new(&version("bundled"));
+    world.push(&version("pushed"), 20);
+    let instances = [world.instance(), world.instance()];
+    let served: Vec<_> = (0..200).map(|caller| world.name(&instances[caller % 2], caller)).collect();
+    let new = served.iter().filter(|name| *name == "pushed").count();
+    assert!((25..55).contains(&new), "{new} of 200 are 20 %");
+    let again: Vec<_> = (0..200).map(|caller| world.name(&instances[(caller + 1) % 2], caller)).collect();
+    assert_eq!(served, again);
+}
+
+#[test]
+fn a_version_grows_by_itself_and_then_serves_everybody() {
+    let world = World::new(&version("bundled"));
+    let instances = [world.instance(), world.instance()];
+    let id = world.push(&version("pushed"), 20);
+    let mut shares = BTreeSet::new();
+    for _ in 0..40 {
+        for caller in 0..100 {
+            assert_eq!(world.serve(&instances[caller % 2], caller, "/name").0, 200, "nobody notices");
+        }
+        shares.extend(world.standing().trial.map(|trial| trial.percent));
+        world.pass(INTERVAL / 2);
+    }
+    assert_eq!(shares, BTreeSet::from([20, 50]));
+    assert_eq!(world.standing().stable, Some(id));
+    assert!((0..100).all(|caller| world.name(&instances[0], caller) == "pushed"));
+}
+
+#[test]
+fn a_harmful_version_is_taken_back_by_itself_and_everywhere() {
+    let world = World::new(&version("bundled"));
+    let instances = [world.instance(), world.instance(), world.instance()];
+    world.push(&version("good"), 100);
+    for instance in &instances {
+        world.name(instance, 0);
+    }
+    let id = world.push(&harmful(), 20);
+    let began = world.clock.get();
+    let mut failures = 0;
+    let mut over = None;
+    for round in 0..600 {
+        world.pass(100);
+        failures += u32::from(world.serve(&instances[round % 3], round, "/name").0 >= 500);
+        if world.standing().trial.is_none() {
+            over.get_or_insert(world.clock.get());
+        }
+    }
+    let over = over.expect("it was taken back");
+    assert!(over - began <= 3 * INTERVAL, "after {} ms", over - began);
+    assert!(failures < 80, "{failures} failed");
+    world.pass(INTERVAL);
+    for instance in &instances {
+        world.name(instance, 0);
+        assert!((0..100).all(|caller| world.name(instance, caller) == "good"));
+    }
+    let happened: Vec<_> = world.standing().events.into_iter().map(|event| (event.what, event.version)).collect();
+    assert_eq!(happened.last(), Some(&(What::RolledBack, Some(id))));
+    assert!(world.heard().contains(&"version-taken-back"));
+}
+
+#[test]
+fn what_goes_wrong_for_both_is_no_reason_to_take_a_version_back() {
+    let mut failing = version("bundled");
+    failing["upstreams"]["origin"]["targets"] = json!([{ "url": "http://origin" }]);
+    failing["routes"][0]["respond"] = json!({ "status": 503 });
+    let world = World::new(&failing);
+    let mut also = failing.clone();
+    also["routes"][1]["name"] = "another-name".into();
+    let id = world.push(&also, 50);
+    let instance = world.instance();
+    for caller in 0..300 {
+        world.pass(1_000);
+        world.serve(&instance, caller, "/name");
+    }
+    assert!(!world.standing().events.iter().any(|event| event.what == What::RolledBack));
+    assert_eq!(world.standing().stable, Some(id));
+}
+
+#[test]
+fn what_does_not_load_is_refused_and_the_last_good_one_stays() {
+    let good = compile(&version("good"));
+    let mut other_format = good.to_vec();
+    other_format[8] ^= 0x40;
+    let mut truncated = good.to_vec();
+    truncated.truncate(good.len() / 2);
+    let mut secret = version("secret");
+    secret["upstreams"]["origin"]["targets"][0]["url"] = "http://${secret:NOBODY_HAS_IT}".into();
+    let mut redis = version("redis");
+    redis["counters"] = json!({ "spin": { "redis": "redis://127.0.0.1:6379" } });
+    let cases: [(&str, Bytes, &str); 5] = [
+        ("another format", other_format.into(), "format"),
+        ("it ends too early", truncated.into(), "ends too early"),
+        ("no configuration at all", Bytes::from_static(b"hello"), "not a compiled configuration"),
+        ("a secret that is not there", compile(&secret), "NOBODY_HAS_IT"),
+        ("counted elsewhere", compile(&redis), "takes a deployment"),
+    ];
+    for (about, artefact, why) in cases {
+        let world = World::new(&version("bundled"));
+        world.push(&version("good"), 100);
+        let instance = world.instance();
+        assert_eq!(world.name(&instance, 1), "good");
+        for percent in [50, 100] {
+            world.push_as(&identify(&artefact), artefact.clone(), percent);
+            world.pass(INTERVAL);
+            world.name(&instance, 1);
+            assert!((0..50).all(|caller| world.name(&instance, caller) == "good"), "{about}");
+            let standing = world.standing();
+            let last = standing.events.last().expect("an event");
+            assert_eq!((last.what, standing.trial.is_none()), (What::Refused, true), "{about}: {standing:?}");
+            assert!(last.detail.contains(why), "{about}: {}", last.detail);
+            assert!(world.heard().contains(&"version-refused"), "{about}");
+        }
+    }
+}
+
+#[test]
+fn what_was_damaged_in_the_store_is_refused() {
+    let world = World::new(&version("bundled"));
+    let instance = world.instance();
+    let artefact = compile(&version("pushed"));
+    let mut damaged = artefact.to_vec();
+    if let Some(last) = damaged.last_mut() {
+        *last ^= 1;
+    }
+    world.push_as(&identify(&artefact), damaged.into(), 100);
+    assert_eq!(world.name(&instance, 1), "bundled");
+    assert!(world.standing().events.last().is_some_and(|event| event.detail.contains("damaged")));
+}
+
+#[test]
+fn an_owner_that_does_not_answer_changes_nothing_and_is_told_of_once() {
+    let world = World::new(&version("bundled"));
+    let instance = world.instance();
+    world.push(&version("pushed"), 100);
+    assert_eq!(world.name(&instance, 1), "pushed");
+    world.heard();
+    world.fails.set(true);
+    for _ in 0..5 {
+        world.pass(INTERVAL);
+        assert_eq!(world.name(&instance, 1), "pushed");
+    }
+    assert_eq!(world.heard(), ["versions-unavailable"]);
+    // Whoever has never heard anything has only what is bundled.
+    let new = world.instance();
+    assert_eq!(world.name(&new, 1), "bundled");
+    world.fails.set(false);
+    world.pass(INTERVAL);
+    world.name(&new, 1);
+    assert_eq!(world.name(&new, 1), "pushed");
+}
+
+#[test]
+fn a_deployment_wins_over_what_was_pushed_before_it() {
+    let mut world = World::new(&version("bundled"));
+    world.push(&version("pushed"), 100);
+    world.bundled = compile(&version("deployed"));
+    assert_eq!(world.name(&world.instance(), 1), "deployed");
+    world.push(&version("pushed later"), 100);
+    assert_eq!(world.name(&world.instance(), 1), "pushed later");
+}
+
+#[test]
+fn global_limits_go_on_over_a_change_of_versions() {
+    let limited = |name: &str| {
+        let mut configuration = version(name);
+        configuration["routes"][0]["policies"] = json!([
+            { "rate_limit": { "name": "all", "limits": "3 per 1h", "key": "everybody", "scope": "global" } }
+        ]);
+        configuration
+    };
+    let world = World::new(&limited("bundled"));
+    let instance = world.instance();
+    assert_eq!(world.serve(&instance, 1, "/name"), (200, "bundled".to_owned()));
+    assert_eq!(world.serve(&instance, 1, "/name"), (200, "bundled".to_owned()));
+    world.push(&limited("pushed"), 100);
+    world.pass(INTERVAL);
+    world.serve(&instance, 1, "/origin");
+    assert_eq!(world.serve(&instance, 1, "/name"), (200, "pushed".to_owned()));
+    assert_eq!(world.serve(&instance, 1, "/name").0, 429);
+}
+
+#[test]
+fn a_request_is_settled_by_the_version_that_answered_it() {
+    let world = World::new(&version("bundled"));
+    world.push(&version("first"), 100);
+    let instance = world.instance();
+    let platform = world.platform();
+    let incoming = Incoming {
+        method: "GET".into(),
+        scheme: Scheme::Http,
+        authority: "gateway.test".into(),
+        target: "/name".into(),
+        headers: Headers::new(),
+        body: Body::Empty,
+        peer: Peer::default(),
+    };
+    let Served { reply, by } = run(instance.handle(&platform, incoming));
+    world.push(&version("second"), 100);
+    world.pass(INTERVAL);
+    world.name(&instance, 1);
+    assert_eq!(world.name(&instance, 1), "second");
+    assert_eq!(Rc::strong_count(&by), 1, "nobody else has it any more");
+    run(instance.settle(&platform, &by, reply.deferred));
+}
+
+/// Every operation of the document that is about versions, asked through a second gateway that refuses what it does not know.
+#[test]
+fn operators_are_answered_as_the_document_says() {
+    let world = Rc::new(World::new(&version("bundled")));
+    let instance = Rc::new(world.instance());
+    let document: Value = serde_json::from_str(gateway_core::admin::DESCRIPTION).expect("JSON");
+    let front = json!({
+        "allow": ["clear-text", "unauthenticated-operation", "ignored-keyword", "unchecked-content"],
+        "upstreams": { "admin": { "targets": [{ "url": "http://admin.test" }] } },
+        "routes": [{ "name": "all", "path_prefix": "/_admin", "upstream": "admin", "policies": [{ "openapi": {
+            "document": document, "base_path": "/_admin", "responses": "refuse", "unknown_query": "refuse",
+        } }] }],
+    });
+    let front = Instance::load(compile(&front), |_| None).expect("it is loaded");
+    let (behind, theirs) = (Rc::clone(&instance), Rc::clone(&world));
+    let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
+        let body = match call.body {
+            Body::Bytes(bytes) => Body::Bytes(bytes),
+            Body::Stream(bytes) => Body::Stream(bytes),
+            Body::Empty | Body::Pumped(..) => Body::Empty,
+        };
+        let mut headers = Headers::new();
+        for name in ["authorization", "content-type", "content-length"] {
+            if let Some(value) = call.headers.text(name) {
+                headers.receive(name, value.as_bytes());
+            }
+        }
+        let (method, target) = (call.method, call.target);
+        let authority = "gateway.test".to_owned();
+        let incoming =
+            Incoming { method, scheme: Scheme::Https, authority, target, headers, body, peer: Peer::default() };
+        let Served { reply, by } = run(behind.handle(&theirs.platform(), incoming));
+        run(behind.settle(&theirs.platform(), &by, reply.deferred));
+        let Response { status, headers, body } = reply.response;
+        let body = if let Body::Bytes(bytes) = body { Body::Stream(bytes.to_vec()) } else { Body::Empty };
+        let mut shown = Headers::new();
+        for name in ["content-type", "content-length"] {
+            if let Some(value) = headers.text(name) {
+                shown.receive(name, value.as_bytes());
+            }
+        }
+        Ok(Response { status, headers: shown, body })
+    });
+    let ask = |method: &str, target: &str, kind: &str, body: &[u8]| {
+        let length = if body.is_empty() { String::new() } else { format!("content-length\0{}\n", body.len()) };
+        let kind = if body.is_empty() { String::new() } else { format!("content-type\0{kind}\n") };
+        let block = format!("host\0gateway.test\nauthorization\0Bearer {TOKEN}\n{kind}{length}");
+        let incoming = Incoming {
+            method: method.to_owned(),
+            scheme: Scheme::Https,
+            authority: "gateway.test".to_owned(),
+            target: format!("/_admin{target}"),
+            headers: Headers::from_block(block.into_bytes()),
+            body: if body.is_empty() { Body::Empty } else { Body::Stream(body.to_vec()) },
+            peer: Peer::default(),
+        };
+        let reply = run(front.handle(&platform, incoming)).reply;
+        let text = match &reply.response.body {
+            Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Body::Stream(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Body::Empty | Body::Pumped(..) => String::new(),
+        };
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{method} {target}: {text}"));
+        (reply.response.status, value)
+    };
+    const BYTES: &str = "application/octet-stream";
+    const JSON: &str = "application/json";
+    let artefact = compile(&version("pushed"));
+    let id = identify(&artefact);
+    let place = format!("/versions/{id}");
+    assert_eq!(ask("GET", "/versions", "", b"").0, 200);
+    assert_eq!(ask("PUT", &place, BYTES, b"something else").0, 400);
+    assert_eq!(ask("PUT", &place, JSON, &artefact).0, 415);
+    let (status, broken) = ask("PUT", &format!("/versions/{}", identify(b"hello")), BYTES, b"hello");
+    assert_eq!((status, &broken["type"]), (422, &"urn:postern:problem:version-unusable".into()), "{broken}");
+    assert_eq!(ask("POST", &format!("{place}/activate"), JSON, b"{}").0, 409, "it is not there");
+    let (status, stored) = ask("PUT", &format!("{place}?note=moves%20orders"), BYTES, &artefact);
+    assert_eq!((status, &stored["versions"][0]["note"]), (200, &"moves orders".into()), "{stored}");
+    let (status, tried) = ask("POST", &format!("{place}/activate"), JSON, br#"{"percent":30,"reason":"a test"}"#);
+    assert_eq!((status, &tried["trial"]["percent"]), (200, &30.into()), "{tried}");
+    world.name(&instance, 1);
+    let (_, shown) = ask("GET", "/versions", "", b"");
+    assert_eq!(shown["instance"]["trial"]["version"], id, "{shown}");
+    assert_eq!(ask("POST", "/versions/rollback", JSON, br#"{"reason":"a test"}"#).0, 200);
+    let (status, nothing) = ask("POST", "/versions/rollback", "", b"");
+    assert_eq!((status, &nothing["type"]), (409, &"urn:postern:problem:version-conflict".into()));
+    assert_eq!(ask("PUT", &format!("/versions/{}?unchecked=true", identify(b"hello")), BYTES, b"hello").0, 200);
+    assert_eq!(ask("POST", &format!("{place}/activate"), JSON, br#"{"percent":100}"#).0, 200);
+    assert_eq!(ask("POST", "/versions/bundled/activate", "", b"").0, 200);
+    // Everything that was changed is in the log, and what nothing came of as well.
+    let (_, audit) = ask("GET", "/audit", "", b"");
+    let entries = audit["entries"].as_array().unwrap_or_else(|| panic!("{audit}"));
+    let count = |action: &str| entries.iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!((count("store_version"), count("roll_out"), count("roll_back")), (4, 4, 2), "{audit}");
+    let failed = entries.iter().filter(|entry| entry["failed"].is_string()).count();
+    assert_eq!(failed, 4, "{audit}");
+}
+
+#[test]
+fn a_version_without_the_interface_locks_nobody_out() {
+    let world = World::new(&version("bundled"));
+    let mut closed = version("closed");
+    for name in ["admin", "rollout"] {
+        closed.as_object_mut().expect("a map").remove(name);
+    }
+    world.push(&closed, 100);
+    let instance = world.instance();
+    assert_eq!(world.name(&instance, 1), "closed");
+    let ask = |method: &str, target: &str, token: &str| {
+        let mut headers = Headers::new();
+        headers.receive("authorization", format!("Bearer {token}").as_bytes());
+        let incoming = Incoming {
+            method: method.to_owned(),
+            scheme: Scheme::Http,
+            authority: "gateway.test:8080".into(),
+            target: target.to_owned(),
+            headers,
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        run(instance.handle(&world.platform(), incoming)).reply.response.status
+    };
+    assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "the version has none");
+    assert_eq!(ask("GET", "/_admin/versions", "somebody"), 401);
+    assert_eq!(ask("GET", "/_admin/versionsx", TOKEN), 404);
+    assert_eq!(ask("POST", "/_admin/versions/rollback", TOKEN), 200);
+    assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "it has not looked yet");
+    world.name(&instance, 1);
+    assert_eq!(world.name(&instance, 1), "bundled");
+}
