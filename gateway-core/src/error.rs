@@ -507,6 +507,11 @@ impl Error {
                 Error::Rpc(failure) => Some(FailedCall { code: failure.code.name(), details: &failure.details }),
                 _ => None,
             },
+            #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
+            told: match self {
+                Error::CallFailed(failure) => Some(&failure.members),
+                _ => None,
+            },
         };
         serde_json::to_vec(&problem).expect("a problem holds only strings and a number, which JSON can write")
     }
@@ -576,6 +581,9 @@ struct Problem<'a> {
     #[cfg(feature = "grpc")]
     #[serde(flatten)]
     call: Option<FailedCall<'a>>,
+    #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
+    #[serde(flatten)]
+    told: Option<&'a serde_json::Map<String, serde_json::Value>>,
 }
 
 /// What a service says of a call that it has failed (google/rpc/status.proto); its message is the problem's detail.

@@ -1737,6 +1737,10 @@ impl<S> Reply<S> {
         let request_id = request_id(platform);
         let (status, problem, _, blame) = error.kind();
         platform.watch().problem(Some(problem));
+        #[cfg(feature = "json_rpc")]
+        if matches!(error, Error::JsonRpc(_)) {
+            platform.watch().translated();
+        }
         let note = match blame {
             Blame::Client => None,
             Blame::Gateway | Blame::Upstream => {
