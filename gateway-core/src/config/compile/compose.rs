@@ -232,7 +232,7 @@ impl RouteCompiler<'_, '_> {
             path: PathChange::Keep,
             host: written.host_header.as_ref().map(host_header),
             timeouts: None,
-            websocket: false,
+            websocket: None,
         };
         needs.sort_unstable();
         needs.dedup();
