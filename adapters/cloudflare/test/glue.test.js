@@ -525,10 +525,10 @@ test("what a cache has stored is answered with fields of its own, and what it ha
   globalThis.caches = { open: async () => ({ match: async (url) => shelf[url.split("/").at(-1)] }) };
   const told = [];
   const core = play({
-    begin: () => say(7, [RECALL, 0, "none"]),
+    begin: () => say(7, [RECALL, 0, 0, "none"]),
     resume: (number, call, status, length) => {
       told.push([status, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length))]);
-      return told.length === 1 ? say(8, [RECALL, 1, "k"]) : say(0, [ANSWER, 200, 2 ** 31 + 1, 1, 2, "x-a", "1"]);
+      return told.length === 1 ? say(8, [RECALL, 1, 0, "k"]) : say(0, [ANSWER, 200, 2 ** 31 + 1, 1, 2, "x-a", "1"]);
     },
   });
   const response = await answer(core, new Request("http://g/"));
@@ -564,7 +564,7 @@ test("a store that fails says so, and nothing breaks", async () => {
   globalThis.caches = { open: async () => Promise.reject(new Error("there is none")) };
   const told = [];
   const core = play({
-    begin: () => say(7, [RECALL, 0, "k"]),
+    begin: () => say(7, [RECALL, 0, 0, "k"]),
     resume: (number, call, status) => (told.push(status), say(0, [ANSWER, 204, 0, 0])),
   });
   assert.equal((await answer(core, new Request("http://g/"))).status, 204);
