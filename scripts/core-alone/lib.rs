@@ -5,9 +5,9 @@ use bytes::Bytes;
 use gateway_core::cache::purge::{Change, Marks};
 use gateway_core::claim;
 use gateway_core::gateway::Gateway;
-use gateway_core::outflow::{Left, Outflow};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::ledger::Ledger;
+use gateway_core::outflow::{Left, Outflow};
 use gateway_core::platform::{
     Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp,
 };
