@@ -203,6 +203,7 @@ impl JsonSchema for ComposeStream {
                 form,
                 {
                     "type": "object",
+                    "description": "In this form and order.",
                     "properties": { "form": form, "order": order },
                     "required": ["form"],
                     "additionalProperties": false,
