@@ -40,7 +40,7 @@ pub fn run(options: &Diff, colour: Colour) -> Result<Outcome, Failure> {
             report.groups[group].count += 1;
         }
     }
-    report.groups.sort_by(|one, other| other.count.cmp(&one.count));
+    report.groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     let mut out = io::stdout().lock();
     match options.format {
         ExplanationFormat::Human => {

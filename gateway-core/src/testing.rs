@@ -21,6 +21,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+/// How the versions of a configuration stand, and their artefacts.
+#[cfg(feature = "rollout")]
+pub type Versions = Rc<RefCell<(Option<crate::rollout::Standing>, HashMap<String, Bytes>)>>;
+
 /// A platform whose upstreams are a function. A body's "stream" is its bytes.
 pub struct TestPlatform<F> {
     /// Now; a test moves it.
@@ -56,7 +60,7 @@ pub struct TestPlatform<F> {
     pub marks: Rc<RefCell<Option<crate::cache::purge::Marks>>>,
     /// What the owner of the configuration's versions knows, and the artefacts.
     #[cfg(feature = "rollout")]
-    pub versions: Rc<RefCell<(Option<crate::rollout::Standing>, HashMap<String, Bytes>)>>,
+    pub versions: Versions,
     /// How often it was asked, or an artefact read.
     #[cfg(feature = "rollout")]
     pub looks: Cell<usize>,

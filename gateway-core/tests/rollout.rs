@@ -561,6 +561,7 @@ fn a_version_without_the_interface_locks_nobody_out() {
     assert_eq!(ask("GET", "/_admin/versionsx", TOKEN), 404);
     assert_eq!(ask("POST", "/_admin/versions/rollback", TOKEN), 200);
     assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "it has not looked yet");
+    world.pass(INTERVAL);
     world.name(&instance, 1);
     assert_eq!(world.name(&instance, 1), "bundled");
 }

@@ -86,10 +86,8 @@ impl Tool {
             }
         }
         match &self.body {
-            Some(BodyArgument { argument: None, required, schema, .. }) => {
-                if *required || !is_empty(json, part) {
-                    judge("", *schema, part);
-                }
+            Some(BodyArgument { argument: None, required, schema, .. }) if *required || !is_empty(json, part) => {
+                judge("", *schema, part);
             }
             Some(BodyArgument { argument: Some(name), required, schema, .. }) => match member(json, part, name) {
                 Some(value) => judge(name, *schema, Some(value)),

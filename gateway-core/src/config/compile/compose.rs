@@ -44,7 +44,7 @@ impl RouteCompiler<'_, '_> {
     pub(super) fn compose(&mut self, written: &written::Compose, paths: &[Matcher]) -> Option<Compose> {
         self.all.features.extend(["compose", "validation", "regex", "shaping"]);
         let node = self.defined.node.get("compose")?;
-        let Some(steps_node) = node.get("steps") else { return None };
+        let steps_node = node.get("steps")?;
         if written.steps.0.is_empty() {
             if !node.damaged {
                 let problem = Problem::error("empty-composition", steps_node.at, "there is no step");
@@ -374,10 +374,8 @@ impl RouteCompiler<'_, '_> {
             return;
         }
         let what = name(path.steps().get(2));
-        let is_known = match (what.as_deref(), path.len()) {
-            (Some(BODY_OF), _) | (Some(STATUS), 3) | (Some(HEADERS), 4) => true,
-            _ => false,
-        };
+        let is_known =
+            matches!((what.as_deref(), path.len()), (Some(BODY_OF), _) | (Some(STATUS), 3) | (Some(HEADERS), 4));
         if !is_known {
             let message = format!("`{path}` is nothing that is known of a step");
             let problem = Problem::error("unknown-reference", at, message);

@@ -179,9 +179,8 @@ fn modern(schema: &mut Map<String, Json>) {
         schema.insert("examples".to_owned(), json!([example]));
     }
     if schema.remove("nullable") == Some(json!(true)) {
-        match schema.get("type").cloned() {
-            Some(Json::String(kind)) => drop(schema.insert("type".to_owned(), json!([kind, "null"]))),
-            Some(_) | None => {}
+        if let Some(Json::String(kind)) = schema.get("type").cloned() {
+            drop(schema.insert("type".to_owned(), json!([kind, "null"])));
         }
         if let Some(Json::Array(values)) = schema.get_mut("enum")
             && !values.contains(&Json::Null)
