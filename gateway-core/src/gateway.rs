@@ -870,6 +870,8 @@ impl Gateway {
             Ok(onward) => {
                 let leaving = Leaving { headers, query, body, upgrade, content_length };
                 let payload = self.payload(leaving, plan, &policies, &mut memo);
+                // Whoever has made the request itself reads what comes of it.
+                let payload = Payload { reads: payload.reads || depth > 0, ..payload };
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = match onward {

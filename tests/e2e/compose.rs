@@ -1,6 +1,11 @@
 //! Answers from several calls on the real runtimes: how long they take, and what reaches the client when. Times are printed; what is
 //! asserted is the order in which things happen.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the ban on clocks is the core's; here they tell how long an answer took"
+)]
+
 use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, Seen, request};
 use postern_tests::origin::{Exchange, Log, Origin, Received, Then};

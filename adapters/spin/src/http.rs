@@ -11,24 +11,113 @@ use gateway_core::pump::{Broken, Pump};
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// A body that the host moves, and what came with it.
 #[derive(Debug)]
 pub struct Stream {
     reader: StreamReader<u8>,
-    trailers: FutureTrailers,
+    trailers: Behind,
     /// A response's own fields: handed on as they are when nobody has edited them.
     fields: Option<Fields>,
 }
 
-type FutureTrailers = FutureReader<Result<Option<Trailers>, ErrorCode>>;
+type FutureTrailers = FutureReader<End>;
+
+/// How a body has ended: whole, with the fields behind it, or broken off.
+type End = Result<Option<Trailers>, ErrorCode>;
+
+/// Who tells how a body has ended.
+#[derive(Debug)]
+enum Behind {
+    /// The host.
+    Host(FutureTrailers),
+    /// A task of ours that moves the body: a component cannot read a future of its own that carries more than numbers.
+    Ours(Rc<RefCell<Told>>),
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    end: Option<End>,
+    waits: Option<Waker>,
+}
+
+/// The other side of [`Behind::Ours`]. Dropped without a word, it tells that the body has broken off.
+#[derive(Debug)]
+struct Teller {
+    told: Rc<RefCell<Told>>,
+    otherwise: fn() -> ErrorCode,
+}
+
+impl Behind {
+    fn ours(otherwise: fn() -> ErrorCode) -> (Teller, Self) {
+        let told = Rc::default();
+        (Teller { told: Rc::clone(&told), otherwise }, Behind::Ours(told))
+    }
+
+    async fn end(self) -> End {
+        match self {
+            Behind::Host(trailers) => trailers.await,
+            Behind::Ours(told) => {
+                poll_fn(|context| {
+                    let mut told = told.borrow_mut();
+                    match told.end.take() {
+                        Some(end) => Poll::Ready(end),
+                        None => {
+                            told.waits = Some(context.waker().clone());
+                            Poll::Pending
+                        }
+                    }
+                })
+                .await
+            }
+        }
+    }
+
+    /// As the host takes it.
+    fn for_host(self) -> FutureTrailers {
+        match self {
+            Behind::Host(trailers) => trailers,
+            Behind::Ours(_) => {
+                let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+                spawn(async move {
+                    // Nobody may want to know any more.
+                    let _ = trailers.write(self.end().await).await;
+                });
+                handed_on
+            }
+        }
+    }
+}
+
+impl Teller {
+    fn tell(self, end: End) {
+        self.set(end);
+    }
+
+    fn set(&self, end: End) {
+        let mut told = self.told.borrow_mut();
+        told.end = Some(end);
+        if let Some(waker) = told.waits.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        // Whoever was told holds it, or has taken it.
+        if self.told.borrow().end.is_none() && Rc::strong_count(&self.told) > 1 {
+            self.set(Err((self.otherwise)()));
+        }
+    }
+}
 
 /// Why a body of ours was broken off, if it was.
 #[derive(Debug, Clone, Default)]
@@ -92,14 +181,16 @@ pub fn write_request(call: Call<Stream>) -> Result<(Request, Ending), Failure> {
     let fields = fields(&call.headers).map_err(|error| platform::refused(&format!("the header fields: {error}")))?;
     let patience = Patience { whole: None, ..call.patience };
     let (reader, trailers) = match (call.body, call.body_limit) {
-        (Body::Stream(Stream { reader, trailers, .. }), None) if patience.is_endless() => (Some(reader), trailers),
+        (Body::Stream(Stream { reader, trailers, .. }), None) if patience.is_endless() => {
+            (Some(reader), trailers.for_host())
+        }
         (Body::Stream(stream), limit) => {
             let (reader, trailers) = pass(stream, None, limit, patience, ending.clone());
-            (Some(reader), trailers)
+            (Some(reader), trailers.for_host())
         }
         (Body::Pumped(stream, pump), limit) => {
             let (reader, trailers) = pass(stream, Some(pump), limit, patience, ending.clone());
-            (Some(reader), trailers)
+            (Some(reader), trailers.for_host())
         }
         (Body::Bytes(bytes), _) => memory(bytes),
         // Nobody sends one that is being made.
@@ -133,7 +224,7 @@ pub fn read_response(response: Response, patience: Patience) -> Result<core::Res
         headers.receive(&name, &value);
     }
     let (reader, trailers) = Response::consume_body(response, done());
-    let mut stream = Stream { reader, trailers, fields: Some(fields) };
+    let mut stream = Stream { reader, trailers: Behind::Host(trailers), fields: Some(fields) };
     if !patience.is_endless() {
         let fields = stream.fields.take();
         let (reader, trailers) = pass(stream, None, None, patience, Ending::default().of_response());
@@ -149,11 +240,11 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         Body::Stream(Stream { reader, trailers, fields }) => {
             let untouched =
                 fields.filter(|_| headers.edits().len() == 0 && !headers.iter().any(|(name, _)| is_ours(name)));
-            (untouched, Some(reader), trailers)
+            (untouched, Some(reader), trailers.for_host())
         }
         Body::Pumped(stream, pump) => {
             let (reader, trailers) = pass(stream, Some(pump), None, Patience::default(), Ending::default());
-            (None, Some(reader), trailers)
+            (None, Some(reader), trailers.for_host())
         }
         Body::Bytes(bytes) => {
             if !headers.contains("content-length") {
@@ -165,7 +256,7 @@ pub fn write_response(response: core::Response<Stream>) -> Result<Response, Erro
         }
         Body::Made(flow) => {
             let (reader, trailers) = made(flow);
-            (None, Some(reader), trailers)
+            (None, Some(reader), trailers.for_host())
         }
         Body::Empty => (None, None, no_trailers()),
     };
@@ -201,7 +292,7 @@ pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Bo
         Body::Bytes(_) | Body::Empty => return body,
     };
     let (mut writer, watched) = wit_stream::new();
-    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (trailers, handed_on) = Behind::ours(|| ErrorCode::HttpResponseIncomplete);
     spawn(async move {
         let mut buffer = Vec::with_capacity(CHUNK);
         let whole = loop {
@@ -215,7 +306,9 @@ pub fn watch(body: Body<Stream>, then: impl Future<Output = ()> + 'static) -> Bo
         drop((reader, writer));
         if whole {
             // Also whether it is: a body that broke off ends like any other.
-            let _ = trailers.write(received.await).await;
+            trailers.tell(received.end().await);
+        } else {
+            drop(trailers);
         }
         then.await;
     });
@@ -305,7 +398,7 @@ fn request_body(request: Request, method: &str, headers: &Headers) -> Body<Strea
         return Body::Empty;
     }
     let (reader, trailers) = Request::consume_body(request, done());
-    Body::Stream(Stream { reader, trailers, fields: None })
+    Body::Stream(Stream { reader, trailers: Behind::Host(trailers), fields: None })
 }
 
 fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
@@ -321,9 +414,9 @@ fn memory(bytes: Bytes) -> (Option<StreamReader<u8>>, FutureTrailers) {
 }
 
 /// Hands a body on while it is made. One that breaks off ends without its trailers, so that the host knows.
-fn made(flow: Outflow) -> (StreamReader<u8>, FutureTrailers) {
+fn made(flow: Outflow) -> (StreamReader<u8>, Behind) {
     let (mut writer, reader) = wit_stream::new();
-    let (trailers, handed_on) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (trailers, handed_on) = Behind::ours(|| ErrorCode::HttpResponseIncomplete);
     spawn(async move {
         while let Some(piece) = flow.take().await {
             if !writer.write_all(piece.into()).await.is_empty() {
@@ -333,7 +426,7 @@ fn made(flow: Outflow) -> (StreamReader<u8>, FutureTrailers) {
         }
         drop(writer);
         if flow.is_whole() {
-            let _ = trailers.write(Ok(None)).await;
+            trailers.tell(Ok(None));
         }
     });
     (reader, handed_on)
@@ -363,7 +456,7 @@ pub async fn read_to_end(stream: Stream, limit: usize) -> Result<(Bytes, Headers
     }
     drop(reader);
     // A body that broke off ends like one that is whole; only the trailers tell.
-    match trailers.await {
+    match trailers.end().await {
         Ok(trailers) => Ok((body.into(), read_trailers(trailers))),
         Err(code) => Err(ReadError::Broken(code.to_string())),
     }
@@ -389,7 +482,7 @@ pub async fn peek_body(stream: Stream, limit: usize) -> Result<Peeked<Stream>, R
         buffer.clear();
     }
     drop(reader);
-    match trailers.await {
+    match trailers.end().await {
         Ok(_) => Ok(Peeked::Whole(read.into())),
         Err(code) => Err(ReadError::Broken(code.to_string())),
     }
@@ -406,19 +499,19 @@ pub fn copy_body(stream: Stream, limit: usize) -> (Stream, Copied) {
 fn hand_on(
     mut chunk: Vec<u8>,
     mut reader: Option<StreamReader<u8>>,
-    received: FutureTrailers,
+    received: Behind,
     fields: Option<Fields>,
     copy: Option<(Copied, usize)>,
 ) -> Stream {
     let (mut writer, passed) = wit_stream::new();
-    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (trailers, passed_trailers) = Behind::ours(|| ErrorCode::HttpResponseIncomplete);
     spawn(async move {
         let mut copy = copy.map(|(copied, limit)| Copying { copied, limit, bytes: Vec::new() });
         loop {
             copy = copy.and_then(|copy| copy.add(&chunk));
             let mut buffer = if chunk.is_empty() { chunk } else { writer.write_all(chunk).await };
             if !buffer.is_empty() {
-                // The client has gone. Dropping the future of the trailers says that this is no whole body.
+                // The client has gone. Dropping the teller says that this is no whole body.
                 if let Some(Copying { copied, .. }) = copy {
                     copied.bring(Err(ReadError::Broken("the client went away".to_owned())));
                 }
@@ -435,14 +528,14 @@ fn hand_on(
             chunk = next;
         }
         drop(writer);
-        let end = received.await;
+        let end = received.end().await;
         if let Some(Copying { copied, bytes, .. }) = copy {
             copied.bring(match &end {
                 Ok(_) => Ok(bytes.into()),
                 Err(code) => Err(ReadError::Broken(code.to_string())),
             });
         }
-        let _ = trailers.write(end).await;
+        trailers.tell(end);
     });
     Stream { reader: passed, trailers: passed_trailers, fields }
 }
@@ -474,11 +567,11 @@ fn pass(
     limit: Option<u64>,
     patience: Patience,
     ending: Ending,
-) -> (StreamReader<u8>, FutureTrailers) {
+) -> (StreamReader<u8>, Behind) {
     let Stream { mut reader, trailers: received, .. } = stream;
     let (mut writer, passed) = wit_stream::new();
-    // Dropping the future of the trailers tells the host that the body is no whole one.
-    let (trailers, passed_trailers) = wit_future::new(|| Err(ErrorCode::HttpRequestBodySize(None)));
+    // Dropping the teller tells the host that the body is no whole one.
+    let (trailers, passed_trailers) = Behind::ours(|| ErrorCode::HttpRequestBodySize(None));
     let moved = {
         let ending = ending.clone();
         async move {
@@ -520,7 +613,7 @@ fn pass(
                     return;
                 }
             }
-            let mut received = received.await;
+            let mut received = received.end().await;
             if let (Some(pump), Ok(fields)) = (&mut pump, &mut received) {
                 let (rest, fields_behind) = match pump.finish(read_trailers(fields.take())) {
                     Ok(finished) => finished,
@@ -532,7 +625,7 @@ fn pass(
                 *fields = write_trailers(&fields_behind);
             }
             drop(writer);
-            let _ = trailers.write(received).await;
+            trailers.tell(received);
         }
     };
     spawn(async move {
@@ -590,7 +683,7 @@ pub fn copy(stream: Stream, most: usize, take: impl AsyncFnOnce(Option<Vec<u8>>)
     });
     let mut take = Some(take);
     let (mut writer, copied_reader) = wit_stream::new();
-    let (trailers, copied_trailers) = wit_future::new(|| Err(ErrorCode::HttpResponseIncomplete));
+    let (trailers, copied_trailers) = Behind::ours(|| ErrorCode::HttpResponseIncomplete);
     spawn(async move {
         let mut copy = Some(Vec::new());
         let mut gone = false;
@@ -626,11 +719,11 @@ pub fn copy(stream: Stream, most: usize, take: impl AsyncFnOnce(Option<Vec<u8>>)
             buffer = chunk;
         }
         drop(writer);
-        let ended = received.await;
+        let ended = received.end().await;
         // A body that broke off ends like one that is whole; only the trailers tell.
         let whole = copy.filter(|_| ended.is_ok());
         if !gone {
-            let _ = trailers.write(ended).await;
+            trailers.tell(ended);
         }
         if let Some(take) = take {
             take(whole).await;

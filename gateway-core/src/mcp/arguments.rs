@@ -89,6 +89,7 @@ impl Tool {
             Some(BodyArgument { argument: None, required, schema, .. }) if *required || !is_empty(json, part) => {
                 judge("", *schema, part);
             }
+            Some(BodyArgument { argument: None, .. }) => {}
             Some(BodyArgument { argument: Some(name), required, schema, .. }) => match member(json, part, name) {
                 Some(value) => judge(name, *schema, Some(value)),
                 None if *required => missing.push(name),
