@@ -1,6 +1,6 @@
 //! Bodies that are made while they are sent: the gateway goes on with its work, and the client reads what is ready.
 //!
-//! An [`Outflow`] has two ends. Whoever makes the body writes pieces into it ([`write`]) and ends it ([`Platform::finish`]); the adapter
+//! An [`Outflow`] has two ends. Whoever makes the body writes pieces into it ([`write()`]) and ends it ([`Platform::finish`]); the adapter
 //! hands each piece to the client. A piece is written when it has been taken, so no more than one waits, however slow the client
 //! is. The work itself leaves the gateway as a value, like all that is done when the head has been sent
 //! ([`Deferred`](crate::policy::Deferred)): the core spawns nothing.
@@ -195,7 +195,7 @@ pub async fn write<P: Platform>(platform: &P, flow: &Outflow, bytes: Bytes) -> R
 /// Ends a body: with what its changes still hold, if it is whole.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn finish<P: Platform>(platform: &P, flow: &Outflow, whole: bool) -> Result<(), Stopped> {
     let pump = flow.0.pump.take();
     if let (Some(mut pump), true) = (pump, whole) {

@@ -314,7 +314,7 @@ const ASKING: u64 = 2_000;
 /// How long an owner that could not be asked is left in peace, in milliseconds.
 const PAUSE: u64 = 5_000;
 
-/// After so many milliseconds at most, a change is in effect in every instance: knowledge grows as old as [`HARD`] while others pass
+/// After so many milliseconds at most, a change is in effect in every instance: knowledge grows as old as `HARD` while others pass
 /// whoever asks, and whoever asks waits no longer than platforms do.
 pub const EFFECTIVE: u64 = 10_000;
 

@@ -2,7 +2,7 @@
 //!
 //! What instances count is added to sums, one for each version and window of time, so nothing of it is lost. Everything else has
 //! generations: whoever wants to write the next one adds one to its turn, and only who makes it one, and then finds everything as
-//! it was, writes. A turn that was won by somebody who never wrote is over after [`TURN`]; two that win turns which border on each
+//! it was, writes. A turn that was won by somebody who never wrote is over after `TURN`; two that win turns which border on each
 //! other, and both write within that moment, are the one thing that this does not exclude.
 
 use super::judge::{Pair, Tally};

@@ -4,9 +4,9 @@
 //! One owner for all instances knows how things stand ([`Standing`]): which version is in service, which one is on trial and for
 //! how many callers. Whoever wants to change that, or to know, sends it an [`Order`], which [`perform`] carries out in one step.
 //! Instances look once in an interval, after an answer; what they have counted meanwhile goes with it, and so the owner sees by
-//! itself when a version does harm ([`judge`]).
+//! itself when a version does harm ([`judge()`]).
 //!
-//! Read on in [`standing`] (the owner's step), [`judge`], [`elected`] (the same step where the store cannot do it as a whole) and
+//! Read on in [`standing`] (the owner's step), [`mod@judge`], [`elected`] (the same step where the store cannot do it as a whole) and
 //! [`local`] (what an instance has of it).
 
 pub mod elected;
