@@ -157,7 +157,7 @@ impl Request {
 /// Methods are case-sensitive (RFC 9110 §9.1), and yet many a server brings them to capitals: a rule on DELETE would not see `delete`.
 pub fn check_method(method: &str) -> Result<(), Error> {
     let is_misspelt = |known: &&str| **known != *method && known.eq_ignore_ascii_case(method);
-    if !is_token(method) || KNOWN_METHODS.iter().any(|known| is_misspelt(known)) {
+    if !is_token(method) || KNOWN_METHODS.iter().any(is_misspelt) {
         return Err(Error::BadMethod);
     }
     if method == "CONNECT" || method == "TRACE" {
