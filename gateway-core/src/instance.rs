@@ -116,7 +116,7 @@ impl Instance {
         if let Some(rollout) = &self.rollout {
             notes.extend(rollout.look_if_due(platform).await);
         }
-        let (mut next, mut lines, mut done) = (0, String::new(), Vec::new());
+        let (mut next, mut lines, mut done) = (0_u64, String::new(), Vec::new());
         for gateway in self.gateways() {
             // Both versions of an upstream share what was found; the one that serves more asks.
             let known: Vec<&str> = done.iter().map(String::as_str).collect();

@@ -73,7 +73,8 @@ impl Compile<'_> {
         let timeouts = self.timeouts(Timeouts::default(), written.timeouts.as_ref(), node.get("timeouts"));
         let host = written.host.as_ref().map(host_header).unwrap_or_default();
         let credentials = self.credentials(defined, &host);
-        let rules = (targets.len() > 1 || has_rules(node)).then(|| {
+        let is_named = targets.iter().any(|target| target.name.is_some());
+        let rules = (targets.len() > 1 || is_named || has_rules(node)).then(|| {
             if targets.len() == 1 {
                 self.needs_several(node);
             }
