@@ -14,7 +14,7 @@ fn machines_read_the_same_answer() {
     let answer: Value = serde_json::from_str(&ran.out).expect("JSON");
     assert_eq!(
         answer["match"],
-        json!({ "route": "user-by-number", "path": "/users/{id:int}", "parameters": { "id": "42" }, "calls": null })
+        json!({ "route": "user-by-number", "path": "/users/{id:int}", "parameters": { "id": "42" }, "calls": null, "steps": [] })
     );
     assert_eq!(answer["upstream"]["url"], "http://127.0.0.1:9001/by-number/42?x=1");
     assert_eq!(answer["request"]["client_address"], "192.0.2.1");
