@@ -907,6 +907,14 @@ fn tests_exclusive(a: &Test, b: &Test) -> bool {
     }
 }
 
+/// Whether a route says that it takes WebSockets.
+fn asks_for_websockets(route: &Defined<written::Route>) -> bool {
+    match &route.written.websocket {
+        None | Some(written::WebSocket::Switch(false)) => false,
+        Some(written::WebSocket::Switch(true) | written::WebSocket::Limits(_)) => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -948,13 +956,5 @@ mod tests {
         }
         assert!(!disjoint(Kind::Uuid, Kind::Slug) && !disjoint(Kind::Date, Kind::Slug));
         assert!(disjoint(Kind::Uuid, Kind::Int) && disjoint(Kind::Int, Kind::Alpha));
-    }
-}
-
-/// Whether a route says that it takes WebSockets.
-fn asks_for_websockets(route: &Defined<written::Route>) -> bool {
-    match &route.written.websocket {
-        None | Some(written::WebSocket::Switch(false)) => false,
-        Some(written::WebSocket::Switch(true) | written::WebSocket::Limits(_)) => true,
     }
 }
