@@ -17,7 +17,7 @@ use std::sync::Arc;
 const FIRST: usize = 50_000_000;
 const LONG: usize = 200_000_000;
 /// How much more memory a runtime may have taken when such a stream has passed, in KiB: far less than the stream. V8 lets its heap grow
-/// by some 40 MiB in that time, Spin by none.
+/// by some 100 MiB in that time, Spin by none.
 const GROWTH: u64 = 160 << 10;
 
 #[test]
