@@ -9,13 +9,11 @@ use postern_tests::Platform;
 use postern_tests::client::{Connection, PATIENCE, Seen, exchange, request};
 use postern_tests::process;
 use postern_tests::running::Running;
+use postern_tests::shop::{Descriptors, Shop};
 use postern_tests::wire::{self, Field};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 mod shop;
@@ -393,7 +391,7 @@ fn a_page_calls_from_another_origin_through_spin() {
 /// A browser asks first whether it may, and shows the page only the fields that it may see.
 fn a_page_calls_from_another_origin(platform: Platform) {
     let descriptors = Descriptors::write();
-    let mut page = Script::start("shop-page.mjs", &descriptors);
+    let page = descriptors.script("shop-page.mjs");
     let origin = page.says();
     let stage = Stage::set_for(platform, Kind::Tonic, Some(&origin));
     for protocol in ["grpc-web", "connect", "connect-json"] {
@@ -472,7 +470,7 @@ enum Kind {
 }
 
 enum Service {
-    Node(Node),
+    Node(Shop),
     Tonic(shop::Shop),
 }
 
@@ -492,7 +490,7 @@ impl Stage {
     fn set_for(platform: Platform, kind: Kind, origin: Option<&str>) -> Self {
         let descriptors = Descriptors::write();
         let service = match kind {
-            Kind::Node => Service::Node(Node::start(&descriptors)),
+            Kind::Node => Service::Node(Shop::start(&descriptors)),
             Kind::Tonic => Service::Tonic(shop::Shop::start()),
         };
         let targets = match &service {
@@ -562,7 +560,7 @@ impl Stage {
     /// Has the service produce one more event.
     fn next(&self) {
         match &self.service {
-            Service::Node(node) => node.script.tell("next"),
+            Service::Node(node) => node.next(),
             Service::Tonic(shop) => shop.next(),
         }
     }
@@ -606,16 +604,7 @@ impl Stage {
 
     /// Calls the service through a base address with a client of npm.
     fn call(&self, protocol: &str, base: &str) -> Value {
-        let root = process::root();
-        let output = Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/e2e/shop-client.mjs"))
-            .arg(&self.descriptors.0)
-            .args([protocol, base])
-            .stdin(Stdio::null())
-            .output()
-            .expect("node runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{protocol} to {base}: {said}"))
+        self.descriptors.call(protocol, base)
     }
 
     fn stop(self) {
@@ -626,109 +615,4 @@ impl Stage {
 fn json_of(seen: &Seen) -> Value {
     serde_json::from_slice(&seen.body)
         .unwrap_or_else(|_| panic!("{}: {}", seen.status, String::from_utf8_lossy(&seen.body)))
-}
-
-/// What the service's `.proto` file declares, in a file.
-struct Descriptors(PathBuf);
-
-impl Descriptors {
-    fn make() -> Vec<u8> {
-        let root = process::root();
-        let folder = root.join("examples/grpc/protos");
-        // The same annotations that the tool knows.
-        let google = Self::place("postern-google", "");
-        std::fs::create_dir_all(google.join("google/api")).expect("a folder");
-        for name in ["annotations", "http"] {
-            let from = root.join(format!("gateway-core/src/config/protos/{name}.proto"));
-            std::fs::copy(from, google.join(format!("google/api/{name}.proto"))).expect("a copy");
-        }
-        let set = protox::Compiler::new([folder.as_path(), google.as_path()])
-            .and_then(|mut compiler| {
-                compiler.include_imports(true).open_file("shop/v1/shop.proto")?;
-                Ok(compiler.encode_file_descriptor_set())
-            })
-            .expect("descriptors");
-        std::fs::remove_dir_all(google).expect("it was there");
-        set
-    }
-
-    fn write() -> Self {
-        let place = Self::place("postern-shop", ".binpb");
-        std::fs::write(&place, Self::make()).expect("a file");
-        Self(place)
-    }
-
-    fn place(name: &str, extension: &str) -> PathBuf {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        std::env::temp_dir().join(format!("{name}-{}-{number}{extension}", std::process::id()))
-    }
-}
-
-impl Drop for Descriptors {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-struct Node {
-    http1: String,
-    http2: String,
-    script: Script,
-}
-
-impl Node {
-    fn start(descriptors: &Descriptors) -> Self {
-        let mut script = Script::start("shop.mjs", descriptors);
-        let ready = script.says();
-        let (http1, http2) =
-            ready.strip_prefix("ready ").and_then(|ready| ready.split_once(' ')).expect("the service is ready");
-        Self { http1: http1.to_owned(), http2: http2.to_owned(), script }
-    }
-}
-
-/// A script that is told what to do line by line, and ends with its input.
-struct Script {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Script {
-    fn start(name: &str, descriptors: &Descriptors) -> Self {
-        let root = process::root();
-        let mut child = Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/e2e").join(name))
-            .arg(&descriptors.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("node runs");
-        let input = child.stdin.take();
-        let output = BufReader::new(child.stdout.take().expect("it has an output")).lines();
-        Self { child, input, output }
-    }
-
-    fn says(&mut self) -> String {
-        self.output.next().and_then(Result::ok).expect("it says something")
-    }
-
-    fn tell(&self, line: &str) {
-        writeln!(self.input.as_ref().expect("it listens"), "{line}").expect("it listens");
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        drop(self.input.take());
-        for _ in 0..500 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -7,7 +7,7 @@ use postern_tests::Platform;
 use postern_tests::origin::{Exchange, Log, Origin, Received, Then};
 use postern_tests::process;
 use postern_tests::running::Running;
-use postern_tests::shop::Shop;
+use postern_tests::shop::{Descriptors, Shop};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -29,7 +29,8 @@ const KEY: &str = "pk_docs_onlyForTheDocumentation1";
 fn a_client_lists_and_calls_tools(platform: Platform) {
     let log = Arc::new(Log::default());
     let origin = Origin::start("pets", Arc::clone(&log), pets).expect("a port");
-    let shop = Shop::start();
+    let descriptors = Descriptors::write();
+    let shop = Shop::start(&descriptors);
     let configuration = configuration(&origin.address.to_string(), &shop.http1);
     let gateway = Running::start(platform, &configuration, &BTreeMap::new()).expect("a gateway");
     let address = format!("http://{}/mcp", gateway.address);

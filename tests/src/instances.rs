@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "for tests")]
 
 use crate::Platform;
-use crate::process;
+use crate::{node, process};
 use bytes::Bytes;
 use gateway_core::config::{self, Text};
 use serde_json::Value;
@@ -111,7 +111,8 @@ impl Instances {
 
 impl Drop for Instances {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The end of its input is what it stops on, and workerd with it.
+        drop(self.child.stdin.take());
+        node::end(&mut self.child);
     }
 }

@@ -27,6 +27,7 @@ pub mod running;
 pub mod wire;
 
 pub mod harness;
+pub mod node;
 pub mod process;
 pub mod provider;
 pub mod random;

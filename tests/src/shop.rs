@@ -2,36 +2,24 @@
 
 #![allow(clippy::panic, reason = "for tests")]
 
+use crate::node::Script;
 use crate::process;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-/// The service, as long as it lives.
+/// What the service's `.proto` file declares, in a file, as long as this lives.
 #[derive(Debug)]
-pub struct Shop {
-    /// Where it speaks gRPC-Web and Connect.
-    pub http1: String,
-    /// Where it speaks gRPC as well, in HTTP/2 without TLS.
-    pub http2: String,
-    descriptors: PathBuf,
-    child: Child,
-    input: Option<ChildStdin>,
-}
+pub struct Descriptors(PathBuf);
 
-impl Shop {
-    /// Starts it, and waits until it is ready.
-    pub fn start() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+impl Descriptors {
+    /// A `FileDescriptorSet` with all imports.
+    pub fn make() -> Vec<u8> {
         let root = process::root();
-        let descriptors = std::env::temp_dir().join(format!("postern-shop-{}-{number}.binpb", std::process::id()));
         let folder = root.join("examples/grpc/protos");
         // The same annotations that the tool knows.
-        let google = std::env::temp_dir().join(format!("postern-google-{}-{number}", std::process::id()));
+        let google = place("postern-google", "");
         std::fs::create_dir_all(google.join("google/api")).expect("a folder");
         for name in ["annotations", "http"] {
             let from = root.join(format!("gateway-core/src/config/protos/{name}.proto"));
@@ -44,26 +32,24 @@ impl Shop {
             })
             .expect("descriptors");
         std::fs::remove_dir_all(google).expect("it was there");
-        std::fs::write(&descriptors, set).expect("a file");
-        let mut child = Command::new(root.join("node_modules/.bin/node"))
-            .arg(root.join("tests/e2e/shop.mjs"))
-            .arg(&descriptors)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("node runs");
-        let input = child.stdin.take();
-        let mut output = BufReader::new(child.stdout.take().expect("it has an output")).lines();
-        let ready = output.next().and_then(Result::ok).unwrap_or_default();
-        let (http1, http2) =
-            ready.strip_prefix("ready ").and_then(|ready| ready.split_once(' ')).expect("the service is ready");
-        Self { http1: http1.to_owned(), http2: http2.to_owned(), descriptors, child, input }
+        set
     }
 
-    /// Has it produce one more event.
-    pub fn next(&self) {
-        writeln!(self.input.as_ref().expect("it listens"), "next").expect("it listens");
+    /// Writes them.
+    pub fn write() -> Self {
+        let place = place("postern-shop", ".binpb");
+        std::fs::write(&place, Self::make()).expect("a file");
+        Self(place)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Starts a script that knows them.
+    pub fn script(&self, name: &str) -> Script {
+        Script::start(name, self.0.to_str())
     }
 
     /// Calls the service through a base address with a client of npm.
@@ -71,7 +57,7 @@ impl Shop {
         let root = process::root();
         let output = Command::new(root.join("node_modules/.bin/node"))
             .arg(root.join("tests/e2e/shop-client.mjs"))
-            .arg(&self.descriptors)
+            .arg(&self.0)
             .args([protocol, base])
             .stdin(Stdio::null())
             .output()
@@ -81,18 +67,39 @@ impl Shop {
     }
 }
 
-impl Drop for Shop {
+impl Drop for Descriptors {
     fn drop(&mut self) {
-        // It ends with its input.
-        drop(self.input.take());
-        for _ in 0..200 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.descriptors);
+        let _ = std::fs::remove_file(&self.0);
     }
+}
+
+/// The service, as long as this lives.
+#[derive(Debug)]
+pub struct Shop {
+    /// Where it speaks gRPC-Web and Connect.
+    pub http1: String,
+    /// Where it speaks gRPC as well, in HTTP/2 without TLS.
+    pub http2: String,
+    script: Script,
+}
+
+impl Shop {
+    /// Starts it, and waits until it is ready.
+    pub fn start(descriptors: &Descriptors) -> Self {
+        let script = descriptors.script("shop.mjs");
+        let ready = script.ready();
+        let (http1, http2) = ready.split_once(' ').expect("two addresses");
+        Self { http1: http1.to_owned(), http2: http2.to_owned(), script }
+    }
+
+    /// Has it produce one more event.
+    pub fn next(&self) {
+        self.script.tell("next");
+    }
+}
+
+fn place(name: &str, extension: &str) -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("{name}-{}-{number}{extension}", std::process::id()))
 }
