@@ -16,6 +16,7 @@ format() {
     # These are workspaces of their own.
     cargo fmt --manifest-path tests/spin-host/Cargo.toml --check || status=1
     cargo fmt --manifest-path scripts/core-alone/Cargo.toml --check || status=1
+    cargo fmt --manifest-path fuzz/Cargo.toml --check || status=1
     return $status
 }
 
@@ -26,6 +27,9 @@ lints() {
     clippy --package gateway-core --no-default-features || status=1
     clippy --package postern-cloudflare --all-targets --target wasm32-unknown-unknown || status=1
     clippy --package postern-spin --target wasm32-wasip2 || status=1
+    # The fuzz targets, against the versions of the workspace and without the library that runs them.
+    cp Cargo.lock fuzz/Cargo.lock
+    CUSTOM_LIBFUZZER_PATH=$PWD/libnone.a clippy --manifest-path fuzz/Cargo.toml --target-dir "$(target)" || status=1
     return $status
 }
 

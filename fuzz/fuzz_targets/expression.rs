@@ -38,8 +38,15 @@ fuzz_target!(|input: (&str, &[u8], Vec<u8>, Option<&str>)| {
         query: query.map(str::to_owned),
     };
     let (settings, parameters) = (Settings::new(), Parameters::default());
-    let scope =
-        Scope { line: &line, client: &client, route: "r", parameters, settings: &settings, caller: &caller, view: View::default() };
+    let scope = Scope {
+        line: &line,
+        client: &client,
+        route: "r",
+        parameters,
+        settings: &settings,
+        caller: &caller,
+        view: View::default(),
+    };
     let facts = Facts { scope, headers: &headers, query, now: 1_750_000_000_000 };
     if let Err(fault) = expression.holds(&facts) {
         assert!(!expression.explain(fault).is_empty());

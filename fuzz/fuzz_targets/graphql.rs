@@ -2,7 +2,7 @@
 //! Any document and any request: what is read has one spelling, and what is taken is within the limits.
 
 use gateway_core::Gateway;
-use gateway_core::config::{Files, compile};
+use gateway_core::config::{Text, compile};
 use gateway_core::graphql::Document;
 use gateway_core::graphql::document::Most;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
@@ -11,17 +11,10 @@ use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::OnceLock;
 
-struct One;
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
+const CONFIGURATION: &str = r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
             "routes": [{ "name": "a", "upstream": "o", "policies": [{ "graphql": {
                 "limits": { "depth": 4, "cost": 1000, "batch": 3 }, "persisted": { "automatic": "instance" },
-                "root_fields": { "deny": "Mutation.x" } } }] }] }"#
-            .to_owned())
-    }
-}
+                "root_fields": { "deny": "Mutation.x" } } }] }] }"#;
 
 fuzz_target!(|input: (bool, String, String)| {
     let (whole, document, variables) = input;
@@ -33,8 +26,9 @@ fuzz_target!(|input: (bool, String, String)| {
         assert_eq!(again.selections, read.selections);
     }
     static ARTEFACT: OnceLock<Vec<u8>> = OnceLock::new();
-    let artefact =
-        ARTEFACT.get_or_init(|| compile(Path::new("gateway.json"), &One).artefact.expect("it is written above"));
+    let artefact = ARTEFACT.get_or_init(|| {
+        compile(Path::new("gateway.json"), &Text(CONFIGURATION.to_owned())).artefact.expect("it is written above")
+    });
     let gateway = Gateway::load(artefact.clone().into(), |_| None).expect("it has just been compiled");
     let body = if whole {
         document.clone()
@@ -57,8 +51,7 @@ fuzz_target!(|input: (bool, String, String)| {
             body,
             peer: Peer::default(),
         };
-        let platform =
-            TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+        let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
         let status = run(gateway.handle(&platform, incoming)).response.status;
         assert!((200..500).contains(&status), "{status}");
     }

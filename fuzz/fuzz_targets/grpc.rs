@@ -28,7 +28,7 @@ fuzz_target!(|input: (u8, String, String, Vec<u8>, Vec<u8>)| {
                 all.extend(values.push(chunk)?);
             }
             all.extend(values.finish()?);
-            Ok(all)
+            Ok::<_, gateway_core::grpc::values::Bad>(all)
         };
         // However it is cut, the same comes out.
         assert_eq!(cut(usize::from(choice).max(1)), cut(usize::MAX));
@@ -46,10 +46,10 @@ fuzz_target!(|input: (u8, String, String, Vec<u8>, Vec<u8>)| {
     let headers = Headers::from_block(head);
     for dialect in [Dialect::Grpc, Dialect::GrpcWeb, Dialect::Connect] {
         for streams in [true, false] {
-            if let Ok(Start::Body(mut reader)) = Reader::start(dialect, streams, 200, &headers, 1 << 10) {
-                if reader.push(&body).is_ok() {
-                    let _ = reader.finish(headers.clone());
-                }
+            if let Ok(Start::Body(mut reader)) = Reader::start(dialect, streams, 200, &headers, 1 << 10)
+                && reader.push(&body).is_ok()
+            {
+                let _ = reader.finish(headers.clone());
             }
         }
     }

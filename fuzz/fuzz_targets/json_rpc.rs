@@ -3,18 +3,14 @@
 //! where there is a body.
 
 use gateway_core::Gateway;
-use gateway_core::config::{Files, compile};
+use gateway_core::config::{Text, compile};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::testing::{TestPlatform, run};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::OnceLock;
 
-struct One;
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
+const CONFIGURATION: &str = r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
             "routes": [
                 { "name": "a", "path": "/split", "upstream": "o", "policies": [{ "json_rpc": { "max_batch": 5 } }] },
                 { "name": "b", "path": "/pass", "upstream": "o", "policies": [{ "json_rpc": { "batch": "pass",
@@ -26,17 +22,15 @@ impl Files for One {
                     "requestBody": { "content": { "application/json": { "schema": { "type": "object" } } } },
                     "responses": { "200": { "description": "", "content": { "application/json": { "schema": { "type": "object" } } } } }
                     } } } } } } }
-            ] }"#
-            .to_owned())
-    }
-}
+            ] }"#;
 
 const PATHS: [&str; 4] = ["/split", "/pass", "/call/x", "/mcp"];
 
 fuzz_target!(|input: (u8, Vec<u8>, Vec<u8>)| {
     static ARTEFACT: OnceLock<Vec<u8>> = OnceLock::new();
-    let artefact =
-        ARTEFACT.get_or_init(|| compile(Path::new("gateway.json"), &One).artefact.expect("it is written above"));
+    let artefact = ARTEFACT.get_or_init(|| {
+        compile(Path::new("gateway.json"), &Text(CONFIGURATION.to_owned())).artefact.expect("it is written above")
+    });
     let gateway = Gateway::load(artefact.clone().into(), |_| None).expect("it has just been compiled");
     let (path, body, answer) = input;
     let mut headers = Headers::new();

@@ -2,7 +2,7 @@
 //! Whatever a client and an authorisation server send: credentials stay here, and nobody writes what only claims may.
 
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::testing::{TestPlatform, run};
 use libfuzzer_sys::fuzz_target;
@@ -41,19 +41,11 @@ routes:
       - headers: { request: { set: { x-consumer: "{consumer.name}" } } }
 "#;
 
-struct One;
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(CONFIGURATION.to_owned())
-    }
-}
-
 fuzz_target!(|input: (bool, &str, Vec<u8>, [u8; 4], Vec<u8>)| {
     // A gateway of its own, since what it remembers would make runs depend on each other.
     thread_local! {
         static ARTEFACT: Vec<u8> = {
-            let compiled = config::compile(Path::new("gateway.yaml"), &One);
+            let compiled = config::compile(Path::new("gateway.yaml"), &Text(CONFIGURATION.to_owned()));
             compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems))
         };
     }

@@ -2,7 +2,7 @@
 //! Whatever a client sends is answered.
 
 use gateway_core::Gateway;
-use gateway_core::config::{self, Files};
+use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::testing::{TestPlatform, run};
 use libfuzzer_sys::fuzz_target;
@@ -20,18 +20,10 @@ routes:
   - { name: hello, path_regex: "^/h(?P<name>.*)$", respond: { body: "{name} {client.address}" } }
 "#;
 
-struct One;
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(CONFIGURATION.to_owned())
-    }
-}
-
 fuzz_target!(|input: (&str, &str, &str, Vec<u8>, [u8; 4])| {
     thread_local! {
         static GATEWAY: Gateway = {
-            let compiled = config::compile(Path::new("gateway.yaml"), &One);
+            let compiled = config::compile(Path::new("gateway.yaml"), &Text(CONFIGURATION.to_owned()));
             let artefact = compiled.artefact.expect("the configuration above has no error");
             Gateway::load(artefact.into(), |_| None).expect("it refers to nothing")
         };

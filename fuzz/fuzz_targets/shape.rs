@@ -66,9 +66,8 @@ fuzz_target!(|input: (u8, bool, Vec<u8>)| {
         body: Body::Stream(body.clone()),
         peer: Peer::default(),
     };
-    let platform = TestPlatform::new(|_| {
-        Ok(Response { status: 200, headers: headers.clone(), body: Body::Stream(body.clone()) })
-    });
+    let platform =
+        TestPlatform::new(|_| Ok(Response { status: 200, headers: headers.clone(), body: Body::Stream(body.clone()) }));
     if let Body::Pumped(stream, mut pump) = run(gateway.handle(&platform, incoming)).response.body {
         let _ = pump.whole(&stream);
     }

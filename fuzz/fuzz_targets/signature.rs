@@ -11,7 +11,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|given: (&str, &str, &str, &[u8])| {
     let (said, signature, text, bytes) = given;
     let mut headers = Headers::new();
-    for (name, value) in [("signature-input", said), ("signature", signature), ("content-digest", text), ("digest", text)] {
+    for (name, value) in
+        [("signature-input", said), ("signature", signature), ("content-digest", text), ("digest", text)]
+    {
         headers.receive(name, value.replace(['\r', '\n', '\0'], " ").as_bytes());
     }
     let message = Message {

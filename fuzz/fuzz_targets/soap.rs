@@ -2,28 +2,22 @@
 //! Any answer of a SOAP service, and any request for it: there is always an answer, and it is JSON.
 
 use gateway_core::Gateway;
-use gateway_core::config::{Files, compile};
+use gateway_core::config::{Text, compile};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::testing::{TestPlatform, run};
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use std::sync::OnceLock;
 
-struct One;
-
-impl Files for One {
-    fn read(&self, _: &Path) -> Result<String, String> {
-        Ok(r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
+const CONFIGURATION: &str = r#"{ "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
             "routes": [{ "name": "a", "upstream": "o", "soap": { "path": "/s", "body": "<a b='{request.query.q}'>{body.x}</a>",
-                "lists": ["a.b.c", "a.*.d"], "query": "[@, a.b]", "fault_details": true } }] }"#
-            .to_owned())
-    }
-}
+                "lists": ["a.b.c", "a.*.d"], "query": "[@, a.b]", "fault_details": true } }] }"#;
 
 fuzz_target!(|input: (u16, String, Vec<u8>)| {
     static ARTEFACT: OnceLock<Vec<u8>> = OnceLock::new();
-    let artefact =
-        ARTEFACT.get_or_init(|| compile(Path::new("gateway.json"), &One).artefact.expect("it is written above"));
+    let artefact = ARTEFACT.get_or_init(|| {
+        compile(Path::new("gateway.json"), &Text(CONFIGURATION.to_owned())).artefact.expect("it is written above")
+    });
     let gateway = Gateway::load(artefact.clone().into(), |_| None).expect("it has just been compiled");
     let (status, x, answer) = input;
     let mut headers = Headers::new();
