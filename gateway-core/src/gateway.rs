@@ -41,9 +41,6 @@ use crate::http::{Body, Certificate, Headers, Incoming, Response};
 use crate::json_rpc::RpcCall;
 #[cfg(feature = "mcp")]
 use crate::mcp::{Mcp, ProtectedResource};
-#[cfg(any(feature = "cache", feature = "grpc", feature = "json_rpc"))]
-#[cfg(any(feature = "cache", feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
-use crate::platform::ReadError;
 use crate::platform::{Call, FetchError, Interest, Patience, Platform, StoreError};
 #[cfg(feature = "cache")]
 use crate::policy::cache::{Cached, Flight, Keeping};
@@ -206,6 +203,18 @@ impl Action {
             Action::Purge => None,
             #[cfg(feature = "compose")]
             Action::Compose(_) | Action::Batch(_) => None,
+        }
+    }
+
+    /// Whether it is answered by requests of the gateway's own, through the gateway's own routes.
+    #[cfg(any(feature = "compose", feature = "mcp"))]
+    fn makes_requests(&self) -> bool {
+        match self {
+            #[cfg(feature = "compose")]
+            Action::Batch(_) => true,
+            #[cfg(feature = "mcp")]
+            Action::Mcp(_) => true,
+            _ => false,
         }
     }
 
@@ -668,8 +677,6 @@ impl Gateway {
         start: Start,
     ) -> Reply<P::Stream> {
         let Request { line, mut headers, client, upgrade, content_length, depth } = request;
-        #[cfg(not(any(feature = "cache", feature = "compose")))]
-        let _ = depth;
         let plan = &matched.route.then;
         let watch = platform.watch();
         watch.route(&matched.route.name);
@@ -682,12 +689,9 @@ impl Gateway {
                 reason,
             );
         };
-        // Policies take credentials away, and each request of a batch is made on behalf of the one whose they are.
-        #[cfg(feature = "compose")]
-        let arrived = matches!(plan.action, Action::Batch(_)).then(|| headers.clone());
-        // Policies take credentials away, and tools are called on behalf of the one whose they are.
-        #[cfg(feature = "mcp")]
-        let credentials = matches!(plan.action, Action::Mcp(_)).then(|| headers.clone());
+        // Policies take credentials away, and the requests that come of this one are made on behalf of the one whose they are.
+        #[cfg(any(feature = "compose", feature = "mcp"))]
+        let arrived = plan.action.makes_requests().then(|| headers.clone());
         #[cfg(feature = "admin")]
         let closed = self.changes.state().maintenance.get(&matched.route.name).map(|closed| closed.retry_after);
         #[cfg(not(feature = "admin"))]
@@ -857,7 +861,8 @@ impl Gateway {
             #[cfg(feature = "mcp")]
             (None, Action::Mcp(mcp)) => {
                 let (route, headers) = (scope.route, headers.clone());
-                let asked = crate::mcp::Asked { line: &line, client: &client, route, headers, credentials, depth };
+                let asked =
+                    crate::mcp::Asked { line: &line, client: &client, route, headers, credentials: arrived, depth };
                 let body = std::mem::replace(&mut body, Body::Empty);
                 // Boxed, so that the common case need not carry its size around.
                 Err(Box::pin(self.mcp(platform, mcp, asked, body)).await)
@@ -950,18 +955,8 @@ impl Gateway {
     /// Writes down what is taken back from caches. Other instances hear of it within [`purge::HOLD`].
     #[cfg(feature = "cache")]
     async fn purge<P: Platform>(&self, platform: &P, body: Body<P::Stream>, route: &str) -> Reply<P::Stream> {
-        let body = match body {
-            Body::Empty => Ok(Bytes::new()),
-            Body::Bytes(bytes) => Ok(bytes),
-            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
-                pump::read(platform, body, LONGEST_PURGE as usize).await
-            }
-        };
-        let change = match body {
-            Ok(body) => Change::read(&body).map_err(|reason| Error::BadPurge { reason }),
-            Err(ReadError::TooLarge) => Err(Error::BodyTooLarge { limit: LONGEST_PURGE }),
-            Err(ReadError::Broken(_)) => Err(Error::ClientGone),
-        };
+        let body = crate::request::whole(platform, body, None, LONGEST_PURGE).await;
+        let change = body.and_then(|body| Change::read(&body).map_err(|reason| Error::BadPurge { reason }));
         let change = match change {
             Ok(change) => change,
             Err(error) => return Reply::fail(platform, error, Some(route), String::new()),
@@ -1270,7 +1265,7 @@ impl Gateway {
         let body = match translation.request_limit() {
             Some(most) => {
                 let most = limit.map_or(most, |limit| limit.min(most));
-                match read_request(platform, body, content_length, most).await {
+                match crate::request::whole(platform, body, content_length, most).await {
                     Ok(body) => body,
                     Err(error) => return fail(error, Origin::Gateway),
                 }
@@ -1393,7 +1388,9 @@ impl Gateway {
             // What is short by its declared length is read first, so that nothing is sent of what turns out to be no call.
             let is_short = payload.content_length.is_some_and(|length| length <= grpc.message_limit);
             let body = if is_short {
-                Body::Bytes(read_request(platform, payload.body, payload.content_length, grpc.message_limit).await?)
+                Body::Bytes(
+                    crate::request::whole(platform, payload.body, payload.content_length, grpc.message_limit).await?,
+                )
             } else {
                 payload.body
             };
@@ -1410,7 +1407,7 @@ impl Gateway {
         } else {
             let most = payload.limit.map_or(grpc.message_limit, |limit| limit.min(grpc.message_limit));
             let body = if call.reads_body() {
-                read_request(platform, payload.body, payload.content_length, most).await?
+                crate::request::whole(platform, payload.body, payload.content_length, most).await?
             } else {
                 Bytes::new()
             };
@@ -1635,25 +1632,6 @@ fn host_of<'a>(host: &'a HostHeader, line: &'a Line) -> Option<&'a str> {
         HostHeader::Keep => Some(&line.authority),
         HostHeader::Fixed(host) => Some(host),
     }
-}
-
-/// Reads a request's whole body.
-#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc"))]
-async fn read_request<P: Platform>(
-    platform: &P,
-    body: Body<P::Stream>,
-    content_length: Option<u64>,
-    most: u64,
-) -> Result<Bytes, Error> {
-    let too_large = || Error::BodyTooLarge { limit: most };
-    if content_length.is_some_and(|length| length > most) {
-        return Err(too_large());
-    }
-    let room = usize::try_from(most).unwrap_or(usize::MAX);
-    pump::read(platform, body, room).await.map_err(|error| match error {
-        ReadError::TooLarge => too_large(),
-        ReadError::Broken(_) => Error::ClientGone,
-    })
 }
 
 /// What a call that brought no response means to the client.

@@ -5,7 +5,10 @@ use crate::error::Error;
 use crate::gateway::inner::Inner;
 use crate::http::{Body, Headers, Incoming, Scheme, is_token, list};
 use crate::path;
+use crate::platform::{Platform, ReadError};
+use crate::pump;
 use crate::route::{self, pattern};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// A request that has been read and checked.
@@ -23,6 +26,27 @@ pub struct Request {
     pub content_length: Option<u64>,
     /// How many requests it is within: 0 for a client's.
     pub depth: u8,
+}
+
+/// Reads the whole body of a request, as far as `most` bytes go; one that is said to be longer is not touched.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`], and [`Error::ClientGone`] where it breaks off.
+pub async fn whole<P: Platform>(
+    platform: &P,
+    body: Body<P::Stream>,
+    declared: Option<u64>,
+    most: u64,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::BodyTooLarge { limit: most };
+    if declared.is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let room = usize::try_from(most).unwrap_or(usize::MAX);
+    pump::read(platform, body, room).await.map_err(|error| match error {
+        ReadError::TooLarge => too_large(),
+        ReadError::Broken(_) => Error::ClientGone,
+    })
 }
 
 /// What a request asks for.
@@ -198,7 +222,7 @@ pub const HOP_BY_HOP: [&str; 8] = [
 /// Fields about the client, or about what it asked for, that origins are known to believe: taken from whoever is not trusted
 /// before any policy runs, so that a policy can write them anew. `x-original-url` and `x-rewrite-url` name another path than
 /// the one that was matched here.
-const HEARSAY: [&str; 13] = [
+pub const HEARSAY: [&str; 13] = [
     "x-real-ip",
     "x-forwarded-port",
     "x-forwarded-server",

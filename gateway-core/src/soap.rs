@@ -9,11 +9,9 @@ use crate::gateway::Substitute;
 use crate::http::Body;
 use crate::json::Kind;
 use crate::shape::blueprint::Blueprint;
-#[cfg(feature = "queries")]
-use crate::shape::query::Query;
 use crate::shape::{Path, Step, Value, xml};
 use crate::template::{Fill, Template};
-use crate::translate::{Answered, Asked, Failure, status_of, strange, untranslatable};
+use crate::translate::{Answered, Asked, Failure, Wanted, status_of, strange, untranslatable, written};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 
@@ -51,12 +49,8 @@ pub struct Soap {
     #[serde(rename = "i", default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<Path>,
     /// What of the `Body` the client gets.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub pick: Option<Path>,
-    /// What that is asked for.
-    #[cfg(feature = "queries")]
-    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<Query>,
+    #[serde(rename = "w", default)]
+    pub wanted: Wanted,
     /// Statuses by the codes of faults, without their prefixes.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<(String, u16)>,
@@ -228,20 +222,7 @@ impl Soap {
             content = Value::Object(Vec::new());
         }
         self.lists.iter().for_each(|path| make_list(&mut content, path.steps()));
-        let picked = match &self.pick {
-            Some(path) => content.get(path.steps()).unwrap_or(Value::NULL),
-            None => content,
-        };
-        #[cfg(feature = "queries")]
-        let picked = match &self.query {
-            Some(query) => query.answer(picked).map_err(|why| Error::UntranslatableResponse {
-                reason: format!("the query over the answer cannot be answered: {why}"),
-            })?,
-            None => picked,
-        };
-        let mut out = Vec::new();
-        picked.write(&mut out);
-        Ok(out)
+        Ok(written(&self.wanted.of(content)?))
     }
 
     /// A fault as a problem. What it means is told by the most special of its codes that has a rule.
@@ -419,9 +400,7 @@ mod tests {
             answer_limit: 0,
             keeps_namespaces: false,
             lists: Vec::new(),
-            pick: None,
-            #[cfg(feature = "queries")]
-            query: None,
+            wanted: Wanted::default(),
             statuses: vec![("InvalidId".to_owned(), 404), ("Client".to_owned(), 422), ("Server.Busy".to_owned(), 503)],
             tells_details: true,
         }
@@ -449,9 +428,10 @@ mod tests {
         let stripped = r#"{"R":{"o":[{"@type":"m:O","@id":"7","n":"x","z":null},"y"],"e":""}}"#;
         assert_eq!(answer(&soap(), 200, &text).as_deref(), Ok(stripped));
         let path = |path: &str| Path::parse(path).expect("a path");
-        let picks = Soap { pick: Some(path("R.o.0.n")), ..soap() };
+        let wanted = |pick: &str| Wanted { pick: Some(path(pick)), ..Wanted::default() };
+        let picks = Soap { wanted: wanted("R.o.0.n"), ..soap() };
         assert_eq!(answer(&picks, 200, &text).as_deref(), Ok("\"x\""));
-        let keeps = Soap { keeps_namespaces: true, pick: Some(path("m:R.m:e")), ..soap() };
+        let keeps = Soap { keeps_namespaces: true, wanted: wanted("m:R.m:e"), ..soap() };
         assert_eq!(answer(&keeps, 200, &text).as_deref(), Ok("\"\""));
         let lists = Soap { lists: vec![path("R.o.n"), path("R.e.item"), path("R.more")], ..soap() };
         let listed = r#"{"R":{"o":[{"@type":"m:O","@id":"7","n":["x"],"z":null},"y"],"e":{"item":[]},"more":[]}}"#;

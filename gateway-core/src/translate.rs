@@ -13,6 +13,8 @@ use crate::http::{self, Headers};
 use crate::json::{self, Json};
 #[cfg(feature = "json_rpc")]
 use crate::json_rpc::RpcCall;
+#[cfg(feature = "queries")]
+use crate::shape::query::Query;
 use crate::shape::value::Document;
 use crate::shape::{Path, Value};
 #[cfg(feature = "soap")]
@@ -20,6 +22,7 @@ use crate::soap::Soap;
 use crate::template::function::{self, Function};
 use crate::template::{Fill, Piece, Scope};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A protocol that an upstream speaks and its clients do not.
@@ -67,6 +70,45 @@ pub struct Failure {
     pub detail: String,
     /// What else is told, as members of the problem details.
     pub members: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What of an answer the client gets.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    /// This part; without it, all.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Path>,
+    /// What that is asked for.
+    #[cfg(feature = "queries")]
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Query>,
+}
+
+impl Wanted {
+    /// It of this value; what is not there is null.
+    ///
+    /// # Errors
+    /// Where the query cannot be answered.
+    pub fn of<'v>(&self, value: Value<'v>) -> Result<Value<'v>, Error> {
+        let picked = match &self.pick {
+            Some(path) => value.get(path.steps()).unwrap_or(Value::NULL),
+            None => value,
+        };
+        #[cfg(feature = "queries")]
+        if let Some(query) = &self.query {
+            return query.answer(picked).map_err(|why| Error::UntranslatableResponse {
+                reason: format!("the query over the answer cannot be answered: {why}"),
+            });
+        }
+        Ok(picked)
+    }
+}
+
+/// A value as it is sent.
+pub fn written(value: &Value<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    value.write(&mut out);
+    out
 }
 
 impl<'a> Translation<'a> {

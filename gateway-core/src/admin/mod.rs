@@ -18,12 +18,11 @@ pub use rules::{Access, ActivityRules, Rules, TokenRule};
 use crate::error::Error;
 use crate::explain::{Question, StandIn, stand_in};
 use crate::gateway::{Gateway, LoadError, Note, Reply};
-use crate::http::{self, Body, Headers, Response};
+use crate::http::{self, Body, Response};
 use crate::ledger::Ledger;
-use crate::platform::{Platform, ReadError, Timestamp};
+use crate::platform::{Platform, Timestamp};
 use crate::policy::Deferred;
-use crate::pump;
-use crate::request::{Line, Request};
+use crate::request::{self, Line, Request};
 use crate::serve;
 use crate::telemetry::watch::Watched;
 use crate::template::{Settings, Source};
@@ -624,19 +623,11 @@ async fn read_or_default<P: Platform, T: DeserializeOwned + Default>(
     serde_json::from_slice(&bytes).map_err(|error| bad(&format!("The body cannot be read: {error}.")))
 }
 
-async fn whole<P: Platform>(platform: &P, request: &Request, body: Body<P::Stream>) -> Result<bytes::Bytes, Error> {
-    let headers: &Headers = &request.headers;
-    if headers.contains("content-type") && !headers.is_json() {
+async fn whole<P: Platform>(platform: &P, asked: &Request, body: Body<P::Stream>) -> Result<bytes::Bytes, Error> {
+    if asked.headers.contains("content-type") && !asked.headers.is_json() {
         return Err(Error::UnsupportedMediaType { accept: vec!["application/json".to_owned()] });
     }
-    let too_large = || Error::BodyTooLarge { limit: LONGEST as u64 };
-    if request.content_length.is_some_and(|length| length > LONGEST as u64) {
-        return Err(too_large());
-    }
-    pump::read(platform, body, LONGEST).await.map_err(|error| match error {
-        ReadError::TooLarge => too_large(),
-        ReadError::Broken(_) => Error::ClientGone,
-    })
+    request::whole(platform, body, asked.content_length, LONGEST as u64).await
 }
 
 /// What a query says under a name.

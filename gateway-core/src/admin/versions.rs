@@ -6,9 +6,8 @@ use super::{Admin, LONGEST_REASON, Visit, bad, parameter, read_or_default, uncer
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::http::{Body, Incoming};
-use crate::platform::{Platform, ReadError};
-use crate::pump;
-use crate::request::Request;
+use crate::platform::Platform;
+use crate::request::{self, Request};
 use crate::rollout::Rollout;
 use crate::rollout::endpoint::{Activation, Check, LONGEST, Trouble};
 use crate::telemetry::watch::Watched;
@@ -147,18 +146,11 @@ fn served(rollout: &Rollout) -> String {
 }
 
 /// The body as it is: no JSON, and longer than anything else that comes here.
-async fn artefact<P: Platform>(platform: &P, request: &Request, body: Body<P::Stream>) -> Result<Bytes, Error> {
-    if request.headers.contains("content-type") && request.headers.media_type() != "application/octet-stream" {
+async fn artefact<P: Platform>(platform: &P, asked: &Request, body: Body<P::Stream>) -> Result<Bytes, Error> {
+    if asked.headers.contains("content-type") && asked.headers.media_type() != "application/octet-stream" {
         return Err(Error::UnsupportedMediaType { accept: vec!["application/octet-stream".to_owned()] });
     }
-    let too_large = || Error::BodyTooLarge { limit: LONGEST as u64 };
-    if request.content_length.is_some_and(|length| length > LONGEST as u64) {
-        return Err(too_large());
-    }
-    pump::read(platform, body, LONGEST).await.map_err(|error| match error {
-        ReadError::TooLarge => too_large(),
-        ReadError::Broken(_) => Error::ClientGone,
-    })
+    request::whole(platform, body, asked.content_length, LONGEST as u64).await
 }
 
 fn error(trouble: Trouble) -> Error {

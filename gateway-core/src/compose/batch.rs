@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::http::{self, Headers, is_token};
 use crate::json::{self, Json, Kind, Limits};
+use crate::request::{HEARSAY, HOP_BY_HOP};
 use crate::shape::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -160,35 +161,25 @@ fn fields(json: Json<'_>, value: u32) -> Result<Vec<(String, String)>, String> {
 /// servers do that take `_` for `-`.
 fn is_reserved(name: &str) -> bool {
     let name = name.replace('_', "-");
-    RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let mut reserved = HOP_BY_HOP.iter().chain(&HEARSAY).chain(&RESERVED);
+    reserved.any(|known| *known == name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 const RESERVED_PREFIXES: [&str; 5] = ["proxy-", "sec-", "x-forwarded-", "access-control-request-", "client-cert"];
 
-const RESERVED: [&str; 28] = [
+/// Besides those for one connection only, and those that no client is believed.
+const RESERVED: [&str; 16] = [
     "accept-encoding",
-    "connection",
     "content-length",
     "cookie",
     "expect",
     "forwarded",
     "host",
-    "http2-settings",
-    "keep-alive",
     "origin",
     "referer",
-    "te",
     "trailer",
-    "transfer-encoding",
     "upgrade",
     "via",
-    "x-real-ip",
-    "client-ip",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
     "cf-connecting-ip",
     "user-agent",
     "accept-charset",

@@ -7,7 +7,6 @@ use crate::compose::batch::{self, ALWAYS_INHERITED, Answered, Item};
 use crate::compose::call::FORWARDED;
 use crate::error::Error;
 use crate::http::{self, Body, Headers, Response};
-use crate::outflow::Whole;
 use crate::platform::{Platform, ReadError, Timestamp};
 use crate::pump;
 use crate::request;
@@ -16,7 +15,6 @@ use crate::template::Scope;
 use crate::together::{self, Task};
 use crate::upstream::{self, First};
 use bytes::Bytes;
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -54,15 +52,8 @@ impl Gateway {
             return refuse(Error::UnsupportedMediaType { accept: vec!["application/json".to_owned()] });
         }
         let limit = body_limit.map_or(batch.limit, |limit| limit.min(batch.limit));
-        if headers.content_length().is_some_and(|length| length > limit) {
-            return refuse(Error::BodyTooLarge { limit });
-        }
-        let text = match pump::read(platform, body, usize::try_from(limit).unwrap_or(usize::MAX)).await {
-            Ok(text) => text,
-            Err(ReadError::TooLarge) => return refuse(Error::BodyTooLarge { limit }),
-            Err(ReadError::Broken(_)) => return refuse(Error::ClientGone),
-        };
-        let items = match batch.read(&text) {
+        let text = request::whole(platform, body, headers.content_length(), limit).await;
+        let items = match text.and_then(|text| batch.read(&text)) {
             Ok(items) => items,
             Err(error) => return refuse(error),
         };
@@ -138,31 +129,16 @@ impl Gateway {
     ) -> (Answered, Vec<Deferred>, Vec<Note>) {
         let route = inner.route;
         let is_head = inner.method == "HEAD";
-        let Reply { response, mut notes, mut deferred } = self.handle_inner(platform, inner).await;
-        let Response { status, mut headers, body } = response;
+        let mut reply = self.handle_inner(platform, inner).await;
         let most = usize::try_from(batch.answer).unwrap_or(usize::MAX);
-        let body = match body {
-            Body::Made(flow) => {
-                // Nobody else makes it: the reply that it belongs to never leaves the gateway.
-                flow.gather(most);
-                let mut left = VecDeque::from(std::mem::take(&mut deferred));
-                let makes = left.iter().position(|deferred| matches!(deferred, Deferred::Compose(_)));
-                if let Some(Deferred::Compose(production)) = makes.and_then(|at| left.remove(at)) {
-                    notes.extend(Box::pin(self.go_on(platform.bare(), *production, &mut left)).await);
-                }
-                deferred = left.into();
-                match flow.gathered() {
-                    Whole::Bytes(bytes) => Ok(bytes),
-                    Whole::TooLarge => Err(ReadError::TooLarge),
-                    Whole::Broken => Err(ReadError::Broken(String::new())),
-                }
-            }
-            body if is_head || matches!(status, 204 | 304) => {
-                pump::discard(platform, body);
-                Ok(Bytes::new())
-            }
-            body => pump::read(platform, body, most).await,
+        let is_made = matches!(reply.response.body, Body::Made(_));
+        let body = if !is_made && (is_head || matches!(reply.response.status, 204 | 304)) {
+            pump::discard(platform, std::mem::replace(&mut reply.response.body, Body::Empty));
+            Ok(Bytes::new())
+        } else {
+            self.read_inner(platform, &mut reply, most).await
         };
+        let Reply { response: Response { status, mut headers, .. }, mut notes, deferred } = reply;
         let failed = |detail: String, reason: String| Error::CompositionFailed { status: 502, detail, reason };
         let body = body.map_err(|error| match error {
             ReadError::TooLarge => {

@@ -20,7 +20,7 @@ use crate::json::Limits;
 use crate::outflow::{self, Outflow, Stopped};
 use crate::platform::{Platform, ReadError, Timestamp};
 use crate::pump;
-use crate::request::Line;
+use crate::request::{self, Line};
 use crate::route::Matched;
 use crate::shape::{Path, Value};
 use crate::template::{Documents, Scope, View};
@@ -167,15 +167,7 @@ async fn document<P: Platform>(
         return Ok(Some(Document::null()));
     }
     let limit = body_limit.map_or(most, |limit| limit.min(most));
-    let too_large = || Error::BodyTooLarge { limit };
-    if headers.content_length().is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let room = usize::try_from(limit).unwrap_or(usize::MAX);
-    let bytes = pump::read(platform, body, room).await.map_err(|error| match error {
-        ReadError::TooLarge => too_large(),
-        ReadError::Broken(_) => Error::ClientGone,
-    })?;
+    let bytes = request::whole(platform, body, headers.content_length(), limit).await?;
     if bytes.is_empty() {
         return Ok(Some(Document::null()));
     }

@@ -8,9 +8,21 @@ use super::{Gateway, Reply, Start};
 use crate::client::Client;
 use crate::error::Error;
 use crate::http::{Body, Headers};
+#[cfg(feature = "compose")]
+use crate::outflow::Whole;
 use crate::platform::Platform;
+#[cfg(any(feature = "compose", feature = "mcp"))]
+use crate::platform::ReadError;
+#[cfg(feature = "compose")]
+use crate::policy::Deferred;
+#[cfg(any(feature = "compose", feature = "mcp"))]
+use crate::pump;
 use crate::request::{Line, Request};
 use crate::telemetry::watch::Watched;
+#[cfg(any(feature = "compose", feature = "mcp"))]
+use bytes::Bytes;
+#[cfg(feature = "compose")]
+use std::collections::VecDeque;
 
 /// A request that the gateway makes itself.
 #[derive(Debug)]
@@ -75,6 +87,35 @@ impl Gateway {
         let mut reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
         self.end_inner(watched, &mut reply);
         reply
+    }
+
+    /// Reads the whole body of an inner request's reply, as far as `most` bytes go; the reply is left without it. What makes a body while
+    /// it is sent makes it here, since the reply that it belongs to never leaves the gateway.
+    #[cfg(any(feature = "compose", feature = "mcp"))]
+    pub(super) async fn read_inner<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        reply: &mut Reply<P::Stream>,
+        most: usize,
+    ) -> Result<Bytes, ReadError> {
+        match std::mem::replace(&mut reply.response.body, Body::Empty) {
+            #[cfg(feature = "compose")]
+            Body::Made(flow) => {
+                flow.gather(most);
+                let mut left = VecDeque::from(std::mem::take(&mut reply.deferred));
+                let makes = left.iter().position(|deferred| matches!(deferred, Deferred::Compose(_)));
+                if let Some(Deferred::Compose(production)) = makes.and_then(|at| left.remove(at)) {
+                    reply.notes.extend(Box::pin(self.go_on(platform.bare(), *production, &mut left)).await);
+                }
+                reply.deferred = left.into();
+                match flow.gathered() {
+                    Whole::Bytes(bytes) => Ok(bytes),
+                    Whole::TooLarge => Err(ReadError::TooLarge),
+                    Whole::Broken => Err(ReadError::Broken(String::new())),
+                }
+            }
+            body => pump::read(platform, body, most).await,
+        }
     }
 
     /// What observes an inner request: beside the outer one, and in its trace.

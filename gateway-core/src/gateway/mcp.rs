@@ -12,6 +12,7 @@ use crate::json_rpc::{
 use crate::mcp::{self, Asked, Mcp, arguments::Built, result};
 use crate::platform::{Platform, ReadError};
 use crate::pump;
+use crate::request;
 use crate::telemetry::watch::Watched;
 use crate::together::{self, Task};
 use crate::validation;
@@ -65,15 +66,7 @@ impl Gateway {
         if !validation::is_plain(headers) {
             return Err(Error::UnsupportedContentCoding);
         }
-        let limit = mcp.request_bytes;
-        if headers.content_length().is_some_and(|length| length > limit) {
-            return Err(Error::BodyTooLarge { limit });
-        }
-        let room = usize::try_from(limit).unwrap_or(usize::MAX);
-        let text = pump::read(platform, body, room).await.map_err(|error| match error {
-            ReadError::TooLarge => Error::BodyTooLarge { limit },
-            ReadError::Broken(_) => Error::ClientGone,
-        })?;
+        let text = request::whole(platform, body, headers.content_length(), mcp.request_bytes).await?;
         let refused = |fault: Fault| Error::JsonRpc(Box::new(fault));
         let limits = Limits { batch: mcp::LARGEST_BATCH, depth: mcp::DEEPEST };
         let parts = json_rpc::parts(&text, &limits).map_err(refused)?;
@@ -215,25 +208,23 @@ impl Gateway {
             body,
         };
         let mut reply = self.handle_inner(platform, inner).await;
-        let response = std::mem::replace(
-            &mut reply.response,
-            Response { status: 200, headers: Headers::new(), body: Body::Empty },
-        );
-        *left = Some(reply);
-        let Response { status, headers, body } = response;
-        if headers.is_event_stream() {
+        if reply.response.headers.is_event_stream() {
             // It may never end.
-            pump::discard(platform, body);
+            pump::discard(platform, std::mem::replace(&mut reply.response.body, Body::Empty));
+            *left = Some(reply);
             return Ok(result::failed(&["The answer is a stream of events, which no tool can give.".to_owned()]));
         }
         let most = usize::try_from(mcp.answer_bytes).unwrap_or(usize::MAX);
-        let told = match pump::read(platform, body, most).await {
-            Ok(body) => result::of(tool, &self.validation.schemas, &target, status, &headers, &body),
+        let read = self.read_inner(platform, &mut reply, most).await;
+        let Response { status, headers, .. } = &reply.response;
+        let told = match read {
+            Ok(body) => result::of(tool, &self.validation.schemas, &target, *status, headers, &body),
             Err(ReadError::TooLarge) => {
                 result::failed(&[format!("The answer is longer than the {most} bytes that a tool can give.")])
             }
             Err(ReadError::Broken(_)) => result::failed(&["The answer broke off.".to_owned()]),
         };
+        *left = Some(reply);
         Ok(told)
     }
 }

@@ -6,12 +6,10 @@ use crate::gateway::Substitute;
 use crate::http::Body;
 use crate::json::{self, Json, Kind};
 use crate::shape::blueprint::Blueprint;
-#[cfg(feature = "queries")]
-use crate::shape::query::Query;
-use crate::shape::{Path, Step, Value};
+use crate::shape::{Step, Value};
 use crate::template::function::is_number;
 use crate::template::{Piece, Template};
-use crate::translate::{Answered, Asked, Failure, status_of, strange, untranslatable};
+use crate::translate::{Answered, Asked, Failure, Wanted, status_of, strange, untranslatable, written};
 use serde::{Deserialize, Serialize};
 
 /// A query, and what becomes of its answer.
@@ -39,18 +37,14 @@ pub struct StoredQuery {
     #[serde(rename = "m")]
     pub answer_limit: u64,
     /// What of `data` the client gets.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub pick: Option<Path>,
-    /// What `data` is asked for.
-    #[cfg(feature = "queries")]
-    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<Query>,
+    #[serde(rename = "w", default)]
+    pub wanted: Wanted,
     /// Statuses by the `extensions.code` of errors.
     #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
     pub statuses: Vec<(String, u16)>,
-    /// The status of other errors.
-    #[serde(rename = "x")]
-    pub otherwise: u16,
+    /// The status of other errors; `None`: 400 where the server says that it is the request's fault, else 502.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<u16>,
     /// Whether data are handed on although there are errors.
     #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
@@ -199,42 +193,33 @@ impl StoredQuery {
         if let Some(errors) = errors
             && !is_partial
         {
-            return Err(self.failure(errors));
+            return Err(self.failure(status, errors));
         }
         let data = data.ok_or_else(|| none("has neither data nor errors"))?;
-        let picked = match &self.pick {
-            Some(path) => data.get(path.steps()).unwrap_or(Value::NULL),
-            None => data,
-        };
-        #[cfg(feature = "queries")]
-        let picked = match &self.query {
-            Some(query) => query.answer(picked).map_err(|why| Error::UntranslatableResponse {
-                reason: format!("the query over the answer cannot be answered: {why}"),
-            })?,
-            None => picked,
-        };
+        let picked = self.wanted.of(data)?;
         if let (true, Some(status)) = (picked.is_null(), self.nothing) {
             // What is not there because of an error is not simply not there.
             if let Some(errors) = member("errors") {
-                return Err(self.failure(errors));
+                return Err(self.failure(status, errors));
             }
             let detail = "There is nothing for this request.".to_owned();
             return Err(Error::CallFailed(Box::new(Failure { status, detail, members: serde_json::Map::new() })));
         }
-        let mut out = Vec::new();
-        picked.write(&mut out);
-        Ok(out)
+        Ok(written(&picked))
     }
 
     /// Errors of GraphQL as one of HTTP: the first whose code has a rule says with which status.
-    fn failure(&self, mut errors: Value<'_>) -> Error {
+    fn failure(&self, answered: u16, mut errors: Value<'_>) -> Error {
         errors.open();
         let items = match errors {
             Value::List(items) => items,
             other => vec![other],
         };
         let codes: Vec<String> = items.iter().filter_map(|error| text(error, &["extensions", "code"])).collect();
-        let status = status_of(&self.statuses, codes.iter().map(String::as_str)).unwrap_or(self.otherwise);
+        let status = status_of(&self.statuses, codes.iter().map(String::as_str)).or(self.otherwise);
+        // GraphQL over HTTP §6.4.2: a request that cannot be executed, such as one with a variable of another type, is answered with 400,
+        // and the query is not the client's.
+        let status = status.unwrap_or(if answered == 400 { 400 } else { 502 });
         let messages = items.iter().filter_map(|error| text(error, &["message"]));
         let detail = messages.into_iter().next().unwrap_or_else(|| "The query has failed.".to_owned());
         let told = items.iter().take(MOST_ERRORS).map(|error| {

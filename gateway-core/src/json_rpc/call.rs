@@ -106,9 +106,7 @@ impl RpcCall {
             Some(query) => query.answer(result).map_err(|reason| Error::UntranslatableResponse { reason })?,
             None => result,
         };
-        let mut out = Vec::new();
-        result.write(&mut out);
-        Ok(out)
+        Ok(translate::written(&result))
     }
 
     fn failed(&self, json: Json<'_>, error: u32) -> Failure {

@@ -78,9 +78,8 @@ use crate::error::Error;
 #[cfg(feature = "expressions")]
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{Platform, ReadError, Timestamp};
-use crate::pump;
-use crate::request::Line;
+use crate::platform::{Platform, Timestamp};
+use crate::request::{self, Line};
 use crate::route::{Parameters, Records};
 use crate::telemetry::watch::Record;
 use crate::template::{Scope, Settings, Template, View};
@@ -433,21 +432,8 @@ impl<P: Platform> Visit<'_, P> {
     pub async fn read_body(&mut self, most: u64) -> Result<Bytes, Error> {
         let limit = self.body_limit.map_or(most, |limit| limit.min(most));
         let declared = self.headers.content_length();
-        if declared.is_some_and(|length| length > limit) {
-            return Err(Error::BodyTooLarge { limit });
-        }
-        let room = usize::try_from(limit).unwrap_or(usize::MAX);
-        let bytes = match std::mem::replace(self.body, Body::Empty) {
-            Body::Empty => return Ok(Bytes::new()),
-            Body::Bytes(bytes) if bytes.len() > room => return Err(Error::BodyTooLarge { limit }),
-            Body::Bytes(bytes) => bytes,
-            body @ (Body::Stream(_) | Body::Pumped(..) | Body::Made(_)) => {
-                pump::read(self.platform, body, room).await.map_err(|error| match error {
-                    ReadError::TooLarge => Error::BodyTooLarge { limit },
-                    ReadError::Broken(_) => Error::ClientGone,
-                })?
-            }
-        };
+        let body = std::mem::replace(self.body, Body::Empty);
+        let bytes = request::whole(self.platform, body, declared, limit).await?;
         if bytes.is_empty() {
             return Ok(bytes);
         }

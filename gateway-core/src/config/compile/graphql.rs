@@ -25,6 +25,7 @@ use crate::{
     route::Matcher,
     shape::{Path, query::Query},
     template::Piece,
+    translate::Wanted,
 };
 
 /// What templates of messages see: the request, and its JSON body.
@@ -113,10 +114,9 @@ impl RouteCompiler<'_, '_> {
             reads_body: false,
             request_limit: written.max_request.map_or(1 << 20, |size| size.bytes),
             answer_limit: written.max_response.map_or(4 << 20, |size| size.bytes),
-            pick: written.pick.as_ref().and_then(|path| Path::parse(&path.0)),
-            query,
+            wanted: Wanted { pick: written.pick.as_ref().and_then(|path| Path::parse(&path.0)), query },
             statuses: said.chain(usual).collect(),
-            otherwise: written.other_errors.map_or(502, |status| status.0),
+            otherwise: written.other_errors.map(|status| status.0),
             partial: written.partial == Some(written::GraphqlPartial::Allow),
             nothing: match written.nothing {
                 None => Some(404),

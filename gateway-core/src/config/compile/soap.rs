@@ -12,6 +12,7 @@ use crate::{
     shape::{Path, query::Query, xml},
     soap::{Content, Soap, Version},
     template::{Piece, Template},
+    translate::Wanted,
 };
 
 impl RouteCompiler<'_, '_> {
@@ -54,8 +55,7 @@ impl RouteCompiler<'_, '_> {
             answer_limit: written.max_response.map_or(4 << 20, |size| size.bytes),
             keeps_namespaces: written.namespaces == Some(written::SoapNamespaces::Keep),
             lists: paths.filter_map(|path| Path::parse(&path.0)).collect(),
-            pick: written.pick.as_ref().and_then(|path| Path::parse(&path.0)),
-            query,
+            wanted: Wanted { pick: written.pick.as_ref().and_then(|path| Path::parse(&path.0)), query },
             statuses: written
                 .faults
                 .iter()

@@ -54,8 +54,8 @@ pub struct GraphqlQuery {
     /// is 401, `FORBIDDEN` 403, `NOT_FOUND` 404 and `BAD_USER_INPUT` 400 where nothing else is said.
     #[schemars(extend("examples" = [{"ORDER_LOCKED": 423, "RATE_LIMITED": 429}]))]
     pub errors: Option<Named<String, FailureStatus>>,
-    /// The status for all other errors. Default: 502.
-    #[schemars(extend("default" = 502))]
+    /// The status for all other errors. Default: 400 where the server itself answers 400, as it does to variables of another type, else
+    /// 502.
     pub other_errors: Option<FailureStatus>,
     /// What happens where there are data and errors: they are errors (`refuse`), or the client gets the data (`allow`). Default:
     /// `refuse`.
