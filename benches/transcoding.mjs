@@ -8,7 +8,9 @@ const { call, answer } = await import("./workers/transcoder.js");
 
 const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(module)), {});
 const bytes = readFileSync(configuration);
-new Uint8Array(exports.memory.buffer).set(bytes, exports.room(bytes.length));
+// Making room may grow the memory, which gives it another buffer.
+const room = exports.room(bytes.length);
+new Uint8Array(exports.memory.buffer).set(bytes, room);
 if (exports.load() !== 1) throw new Error("the configuration does not load");
 
 const [json, frames] = [readFileSync(order, "utf8"), new Uint8Array(readFileSync(answered))];

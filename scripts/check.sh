@@ -27,6 +27,8 @@ lints() {
     clippy --package gateway-core --no-default-features || status=1
     clippy --package postern-cloudflare --all-targets --target wasm32-unknown-unknown || status=1
     clippy --package postern-spin --target wasm32-wasip2 || status=1
+    # What of the benchmarks runs in Wasm.
+    clippy --package postern-benches --lib --example loading --example signatures --example limits --example transcoding --target wasm32-unknown-unknown || status=1
     # The fuzz targets, against the versions of the workspace and without the library that runs them.
     cp Cargo.lock fuzz/Cargo.lock
     CUSTOM_LIBFUZZER_PATH=$PWD/libnone.a clippy --manifest-path fuzz/Cargo.toml --target-dir "$(target)" || status=1

@@ -79,7 +79,8 @@ impl Setup {
     }
 }
 
-/// Measures the named parts, or all. With `write`, `docs/benchmarks.md` gets the results.
+/// Measures the named parts, or all. With `write`, `docs/benchmarks.md` gets the results. Ends with the names of those that
+/// could not be measured.
 pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String> {
     let known = |part: &String| PARTS.iter().any(|(name, _)| name == part);
     if let Some(unknown) = parts.iter().find(|part| !known(part)) {
@@ -92,33 +93,14 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
     if !setup.has_valgrind {
         lacks("valgrind", "instructions are not counted");
     }
+    let mut failed = Vec::new();
     for (part, what) in PARTS {
         if parts.is_empty() || parts.iter().any(|wanted| wanted == part) {
             println!("\n== {part}: {what}");
-            match part {
-                "lookup" => lookup::measure(&setup, &mut results)?,
-                "handling" => handling::measure(&setup, &mut results)?,
-                "loading" => loaded::measure(&setup, &mut results)?,
-                "signatures" => signatures::measure(&setup, &mut results)?,
-                "limits" => limiting::measure(&setup, &mut results)?,
-                "transcoding" => {
-                    translating::measure(&setup, &mut results)?;
-                    if setup.has(&["nginx", "wrk"]) {
-                        translating::on_workers(&setup, &mut results)?;
-                    }
-                }
-                "picking" => picking::measure(&setup, &mut results)?,
-                "failures" => failing::measure(&setup, &mut results)?,
-                "bundle" => workers::bundle(&setup, &mut results)?,
-                "cold" if setup.has(&["nginx"]) => workers::cold(&setup, &mut results)?,
-                "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(&setup, &mut results)?,
-                "limited" if setup.has(&["nginx", "wrk"]) => limiting::on_workers(&setup, &mut results)?,
-                "cached" if setup.has(&["nginx", "wrk"]) => caching::measure(&setup, &mut results)?,
-                "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(&setup, &mut results)?,
-                "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(&setup, &mut results)?,
-                "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(&setup, &mut results)?,
-                "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(&setup, &mut results)?,
-                _ => {}
+            // The others can be measured all the same.
+            if let Err(problem) = measure(part, &setup, &mut results) {
+                println!("{problem}");
+                failed.push(part);
             }
             results.save(&file)?;
         }
@@ -129,7 +111,33 @@ pub fn run(mut setup: Setup, parts: &[String], write: bool) -> Result<(), String
         let text = std::fs::read_to_string(&page).map_err(show)?;
         std::fs::write(&page, results.write_into(&text)).map_err(show)?;
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
+}
+
+fn measure(part: &str, setup: &Setup, results: &mut Results) -> Result<(), String> {
+    match part {
+        "lookup" => lookup::measure(setup, results),
+        "handling" => handling::measure(setup, results),
+        "loading" => loaded::measure(setup, results),
+        "signatures" => signatures::measure(setup, results),
+        "limits" => limiting::measure(setup, results),
+        "transcoding" => {
+            translating::measure(setup, results)?;
+            if setup.has(&["nginx", "wrk"]) { translating::on_workers(setup, results) } else { Ok(()) }
+        }
+        "picking" => picking::measure(setup, results),
+        "failures" => failing::measure(setup, results),
+        "bundle" => workers::bundle(setup, results),
+        "cold" if setup.has(&["nginx"]) => workers::cold(setup, results),
+        "workers" if setup.has(&["nginx", "wrk"]) => workers::measure(setup, results),
+        "limited" if setup.has(&["nginx", "wrk"]) => limiting::on_workers(setup, results),
+        "cached" if setup.has(&["nginx", "wrk"]) => caching::measure(setup, results),
+        "steps" if setup.has(&["nginx", "wrk"]) => workers::steps(setup, results),
+        "telemetry" if setup.has(&["nginx", "wrk"]) => workers::telemetry(setup, results),
+        "curves" if setup.has(&["nginx", "wrk"]) => curves::measure(setup, results),
+        "spin" if setup.has(&["nginx", "wrk"]) => spin::measure(setup, results),
+        _ => Ok(()),
+    }
 }
 
 /// Says what is missing, how to get it, and what is left out without it.
