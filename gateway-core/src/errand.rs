@@ -178,6 +178,7 @@ async fn send<P: Platform>(
         patience: Patience::default(),
         interest: Interest::HopByHop,
         watched: false,
+        last: false,
         upgrade: None,
     };
     platform.watch().errand();

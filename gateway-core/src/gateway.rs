@@ -1004,6 +1004,7 @@ impl Gateway {
             limit: plan.body_limit,
             reads,
             watched: policies.iter().any(Policy::awaits_the_body),
+            last: true,
             instead: None,
             #[cfg(feature = "mirror")]
             mirrors: std::mem::take(&mut memo.mirrors),
@@ -1019,7 +1020,8 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let fail = |error, detail| (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway);
-        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, instead, .. } = payload;
+        let Payload { mut headers, query, body, upgrade, content_length, limit, reads, watched, last, instead, .. } =
+            payload;
         #[cfg(feature = "mirror")]
         let mirrors = payload.mirrors;
         let Some(pool) = self.upstreams.get(forward.upstream as usize) else {
@@ -1076,6 +1078,7 @@ impl Gateway {
             patience: Patience::default(),
             interest: if reads { Interest::Everything } else { Interest::HopByHop },
             watched,
+            last,
             upgrade,
         };
         #[cfg(feature = "mirror")]
@@ -1607,6 +1610,8 @@ struct Payload<S> {
     reads: bool,
     /// Whether something is done when the response's body has ended.
     watched: bool,
+    /// Whether nothing else is done for the request when the call fails.
+    last: bool,
     /// Who gets copies.
     #[cfg(feature = "mirror")]
     mirrors: Vec<mirror::Mirror>,

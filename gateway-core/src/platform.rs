@@ -349,6 +349,9 @@ pub struct Call<S> {
     /// Whether something is done when the response's body has ended, so that a platform for which that takes preparation can
     /// make it.
     pub watched: bool,
+    /// Whether nothing else is tried for the request when this fails. A platform that ends, with a request, what that still has under
+    /// way may leave it at that, where ending a call that is late costs something on every call.
+    pub last: bool,
     /// Whether this asks for a WebSocket (RFC 9110 §7.8), and what may pass through it: the platform hands on `Upgrade` and the 101
     /// answer.
     pub upgrade: Option<Sockets>,
@@ -430,6 +433,7 @@ impl<S> Call<S> {
             patience: self.patience,
             interest: self.interest,
             watched: self.watched,
+            last: self.last,
             upgrade: self.upgrade,
         })
     }

@@ -210,6 +210,7 @@ const BOUND: u32 = 64;
 const WATCHED: u32 = 128;
 const HELD: u32 = 256;
 const RELAYED: u32 = 512;
+const LAST: u32 = 1024;
 
 /// Writes a call, with the edits of the client's fields, and the number of what its body passes through.
 pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Option<u32>) {
@@ -232,6 +233,7 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
     let sockets = call.upgrade.filter(|sockets| !sockets.is_boundless());
     let relayed = if sockets.is_some() { RELAYED } else { 0 };
     let bound = if call.binding.is_some() { BOUND } else { 0 };
+    let last = if call.last { LAST } else { 0 };
     out.numbers.reserve(32);
     let timeout = u32::try_from(call.timeout.as_millis()).unwrap_or(u32::MAX);
     out.numbers.extend([
@@ -240,7 +242,7 @@ pub fn write_call(out: &mut Commands, number: u32, call: &Call<Stream>, pump: Op
         timeout,
         (limit >> 32) as u32,
         limit as u32,
-        flags | limited | reads | base | bound | watched | held | relayed,
+        flags | limited | reads | base | bound | watched | held | relayed | last,
     ]);
     out.numbers.extend(pump);
     if watched != 0 {
@@ -601,6 +603,7 @@ mod tests {
             patience: Patience::default(),
             interest: Interest::HopByHop,
             watched: false,
+            last: false,
             upgrade: None,
         };
         let mut out = Commands::default();

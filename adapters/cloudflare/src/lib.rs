@@ -303,11 +303,15 @@ fn answer(exchange: &Exchange, served: Option<Served<Stream>>) -> u32 {
                 // What makes the body is done at once, and with it what waits for that.
                 let makes = matches!(reply.response.body, Body::Made(_));
                 if !now.is_empty() {
-                    let number = exchanges::keep(afterwards(exchange, instance, &by, now));
+                    let mut settling = afterwards(exchange, instance, &by, now);
                     if makes {
-                        http::write_made(&mut commands, number);
-                    } else {
-                        http::write_afterwards(&mut commands, number);
+                        http::write_made(&mut commands, exchanges::keep(settling));
+                    // What waits for nothing is done here: a task of the runtime's costs more than all of it.
+                    } else if settling.poll().is_none() {
+                        http::write_afterwards(&mut commands, exchanges::keep(settling));
+                    } else if settling.exchange.has_commands() {
+                        settling.future = Box::pin(std::future::ready(None));
+                        http::write_afterwards(&mut commands, exchanges::keep(settling));
                     }
                 }
                 if !later.is_empty() {

@@ -175,7 +175,12 @@ impl Exchange {
     /// An exchange that goes on after another one, whose calls keep their numbers.
     pub fn after(before: &Exchange) -> Self {
         let calls = before.calls.borrow().iter().map(|_| State::Over).collect();
-        Self { calls: RefCell::new(calls), ..Self::default() }
+        Self { now: before.now.clone(), calls: RefCell::new(calls), ..Self::default() }
+    }
+
+    /// Whether there is something for the glue to do.
+    pub fn has_commands(&self) -> bool {
+        !self.commands.borrow().numbers.is_empty()
     }
 
     /// Says what is told in the end, where that is no answer.

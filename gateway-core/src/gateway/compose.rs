@@ -725,6 +725,7 @@ impl<'r, P: Platform> Run<'r, P> {
             limit: None,
             reads: true,
             watched: false,
+            last: false,
             #[cfg(feature = "mirror")]
             mirrors: Vec::new(),
             instead: None,

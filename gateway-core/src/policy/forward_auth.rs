@@ -192,6 +192,7 @@ impl ForwardAuth {
             patience: Patience::default(),
             interest: Interest::Everything,
             watched: false,
+            last: false,
             upgrade: None,
         };
         let timeouts = Timeouts { attempt: self.timeout, total: self.timeout, ..Timeouts::default() };

@@ -253,6 +253,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },
         watched: false,
+        last: false,
         upgrade: None,
         binding: None,
         patience: Patience::default(),

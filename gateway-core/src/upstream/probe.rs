@@ -327,6 +327,7 @@ fn call<S>(rules: &CheckRules, target: &Target, host: &HostHeader, settings: &Se
         patience: Patience::default(),
         interest: Interest::HopByHop,
         watched: false,
+        last: false,
         upgrade: None,
     }
 }

@@ -285,6 +285,7 @@ impl<P: Platform> Trip<'_, P> {
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
         }
+        call.last = false;
         call.patience = Patience {
             idle: timeouts.idle.map(Duration::from_millis),
             // The client waits for the whole answer, not for its head.
