@@ -588,35 +588,41 @@ async function value(env, key) {
   return found === null ? { status: 404, bytes: "" } : { status: 200, bytes: new Uint8Array(found) };
 }
 
+// The object of this name, of the class that is bound.
+function object(env, binding, name) {
+  const namespace = env[binding];
+  if (namespace === undefined) throw new Error(`no Durable Object is bound as ${binding} in wrangler.toml`);
+  return namespace.get(namespace.idFromName(name));
+}
+
+// What an object or a binding answers, unless it takes too long.
+function soon(promise, who) {
+  return new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`${who} not answer`)), COUNTING);
+    promise.then(resolve, reject);
+  });
+}
+
 // Has the owner of a key's counters do what is ordered. Keys are spread over a fixed number of objects, each of which takes
 // about a thousand orders a second.
 async function counted(env, key, order) {
-  const namespace = env.POSTERN_COUNTERS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
   const digits = key.startsWith("global/") ? 2 : 1;
   const share = key.slice(0, key.indexOf("/") + 1 + digits);
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the counters do not answer")));
-  const decision = await Promise.race([namespace.get(namespace.idFromName(share)).take(key, order), late]);
-  return { status: 200, bytes: decision };
+  return { status: 200, bytes: await soon(object(env, "POSTERN_COUNTERS", share).take(key, order), "the counters do") };
 }
 
 // Whether the Rate Limiting binding of this name admits the key once more, if there is such a binding.
 async function admitted(env, name, key) {
   const limiter = env[name];
   if (typeof limiter?.limit !== "function") return { status: 404, bytes: "" };
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the binding does not answer")));
-  const { success } = await Promise.race([limiter.limit({ key }), late]);
+  const { success } = await soon(limiter.limit({ key }), "the binding does");
   return { status: success ? 200 : 429, bytes: "" };
 }
 
 // Has the owner of a ledger add to it, or say what it is.
 async function collected(env, ledger, added) {
-  const namespace = env.POSTERN_COUNTERS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_COUNTERS in wrangler.toml");
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error(`the owner of the ${ledger} does not answer`)));
-  const owner = namespace.get(namespace.idFromName(ledger === "sums" ? "metrics" : ledger));
-  const kept = await Promise.race([owner.collect(ledger, added), late]);
-  return { status: 200, bytes: kept };
+  const owner = object(env, "POSTERN_COUNTERS", ledger === "sums" ? "metrics" : ledger);
+  return { status: 200, bytes: await soon(owner.collect(ledger, added), `the owner of the ${ledger} does`) };
 }
 
 // Hands a batch to a queue, or its points to a dataset.
@@ -637,16 +643,13 @@ async function published(env, kind, name, batch) {
 
 // What checks have found of an upstream's targets.
 async function found(env, key) {
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("whoever checks targets does not answer")));
-  const board = await Promise.race([whoChecks(env).board(key), late]);
+  const board = await soon(whoChecks(env).board(key), "whoever checks targets does");
   return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
 }
 
 // The one object that checks targets, for all instances.
 export function whoChecks(env) {
-  const namespace = env.POSTERN_CHECKS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CHECKS in wrangler.toml");
-  return namespace.get(namespace.idFromName("all"));
+  return object(env, "POSTERN_CHECKS", "all");
 }
 
 // Another Worker, or the network with a certificate of ours. A `TypeError`, because that is what the runtime refuses with.
@@ -658,24 +661,16 @@ function bound(env, name) {
 
 // Has the keeper of a claim do what is ordered: an object for each key.
 async function claimed(env, key, order) {
-  const namespace = env.POSTERN_CLAIMS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_CLAIMS in wrangler.toml");
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the keeper of the claim does not answer")));
-  const verdict = await Promise.race([namespace.get(namespace.idFromName(key)).claim(order), late]);
-  return { status: 200, bytes: verdict };
+  return { status: 200, bytes: await soon(object(env, "POSTERN_CLAIMS", key).claim(order), "the keeper of the claim does") };
 }
 
 // The one object that owns the configuration's versions.
 function owner(env) {
-  const namespace = env.POSTERN_VERSIONS;
-  if (namespace === undefined) throw new Error("no Durable Object is bound as POSTERN_VERSIONS in wrangler.toml");
-  return namespace.get(namespace.idFromName("all"));
+  return object(env, "POSTERN_VERSIONS", "all");
 }
 
 async function rolledOut(env, order) {
-  const late = new Promise((_, fail) => setTimeout(fail, COUNTING, new Error("the owner of the versions does not answer")));
-  const verdict = await Promise.race([owner(env).perform(order), late]);
-  return { status: 200, bytes: verdict };
+  return { status: 200, bytes: await soon(owner(env).perform(order), "the owner of the versions does") };
 }
 
 async function artefact(env, version) {

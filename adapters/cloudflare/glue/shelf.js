@@ -6,6 +6,8 @@
 
 const NAME = "postern";
 const RECORD = "postern-record";
+// Serves every request of the isolate.
+let opened;
 // What KV takes: values of 25 MiB, for a minute at least.
 const LONGEST = 25 << 20;
 const SHORTEST = 60;
@@ -13,7 +15,7 @@ const SHORTEST = 60;
 // What is stored under a key: what the core has written of it, and the stored response. `far` is the namespace that all share, or
 // undefined; `waits` is told what goes on when the answer is sent.
 export async function recall(key, far, waits) {
-  const cache = await caches.open(NAME);
+  const cache = (opened ??= await caches.open(NAME));
   const stored = await cache.match(address(key));
   const record = stored?.headers.get(RECORD);
   if (typeof record === "string") return { status: 200, bytes: record, stored };
@@ -25,7 +27,7 @@ export async function recall(key, far, waits) {
 export async function keep(key, record, seconds, { bytes, coding, coded }, far) {
   const everywhere = far !== undefined && seconds >= SHORTEST;
   const [near, other] = everywhere ? twice(bytes) : [bytes];
-  const cache = await caches.open(NAME);
+  const cache = (opened ??= await caches.open(NAME));
   await Promise.all([
     cache.put(address(key), new Response(near, described(record, seconds, coding, coded))),
     everywhere ? sent(key, record, seconds, { bytes: other, coding, coded }, far) : undefined,
@@ -34,7 +36,7 @@ export async function keep(key, record, seconds, { bytes, coding, coded }, far) 
 }
 
 export async function forget(key, far) {
-  const cache = await caches.open(NAME);
+  const cache = (opened ??= await caches.open(NAME));
   await Promise.all([cache.delete(address(key)), far?.delete(key)]);
   return { status: 200, bytes: "" };
 }
