@@ -636,7 +636,8 @@ impl Gateway {
         });
         let watched = Watched::new(platform, record);
         // Boxed, so that others need not carry its size around.
-        let notes = Box::pin(self.produce(&watched, production)).await;
+        let (notes, deferred) = Box::pin(self.produce(&watched, production)).await;
+        left.extend(deferred);
         left.extend(watched.into_record().map(|record| Deferred::Observe(Box::new(record))));
         notes
     }

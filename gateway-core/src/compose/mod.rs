@@ -23,6 +23,8 @@ use crate::expression::Expression;
 use crate::forward::Forward;
 use crate::http::Statuses;
 use crate::json;
+#[cfg(feature = "cache")]
+use crate::policy::PolicyList;
 use crate::shape::{Blueprint, Path};
 use crate::template::Template;
 use serde::{Deserialize, Serialize};
@@ -128,6 +130,10 @@ pub struct Step {
     pub for_each: Option<ForEach>,
     /// What becomes of a failure.
     pub on_error: OnError,
+    /// Whom a call passes on its way: a cache.
+    #[cfg(feature = "cache")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<PolicyList>,
 }
 
 /// How an answer is read.

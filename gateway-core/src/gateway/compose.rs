@@ -3,6 +3,8 @@
 //! All of it is one task, which polls whatever is under way: no platform needs to spawn anything, and none needs to wake one part of
 //! it rather than another. A step that frees a place for others has all of them asked once more before the task waits again.
 
+#[cfg(feature = "cache")]
+use super::{Action, Start};
 use super::{Deferred, Gateway, Note, Origin, Payload, Plan, Reply, request_id};
 use crate::caller::Caller;
 use crate::client::Client;
@@ -20,9 +22,14 @@ use crate::json::Limits;
 use crate::outflow::{self, Outflow, Stopped};
 use crate::platform::{Platform, ReadError, Timestamp};
 use crate::pump;
+#[cfg(feature = "cache")]
+use crate::request::Request;
 use crate::request::{self, Line};
 use crate::route::Matched;
+#[cfg(feature = "cache")]
+use crate::route::{Conditions, Route};
 use crate::shape::{Path, Value};
+use crate::telemetry::watch::Watched;
 use crate::template::{Documents, Scope, View};
 use crate::upstream::{self, First, Timeouts};
 use crate::validation;
@@ -66,7 +73,7 @@ impl Gateway {
     /// Answers from several calls.
     pub(super) async fn compose<P: Platform>(
         &self,
-        platform: &P,
+        platform: &Watched<'_, P>,
         composing: Composing<'_, P::Stream>,
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin, bool) {
@@ -123,10 +130,14 @@ impl Gateway {
         (reply, Origin::Upstream, false)
     }
 
-    /// Makes the body of an answer whose head has been sent. Gives what the log should hear.
-    pub(super) async fn produce<P: Platform>(&self, platform: &P, production: Production) -> Vec<Note> {
+    /// Makes the body of an answer whose head has been sent. Gives what the log should hear, and what is left to do.
+    pub(super) async fn produce<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        production: Production,
+    ) -> (Vec<Note>, Vec<Deferred>) {
         let Production { matched, line, client, caller, headers, body, until, flow } = production;
-        let super::Action::Compose(compose) = &matched.route.then.action else { return Vec::new() };
+        let super::Action::Compose(compose) = &matched.route.then.action else { return Default::default() };
         let clock = || platform.now();
         let scope = Scope {
             line: &line,
@@ -139,7 +150,7 @@ impl Gateway {
         };
         let run = Run::new(self, platform, compose, &scope, &headers, body.as_deref(), until);
         run.streamed(&flow).await;
-        run.notes.take()
+        (run.notes.take(), run.deferred.take())
     }
 
     /// How long a composition may take, in milliseconds: what it says itself, or less, where the client says to an upstream that it
@@ -201,7 +212,7 @@ fn head(compose: &Compose, scope: &Scope<'_>) -> Result<(u16, Headers), Error> {
 /// One composition under way.
 struct Run<'r, P: Platform> {
     gateway: &'r Gateway,
-    platform: &'r P,
+    platform: &'r Watched<'r, P>,
     compose: &'r Compose,
     scope: Scope<'r>,
     headers: &'r Headers,
@@ -222,6 +233,8 @@ struct Run<'r, P: Platform> {
     done: Cell<bool>,
     told: RefCell<Vec<Told>>,
     notes: RefCell<Vec<Note>>,
+    /// What is left to do of what they had done.
+    deferred: RefCell<Vec<Deferred>>,
     /// What upstreams tell of themselves (RFC 9209).
     proxy_status: RefCell<Vec<Vec<u8>>>,
 }
@@ -239,7 +252,7 @@ enum Next {
 impl<'r, P: Platform> Run<'r, P> {
     fn new(
         gateway: &'r Gateway,
-        platform: &'r P,
+        platform: &'r Watched<'r, P>,
         compose: &'r Compose,
         scope: &Scope<'r>,
         headers: &'r Headers,
@@ -263,6 +276,7 @@ impl<'r, P: Platform> Run<'r, P> {
             done: Cell::new(false),
             told: RefCell::default(),
             notes: RefCell::default(),
+            deferred: RefCell::default(),
             proxy_status: RefCell::default(),
         }
     }
@@ -317,6 +331,7 @@ impl<'r, P: Platform> Run<'r, P> {
         };
         let mut reply = Reply::answer(Response { status, headers, body });
         reply.notes = self.notes.take();
+        reply.deferred = self.deferred.take();
         (reply, Origin::Upstream)
     }
 
@@ -328,6 +343,7 @@ impl<'r, P: Platform> Run<'r, P> {
         }
         let mut notes = self.notes.take();
         notes.append(&mut reply.notes);
+        reply.deferred = self.deferred.take();
         let origin = if self.done.get() { Origin::Lost } else { Origin::Gateway };
         (Reply { notes, ..reply }, origin)
     }
@@ -716,11 +732,35 @@ impl<'r, P: Platform> Run<'r, P> {
         if let Some(name) = pool.deadline_field() {
             headers.set(name, upstream::deadline::write(name, given));
         }
+        let forward = Forward { timeouts: Some(timeouts), ..step.forward.clone() };
+        let is_safe = upstream::is_safe(&line.method);
+        let content_length = body.as_ref().map(|body| body.len() as u64);
+        let body = body.map_or(Body::Empty, Body::Bytes);
+        let scope = Scope { line: &line, ..*scope };
+        #[cfg(feature = "cache")]
+        if let Some(policies) = step.policies {
+            let request = Request {
+                line: line.clone(),
+                headers,
+                client: scope.client.clone(),
+                upgrade: None,
+                content_length,
+                depth: 1,
+            };
+            let action = Action::Forward(forward);
+            let plan = Plan { policies, body_limit: None, limits: None, action };
+            let Reply { response, notes, deferred } = self.through(plan, request, body, &scope).await;
+            let failed = notes.iter().any(|note| note.status == response.status);
+            self.notes.borrow_mut().extend(notes);
+            self.deferred.borrow_mut().extend(deferred);
+            let origin = if failed { Origin::Lost } else { Origin::Upstream };
+            return self.heard(step, response, origin, is_safe, given, begun).await;
+        }
         let payload = Payload {
             headers,
             query: line.query.clone(),
-            content_length: body.as_ref().map(|body| body.len() as u64),
-            body: body.map_or(Body::Empty, Body::Bytes),
+            content_length,
+            body,
             upgrade: None,
             limit: None,
             reads: true,
@@ -730,15 +770,43 @@ impl<'r, P: Platform> Run<'r, P> {
             mirrors: Vec::new(),
             instead: None,
         };
-        let forward = Forward { timeouts: Some(timeouts), ..step.forward.clone() };
-        let is_safe = upstream::is_safe(&line.method);
         // Boxed, so that a composition need not carry the size of each of its calls around.
-        let scope = Scope { line: &line, ..*scope };
         let (reply, origin) = Box::pin(gateway.forward(platform, &forward, payload, &scope)).await;
-        // Whether a step's failure is one of the whole, its rules say.
-        platform.watch().problem(None);
         let Reply { response, notes, .. } = reply;
         self.notes.borrow_mut().extend(notes);
+        self.heard(step, response, origin, is_safe, given, begun).await
+    }
+
+    /// Has a call go through policies of its step's own.
+    #[cfg(feature = "cache")]
+    async fn through(
+        &self,
+        plan: Plan,
+        request: Request,
+        body: Body<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> Reply<P::Stream> {
+        let route =
+            Route { name: scope.route.to_owned(), paths: Vec::new(), conditions: Conditions::default(), then: plan };
+        let start = Start { caller: scope.caller.clone(), ..Start::default() };
+        // Boxed, since it comes round to itself.
+        Box::pin(self.gateway.follow(self.platform, Matched { route: Rc::new(route), by: 0 }, request, body, start))
+            .await
+    }
+
+    /// What came of a call.
+    async fn heard(
+        &self,
+        step: &Step,
+        response: Response<P::Stream>,
+        origin: Origin,
+        is_safe: bool,
+        given: u64,
+        begun: Timestamp,
+    ) -> Outcome {
+        let platform = self.platform;
+        // Whether a step's failure is one of the whole, its rules say.
+        platform.watch().problem(None);
         if origin != Origin::Gateway && !is_safe {
             self.done.set(true);
         }

@@ -35,7 +35,6 @@ impl RouteCompiler<'_, '_> {
         index: usize,
         paths: &[Matcher],
     ) -> Cache {
-        self.all.features.insert("cache");
         self.behind_cache(node, index);
         let action =
             ["redirect", "respond", "publish", "serve", "purge"].iter().find_map(|name| self.defined.node.entry(name));
@@ -44,6 +43,19 @@ impl RouteCompiler<'_, '_> {
             let problem = Problem::error("needs-upstream", node.head(), message);
             self.all.problems.push(problem.help("remove it, or forward with `upstream`"));
         }
+        // Route names have no slash, so nobody else's cache is called so.
+        self.cache_rules(written, node, &self.defined.written.name.0.clone(), paths)
+    }
+
+    /// A cache of this owner's, who gives it the name that it does not give itself.
+    pub(super) fn cache_rules(
+        &mut self,
+        written: &written::CachePolicy,
+        node: &Node,
+        owner: &str,
+        paths: &[Matcher],
+    ) -> Cache {
+        self.all.features.insert("cache");
         let seconds =
             |duration: Option<written::Duration>| duration.map_or(0, |duration| duration.milliseconds / 1_000);
         let ttl = self.ttl(written, node);
@@ -65,11 +77,7 @@ impl RouteCompiler<'_, '_> {
         };
         let via = self.all.loaded.settings.written.via.as_ref().map_or("postern", |via| &via.0);
         Cache {
-            // Route names have no slash, so nobody else's cache is called so.
-            name: match &written.name {
-                Some(name) => name.0.clone(),
-                None => format!("{}/cache", self.defined.written.name.0),
-            },
+            name: written.name.as_ref().map_or_else(|| format!("{owner}/cache"), |name| name.0.clone()),
             reach: match written.scope {
                 None | Some(written::CacheScope::Location) => Reach::Location,
                 Some(written::CacheScope::Global) => Reach::Global,
@@ -211,9 +219,16 @@ impl RouteCompiler<'_, '_> {
             _ => Vec::new(),
         });
         let written: Vec<String> = written.collect();
-        // Who is calling is told to the upstream later still.
-        let name = self.defined.written.upstream.as_ref().map(|name| name.0.as_str());
-        let upstream = self.all.loaded.upstreams.iter().find(|upstream| Some(upstream.name.as_str()) == name);
+        let upstream = self.defined.written.upstream.as_ref();
+        let identities = upstream.map_or_else(Vec::new, |upstream| self.identities(&upstream.0));
+        if let Some(Policy::Cache(cache)) = before.last_mut() {
+            cache.terms.unseen = written.into_iter().chain(identities).collect();
+        }
+    }
+
+    /// The fields in which an upstream is told who is calling, later than a cache could see.
+    pub(super) fn identities(&self, upstream: &str) -> Vec<String> {
+        let upstream = self.all.loaded.upstreams.iter().find(|known| known.name == upstream);
         let shown = upstream.and_then(|upstream| upstream.written.credentials.as_ref());
         let identities = shown.iter().flat_map(|shown| &shown.0).filter_map(|credential| match credential {
             written::UpstreamCredential::Identity(identity) => {
@@ -224,9 +239,7 @@ impl RouteCompiler<'_, '_> {
             | written::UpstreamCredential::Oauth2(_)
             | written::UpstreamCredential::Aws(_) => None,
         });
-        if let Some(Policy::Cache(cache)) = before.last_mut() {
-            cache.terms.unseen = written.into_iter().chain(identities).collect();
-        }
+        identities.collect()
     }
 }
 

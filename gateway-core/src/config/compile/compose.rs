@@ -227,6 +227,15 @@ impl RouteCompiler<'_, '_> {
                 Format::Xml
             }
         };
+        let policies = match (&written.cache, node.get("cache")) {
+            (Some(cache), Some(node)) => {
+                let owner = format!("{}/{name}", self.defined.written.name.0);
+                let mut cache = self.cache_rules(cache, node, &owner, &[]);
+                cache.terms.unseen = self.identities(&written.upstream.0);
+                Some(self.all.intern(vec![Policy::Cache(cache)]))
+            }
+            _ => None,
+        };
         let forward = Forward {
             upstream: upstream?,
             path: PathChange::Keep,
@@ -256,6 +265,7 @@ impl RouteCompiler<'_, '_> {
             when,
             for_each,
             on_error,
+            policies,
         })
     }
 

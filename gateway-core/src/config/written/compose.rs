@@ -6,8 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    AnswerStatus, Duration, Expression, HeaderName, HostHeader, JsonPath, JsonTemplate, Method, Name, Named, OneOrMany,
-    Query, Size, StepName, Template, number_or_text,
+    AnswerStatus, CachePolicy, Duration, Expression, HeaderName, HostHeader, JsonPath, JsonTemplate, Method, Name,
+    Named, OneOrMany, Query, Size, StepName, Template, number_or_text,
 };
 
 /// Answers from several calls: steps that need nothing of each other run side by side.
@@ -105,6 +105,11 @@ pub struct ComposeStep {
     /// What becomes of a failure; with `for_each`, of the failure of one item. Default: `fail`.
     #[schemars(extend("default" = "fail", "examples" = ["omit", {"default": []}]))]
     pub on_error: Option<OnError>,
+    /// Keeps the step's answers by the rules of HTTP, as the policy `cache` does for a route: whoever needs what is fresh gets it from
+    /// the cache, and many who need the same at once ask once. The key is what the step asks for. Callers who are authenticated have
+    /// caches of their own, unless `across_callers` says otherwise. Default: nothing is kept.
+    #[schemars(extend("examples" = [{"ttl": {"default": "1m"}}]))]
+    pub cache: Option<CachePolicy>,
     /// The name of the member in the answer. Default: the name of the step.
     pub group: Option<String>,
     /// Whether the members of the body become members of the answer, in the place of those of the same name before. Excludes `group`
