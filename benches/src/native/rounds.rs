@@ -1,6 +1,6 @@
 //! Compares servers: all of them in every round, each started anew, each against the baseline of the same round.
 
-use crate::results::{Table, number, ratio};
+use crate::results::{Results, Table, number, ratio};
 use crate::run::Setup;
 use crate::serving::{self, Answer, Load, Server};
 use crate::timing::Samples;
@@ -42,6 +42,9 @@ struct Line {
 
 /// How far the control may be from its twin before a run is called noisy.
 const QUIET: f64 = 0.06;
+
+/// How far it may be before ratios say nothing of a target.
+const LOUD: f64 = 0.15;
 
 /// How many requests a server has answered at least before it is measured, unless it is five times too slow.
 const WARM: u64 = 10_000;
@@ -121,6 +124,19 @@ impl Compared {
     pub fn show(&self, variant: usize, base: usize) -> String {
         let ratios = self.ratios(variant, base);
         format!("{} ({}–{})", ratio(ratios.median()), ratio(ratios.min()), ratio(ratios.max()))
+    }
+
+    /// Takes down how far a target was reached, unless the machine was too loud for that to mean anything.
+    pub fn reach(&self, results: &mut Results, id: &str, value: f64, command: &str) {
+        if self.noise <= LOUD {
+            results.reach(id, value, command);
+        } else {
+            println!(
+                "{id}: {}, but twins differ by {:.1} %: nothing is said of this target",
+                ratio(value),
+                self.noise * 100.0
+            );
+        }
     }
 
     /// Microseconds of CPU time per request, as a table shows them.

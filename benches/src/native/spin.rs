@@ -27,7 +27,7 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
     results.keep(compared.table("spin-answers", "on Spin, without an origin", &[(0, "hello")]));
-    results.reach("S1", compared.ratio(3, 0), command);
+    compared.reach(results, "S1", compared.ratio(3, 0), command);
 
     let proxy = spin.bare("proxy");
     let plain = spin.postern("pass", &configurations::pass(&spin.origin()))?;
@@ -42,7 +42,7 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
     results.keep(compared.table("spin-proxied", "on Spin, in front of an origin", &[(0, "bare proxy")]));
-    results.reach("S2", compared.ratio(2, 0), command);
+    compared.reach(results, "S2", compared.ratio(2, 0), command);
     Ok(())
 }
 

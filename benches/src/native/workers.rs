@@ -275,10 +275,10 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let against = [(0, "pass-through"), (2, "hello"), (3, "rewrite")];
     results.keep(compared.table("workers", "on Workers", &against));
     let command = "benches/run.sh workers";
-    results.reach("W1", compared.ratio(7, 0), command);
-    results.reach("W2", compared.ratio(8, 0), command);
-    results.reach("W5", compared.ratio(8, 3), command);
-    results.reach("W7", compared.ratio(9, 2).max(compared.ratio(10, 2)), command);
+    compared.reach(results, "W1", compared.ratio(7, 0), command);
+    compared.reach(results, "W2", compared.ratio(8, 0), command);
+    compared.reach(results, "W5", compared.ratio(8, 3), command);
+    compared.reach(results, "W7", compared.ratio(9, 2).max(compared.ratio(10, 2)), command);
     Ok(())
 }
 
@@ -344,7 +344,7 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
     results.keep(compared.table("telemetry", "Postern on Workers, one route", &[(0, "everything off")]));
-    results.reach("O1", compared.ratio(5, 0), "benches/run.sh telemetry");
+    compared.reach(results, "O1", compared.ratio(5, 0), "benches/run.sh telemetry");
     Ok(())
 }
 
