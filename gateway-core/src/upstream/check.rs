@@ -219,6 +219,11 @@ impl Watch {
         self.next = now.saturating_add((rules.interval / 2).max(1));
     }
 
+    /// Somebody is to look then.
+    pub fn look_at(&mut self, then: Timestamp) {
+        self.next = then;
+    }
+
     /// A board has been seen: the next look is when it will be out of date, and never sooner than half an interval after this
     /// one. Where there is none, somebody has to see to it. By lot a little later, so that instances do not come all at once.
     pub fn seen(&mut self, board: &Board, rules: &CheckRules, now: Timestamp, random: u64) {

@@ -667,6 +667,13 @@ impl Pool {
         }
     }
 
+    /// Has the instance look once more behind this request.
+    pub(super) fn look_again(&self, now: Timestamp) {
+        if let Some(group) = &self.group {
+            group.state.borrow_mut().watch.look_at(now);
+        }
+    }
+
     /// Takes what checks have found.
     pub(super) fn learn(&self, board: &Board, now: Timestamp, random: u64) {
         let Some((group, rules)) = self.group.as_ref().zip(self.checks()) else { return };
