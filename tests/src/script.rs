@@ -12,6 +12,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+/// How long a body that breaks off keeps its reader waiting for the break.
+const BEFORE_A_RESET: Duration = Duration::from_millis(100);
+
 /// What an origin does with a request.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
@@ -288,7 +291,11 @@ impl Answer {
         }
         exchange.write(&message)?;
         match &self.body {
-            Content::Broken { .. } => Ok(Then::Reset),
+            Content::Broken { .. } => {
+                // A reset can overtake what was written before it: the head is to have passed the gateway by then.
+                thread::sleep(BEFORE_A_RESET);
+                Ok(Then::Reset)
+            }
             Content::UntilClose { .. } => Ok(Then::Close),
             Content::Plain(_) | Content::Gzip { .. } | Content::Chunks { .. } => Ok(Then::Keep),
         }
