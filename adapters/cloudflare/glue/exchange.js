@@ -288,7 +288,7 @@ class Exchange {
     this.deadline = Math.max(this.deadline, Date.now() + timeout + GRACE);
     const limit = core.number() * 2 ** 32 + core.number();
     const flags = core.number();
-    // What has no body to break off, and nothing to follow it, ends with its request: a signal costs a sixth of a whole request.
+    // What has no body to break off, and nothing to follow it, ends with its request: a signal costs about a tenth of a whole request.
     const attempt = new Fetching(call, timeout, (flags & (LAST | STREAM | WATCHED)) !== LAST);
     this.attempts[call] = attempt;
     const pump = flags & PUMPED ? core.number() : 0;
@@ -595,10 +595,10 @@ function object(env, binding, name) {
   return namespace.get(namespace.idFromName(name));
 }
 
-// What an object or a binding answers, unless it takes too long.
-function soon(promise, who) {
+// What an object or a binding answers, or this problem where it takes too long.
+function soon(promise, problem) {
   return new Promise((resolve, reject) => {
-    setTimeout(() => reject(new Error(`${who} not answer`)), COUNTING);
+    setTimeout(() => reject(new Error(problem)), COUNTING);
     promise.then(resolve, reject);
   });
 }
@@ -608,21 +608,21 @@ function soon(promise, who) {
 async function counted(env, key, order) {
   const digits = key.startsWith("global/") ? 2 : 1;
   const share = key.slice(0, key.indexOf("/") + 1 + digits);
-  return { status: 200, bytes: await soon(object(env, "POSTERN_COUNTERS", share).take(key, order), "the counters do") };
+  return { status: 200, bytes: await soon(object(env, "POSTERN_COUNTERS", share).take(key, order), "the counters do not answer") };
 }
 
 // Whether the Rate Limiting binding of this name admits the key once more, if there is such a binding.
 async function admitted(env, name, key) {
   const limiter = env[name];
   if (typeof limiter?.limit !== "function") return { status: 404, bytes: "" };
-  const { success } = await soon(limiter.limit({ key }), "the binding does");
+  const { success } = await soon(limiter.limit({ key }), "the binding does not answer");
   return { status: success ? 200 : 429, bytes: "" };
 }
 
 // Has the owner of a ledger add to it, or say what it is.
 async function collected(env, ledger, added) {
   const owner = object(env, "POSTERN_COUNTERS", ledger === "sums" ? "metrics" : ledger);
-  return { status: 200, bytes: await soon(owner.collect(ledger, added), `the owner of the ${ledger} does`) };
+  return { status: 200, bytes: await soon(owner.collect(ledger, added), `the owner of the ${ledger} does not answer`) };
 }
 
 // Hands a batch to a queue, or its points to a dataset.
@@ -643,7 +643,7 @@ async function published(env, kind, name, batch) {
 
 // What checks have found of an upstream's targets.
 async function found(env, key) {
-  const board = await soon(whoChecks(env).board(key), "whoever checks targets does");
+  const board = await soon(whoChecks(env).board(key), "whoever checks targets does not answer");
   return board === "" ? { status: 404, bytes: "" } : { status: 200, bytes: board };
 }
 
@@ -661,7 +661,7 @@ function bound(env, name) {
 
 // Has the keeper of a claim do what is ordered: an object for each key.
 async function claimed(env, key, order) {
-  return { status: 200, bytes: await soon(object(env, "POSTERN_CLAIMS", key).claim(order), "the keeper of the claim does") };
+  return { status: 200, bytes: await soon(object(env, "POSTERN_CLAIMS", key).claim(order), "the keeper of the claim does not answer") };
 }
 
 // The one object that owns the configuration's versions.
@@ -670,7 +670,7 @@ function owner(env) {
 }
 
 async function rolledOut(env, order) {
-  return { status: 200, bytes: await soon(owner(env).perform(order), "the owner of the versions does") };
+  return { status: 200, bytes: await soon(owner(env).perform(order), "the owner of the versions does not answer") };
 }
 
 async function artefact(env, version) {

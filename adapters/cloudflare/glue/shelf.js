@@ -6,8 +6,6 @@
 
 const NAME = "postern";
 const RECORD = "postern-record";
-// Serves every request of the isolate.
-let opened;
 // What KV takes: values of 25 MiB, for a minute at least.
 const LONGEST = 25 << 20;
 const SHORTEST = 60;
@@ -15,7 +13,7 @@ const SHORTEST = 60;
 // What is stored under a key: what the core has written of it, and the stored response. `far` is the namespace that all share, or
 // undefined; `waits` is told what goes on when the answer is sent.
 export async function recall(key, far, waits) {
-  const cache = (opened ??= await caches.open(NAME));
+  const cache = await opened();
   const stored = await cache.match(address(key));
   const record = stored?.headers.get(RECORD);
   if (typeof record === "string") return { status: 200, bytes: record, stored };
@@ -27,7 +25,7 @@ export async function recall(key, far, waits) {
 export async function keep(key, record, seconds, { bytes, coding, coded }, far) {
   const everywhere = far !== undefined && seconds >= SHORTEST;
   const [near, other] = everywhere ? twice(bytes) : [bytes];
-  const cache = (opened ??= await caches.open(NAME));
+  const cache = await opened();
   await Promise.all([
     cache.put(address(key), new Response(near, described(record, seconds, coding, coded))),
     everywhere ? sent(key, record, seconds, { bytes: other, coding, coded }, far) : undefined,
@@ -36,7 +34,7 @@ export async function keep(key, record, seconds, { bytes, coding, coded }, far) 
 }
 
 export async function forget(key, far) {
-  const cache = (opened ??= await caches.open(NAME));
+  const cache = await opened();
   await Promise.all([cache.delete(address(key)), far?.delete(key)]);
   return { status: 200, bytes: "" };
 }
@@ -122,6 +120,12 @@ async function fill(writable, head, body) {
 
 function twice(body) {
   return body instanceof ReadableStream ? body.tee() : [body, body];
+}
+
+// Opened once, for every request of the isolate.
+let cache;
+async function opened() {
+  return (cache ??= await caches.open(NAME));
 }
 
 function described(record, seconds, coding, coded) {
