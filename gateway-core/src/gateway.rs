@@ -246,6 +246,9 @@ pub struct Reply<S> {
     pub notes: Vec<Note>,
     /// What nobody waits for: see [`Gateway::settle`].
     pub deferred: Vec<Deferred>,
+    /// The status of the problem that the gateway has answered with, for want of another answer. One from a cache may have come in its
+    /// place since.
+    pub refused: Option<u16>,
 }
 
 /// A line for the log, written as JSON.
@@ -876,8 +879,8 @@ impl Gateway {
             Ok(onward) => {
                 let leaving = Leaving { headers, query, body, upgrade, content_length };
                 let payload = self.payload(leaving, plan, &policies, &mut memo);
-                // Whoever has made the request itself reads what comes of it.
-                let payload = Payload { reads: payload.reads || depth > 0, ..payload };
+                // Whoever has made the request itself reads what comes of it, and goes on without it.
+                let payload = Payload { reads: payload.reads || depth > 0, last: depth == 0, ..payload };
                 let changed = memo.method.take().map(|method| Line { method, ..line.clone() });
                 let scope = Scope { line: changed.as_ref().unwrap_or(&line), ..scope };
                 let (reply, origin) = match onward {
@@ -916,9 +919,10 @@ impl Gateway {
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
-                let Reply { response, notes, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                let refused = std::mem::replace(&mut reply.response, response);
-                pump::discard(platform, refused.body);
+                let Reply { response, notes, refused, .. } = Reply::fail(platform, error, Some(scope.route), detail);
+                reply.refused = refused;
+                let before = std::mem::replace(&mut reply.response, response);
+                pump::discard(platform, before.body);
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
@@ -1152,7 +1156,7 @@ impl Gateway {
         if is_good || is_client {
             return (before, origin);
         }
-        let (instead, origin) = match (&fallback.instead, spare) {
+        let (mut instead, origin) = match (&fallback.instead, spare) {
             (Instead::Respond(respond), _) => {
                 let origin = if origin == Origin::Lost { Origin::Lost } else { Origin::Gateway };
                 platform.watch().problem(None);
@@ -1177,8 +1181,8 @@ impl Gateway {
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;
         pump::discard(platform, response.body);
-        notes.extend(instead.notes);
-        (Reply { response: instead.response, notes, deferred: Vec::new() }, origin)
+        notes.append(&mut instead.notes);
+        (Reply { notes, deferred: Vec::new(), ..instead }, origin)
     }
 
     fn no_upstream<P: Platform>(&self, platform: &P, place: u32, scope: &Scope<'_>) -> (Reply<P::Stream>, Origin) {
@@ -1297,7 +1301,7 @@ impl Gateway {
         if origin != Origin::Upstream {
             return (reply, origin);
         }
-        let Reply { mut response, notes, deferred } = reply;
+        let Reply { mut response, notes, deferred, .. } = reply;
         let read = crate::shape::rules::whole(platform, &mut response, translation.answer_limit()).await;
         let Response { status, mut headers, body: unread } = response;
         let answer = match read {
@@ -1709,8 +1713,8 @@ impl Note {
 }
 
 impl<S> Reply<S> {
-    fn answer(response: Response<S>) -> Self {
-        Self { response, notes: Vec::new(), deferred: Vec::new() }
+    pub(crate) fn answer(response: Response<S>) -> Self {
+        Self { response, notes: Vec::new(), deferred: Vec::new(), refused: None }
     }
 
     /// A refusal that happened before any route was found.
@@ -1733,6 +1737,11 @@ impl<S> Reply<S> {
                 Some(Note { problem, status, request_id: request_id.clone(), route: route.map(str::to_owned), detail })
             }
         };
-        Self { response: error.into_response(&request_id), notes: note.into_iter().collect(), deferred: Vec::new() }
+        Self {
+            response: error.into_response(&request_id),
+            notes: note.into_iter().collect(),
+            deferred: Vec::new(),
+            refused: Some(status),
+        }
     }
 }

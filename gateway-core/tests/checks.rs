@@ -98,7 +98,7 @@ fn visit<F: FnMut(Call<Vec<u8>>) -> Outcome>(
     platform: &TestPlatform<F>,
     target: &str,
 ) -> Vec<String> {
-    let Reply { response, notes, deferred } = run(gateway.handle(platform, get(target)));
+    let Reply { response, notes, deferred, .. } = run(gateway.handle(platform, get(target)));
     assert_eq!(response.status, 200);
     let settled = run(gateway.settle(platform, deferred));
     notes.into_iter().chain(settled).map(|note| format!("{}: {}", note.problem, note.detail)).collect()
@@ -156,6 +156,20 @@ fn any_request_keeps_checks_going_and_hundreds_of_instances_make_no_more_of_them
         let expected = if round % 2 == 0 { 3 } else { 0 };
         assert_eq!(world.checked(), expected, "round {round}");
         later(&platform, 6_000);
+    }
+}
+
+#[test]
+fn an_instance_that_lives_for_one_request_sees_to_checks_that_are_late() {
+    let world = Rc::new(World::default());
+    let platform = platform(&world);
+    for round in 0..4 {
+        visit(&gateway(three(health())), &platform, "/x");
+        assert_eq!(world.checked(), 3, "round {round}");
+        later(&platform, 1_000);
+        visit(&gateway(three(health())), &platform, "/x");
+        assert_eq!(world.checked(), 0, "it is not time yet in round {round}");
+        later(&platform, 11_000);
     }
 }
 

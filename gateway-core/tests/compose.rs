@@ -208,6 +208,33 @@ fn what_is_not_finished_in_time_has_failed_and_nothing_is_begun_after() {
     assert_eq!((codes, course.took), (vec!["timeout", "timeout"], 200));
 }
 
+#[test]
+fn who_waits_for_what_another_step_fetches_does_so_no_longer_than_for_its_own() {
+    let cache = json!({ "name": "same", "ttl": { "default": "60s" } });
+    let steps = json!({
+        "fetches": { "upstream": "o", "path": "/same", "cache": cache },
+        "waits": { "upstream": "o", "path": "/same", "cache": cache, "timeout": "100ms", "on_error": "errors" },
+        "patient": { "upstream": "o", "path": "/same", "cache": cache },
+    });
+    let course = course(&gateway(&json!({ "steps": steps })), |_| 2_000, one);
+    let expected = r#"{"fetches":{"id":1},"patient":{"id":1},"errors":[{"step":"waits","code":"timeout","detail":"It gave no answer in time."}]}"#;
+    assert_eq!(course.sent[0].0, expected);
+    assert_eq!(course.begun, [("/same".to_owned(), 0)]);
+}
+
+#[test]
+fn a_store_that_fails_makes_no_failure_of_what_an_upstream_has_answered() {
+    let platform = TestPlatform::new(|_: Call<Vec<u8>>| -> Result<_, Failure> {
+        let headers = Headers::from_block(b"content-type\0application/json\ncache-control\0max-age=60\n".to_vec());
+        Ok(Response { status: 404, headers, body: Body::Stream(b"2".to_vec()) })
+    });
+    platform.shelf_fails.set(true);
+    let step = json!({ "upstream": "o", "path": "/gone", "cache": {}, "success": [404] });
+    let reply = run(gateway(&json!({ "steps": { "one": step } })).handle(&platform, get()));
+    let Body::Bytes(body) = reply.response.body else { panic!("a body in memory") };
+    assert_eq!(String::from_utf8_lossy(&body), r#"{"one":2}"#);
+}
+
 proptest! {
     /// Whatever the graph: every step is called once, none before what it needs is over, and the answer takes as long as the longest
     /// chain.

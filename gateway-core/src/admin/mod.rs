@@ -206,7 +206,7 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         platform.watch().route(ROUTE);
         match self.attend(platform, admin, rest, request, body).await {
-            Ok(response) => Reply { response, notes: Vec::new(), deferred: Vec::new() },
+            Ok(response) => Reply::answer(response),
             Err(error) => {
                 let detail = error.reason().to_owned();
                 Reply::fail(platform, error, Some(ROUTE), detail)

@@ -23,7 +23,6 @@ use crate::expression::Expression;
 use crate::forward::Forward;
 use crate::http::Statuses;
 use crate::json;
-#[cfg(feature = "cache")]
 use crate::policy::PolicyList;
 use crate::shape::{Blueprint, Path};
 use crate::template::Template;
@@ -131,7 +130,6 @@ pub struct Step {
     /// What becomes of a failure.
     pub on_error: OnError,
     /// Whom a call passes on its way: a cache.
-    #[cfg(feature = "cache")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies: Option<PolicyList>,
 }

@@ -138,7 +138,7 @@ impl Gateway {
         } else {
             self.read_inner(platform, &mut reply, most).await
         };
-        let Reply { response: Response { status, mut headers, .. }, mut notes, deferred } = reply;
+        let Reply { response: Response { status, mut headers, .. }, mut notes, deferred, .. } = reply;
         let failed = |detail: String, reason: String| Error::CompositionFailed { status: 502, detail, reason };
         let body = body.map_err(|error| match error {
             ReadError::TooLarge => {

@@ -25,9 +25,7 @@ use crate::pump;
 #[cfg(feature = "cache")]
 use crate::request::Request;
 use crate::request::{self, Line};
-use crate::route::Matched;
-#[cfg(feature = "cache")]
-use crate::route::{Conditions, Route};
+use crate::route::{Conditions, Matched, Route};
 use crate::shape::{Path, Value};
 use crate::telemetry::watch::Watched;
 use crate::template::{Documents, Scope, View};
@@ -137,7 +135,7 @@ impl Gateway {
         production: Production,
     ) -> (Vec<Note>, Vec<Deferred>) {
         let Production { matched, line, client, caller, headers, body, until, flow } = production;
-        let super::Action::Compose(compose) = &matched.route.then.action else { return Default::default() };
+        let Action::Compose(compose) = &matched.route.then.action else { return Default::default() };
         let clock = || platform.now();
         let scope = Scope {
             line: &line,
@@ -737,76 +735,44 @@ impl<'r, P: Platform> Run<'r, P> {
         let content_length = body.as_ref().map(|body| body.len() as u64);
         let body = body.map_or(Body::Empty, Body::Bytes);
         let scope = Scope { line: &line, ..*scope };
-        #[cfg(feature = "cache")]
-        if let Some(policies) = step.policies {
-            let request = Request {
-                line: line.clone(),
-                headers,
-                client: scope.client.clone(),
-                upgrade: None,
-                content_length,
-                depth: 1,
-            };
-            let action = Action::Forward(forward);
-            let plan = Plan { policies, body_limit: None, limits: None, action };
-            let Reply { response, notes, deferred } = self.through(plan, request, body, &scope).await;
-            let failed = notes.iter().any(|note| note.status == response.status);
-            self.notes.borrow_mut().extend(notes);
-            self.deferred.borrow_mut().extend(deferred);
-            let origin = if failed { Origin::Lost } else { Origin::Upstream };
-            return self.heard(step, response, origin, is_safe, given, begun).await;
-        }
-        let payload = Payload {
-            headers,
-            query: line.query.clone(),
-            content_length,
-            body,
-            upgrade: None,
-            limit: None,
-            reads: true,
-            watched: false,
-            last: false,
-            #[cfg(feature = "mirror")]
-            mirrors: Vec::new(),
-            instead: None,
+        let reply = match step.policies {
+            Some(policies) => {
+                let plan = Plan { policies, body_limit: None, limits: None, action: Action::Forward(forward) };
+                let line = line.clone();
+                let request =
+                    Request { line, headers, client: scope.client.clone(), upgrade: None, content_length, depth: 1 };
+                // Who waits for what others fetch does not wait longer than for what it fetches itself.
+                let timer = pin!(platform.sleep(Duration::from_millis(given)));
+                match upstream::first(pin!(self.through(plan, request, body, &scope)), timer).await {
+                    First::One(reply) if reply.refused == Some(reply.response.status) => (reply, Origin::Lost),
+                    First::One(reply) => (reply, Origin::Upstream),
+                    First::Other(()) => return Outcome::Failed(Failure::Timeout),
+                }
+            }
+            None => {
+                let payload = Payload {
+                    headers,
+                    query: line.query.clone(),
+                    content_length,
+                    body,
+                    upgrade: None,
+                    limit: None,
+                    reads: true,
+                    watched: false,
+                    last: false,
+                    #[cfg(feature = "mirror")]
+                    mirrors: Vec::new(),
+                    instead: None,
+                };
+                // Boxed, so that a composition need not carry the size of each of its calls around.
+                Box::pin(gateway.forward(platform, &forward, payload, &scope)).await
+            }
         };
-        // Boxed, so that a composition need not carry the size of each of its calls around.
-        let (reply, origin) = Box::pin(gateway.forward(platform, &forward, payload, &scope)).await;
-        let Reply { response, notes, .. } = reply;
-        self.notes.borrow_mut().extend(notes);
-        self.heard(step, response, origin, is_safe, given, begun).await
-    }
-
-    /// Has a call go through policies of its step's own.
-    #[cfg(feature = "cache")]
-    async fn through(
-        &self,
-        plan: Plan,
-        request: Request,
-        body: Body<P::Stream>,
-        scope: &Scope<'_>,
-    ) -> Reply<P::Stream> {
-        let route =
-            Route { name: scope.route.to_owned(), paths: Vec::new(), conditions: Conditions::default(), then: plan };
-        let start = Start { caller: scope.caller.clone(), ..Start::default() };
-        // Boxed, since it comes round to itself.
-        Box::pin(self.gateway.follow(self.platform, Matched { route: Rc::new(route), by: 0 }, request, body, start))
-            .await
-    }
-
-    /// What came of a call.
-    async fn heard(
-        &self,
-        step: &Step,
-        response: Response<P::Stream>,
-        origin: Origin,
-        is_safe: bool,
-        given: u64,
-        begun: Timestamp,
-    ) -> Outcome {
-        let platform = self.platform;
         // Whether a step's failure is one of the whole, its rules say.
         platform.watch().problem(None);
+        let (Reply { response, notes, deferred, .. }, origin) = reply;
+        self.notes.borrow_mut().extend(notes);
+        self.deferred.borrow_mut().extend(deferred);
         if origin != Origin::Gateway && !is_safe {
             self.done.set(true);
         }
@@ -821,6 +787,21 @@ impl<'r, P: Platform> Run<'r, P> {
         }
         let left = given.saturating_sub(platform.now().saturating_sub(begun));
         self.read(step, response, left).await
+    }
+
+    /// Has a call go through policies of its step's own, as the only request of a route.
+    async fn through(
+        &self,
+        plan: Plan,
+        request: Request,
+        body: Body<P::Stream>,
+        scope: &Scope<'_>,
+    ) -> Reply<P::Stream> {
+        let name = scope.route.to_owned();
+        let route = Rc::new(Route { name, paths: Vec::new(), conditions: Conditions::default(), then: plan });
+        let start = Start { caller: scope.caller.clone(), ..Start::default() };
+        // Boxed, since it comes round to itself.
+        Box::pin(self.gateway.follow(self.platform, Matched { route, by: 0 }, request, body, start)).await
     }
 
     /// Reads an answer.

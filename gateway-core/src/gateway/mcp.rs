@@ -107,7 +107,7 @@ impl Gateway {
                 deferred.extend(left.deferred);
             }
         }
-        Ok(Reply { response: mcp::gathered(&answers, batch), notes, deferred })
+        Ok(Reply { notes, deferred, ..Reply::answer(mcp::gathered(&answers, batch)) })
     }
 
     async fn message<P: Platform>(

@@ -49,7 +49,7 @@ impl Gateway {
         } else {
             json_rpc::respond(200, format!("[{}]", answers.join(",")))
         };
-        Reply { response, notes, deferred }
+        Reply { notes, deferred, ..Reply::answer(response) }
     }
 
     async fn one<P: Platform>(
