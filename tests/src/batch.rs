@@ -8,7 +8,7 @@
 use crate::Platform;
 use crate::access_log;
 use crate::in_process::place;
-use crate::origin::{Origin, lock};
+use crate::origin::{Exchange, Origin, Received, lock};
 use crate::play::{self, Remote, Stage};
 use crate::running::Running;
 use crate::scenario::Scenario;
@@ -170,8 +170,9 @@ impl Scene {
         places.insert("root".to_owned(), crate::process::root().display().to_string());
         for name in scenario.origin_names() {
             let (behind, called) = (stage.clone(), name.clone());
-            let origin = Origin::start(&name, stage.log.clone(), move |received, exchange| {
-                behind.script(&called).act(received, exchange)
+            let origin = Origin::start_choosing(&name, stage.log.clone(), move || {
+                let script = behind.script(&called);
+                move |received: &Received, exchange: &mut Exchange<'_>| script.act(received, exchange)
             });
             let origin = origin.map_err(io)?;
             places.insert(place(&name), origin.address.to_string());

@@ -185,9 +185,23 @@ struct Open {
 impl Origin {
     /// Listens on a port of its own and answers as `handler` does. `name` stands in what is recorded.
     pub fn start(name: &str, log: Arc<Log>, handler: impl Handler) -> io::Result<Self> {
+        let handler = Arc::new(handler);
+        Self::start_choosing(name, log, move || {
+            let handler = Arc::clone(&handler);
+            move |received: &Received, exchange: &mut Exchange<'_>| handler(received, exchange)
+        })
+    }
+
+    /// The same, where what answers a request is chosen before anybody hears that it has come: whoever waits for that may go on and
+    /// choose another answer for the next one.
+    pub fn start_choosing<H: Handler>(
+        name: &str,
+        log: Arc<Log>,
+        choose: impl Fn() -> H + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let origin = Self { address: listener.local_addr()?, open: Arc::default() };
-        let (open, name, handler) = (origin.open.clone(), name.to_owned(), Arc::new(handler));
+        let (open, name, choose) = (origin.open.clone(), name.to_owned(), Arc::new(choose));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 if lock(&open).stopped {
@@ -199,12 +213,12 @@ impl Origin {
                     seen.connections += 1;
                     seen.connections
                 };
-                let (open, log, name, handler) = (open.clone(), log.clone(), name.clone(), handler.clone());
+                let (open, log, name, choose) = (open.clone(), log.clone(), name.clone(), choose.clone());
                 thread::spawn(move || {
                     if let Ok(clone) = stream.try_clone() {
                         lock(&open).connections.insert(number, clone);
                     }
-                    serve(stream, number, &name, &log, handler.as_ref());
+                    serve(stream, number, &name, &log, choose.as_ref());
                     lock(&open).connections.remove(&number);
                 });
             }
@@ -238,17 +252,18 @@ impl Drop for Origin {
     }
 }
 
-fn serve(stream: TcpStream, connection: usize, name: &str, log: &Log, handler: &dyn HandlerObject) {
+fn serve<H: Handler>(stream: TcpStream, connection: usize, name: &str, log: &Log, choose: impl Fn() -> H) {
     let _ = stream.set_nodelay(true);
     let mut reader = Reader::new(stream);
     while let Ok(Some(head)) = reader.head() {
         let received = receive(head, connection, name, log, &mut reader);
         let broken = received.broken;
+        let handler = choose();
         log.record(received.clone());
         if broken {
             return log.record_aborted();
         }
-        match handler.handle(&received, &mut Exchange { reader: &mut reader, log }) {
+        match handler(&received, &mut Exchange { reader: &mut reader, log }) {
             Ok(Then::Keep) => {}
             Ok(Then::Reset) => return reset(reader.get_ref()),
             Ok(Then::Close) | Err(_) => {
@@ -256,16 +271,6 @@ fn serve(stream: TcpStream, connection: usize, name: &str, log: &Log, handler: &
                 return;
             }
         }
-    }
-}
-
-trait HandlerObject {
-    fn handle(&self, received: &Received, exchange: &mut Exchange<'_>) -> io::Result<Then>;
-}
-
-impl<H: Handler> HandlerObject for H {
-    fn handle(&self, received: &Received, exchange: &mut Exchange<'_>) -> io::Result<Then> {
-        self(received, exchange)
     }
 }
 
