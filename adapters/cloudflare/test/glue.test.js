@@ -521,8 +521,8 @@ test("a body is copied while it passes, for what the answer leaves to do", async
 });
 
 test("what a cache has stored is answered with fields of its own, and what it has not is a miss", async () => {
-  const shelf = { k: new Response("body", { headers: { "postern-record": "{}", "cache-control": "max-age=9" } }) };
-  globalThis.caches = { open: async () => ({ match: async (url) => shelf[url.split("/").at(-1)] }) };
+  const stored = { k: new Response("body", { headers: { "postern-record": "{}", "cache-control": "max-age=9" } }) };
+  shelf.match = async (url) => stored[url.split("/").at(-1)];
   const told = [];
   const core = play({
     begin: () => say(7, [RECALL, 0, 0, "none"]),
@@ -539,8 +539,7 @@ test("what a cache has stored is answered with fields of its own, and what it ha
 
 test("what is stored goes to the client as well, and is waited for behind the answer", async () => {
   const stored = [];
-  const put = async (url, response) => stored.push([url, response.headers.get("postern-record"), await response.text()]);
-  globalThis.caches = { open: async () => ({ put }) };
+  shelf.put = async (url, response) => stored.push([url, response.headers.get("postern-record"), await response.text()]);
   mock.method(globalThis, "fetch", async () => new Response("body", { headers: { "x-a": "1" } }));
   let over = false;
   const core = play({
@@ -561,7 +560,7 @@ test("what is stored goes to the client as well, and is waited for behind the an
 });
 
 test("a store that fails says so, and nothing breaks", async () => {
-  globalThis.caches = { open: async () => Promise.reject(new Error("there is none")) };
+  shelf.match = () => Promise.reject(new Error("there is none"));
   const told = [];
   const core = play({
     begin: () => say(7, [RECALL, 0, 0, "k"]),
@@ -593,6 +592,10 @@ function say(number, commands) {
   new Uint32Array(buffer, OUTPUT).set([NUMBERS, numbers.length, TEXT, text.length, 0, 0]);
   return number;
 }
+
+// The platform's cache, which an isolate opens once: a case says what it does.
+const shelf = {};
+globalThis.caches = { open: async () => shelf };
 
 const OUTPUT = 0;
 const NUMBERS = 0x100;
