@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the components to measure against: build/spin/hello.wasm and build/spin/proxy.wasm.
+# Builds the components to measure against: build/spin/hello.wasm, reads.wasm and proxy.wasm.
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -8,6 +8,6 @@ target="${CARGO_TARGET_DIR:-$root/target}"
 RUSTFLAGS="-Clink-arg=-zstack-size=65536" CARGO_TARGET_DIR="$target" \
     cargo build --quiet --release --locked --target wasm32-wasip2 --examples
 mkdir -p "$root/build/spin"
-for name in hello proxy; do
+for name in hello reads proxy; do
     cp "$target/wasm32-wasip2/release/examples/$name.wasm" "$root/build/spin/$name.wasm"
 done

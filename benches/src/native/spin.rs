@@ -15,7 +15,7 @@ use std::process::Command;
 pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let spin = Spin::new(setup)?;
     let command = "benches/run.sh spin";
-    let hello = spin.bare("hello");
+    let (hello, reads) = (spin.bare("hello"), spin.bare("reads"));
     let routed = [10, MANY].map(|routes| spin.postern(&format!("respond-{routes}"), &configurations::respond(routes)));
     let [few, many] = routed;
     let (few, many) = (few?, many?);
@@ -24,9 +24,11 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         hello.variant("the same once more (control)", paths(1_000), answered),
         few.variant("Postern answers, 10 routes", paths(10), answered),
         many.variant("Postern answers, 10,000 routes", paths(MANY), answered),
+        reads.variant("the hello component, and it reads the request", paths(1_000), answered),
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
-    results.keep(compared.table("spin-answers", "on Spin, without an origin", &[(0, "hello")]));
+    let against = [(0, "hello"), (4, "one that reads")];
+    results.keep(compared.table("spin-answers", "on Spin, without an origin", &against));
     compared.reach(results, "S1", compared.ratio(3, 0), command);
 
     let proxy = spin.bare("proxy");

@@ -241,9 +241,10 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     if !workers.has_bundle() {
         return Err("build/worker is not there: run `make workers`".to_owned());
     }
-    let [hello, pass, rewrite, by_hand, hono, hono_routes] =
-        ["hello", "pass", "rewrite", "by-hand", "hono", "hono-routes"].map(|name| workers.script(name));
+    let [hello, pass, rewrite, by_hand, hono, hono_routes, refuses] =
+        ["hello", "pass", "rewrite", "by-hand", "hono", "hono-routes", "refuse"].map(|name| workers.script(name));
     let (hello, pass, rewrite, by_hand, hono, hono_routes) = (hello?, pass?, rewrite?, by_hand?, hono?, hono_routes?);
+    let refuses = refuses?;
     let plain = workers.postern("postern-pass", &configurations::pass(&workers.origin()))?;
     let full = workers.postern("postern-full", &configurations::full(&workers.origin(), MANY))?;
 
@@ -268,11 +269,11 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
             Load { method: "DELETE", ..Load::get(many) },
             |_, answer| refused(405, answer),
         ),
+        refuses.variant("JavaScript by hand, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
     ];
-    variants[9].refused = true;
-    variants[10].refused = true;
+    variants[9..].iter_mut().for_each(|variant| variant.refused = true);
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
-    let against = [(0, "pass-through"), (2, "hello"), (3, "rewrite")];
+    let against = [(0, "pass-through"), (2, "hello"), (3, "rewrite"), (4, "by hand")];
     results.keep(compared.table("workers", "on Workers", &against));
     let command = "benches/run.sh workers";
     compared.reach(results, "W1", compared.ratio(7, 0), command);
