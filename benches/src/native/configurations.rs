@@ -46,6 +46,18 @@ pub fn full(origin: &str, routes: usize) -> Value {
     })
 }
 
+/// The same behind a token that this ES256 key (a JWK) has signed, and a limit for each caller, which nobody reaches.
+pub fn chain(origin: &str, routes: usize, key: &Value) -> Value {
+    let mut configuration = full(origin, routes);
+    let jwt = json!({ "issuers": { "issuer": "https://idp.example", "audiences": "orders", "jwks": key } });
+    let limit = json!({ "limits": "1,000,000 per second", "key": "{token.claims.sub}", "scope": "instance" });
+    if let Some(policies) = configuration["groups"][0]["defaults"]["policies"].as_array_mut() {
+        policies
+            .splice(0..0, [json!({ "authenticate": { "any_of": [{ "jwt": jwt }] } }), json!({ "rate_limit": limit })]);
+    }
+    configuration
+}
+
 /// So many routes that answer by themselves, with [`ANSWER`].
 pub fn respond(routes: usize) -> Value {
     let body = ANSWER.replace('{', "{{").replace('}', "}}");

@@ -6,6 +6,7 @@ use crate::run::Setup;
 use crate::timing::sample;
 use gateway_core::config::{self, Disk};
 use gateway_core::jwt::{KeySet, Purpose, Token};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
@@ -170,6 +171,18 @@ pub fn wasm(setup: &Setup, arguments: &[&str]) -> Result<PathBuf, String> {
 /// Runs a script; gives what it printed.
 pub fn node(setup: &Setup, script: &Path, arguments: &[&str]) -> Result<String, String> {
     run(Command::new(setup.root.join("node_modules/.bin/node")).arg(script).args(arguments))
+}
+
+/// A new key of an algorithm, as a JWK, and a token that it has signed for `orders`.
+pub fn made(setup: &Setup, algorithm: &str) -> Result<(Value, String), String> {
+    let printed = node(setup, &setup.root.join("benches/signatures.mjs"), &["--print"])?;
+    let line = printed.lines().find(|line| line.split('\t').next() == Some(algorithm));
+    let mut parts = line.ok_or_else(|| format!("node made no token by {algorithm}"))?.split('\t').skip(1);
+    let (Some(set), Some(token)) = (parts.next(), parts.next()) else {
+        return Err(format!("node printed `{printed}`"));
+    };
+    let set: Value = serde_json::from_str(set).map_err(|error| format!("{set}: {error}"))?;
+    Ok((set["keys"][0].clone(), token.to_owned()))
 }
 
 /// What it prints.

@@ -5,6 +5,7 @@ use crate::results::{Results, Table, number};
 use crate::rounds::{self, Variant};
 use crate::run::Setup;
 use crate::serving::{self, Answer, CLIENT_CORE, Load, SERVER_CORE, Server};
+use crate::signatures;
 use crate::tables::{self, Shape};
 use crate::timing::Samples;
 use std::fs;
@@ -235,20 +236,29 @@ const main :Workerd.Worker = (
 /// How many routes a big table has.
 pub const MANY: usize = 10_000;
 
-/// Measures and writes the table `workers`, and targets W1, W2, W5, W7.
+/// Measures and writes the table `workers`, and targets W1, W2, W3, W5, W7.
 pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let workers = Workers::new(setup)?;
     if !workers.has_bundle() {
         return Err("build/worker is not there: run `make workers`".to_owned());
     }
-    let [hello, pass, rewrite, by_hand, hono, hono_routes, refuses] =
-        ["hello", "pass", "rewrite", "by-hand", "hono", "hono-routes", "refuse"].map(|name| workers.script(name));
-    let (hello, pass, rewrite, by_hand, hono, hono_routes) = (hello?, pass?, rewrite?, by_hand?, hono?, hono_routes?);
-    let refuses = refuses?;
+    let [hello, pass, rewrite, by_hand, hono, refuses] =
+        ["hello", "pass", "rewrite", "by-hand", "hono", "refuse"].map(|name| workers.script(name));
+    let (hello, pass, rewrite, by_hand, hono, refuses) = (hello?, pass?, rewrite?, by_hand?, hono?, refuses?);
+    let (key, token) = signatures::made(setup, "ES256")?;
+    let hono_routes =
+        workers.bundle_of("hono-routes", "hono-routes".to_owned(), &["--define:KEY=undefined".to_owned()])?;
+    let hono_chain = workers.bundle_of("hono-routes", "hono-chain".to_owned(), &[format!("--define:KEY={key}")])?;
     let plain = workers.postern("postern-pass", &configurations::pass(&workers.origin()))?;
     let full = workers.postern("postern-full", &configurations::full(&workers.origin(), MANY))?;
+    let chain = workers.postern("postern-chain", &configurations::chain(&workers.origin(), MANY, &key))?;
 
     let (few, many) = (paths(1_000), paths(MANY));
+    let with_token = |paths: &[String]| {
+        let mut load = Load::get(paths.to_vec());
+        load.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        load
+    };
     let mut variants = vec![
         pass.variant("JavaScript pass-through", Load::get(few.clone()), passed),
         pass.variant("the same once more (control)", Load::get(few.clone()), passed),
@@ -259,26 +269,33 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         hono_routes.variant("hono, 1,000 routes, rewrite, 7 header edits", Load::get(few.clone()), |path, answer| {
             matched(1_000, path, answer)
         }),
-        plain.variant("Postern, one route, no policy", Load::get(few), passed),
+        plain.variant("Postern, one route, no policy", Load::get(few.clone()), passed),
         full.variant("Postern, 10,000 routes, rewrite, 7 header edits", Load::get(many.clone()), |path, answer| {
             matched(MANY, path, answer)
         }),
         full.variant("Postern, 10,000 routes, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
         full.variant(
             "Postern, 10,000 routes, refuses: 405",
-            Load { method: "DELETE", ..Load::get(many) },
+            Load { method: "DELETE", ..Load::get(many.clone()) },
             |_, answer| refused(405, answer),
         ),
         refuses.variant("JavaScript by hand, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
+        chain.variant("Postern, the same 10,000 routes, ES256 token, rate limit", with_token(&many), |path, answer| {
+            matched(MANY, path, answer)
+        }),
+        hono_chain.variant("hono, the same 1,000 routes, ES256 token, rate limit", with_token(&few), |path, answer| {
+            matched(1_000, path, answer)
+        }),
     ];
-    variants[9..].iter_mut().for_each(|variant| variant.refused = true);
+    variants[9..12].iter_mut().for_each(|variant| variant.refused = true);
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
     let against = [(0, "pass-through"), (2, "hello"), (3, "rewrite"), (4, "by hand")];
     results.keep(compared.table("workers", "on Workers", &against));
     let command = "benches/run.sh workers";
     compared.reach(results, "W1", compared.ratio(7, 0), command);
-    compared.reach(results, "W2", compared.ratio(8, 0), command);
-    compared.reach(results, "W5", compared.ratio(8, 3), command);
+    compared.reach(results, "W2", compared.ratio(12, 0), command);
+    compared.reach(results, "W3", compared.ratio(12, 13), command);
+    compared.reach(results, "W5", compared.ratio(12, 3), command);
     compared.reach(results, "W7", compared.ratio(9, 2).max(compared.ratio(10, 2)), command);
     Ok(())
 }
