@@ -44,16 +44,14 @@ bundle() {
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$scratch'" EXIT
 
+    # No wasm-opt: docs/decisions/0051-no-wasm-opt.md.
     "$bindgen" "$1" --target web --no-typescript --omit-default-module-path --experimental-reset-state-function \
-        --out-dir "$scratch" --out-name postern
-    wasm-opt -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext \
-        --enable-mutable-globals --enable-reference-types --enable-multivalue \
-        "$scratch/postern_bg.wasm" -o "$scratch/postern_opt.wasm"
+        --remove-name-section --remove-producers-section --out-dir "$scratch" --out-name postern
     esbuild adapters/cloudflare/glue/entry.js --bundle --format=esm --target=es2024 --log-level=warning \
         --alias:postern-bindgen="./$scratch/postern.js" --external:cloudflare:workers --external:./gateway.bin --external:./postern_bg.wasm \
         --outfile="$scratch/index.js"
     # The bundle's first file comes last: whoever finds it finds the other.
-    mv -f "$scratch/postern_opt.wasm" "$out/postern_bg.wasm"
+    mv -f "$scratch/postern_bg.wasm" "$out/postern_bg.wasm"
     mv -f "$scratch/index.js" "$out/index.js"
 }
 

@@ -1,7 +1,5 @@
 #!/bin/sh
 # Builds the Spin component: build/spin/gateway.wasm. Quick when nothing has changed. `spin build` runs it, too.
-#
-# No wasm-opt: it reads modules, and this is a component.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"

@@ -71,7 +71,7 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let (with, _) = size_of(setup, &["grpc"])?;
     table.push(vec!["without any ability: nothing of gRPC is in it".to_owned(), number(without / 1_000.0)]);
     table.push(vec!["what `grpc` adds".to_owned(), format!("+{}", number((with - without) / 1_000.0))]);
-    table.remarks.push("After `wasm-opt -O3`, by `gzip -9`; a gateway's adapter is not in it.".to_owned());
+    table.remarks.push("Without names, by `gzip -9`; a gateway's adapter is not in it.".to_owned());
     results.keep(table);
     Ok(())
 }
