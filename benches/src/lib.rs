@@ -10,6 +10,7 @@
 mod native {
     pub mod run;
 
+    pub mod abilities;
     pub mod caching;
     pub mod curves;
     pub mod failing;

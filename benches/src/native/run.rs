@@ -2,17 +2,18 @@
 
 use crate::results::Results;
 use crate::{
-    caching, counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin, translating,
-    workers,
+    abilities, caching, counting, curves, failing, handling, limiting, loaded, lookup, picking, signatures, spin,
+    translating, workers,
 };
 use std::path::{Path, PathBuf};
 
 /// What is measured when nothing is named, in this order.
-pub const PARTS: [(&str, &str); 17] = [
+pub const PARTS: [(&str, &str); 18] = [
     ("lookup", "route lookup beside matchit"),
     ("handling", "what the core does for one request"),
     ("loading", "ten thousand routes into memory, native and in Wasm"),
-    ("signatures", "who calls: tokens by algorithm, keys, expressions, and what each adds to the Wasm"),
+    ("signatures", "who calls: tokens by algorithm, keys, expressions, bodies"),
+    ("abilities", "the bytes of each optional ability"),
     ("limits", "what a limit costs that an instance counts itself, native and in Wasm"),
     ("transcoding", "calls of gRPC methods by JSON, beside JavaScript by hand, and the bytes that the ability adds"),
     ("picking", "what it costs to pick one of 10 to 10,000 targets"),
@@ -120,6 +121,7 @@ fn measure(part: &str, setup: &Setup, results: &mut Results) -> Result<(), Strin
         "handling" => handling::measure(setup, results),
         "loading" => loaded::measure(setup, results),
         "signatures" => signatures::measure(setup, results),
+        "abilities" => abilities::measure(setup, results),
         "limits" => limiting::measure(setup, results),
         "transcoding" => {
             translating::measure(setup, results)?;

@@ -1,5 +1,5 @@
 //! What it costs to know who calls: tokens by algorithm in native code, in Wasm and by WebCrypto, remembered tokens, API keys
-//! expressions and transformed bodies in whole requests, and the bytes that each optional ability adds to the core's Wasm.
+//! expressions and transformed bodies in whole requests.
 
 use crate::results::{Results, Table, number};
 use crate::run::Setup;
@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Measures and writes the tables `signatures`, `callers`, `shaping` and `abilities`.
+/// Measures and writes the tables `signatures`, `callers` and `shaping`.
 pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let arguments = ["--package", "postern-benches", "--example", "signatures"];
     let module = wasm(setup, &arguments)?.join("examples/signatures.wasm");
@@ -77,8 +77,7 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         table.push(vec![what.to_owned(), number(whole), number(whole - passes)]);
     }
     results.keep(table);
-
-    abilities(setup, results)
+    Ok(())
 }
 
 /// Microseconds of native code.
@@ -94,61 +93,6 @@ fn verify(setup: &Setup, set: &str, text: &str) -> Result<f64, String> {
         black_box(right());
     });
     Ok(samples.median() / 1_000.0)
-}
-
-/// The optional abilities, each beside none and beside all the others.
-const ABILITIES: [&str; 8] = ["regex", "rsa", "es256", "es384", "eddsa", "expressions", "login", "signatures"];
-
-fn abilities(setup: &Setup, results: &mut Results) -> Result<(), String> {
-    let mut table = Table::new("abilities", &["the core's Wasm, gzipped KB", "alone", "beside the others"]);
-    let (none, all) = (size(setup, &[])?, size(setup, &ABILITIES)?);
-    let show = |bytes: f64| number(bytes / 1_000.0);
-    table.push(vec!["without any of these".to_owned(), show(none), String::new()]);
-    // Each is built twice, a minute each time.
-    for ability in ABILITIES.iter().filter(|_| !setup.quick) {
-        let others: Vec<&str> = ABILITIES.into_iter().filter(|other| other != ability).collect();
-        // Expressions bring regular expressions along.
-        let others: Vec<&str> = if *ability == "regex" {
-            others.into_iter().filter(|other| *other != "expressions").collect()
-        } else {
-            others
-        };
-        let (alone, rest) = (size(setup, &[ability])?, size(setup, &others)?);
-        let whole = if *ability == "regex" {
-            let with: Vec<&str> = ABILITIES.into_iter().filter(|other| *other != "expressions").collect();
-            size(setup, &with)?
-        } else {
-            all
-        };
-        table.push(vec![
-            format!("`{ability}`"),
-            format!("+{}", show(alone - none)),
-            format!("+{}", show(whole - rest)),
-        ]);
-    }
-    table.push(vec!["with all of these".to_owned(), show(all), String::new()]);
-    table.remarks.push("Without names, by `gzip -9`; a gateway's adapter is not in it.".to_owned());
-    results.keep(table);
-    Ok(())
-}
-
-fn size(setup: &Setup, features: &[&str]) -> Result<f64, String> {
-    Ok(size_of(setup, features)?.0)
-}
-
-/// Gzipped bytes of the core with these features, and the module itself.
-pub fn size_of(setup: &Setup, features: &[&str]) -> Result<(f64, Vec<u8>), String> {
-    let lock = setup.root.join("scripts/core-alone/Cargo.lock");
-    fs::copy(setup.root.join("Cargo.lock"), &lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    let features = features.join(",");
-    let manifest = "scripts/core-alone/Cargo.toml";
-    let built = wasm(setup, &["--manifest-path", manifest, "--no-default-features", "--features", &features])?;
-    let (module, compressed) = (setup.scratch.join("core.wasm"), setup.scratch.join("core.wasm.gz"));
-    fs::copy(built.join("core_alone.wasm"), &module).map_err(|error| format!("{}: {error}", module.display()))?;
-    run(Command::new("gzip").args(["-9", "--force", "--keep"]).arg(&module))?;
-    let length = fs::metadata(&compressed).map_err(|error| format!("{}: {error}", compressed.display()))?.len();
-    let bytes = fs::read(&module).map_err(|error| format!("{}: {error}", module.display()))?;
-    Ok((length as f64, bytes))
 }
 
 /// Builds Wasm, and gives the folder that it is in.
@@ -182,7 +126,7 @@ pub fn made(setup: &Setup, algorithm: &str) -> Result<(Value, String), String> {
 }
 
 /// What it prints.
-fn run(command: &mut Command) -> Result<String, String> {
+pub fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())

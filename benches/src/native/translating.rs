@@ -1,11 +1,12 @@
 //! What it costs to call a gRPC method by JSON, about 1 KB each way: in native code, in Wasm and in JavaScript by hand (npm
 //! `@bufbuild/protobuf`), alone and in whole requests on Workers; and the bytes that the ability adds to the core's Wasm.
 
+use crate::abilities::size_of;
 use crate::results::{Results, Table, number};
 use crate::rounds;
 use crate::run::Setup;
 use crate::serving::{Answer, Load};
-use crate::signatures::{node, size_of, wasm};
+use crate::signatures::{node, wasm};
 use crate::timing::sample;
 use crate::transcoding::{PATH, Transcoding};
 use crate::workers::Workers;
