@@ -108,12 +108,15 @@ pub struct Cached<S> {
     pending: Option<Pending<S>>,
     /// A stored response that was used is to be renewed afterwards, under this number.
     pub renew: Option<Flight>,
+    /// Whether the response is one that was stored. An upstream has made it, and the policies outside the cache do what they would
+    /// do to it when it comes from there.
+    pub from_store: bool,
 }
 
 impl<S> Cached<S> {
     /// Nothing yet.
     pub fn new(renews: Option<u64>) -> Self {
-        Self { renews, pending: None, renew: None }
+        Self { renews, pending: None, renew: None, from_store: false }
     }
 }
 
@@ -269,10 +272,9 @@ impl Cache {
                 } else {
                     told
                 };
-                return self
-                    .serve(visit.platform, &visit.line.method, &asks.request, stored, told)
-                    .await
-                    .map(Flow::Respond);
+                let response = self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await?;
+                visit.cached.from_store = true;
+                return Ok(Flow::Respond(response));
             }
             if !self.waits(visit, &mut asks).await {
                 break;
@@ -581,6 +583,7 @@ impl Cache {
             let served = self.serve(platform, &method, &asks.request, kept, told).await?;
             let failure = std::mem::replace(departure.response, served);
             pump::discard(platform, failure.body);
+            departure.cached.from_store = true;
             return Ok(());
         }
         if failed && stored.is_some() && !departure.from_upstream && !renews {
