@@ -369,6 +369,10 @@ impl Cache {
         }
         if *by_caller {
             key::write(more, identity(visit).as_deref());
+            // What stands there still was not what has proven who is calling, or goes on all the same: the origin may answer by it, and
+            // nobody else may have that answer (RFC 9111 §3.5).
+            let lines: Vec<String> = visit.headers.all("authorization").map(crate::consumer::hex).collect();
+            key::write(more, (!lines.is_empty()).then(|| crate::consumer::hash(&lines.join(" "))).as_deref());
         }
     }
 
