@@ -24,6 +24,7 @@ use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::task::Poll;
 
 const ALICE: &str = "pk_docs_onlyForTheDocumentation1";
@@ -61,9 +62,16 @@ routes:
         policies("{ ttl: { default: 5m, 5xx: 1m }, override_origin: true, stale_if_error: 1h, stale_while_revalidate: 1m }"),
         policies("{ ttl: { default: 5m }, key: { partition: caller } }"),
     );
+    load(configuration)
+}
+
+fn load(configuration: String) -> Gateway {
+    Gateway::load(artefact(configuration), |_| None).expect("it loads")
+}
+
+fn artefact(configuration: String) -> Bytes {
     let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
-    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
-    Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
+    Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)))
 }
 
 fn incoming(method: &str, target: &str, fields: &[(&str, &str)]) -> Incoming<Vec<u8>> {
@@ -242,6 +250,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_stored_answers_what_would_have_been_asked(asked in proptest::collection::vec((0..WRITTEN.len(), 0..3usize, 0..3usize, 0..3usize), 1..30)) {
+        let [twin, cached] = WRITING.each_ref().map(|artefact| Gateway::load(artefact.clone(), |_| None).expect("it loads"));
+        // Its answer says what it was asked for.
+        let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+            let sent = format!("{} {:?}", call.target, call.headers.text("x-written"));
+            Ok(answer(200, &[("cache-control", "public, max-age=60"), ("vary", "x-written")], &sent))
+        });
+        for (route, tenant, cookie, key) in asked {
+            let (tenant, cookie) = (tenant.to_string(), format!("a={cookie}"));
+            let mut fields = vec![("x-tenant", tenant.as_str()), ("cookie", cookie.as_str())];
+            fields.extend([None, Some(("x-api-key", ALICE)), Some(("x-written", "theirs"))][key]);
+            let target = format!("/{route}?page={key}&x=1");
+            let (_, _, wanted) = run(ask(&twin, &platform, incoming("GET", &target, &fields)));
+            let (_, headers, found) = run(ask(&cached, &platform, incoming("GET", &target, &fields)));
+            prop_assert_eq!(found, wanted, "{:?}", headers.text("cache-status"));
+        }
+    }
+
+    #[test]
     fn whatever_is_said_is_judged_without_a_panic(
         fields in proptest::collection::vec((0..14usize, "[ -~\\x80-\\xff]{0,40}"), 0..8),
         status in 0..700u16,
@@ -288,6 +315,55 @@ proptest! {
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&one).expect("it is JSON"), value);
         }
     }
+}
+
+/// What is written into a request behind a cache: the way of its path, and policies.
+const WRITTEN: [(&str, &str); 9] = [
+    ("rewrite: '/{request.headers.x-tenant}/a'", ""),
+    ("rewrite: '/{request.query.page}/{consumer.name | default: \"nobody\"}'", ""),
+    ("rewrite: '/{request.cookies.a | default: \"none\"}'", "{ headers: { request: { remove: cookie } } }"),
+    (
+        "rewrite: '/{request.headers.x-written}'",
+        "{ headers: { request: { set: { x-written: '{request.headers.x-tenant}' } } } }",
+    ),
+    ("rewrite: '/{request.headers.x-written}'", "{ headers: { request: { rename: { x-tenant: x-written } } } }"),
+    (
+        "rewrite: '/{request.headers.x-written}'",
+        "{ headers: { request: { rename: { x-tenant: x-other } } } }, { headers: { request: { default: { x-written: '{request.headers.x-other}' } } } }",
+    ),
+    ("rewrite: '/{request.cookies.b}'", "{ transform: { request: { cookies: { rename: { a: b } } } } }"),
+    (
+        "",
+        "{ transform: { request: { query: { set: { tenant: '{request.headers.x-tenant}' }, default: { page: '{request.cookies.a}' } } } } }",
+    ),
+    ("", "{ headers: { request: { default: { x-written: '{request.headers.x-tenant}' } } } }"),
+];
+
+/// The same gateway without a cache, and with one.
+static WRITING: LazyLock<[Bytes; 2]> = LazyLock::new(|| [false, true].map(writing));
+
+fn writing(with_cache: bool) -> Bytes {
+    let routes: String = WRITTEN
+        .iter()
+        .enumerate()
+        .map(|(at, (rewrite, policies))| {
+            let cache = if with_cache { ", { cache: { across_callers: true } }" } else { "" };
+            let rewrite = if rewrite.is_empty() { String::new() } else { format!("{rewrite}, ") };
+            let policies = if policies.is_empty() { String::new() } else { format!(", {policies}") };
+            let who = "{ authenticate: { any_of: [{ api_key: {} }, anonymous] } }";
+            format!(
+                "  - {{ name: r{at}, path: /{at}, upstream: origin, {rewrite}policies: [{who}{cache}{policies}] }}\n"
+            )
+        })
+        .collect();
+    artefact(format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
+consumers:
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
+routes:
+{routes}"
+    ))
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -398,8 +474,7 @@ routes:
   - {{ name: purge, path: /purge, purge: {{}}, policies: [{{ authenticate: {{ any_of: [{{ api_key: {{}} }}] }} }}] }}
 "
     );
-    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
-    let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
+    let artefact = artefact(configuration);
     let instance = || Gateway::load(artefact.clone(), |_| None).expect("it loads");
     let (here, there) = (instance(), instance());
     let (platform, asked) = slow(&[("cache-tag", "t")]);
