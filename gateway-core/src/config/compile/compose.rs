@@ -233,8 +233,17 @@ impl RouteCompiler<'_, '_> {
         let policies = match (&written.cache, node.get("cache")) {
             (Some(cache), Some(node)) => {
                 let owner = format!("{}/{name}", self.defined.written.name.0);
+                let across_callers = cache.across_callers == Some(true);
                 let mut cache = self.cache_rules(cache, node, &owner, &[]);
                 cache.terms.unseen = self.identities(&written.upstream.0);
+                // The path is the step's own, and means something else with another upstream, or another of its hosts.
+                cache.name = format!("{}@{}", cache.name, written.upstream.0);
+                if let Some(HostHeader::Fixed(host)) = written.host_header.as_ref().map(host_header) {
+                    cache.name = format!("{}/{host}", cache.name);
+                }
+                let policies = self.defined.node.get("policies").map(Node::items).unwrap_or_default();
+                let is_known = policies.iter().any(|policy| policy.entry("authenticate").is_some());
+                cache.key.by_caller |= is_known && !across_callers;
                 Some(self.all.intern(vec![Policy::Cache(cache)]))
             }
             _ => None,
