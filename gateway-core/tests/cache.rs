@@ -494,3 +494,79 @@ routes:
     assert_eq!(run(ask(&there, &platform, incoming("GET", "/x", &[]))).0, 200);
     assert_eq!(asked.get(), 2);
 }
+
+/// The same request a number of times at once, and how long all of them took.
+fn at_once<F>(gateway: &Gateway, platform: &TestPlatform<F>, target: &str, times: usize) -> (Vec<Seen>, u64)
+where
+    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
+{
+    let begin = platform.now();
+    let one = || Box::pin(ask(gateway, platform, incoming("GET", target, &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
+    (run(all((0..times).map(|_| one()).collect())), platform.now() - begin)
+}
+
+#[test]
+fn a_thousand_requests_for_what_has_just_become_stale_are_one_question() {
+    for confirms in [true, false] {
+        let gateway = gateway();
+        let asked = Rc::new(Cell::new(0));
+        let count = Rc::clone(&asked);
+        let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
+            count.set(count.get() + 1);
+            let fields = &[("cache-control", "max-age=60"), ("etag", "\"e\"")];
+            let is_asked = call.headers.contains("if-none-match");
+            Ok(if is_asked && confirms { answer(304, fields, "") } else { answer(200, fields, "the answer") })
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+        at_once(&gateway, &platform, "/plain/a", 1);
+        platform.clock.set(platform.clock.get() + 60_000);
+        let (answers, _) = at_once(&gateway, &platform, "/plain/a", 1_000);
+        assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == "the answer"));
+        assert_eq!(asked.get(), 2, "confirmed: {confirms}");
+        let collapsed =
+            |(_, headers, _): &&Seen| headers.text("cache-status").is_some_and(|told| told.contains("collapsed"));
+        assert_eq!(answers.iter().filter(collapsed).count(), 999);
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_each_has_to_have_confirmed() {
+    for said in ["max-age=0", "no-cache, max-age=60"] {
+        let gateway = gateway();
+        let asked = Rc::new(Cell::new(0));
+        let count = Rc::clone(&asked);
+        let platform = TestPlatform::new(move |_: Call<Vec<u8>>| {
+            count.set(count.get() + 1);
+            Ok(answer(200, &[("cache-control", said), ("etag", "\"e\"")], "the answer"))
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+        at_once(&gateway, &platform, "/plain/a", 1);
+        let (_, took) = at_once(&gateway, &platform, "/plain/a", 10);
+        assert_eq!((asked.get(), took), (11, 100), "{said}");
+    }
+}
+
+#[test]
+fn a_failure_that_many_wait_for_is_survived_by_all_of_them() {
+    let gateway = gateway();
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let platform = TestPlatform::new(move |_: Call<Vec<u8>>| {
+        count.set(count.get() + 1);
+        match count.get() {
+            1 => Ok(answer(200, &[], "the answer")),
+            _ => Err(Failure { error: FetchError::Reset, detail: String::new() }),
+        }
+    });
+    *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+    at_once(&gateway, &platform, "/eager/a", 1);
+    platform.clock.set(platform.clock.get() + 400_000);
+    let before = asked.get();
+    let (answers, took) = at_once(&gateway, &platform, "/eager/a", 100);
+    assert!(answers.iter().all(|(status, headers, body)| {
+        let told = headers.text("cache-status").unwrap_or_default();
+        *status == 200 && body == "the answer" && told.ends_with("detail=stale-if-error")
+    }));
+    let attempts = asked.get() - before;
+    assert!(attempts <= 2 && took < 1_000, "{attempts} attempts in {took} ms");
+}

@@ -164,7 +164,8 @@ struct Asks<S> {
     varies: Option<Varies>,
     why: Forward,
     flight: Option<Flight>,
-    waited: bool,
+    /// Since when it has waited for another request, where it has.
+    waited: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -237,7 +238,7 @@ impl Cache {
             varies: None,
             why: Forward::UriMiss,
             flight: None,
-            waited: false,
+            waited: None,
         };
         loop {
             let Looked { stored, varies } = self.look(visit, &asks).await;
@@ -253,32 +254,40 @@ impl Cache {
                     None => using::judge(&stored.entry, &asks.wishes, stored.is_stale, now),
                 };
                 let detail = match usable {
+                    Use::Fresh if asks.waited.is_some() => Some("collapsed"),
                     Use::Fresh => None,
                     Use::Stale => Some("max-stale"),
                     Use::WhileRevalidating => {
                         self.renew_later(visit, &stored.key, now);
                         Some("stale-while-revalidate")
                     }
+                    // The one that has asked for all has found the origin failing.
+                    Use::Validate
+                        if asks.waited.is_some_and(|since| visit.cache.flights.has_failed(&stored.key, since))
+                            && using::survives_failure(&stored.entry, &asks.wishes, now) =>
+                    {
+                        Some("stale-if-error")
+                    }
                     Use::Validate => {
                         let wanted = stored.entry.freshness(now) > 0 && !stored.is_stale && !stored.entry.no_cache;
                         asks.why = if wanted { Forward::Request } else { Forward::Stale };
                         asks.stored = Some(stored);
+                        if let Some(key) = self.awaits(visit, &asks) {
+                            // Nobody waits with a body in their hands.
+                            self.let_go(visit.platform, asks.stored.take());
+                            self.wait(visit, &mut asks, &key).await;
+                            continue;
+                        }
                         break;
                     }
                 };
                 let told = Told::Hit { ttl: stored.entry.freshness(now), detail };
-                let told = if asks.waited && detail.is_none() {
-                    Told::Hit { ttl: stored.entry.freshness(now), detail: Some("collapsed") }
-                } else {
-                    told
-                };
                 let response = self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await?;
                 visit.cached.from_store = true;
                 return Ok(Flow::Respond(response));
             }
-            if !self.waits(visit, &mut asks).await {
-                break;
-            }
+            let Some(key) = self.awaits(visit, &asks) else { break };
+            self.wait(visit, &mut asks, &key).await;
         }
         if asks.wishes.only_if_cached && renews.is_none() {
             self.let_go(visit.platform, asks.stored);
@@ -445,34 +454,37 @@ impl Cache {
         known.latest().judge(entry)
     }
 
-    /// Waits until what another request fetches is there; `false`: there is nothing to wait for.
-    async fn waits<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>) -> bool {
-        let flights = &visit.cache.flights;
-        let key = self.flight_key(visit, asks);
-        let begin = visit.platform.now();
-        let waits = !asks.waited
-            && self.may_share(visit, asks)
-            && flights.is_underway(&key, begin)
-            && !flights.is_uncacheable(&key, begin);
-        if !waits {
-            return false;
+    /// What another request fetches already, so that this one had better wait for it. `None`: there is nothing to wait for.
+    fn awaits<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> Option<String> {
+        if asks.waited.is_some() || !self.may_share(visit, asks) {
+            return None;
         }
-        asks.waited = true;
+        let (flights, now) = (&visit.cache.flights, visit.platform.now());
+        let key = self.flight_key(visit, asks);
+        (flights.is_underway(&key, now) && !flights.is_uncacheable(&key, now)).then_some(key)
+    }
+
+    /// Waits until it is there, or for as long as that is worth it.
+    async fn wait<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>, key: &str) {
+        let begin = visit.platform.now();
+        asks.waited = Some(begin);
         let until = begin.saturating_add(self.patience);
         for round in 0.. {
             visit.platform.sleep(Duration::from_millis(flights::pause(round))).await;
             let now = visit.platform.now();
-            if !flights.is_underway(&key, now) || now >= until {
+            if !visit.cache.flights.is_underway(key, now) || now >= until {
                 break;
             }
         }
-        true
     }
 
     /// Whether the answer to this request may be the one that others wait for.
     fn may_share<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> bool {
-        let Asks { asked, wishes, request, .. } = asks;
+        let Asks { asked, wishes, request, stored, .. } = asks;
+        // What is never fresh, each request has to have confirmed for itself (RFC 9111 §4).
+        let is_ever_fresh = |entry: &Entry| !entry.no_cache && entry.lifetime > entry.initial_age;
         self.patience > 0
+            && stored.as_ref().is_none_or(|stored| is_ever_fresh(&stored.entry))
             && visit.line.method != "HEAD"
             && !asked.no_store
             && !wishes.no_cache
@@ -482,6 +494,9 @@ impl Cache {
     }
 
     fn flight_key<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> String {
+        if let Some(stored) = &asks.stored {
+            return stored.key.clone();
+        }
         let none = Varies { fields: Vec::new(), salt: String::new() };
         let varies = asks.varies.as_ref().unwrap_or(&none);
         key::second(&asks.place, varies, &asks.request, visit.line, visit.client)
@@ -489,15 +504,12 @@ impl Cache {
 
     /// Becomes the one that fetches for the others, unless there is one.
     fn take_seat<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>) {
-        let key = match &asks.stored {
-            Some(stored) => stored.key.clone(),
-            None => self.flight_key(visit, asks),
-        };
+        let key = self.flight_key(visit, asks);
         if let Some(number) = visit.cached.renews {
             asks.flight = Some(Flight { key, number });
             return;
         }
-        if asks.stored.is_none() && self.may_share(visit, asks) {
+        if self.may_share(visit, asks) {
             let number = visit.platform.random();
             if let Seat::Leads(number) = visit.cache.flights.join(&key, number, self.patience, visit.platform.now()) {
                 asks.flight = Some(Flight { key, number });
@@ -577,6 +589,9 @@ impl Cache {
         let failed = matches!(status, 500 | 502..=504);
         let renews = departure.cached.renews.is_some();
         if let Some(kept) = stored.take_if(|kept| failed && using::survives_failure(&kept.entry, &asks.wishes, now)) {
+            if let Some(flight) = &asks.flight {
+                departure.cache.flights.fail(&flight.key, now);
+            }
             land(departure.cache, asks.flight.as_ref());
             if renews {
                 // It is used a while longer.
@@ -636,7 +651,7 @@ impl Cache {
             why: asks.why,
             status: Some(304),
             stored: fresh.is_ok(),
-            collapsed: asks.waited,
+            collapsed: asks.waited.is_some(),
             detail: fresh.as_ref().err().map(|why| why.as_str()),
         };
         let mut body = stored.body;
@@ -701,7 +716,7 @@ impl Cache {
             why: asks.why,
             status: None,
             stored: judged.is_ok(),
-            collapsed: asks.waited,
+            collapsed: asks.waited.is_some(),
             detail: judged.as_ref().err().filter(|_| method != "HEAD").map(|why| why.as_str()),
         };
         // The conditions were taken out so that the answer is whole; the client may have it already.
