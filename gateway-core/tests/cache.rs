@@ -570,3 +570,14 @@ fn a_failure_that_many_wait_for_is_survived_by_all_of_them() {
     let attempts = asked.get() - before;
     assert!(attempts <= 2 && took < 1_000, "{attempts} attempts in {took} ms");
 }
+
+#[test]
+fn what_cannot_be_read_to_its_end_is_a_miss() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "max-age=60"), ("content-length", "10")]);
+    run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    platform.shelf.borrow_mut().values_mut().for_each(|(_, body, _)| *body = vec![b'x'; 17 << 20]);
+    let reply = run(gateway.handle(&platform, incoming("GET", "/plain/a", &[("range", "bytes=0-1")])));
+    assert_eq!((reply.response.status, asked.get()), (200, 2), "the origin takes no ranges");
+    assert!(reply.notes.iter().any(|note| note.problem == "cache-failed"));
+}

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::expression::Expression;
 use crate::http::{self, Body, Headers, Response};
 use crate::path;
-use crate::platform::{Item, Platform, Reach, Timestamp};
+use crate::platform::{Item, Platform, Reach, ReadError, Timestamp};
 use crate::pump;
 use crate::request::Line;
 use crate::template::Template;
@@ -177,6 +177,20 @@ struct Stored<S> {
     is_stale: bool,
 }
 
+/// What was found in the store cannot be read to its end.
+#[derive(Debug)]
+struct Lost(ReadError);
+
+impl Lost {
+    fn remark(&self) -> Remark {
+        let why = match &self.0 {
+            ReadError::Broken(why) => why.as_str(),
+            ReadError::TooLarge => "it is longer than it says",
+        };
+        Remark { problem: "cache-failed", detail: format!("what is stored could not be read: {why}") }
+    }
+}
+
 /// What the store has for a request.
 struct Looked<S> {
     stored: Option<Stored<S>>,
@@ -282,9 +296,18 @@ impl Cache {
                     }
                 };
                 let told = Told::Hit { ttl: stored.entry.freshness(now), detail };
-                let response = self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await?;
-                visit.cached.from_store = true;
-                return Ok(Flow::Respond(response));
+                match self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await {
+                    Ok(response) => {
+                        visit.cached.from_store = true;
+                        return Ok(Flow::Respond(response));
+                    }
+                    // A store that fails has nothing.
+                    Err(lost) => {
+                        visit.memo.remarks.push(lost.remark());
+                        asks.why = Forward::UriMiss;
+                        break;
+                    }
+                }
             }
             let Some(key) = self.awaits(visit, &asks) else { break };
             self.wait(visit, &mut asks, &key).await;
@@ -599,10 +622,19 @@ impl Cache {
                 return Ok(());
             }
             let told = Told::Hit { ttl: kept.entry.freshness(now), detail: Some("stale-if-error") };
-            let served = self.serve(platform, &method, &asks.request, kept, told).await?;
-            let failure = std::mem::replace(departure.response, served);
-            pump::discard(platform, failure.body);
-            departure.cached.from_store = true;
+            match self.serve(platform, &method, &asks.request, kept, told).await {
+                Ok(served) => {
+                    let failure = std::mem::replace(departure.response, served);
+                    pump::discard(platform, failure.body);
+                    departure.cached.from_store = true;
+                }
+                // Then there is the failure only.
+                Err(lost) => {
+                    departure.memo.remarks.push(lost.remark());
+                    self.tell(departure.response, &forwarded(asks.why));
+                    self.hide(departure.response);
+                }
+            }
             return Ok(());
         }
         if failed && stored.is_some() && !departure.from_upstream && !renews {
@@ -668,7 +700,11 @@ impl Cache {
             return Ok(());
         }
         let stored = Stored { key: stored.key, entry, body, is_stale: false };
-        *departure.response = self.serve(platform, method, &asks.request, stored, told).await?;
+        let served = self.serve(platform, method, &asks.request, stored, told).await;
+        *departure.response = served.map_err(|lost| {
+            departure.memo.remarks.push(lost.remark());
+            Error::NotValidated
+        })?;
         Ok(())
     }
 
@@ -829,7 +865,7 @@ impl Cache {
         request: &Headers,
         stored: Stored<P::Stream>,
         told: Told,
-    ) -> Result<Response<P::Stream>, Error> {
+    ) -> Result<Response<P::Stream>, Lost> {
         let Stored { entry, body, .. } = stored;
         let mut response = Response { status: entry.status, headers: Headers::new(), body };
         let reads = matches!(method, "GET" | "HEAD");
@@ -863,7 +899,7 @@ impl Cache {
         request: &Headers,
         entry: &Entry,
         response: &mut Response<P::Stream>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Lost> {
         // A platform may decode what it reads, and a part is one of what was sent.
         if entry.field("content-encoding").is_some() {
             return Ok(());
@@ -894,7 +930,7 @@ impl Cache {
                     Body::Empty | Body::Made(_) => bytes::Bytes::new(),
                     Body::Stream(stream) | Body::Pumped(stream, _) => {
                         let room = usize::try_from(LONGEST_CUT).unwrap_or(usize::MAX);
-                        platform.read(stream, room).await.map_err(|_| Error::NotValidated)?
+                        platform.read(stream, room).await.map_err(Lost)?
                     }
                 };
                 let end = usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1).min(bytes.len());
@@ -941,7 +977,7 @@ fn asks_graphql(_: &super::Memo) -> bool {
 /// Whether the answer to a query is one that all may have: it has data, and tells of no error.
 #[cfg(feature = "graphql")]
 async fn has_no_errors<P: Platform>(departure: &mut Departure<'_, P>, most: u64) -> Result<bool, Error> {
-    use crate::platform::{FetchError, Peeked, ReadError};
+    use crate::platform::{FetchError, Peeked};
     let Departure { platform, response, .. } = departure;
     if response.headers.text("content-encoding").is_some_and(|coding| !platform.decodes(coding)) {
         return Ok(false);
