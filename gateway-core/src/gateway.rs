@@ -926,6 +926,12 @@ impl Gateway {
                 // What comes to nobody has been done all the same.
                 (from_upstream, perhaps_done) = (false, perhaps_done || from_upstream);
                 reply.notes.extend(notes);
+                continue;
+            }
+            #[cfg(feature = "cache")]
+            if std::mem::take(&mut cached.from_store) {
+                // What a cache gives was made by an upstream, and those outside it treat it so.
+                from_upstream = true;
             }
         }
         #[cfg(feature = "mcp")]

@@ -473,6 +473,12 @@ impl Piece {
     }
 }
 
+impl From<Piece> for Template {
+    fn from(piece: Piece) -> Self {
+        Self(vec![piece])
+    }
+}
+
 impl TryFrom<String> for Template {
     type Error = String;
 

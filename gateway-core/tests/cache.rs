@@ -24,13 +24,25 @@ use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::task::Poll;
 
 const ALICE: &str = "pk_docs_onlyForTheDocumentation1";
 
-/// Who calls, and what lets them in. Bob's key stands in the documentation by its hash only, so he has a password.
-const CALLERS: [Option<(&str, &str)>; 4] =
-    [None, Some(("x-api-key", ALICE)), Some(("authorization", "Bearer one")), Some(("authorization", "Bearer two"))];
+/// Who calls, and what they show: alice has a key, and two users of hers have tokens that nobody here looks at.
+const CALLERS: [&[(&str, &str)]; 6] = [
+    &[],
+    &[("x-api-key", ALICE)],
+    &[("authorization", "Bearer one")],
+    &[("authorization", "Bearer two")],
+    &[("x-api-key", ALICE), ("authorization", "Bearer one")],
+    &[("x-api-key", ALICE), ("authorization", "Bearer two")],
+];
+
+/// Whether a caller has proven who they are.
+fn is_known(caller: usize) -> bool {
+    CALLERS[caller].iter().any(|(name, _)| *name == "x-api-key")
+}
 
 fn gateway() -> Gateway {
     let policies = |cache: &str| {
@@ -50,9 +62,16 @@ routes:
         policies("{ ttl: { default: 5m, 5xx: 1m }, override_origin: true, stale_if_error: 1h, stale_while_revalidate: 1m }"),
         policies("{ ttl: { default: 5m }, key: { partition: caller } }"),
     );
+    load(configuration)
+}
+
+fn load(configuration: String) -> Gateway {
+    Gateway::load(artefact(configuration), |_| None).expect("it loads")
+}
+
+fn artefact(configuration: String) -> Bytes {
     let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
-    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
-    Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
+    Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)))
 }
 
 fn incoming(method: &str, target: &str, fields: &[(&str, &str)]) -> Incoming<Vec<u8>> {
@@ -201,7 +220,7 @@ proptest! {
             platform.clock.set(platform.clock.get() + step.later * 1_000);
             now.set((step.caller, step.says, step.fails));
             let variant = step.variant.to_string();
-            let mut fields: Vec<(&str, &str)> = CALLERS[step.caller].into_iter().collect();
+            let mut fields: Vec<(&str, &str)> = CALLERS[step.caller].to_vec();
             if step.variant > 0 {
                 fields.push(("x-variant", &variant));
             }
@@ -225,8 +244,27 @@ proptest! {
                 prop_assert!(hit || headers.text("cache-status").is_some_and(|told| told.contains("304")), "{made:?} {step:?}");
                 prop_assert!(made.caller == 0 || openly, "{made:?} was given to {step:?}");
                 // Whoever has proven who they are has a part of the store for themselves.
-                prop_assert!(made.target != 3 || (made.caller != 1 && step.caller != 1), "{made:?} was given to {step:?}");
+                prop_assert!(made.target != 3 || !(is_known(made.caller) || is_known(step.caller)), "{made:?} was given to {step:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_answers_what_would_have_been_asked(asked in proptest::collection::vec((0..WRITTEN.len(), 0..3usize, 0..3usize, 0..3usize), 1..30)) {
+        let [twin, cached] = WRITING.each_ref().map(|artefact| Gateway::load(artefact.clone(), |_| None).expect("it loads"));
+        // Its answer says what it was asked for.
+        let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+            let sent = format!("{} {:?}", call.target, call.headers.text("x-written"));
+            Ok(answer(200, &[("cache-control", "public, max-age=60"), ("vary", "x-written")], &sent))
+        });
+        for (route, tenant, cookie, key) in asked {
+            let (tenant, cookie) = (tenant.to_string(), format!("a={cookie}"));
+            let mut fields = vec![("x-tenant", tenant.as_str()), ("cookie", cookie.as_str())];
+            fields.extend([None, Some(("x-api-key", ALICE)), Some(("x-written", "theirs"))][key]);
+            let target = format!("/{route}?page={key}&x=1");
+            let (_, _, wanted) = run(ask(&twin, &platform, incoming("GET", &target, &fields)));
+            let (_, headers, found) = run(ask(&cached, &platform, incoming("GET", &target, &fields)));
+            prop_assert_eq!(found, wanted, "{:?}", headers.text("cache-status"));
         }
     }
 
@@ -277,6 +315,55 @@ proptest! {
             prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&one).expect("it is JSON"), value);
         }
     }
+}
+
+/// What is written into a request behind a cache: the way of its path, and policies.
+const WRITTEN: [(&str, &str); 9] = [
+    ("rewrite: '/{request.headers.x-tenant}/a'", ""),
+    ("rewrite: '/{request.query.page}/{consumer.name | default: \"nobody\"}'", ""),
+    ("rewrite: '/{request.cookies.a | default: \"none\"}'", "{ headers: { request: { remove: cookie } } }"),
+    (
+        "rewrite: '/{request.headers.x-written}'",
+        "{ headers: { request: { set: { x-written: '{request.headers.x-tenant}' } } } }",
+    ),
+    ("rewrite: '/{request.headers.x-written}'", "{ headers: { request: { rename: { x-tenant: x-written } } } }"),
+    (
+        "rewrite: '/{request.headers.x-written}'",
+        "{ headers: { request: { rename: { x-tenant: x-other } } } }, { headers: { request: { default: { x-written: '{request.headers.x-other}' } } } }",
+    ),
+    ("rewrite: '/{request.cookies.b}'", "{ transform: { request: { cookies: { rename: { a: b } } } } }"),
+    (
+        "",
+        "{ transform: { request: { query: { set: { tenant: '{request.headers.x-tenant}' }, default: { page: '{request.cookies.a}' } } } } }",
+    ),
+    ("", "{ headers: { request: { default: { x-written: '{request.headers.x-tenant}' } } } }"),
+];
+
+/// The same gateway without a cache, and with one.
+static WRITING: LazyLock<[Bytes; 2]> = LazyLock::new(|| [false, true].map(writing));
+
+fn writing(with_cache: bool) -> Bytes {
+    let routes: String = WRITTEN
+        .iter()
+        .enumerate()
+        .map(|(at, (rewrite, policies))| {
+            let cache = if with_cache { ", { cache: { across_callers: true } }" } else { "" };
+            let rewrite = if rewrite.is_empty() { String::new() } else { format!("{rewrite}, ") };
+            let policies = if policies.is_empty() { String::new() } else { format!(", {policies}") };
+            let who = "{ authenticate: { any_of: [{ api_key: {} }, anonymous] } }";
+            format!(
+                "  - {{ name: r{at}, path: /{at}, upstream: origin, {rewrite}policies: [{who}{cache}{policies}] }}\n"
+            )
+        })
+        .collect();
+    artefact(format!(
+        "
+upstreams: {{ origin: {{ targets: [{{ url: 'http://origin' }}] }} }}
+consumers:
+  - {{ name: alice, keys: [{{ hash: fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9, prefix: pk_docs }}] }}
+routes:
+{routes}"
+    ))
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -387,8 +474,7 @@ routes:
   - {{ name: purge, path: /purge, purge: {{}}, policies: [{{ authenticate: {{ any_of: [{{ api_key: {{}} }}] }} }}] }}
 "
     );
-    let compiled = compile(Path::new("gateway.yaml"), &Text(configuration));
-    let artefact = Bytes::from(compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems)));
+    let artefact = artefact(configuration);
     let instance = || Gateway::load(artefact.clone(), |_| None).expect("it loads");
     let (here, there) = (instance(), instance());
     let (platform, asked) = slow(&[("cache-tag", "t")]);
@@ -407,4 +493,91 @@ routes:
     platform.clock.set(platform.clock.get() + gateway_core::cache::purge::HOLD);
     assert_eq!(run(ask(&there, &platform, incoming("GET", "/x", &[]))).0, 200);
     assert_eq!(asked.get(), 2);
+}
+
+/// The same request a number of times at once, and how long all of them took.
+fn at_once<F>(gateway: &Gateway, platform: &TestPlatform<F>, target: &str, times: usize) -> (Vec<Seen>, u64)
+where
+    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
+{
+    let begin = platform.now();
+    let one = || Box::pin(ask(gateway, platform, incoming("GET", target, &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
+    (run(all((0..times).map(|_| one()).collect())), platform.now() - begin)
+}
+
+#[test]
+fn a_thousand_requests_for_what_has_just_become_stale_are_one_question() {
+    for confirms in [true, false] {
+        let gateway = gateway();
+        let asked = Rc::new(Cell::new(0));
+        let count = Rc::clone(&asked);
+        let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
+            count.set(count.get() + 1);
+            let fields = &[("cache-control", "max-age=60"), ("etag", "\"e\"")];
+            let is_asked = call.headers.contains("if-none-match");
+            Ok(if is_asked && confirms { answer(304, fields, "") } else { answer(200, fields, "the answer") })
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+        at_once(&gateway, &platform, "/plain/a", 1);
+        platform.clock.set(platform.clock.get() + 60_000);
+        let (answers, _) = at_once(&gateway, &platform, "/plain/a", 1_000);
+        assert!(answers.iter().all(|(status, _, body)| *status == 200 && body == "the answer"));
+        assert_eq!(asked.get(), 2, "confirmed: {confirms}");
+        let collapsed =
+            |(_, headers, _): &&Seen| headers.text("cache-status").is_some_and(|told| told.contains("collapsed"));
+        assert_eq!(answers.iter().filter(collapsed).count(), 999);
+    }
+}
+
+#[test]
+fn nobody_waits_for_what_each_has_to_have_confirmed() {
+    for said in ["max-age=0", "no-cache, max-age=60"] {
+        let gateway = gateway();
+        let asked = Rc::new(Cell::new(0));
+        let count = Rc::clone(&asked);
+        let platform = TestPlatform::new(move |_: Call<Vec<u8>>| {
+            count.set(count.get() + 1);
+            Ok(answer(200, &[("cache-control", said), ("etag", "\"e\"")], "the answer"))
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+        at_once(&gateway, &platform, "/plain/a", 1);
+        let (_, took) = at_once(&gateway, &platform, "/plain/a", 10);
+        assert_eq!((asked.get(), took), (11, 100), "{said}");
+    }
+}
+
+#[test]
+fn a_failure_that_many_wait_for_is_survived_by_all_of_them() {
+    let gateway = gateway();
+    let asked = Rc::new(Cell::new(0));
+    let count = Rc::clone(&asked);
+    let platform = TestPlatform::new(move |_: Call<Vec<u8>>| {
+        count.set(count.get() + 1);
+        match count.get() {
+            1 => Ok(answer(200, &[], "the answer")),
+            _ => Err(Failure { error: FetchError::Reset, detail: String::new() }),
+        }
+    });
+    *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+    at_once(&gateway, &platform, "/eager/a", 1);
+    platform.clock.set(platform.clock.get() + 400_000);
+    let before = asked.get();
+    let (answers, took) = at_once(&gateway, &platform, "/eager/a", 100);
+    assert!(answers.iter().all(|(status, headers, body)| {
+        let told = headers.text("cache-status").unwrap_or_default();
+        *status == 200 && body == "the answer" && told.ends_with("detail=stale-if-error")
+    }));
+    let attempts = asked.get() - before;
+    assert!(attempts <= 2 && took < 1_000, "{attempts} attempts in {took} ms");
+}
+
+#[test]
+fn what_cannot_be_read_to_its_end_is_a_miss() {
+    let gateway = gateway();
+    let (platform, asked) = slow(&[("cache-control", "max-age=60"), ("content-length", "10")]);
+    run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
+    platform.shelf.borrow_mut().values_mut().for_each(|(_, body, _)| *body = vec![b'x'; 17 << 20]);
+    let reply = run(gateway.handle(&platform, incoming("GET", "/plain/a", &[("range", "bytes=0-1")])));
+    assert_eq!((reply.response.status, asked.get()), (200, 2), "the origin takes no ranges");
+    assert!(reply.notes.iter().any(|note| note.problem == "cache-failed"));
 }

@@ -445,6 +445,7 @@ class Exchange {
   keep() {
     const { core, attempts } = this;
     const [call, source, seconds, flags] = [core.number(), core.number(), core.number(), core.number()];
+    const most = core.number();
     const [key, record] = [core.string(), core.string()];
     const all = far(core.env, flags);
     if (flags & WAITS) {
@@ -452,7 +453,7 @@ class Exchange {
       return this.take(call, shelf.keep(key, record, seconds, { bytes, coding: null, coded: true }, all));
     }
     const origin = attempts[source - 1];
-    const kept = shelf.keep(key, record, seconds, shelf.body(origin, flags & SHARED), all);
+    const kept = shelf.keep(key, record, seconds, shelf.body(origin, flags & SHARED, most), all);
     // Whoever wants no more of it must not end what is being stored.
     origin.end = letGo;
     attempts[call] = { call, promise: undefined, kept, end: letGo };

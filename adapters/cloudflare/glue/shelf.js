@@ -21,15 +21,21 @@ export async function recall(key, far, waits) {
   return (far && (await fetched(cache, key, far, waits))) ?? { status: 404, bytes: "" };
 }
 
-// Stores a body, as `body` gives it. Comes when all of it is there.
-export async function keep(key, record, seconds, { bytes, coding, coded }, far) {
+// Stores a body, as `body` gives it. Comes when all of it is there, or when it is too long to be stored, which is no failure.
+export async function keep(key, record, seconds, { bytes, coding, coded, count }, far) {
   const everywhere = far !== undefined && seconds >= SHORTEST;
   const [near, other] = everywhere ? twice(bytes) : [bytes];
   const cache = await opened();
-  await Promise.all([
+  const ended = await Promise.allSettled([
     cache.put(address(key), new Response(near, described(record, seconds, coding, coded))),
     everywhere ? sent(key, record, seconds, { bytes: other, coding, coded }, far) : undefined,
   ]);
+  const failed = ended.find(({ status }) => status === "rejected");
+  if (failed !== undefined) {
+    // Of a body of unknown length that breaks off, what has come may count as all of it.
+    await forget(key, everywhere ? far : undefined);
+    if (!count?.exceeded) throw failed.reason;
+  }
   return { status: 200, bytes: "" };
 }
 
@@ -39,16 +45,33 @@ export async function forget(key, far) {
   return { status: 200, bytes: "" };
 }
 
-// The body to store of what an attempt brought, its content coding, and whether its bytes come in that coding; otherwise the runtime
-// undoes and does it. Where the client is to have it as well, each gets a stream.
-export function body(attempt, shared) {
+// The body to store of what an attempt brought, up to so many bytes, its content coding, and whether its bytes come in that coding;
+// otherwise the runtime undoes and does it. Where the client is to have it as well, each gets a stream.
+export function body(attempt, shared, most) {
   const { response } = attempt;
   const coding = response.headers.get("content-encoding");
   const coded = attempt.packed === true || attempt.watch !== undefined;
-  if (!shared || response.body === null) return { bytes: response.body, coding, coded };
+  if (response.body === null) return { bytes: null, coding, coded };
+  // The core has looked at a length that was declared, and the runtime holds the body to it.
+  const count = response.headers.has("content-length") ? undefined : { left: most, exceeded: false };
+  const whole = (bytes) => ({ bytes: count === undefined ? bytes : counted(bytes, count), coding, coded, count });
+  if (!shared) return whole(response.body);
   const [theirs, ours] = response.body.tee();
   attempt.response = new Response(theirs, coded ? manual(response) : response);
-  return { bytes: ours, coding, coded };
+  return whole(ours);
+}
+
+// Breaks a body off that is too long; whoever has the other half of it gets all.
+function counted(bytes, count) {
+  const counting = new TransformStream({
+    transform(chunk, controller) {
+      count.left -= chunk.byteLength;
+      if (count.left >= 0) return controller.enqueue(chunk);
+      count.exceeded = true;
+      controller.error(new RangeError("the body is too long to be stored"));
+    },
+  });
+  return bytes.pipeThrough(counting);
 }
 
 // --- the namespace that all data centres share ------------------------------------------------------------------------

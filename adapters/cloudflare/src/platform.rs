@@ -423,6 +423,7 @@ impl Platform for Workers {
                 (if shared { Body::Stream(stream) } else { Body::Empty }, Some(ticket))
             }
             Body::Pumped(..) | Body::Made(_) => (body, None),
+            Body::Bytes(bytes) if bytes.len() as u64 > item.most => (Body::Bytes(bytes), None),
             // What is in memory crosses with the question, so this waits for the answer.
             Body::Bytes(_) | Body::Empty => {
                 let bytes = match &body {

@@ -85,8 +85,8 @@ pub fn write_recall(out: &mut Commands, number: u32, key: &str, reach: Reach) {
     out.text(&[key]);
 }
 
-/// Writes that something is to be stored. `51 call source seconds flags key record`: the body is the one that the call `source - 1`
-/// brought; 0: the one in memory.
+/// Writes that something is to be stored. `51 call source seconds flags most key record`: the body is the one that the call `source - 1`
+/// brought, up to `most` bytes; 0: the one in memory.
 pub fn write_keep(out: &mut Commands, number: u32, item: &Item<'_>, body: Option<Stream>, shared: bool) {
     let source = match body {
         Some(Stream::Response(call) | Stream::Stored(call)) => call + 1,
@@ -96,7 +96,8 @@ pub fn write_keep(out: &mut Commands, number: u32, item: &Item<'_>, body: Option
     let waits = if body.is_none() { WAITS } else { 0 };
     let shared = if shared { SHARED } else { 0 };
     let seconds = u32::try_from(item.seconds.min(KEPT_LONGEST)).unwrap_or(u32::MAX);
-    out.numbers.extend([KEEP, number, source, seconds, waits | shared | far(item.reach)]);
+    let most = u32::try_from(item.most).unwrap_or(u32::MAX);
+    out.numbers.extend([KEEP, number, source, seconds, waits | shared | far(item.reach), most]);
     out.text(&[item.key]);
     out.text(&[item.record]);
 }
@@ -137,7 +138,7 @@ mod tests {
     #[wasm_bindgen_test(unsupported = test)]
     fn what_is_to_be_stored_is_said_in_numbers_and_text() {
         let mut out = Commands::default();
-        let item = Item { key: "abc", record: "{}", seconds: 60, most: 0, reach: Reach::Location };
+        let item = Item { key: "abc", record: "{}", seconds: 60, most: 100, reach: Reach::Location };
         let far = Item { reach: Reach::Global, ..item };
         write_keep(&mut out, 5, &item, Some(Stream::Response(2)), true);
         write_keep(&mut out, 6, &far, None, false);
@@ -145,7 +146,7 @@ mod tests {
         write_kept(&mut out, 8, 5);
         assert_eq!(out.text, "abc{}abc{}abc");
         #[rustfmt::skip]
-        assert_eq!(out.numbers, [KEEP, 5, 3, 60, SHARED, 3, 2, KEEP, 6, 0, 60, WAITS | GLOBAL, 3, 2, RECALL, 7, 0, 3, KEPT, 8, 5]);
+        assert_eq!(out.numbers, [KEEP, 5, 3, 60, SHARED, 100, 3, 2, KEEP, 6, 0, 60, WAITS | GLOBAL, 100, 3, 2, RECALL, 7, 0, 3, KEPT, 8, 5]);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

@@ -545,7 +545,7 @@ test("what is stored goes to the client as well, and is waited for behind the an
   const core = play({
     begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
     resume: (number) => {
-      if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+      if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, 100, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
       over = stored.length === 1;
       return say(0, []);
     },
@@ -557,6 +557,66 @@ test("what is stored goes to the client as well, and is waited for behind the an
   await Promise.all(rest);
   assert.deepEqual(stored, [["https://cache.postern.invalid/k", "{}", "body"]]);
   assert.ok(over);
+});
+
+test("what turns out too long is not stored, and the client gets all of it", async () => {
+  for (const [most, length, left] of [[10, undefined, 0], [12, undefined, 1], [10, "12", 1]]) {
+    const stored = new Map();
+    shelf.put = async (url, { body }) => {
+      stored.set(url, "");
+      // As a runtime does for which what has come of a body is all of it.
+      for await (const chunk of body) stored.set(url, stored.get(url) + chunk.length);
+    };
+    shelf.delete = async (url) => stored.delete(url);
+    const pieces = ReadableStream.from([1, 2, 3].map(() => new Uint8Array(4)));
+    const headers = length === undefined ? {} : { "content-length": length };
+    mock.method(globalThis, "fetch", async () => new Response(pieces, { headers }));
+    const told = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
+      resume: (number, call, status) => {
+        if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, most, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+        told.push(status);
+        return say(0, []);
+      },
+      settle: () => say(10, [KEPT, 2, 1]),
+    });
+    const rest = [];
+    const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => rest.push(promise) });
+    assert.equal((await response.arrayBuffer()).byteLength, 12);
+    await Promise.all(rest);
+    assert.equal(stored.size, left, `${most} ${length}`);
+    assert.deepEqual(told, [200]);
+  }
+});
+
+test("nothing is left of a body that breaks off while it is stored", async () => {
+  const stored = new Map();
+  shelf.put = async (url, { body }) => {
+    stored.set(url, "");
+    for await (const chunk of body) stored.set(url, stored.get(url) + chunk.length);
+  };
+  shelf.delete = async (url) => stored.delete(url);
+  async function* breaking() {
+    yield new Uint8Array(4);
+    throw new Error("reset");
+  }
+  mock.method(globalThis, "fetch", async () => new Response(ReadableStream.from(breaking())));
+  const told = [];
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/", 0]),
+    resume: (number, call, status) => {
+      if (number === 7) return say(0, [KEEP, 1, 1, 60, 1, 100, "k", "{}", AFTERWARDS, 9, ANSWER, 200, 3, 0]);
+      told.push(status);
+      return say(0, []);
+    },
+    settle: () => say(10, [KEPT, 2, 1]),
+  });
+  const rest = [];
+  const response = await answer(core, new Request("http://g/"), { waitUntil: (promise) => rest.push(promise) });
+  await assert.rejects(response.arrayBuffer());
+  await Promise.allSettled(rest);
+  assert.deepEqual([stored.size, told], [0, [1]]);
 });
 
 test("a store that fails says so, and nothing breaks", async () => {

@@ -36,10 +36,10 @@ impl Conditions {
     /// Whether the client has this response already. `received` stands in for a `Date` that is missing.
     pub fn are_met_by(&self, response: &Headers, received: Timestamp) -> bool {
         if !self.none_match.is_empty() {
-            // RFC 9110 §13.1.3: then the other condition counts for nothing.
-            let Some(current) = response.get("etag") else { return false };
-            let current = opaque(current);
-            return self.none_match.iter().flat_map(|line| tags(line)).any(|tag| tag == b"*" || opaque(tag) == current);
+            // RFC 9110 §13.1.3: then the other condition counts for nothing. §13.1.2: `*` is any representation, tagged or not.
+            let current = response.get("etag").map(opaque);
+            let is_it = |tag: &[u8]| tag == b"*" || current == Some(opaque(tag));
+            return self.none_match.iter().flat_map(|line| tags(line)).any(is_it);
         }
         let Some(since) = self.modified_since.as_deref().and_then(|since| std::str::from_utf8(since).ok()) else {
             return false;
@@ -107,6 +107,11 @@ mod tests {
         let since = Conditions::read(&headers(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")]));
         assert!(since.are_met_by(&Headers::new(), 784_111_777_000));
         assert!(!since.are_met_by(&Headers::new(), 784_111_778_000));
-        assert!(!Conditions::read(&headers(&[("if-none-match", "*")])).are_met_by(&Headers::new(), 0));
+    }
+
+    #[test]
+    fn whoever_has_anything_has_what_has_no_tag() {
+        let met = |value| Conditions::read(&headers(&[("if-none-match", value)])).are_met_by(&Headers::new(), 0);
+        assert!(met("*") && !met("\"a\"") && !met("\"*\""));
     }
 }

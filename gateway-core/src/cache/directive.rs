@@ -83,23 +83,24 @@ impl Directives {
         read
     }
 
-    fn read_targeted(headers: &Headers, name: &str) -> Option<Self> {
-        let lines: Vec<&[u8]> = headers.all(name).collect();
+    fn read_targeted(headers: &Headers, field: &str) -> Option<Self> {
+        let lines: Vec<&[u8]> = headers.all(field).collect();
         if lines.is_empty() {
             return None;
         }
         // A field that cannot be read is as good as none.
-        let dictionary: Dictionary = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
+        let mut dictionary: Dictionary = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
+        // RFC 9213 §2.1: parameters are ignored. Those of the older field say for which device a directive is meant, and nobody has
+        // named us.
+        if field == "surrogate-control" {
+            dictionary.retain(|_, entry| !matches!(entry, ListEntry::Item(item) if !item.params.is_empty()));
+        }
         if dictionary.is_empty() {
             return None;
         }
         let mut read = Self { targeted: true, ..Self::default() };
         for (name, entry) in &dictionary {
             let ListEntry::Item(item) = entry else { continue };
-            // Parameters say for whom it is meant (Surrogate-Control), and nobody has named us.
-            if !item.params.is_empty() {
-                continue;
-            }
             match &item.bare_item {
                 BareItem::Boolean(true) => read.take(name.as_str(), Value::Text(None)),
                 BareItem::Integer(seconds) => {
@@ -325,8 +326,27 @@ mod tests {
             let read = read(&[("cache-control", "max-age=1"), ("cdn-cache-control", broken)]);
             assert_eq!((read.max_age, read.targeted), (Some(1), false), "{broken}");
         }
-        let private = read(&[("cdn-cache-control", "private=\"set-cookie\", max-age=2.5, max-age=3;other")]);
-        assert_eq!((private.private, private.max_age), (Named::Fields(vec!["set-cookie".into()]), None));
+        let private = read(&[("cdn-cache-control", "private=\"set-cookie\", max-age=2.5, s-maxage=3")]);
+        assert_eq!(
+            (private.private, private.max_age, private.s_maxage),
+            (Named::Fields(vec!["set-cookie".into()]), None, Some(3))
+        );
+    }
+
+    #[test]
+    fn parameters_are_ignored_save_where_they_say_for_whom_a_directive_is() {
+        let ours: Vec<String> = vec!["cdn-cache-control".into(), "surrogate-control".into()];
+        let read = |field: &str, value: &str| {
+            let read = Directives::read(&headers(&[("cache-control", "max-age=1"), (field, value)]), &ours);
+            (read.max_age, read.no_store, read.targeted)
+        };
+        assert_eq!(read("cdn-cache-control", "max-age=3;other, no-store;x=1"), (Some(3), true, true));
+        assert_eq!(read("surrogate-control", "max-age=3;other, no-store"), (None, true, true));
+        assert_eq!(
+            read("surrogate-control", "no-store;other"),
+            (Some(1), false, false),
+            "nothing is left that is for us"
+        );
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub struct Entry {
     /// Whether it may not be used once it is stale, whoever would allow it.
     #[serde(rename = "m", default, skip_serializing_if = "std::ops::Not::not")]
     pub forbids_stale: bool,
+    /// Whether it does not change while it is fresh (RFC 8246).
+    #[serde(rename = "i", default, skip_serializing_if = "std::ops::Not::not")]
+    pub immutable: bool,
     /// The address that it answers: `https://host/path?query`.
     #[serde(rename = "u")]
     pub url: String,
@@ -185,6 +188,7 @@ impl Entry {
             if_error: 0,
             no_cache: false,
             forbids_stale: false,
+            immutable: false,
             url: String::new(),
             tags: Vec::new(),
         }

@@ -15,6 +15,8 @@ pub struct Flights {
     underway: RefCell<HashMap<String, Flight>>,
     /// Until when the answers for a key are known not to be stored, so that nobody waits for them.
     uncacheable: RefCell<Halves<Timestamp>>,
+    /// When the origin was last found failing.
+    failed: RefCell<Halves<Timestamp>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +77,16 @@ impl Flights {
         }
     }
 
+    /// The origin has failed whoever fetches this.
+    pub fn fail(&self, key: &str, now: Timestamp) {
+        self.failed.borrow_mut().put(key, now);
+    }
+
+    /// Whether it has since then, so that those who have waited need not find out one by one.
+    pub fn has_failed(&self, key: &str, since: Timestamp) -> bool {
+        self.failed.borrow_mut().get(key).is_some_and(|failed| since <= failed)
+    }
+
     /// Answers for this key are not stored.
     pub fn is_uncacheable(&self, key: &str, now: Timestamp) -> bool {
         self.uncacheable.borrow_mut().get(key).is_some_and(|until| now < until)
@@ -131,6 +143,14 @@ mod tests {
         flights.learn("k", true, UNCACHEABLE);
         assert!(!flights.is_uncacheable("k", UNCACHEABLE));
         assert_eq!(flights.join("x", 1, 0, 0), Seat::Alone, "where nobody is to wait");
+    }
+
+    #[test]
+    fn a_failure_is_one_for_all_who_wait() {
+        let flights = Flights::default();
+        assert!(!flights.has_failed("k", 0));
+        flights.fail("k", 5);
+        assert!(flights.has_failed("k", 5) && !flights.has_failed("k", 6) && !flights.has_failed("other", 0));
     }
 
     #[test]

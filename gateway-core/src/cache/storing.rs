@@ -216,6 +216,7 @@ pub fn judge(asked: &Asked, status: u16, headers: &Headers, terms: &Terms, times
         if_error: window(said.stale_if_error, terms.if_error),
         no_cache,
         forbids_stale,
+        immutable: said.immutable,
         url: asked.url.clone(),
         tags: tags(headers),
     };

@@ -19,10 +19,15 @@ pub enum Use {
 
 /// Decides. `is_stale`: whether somebody has taken the response back softly, so that it counts as stale from then on.
 pub fn judge(entry: &Entry, wishes: &Wishes, is_stale: bool, now: Timestamp) -> Use {
-    if entry.no_cache || wishes.no_cache || wishes.max_age.is_some_and(|most| entry.age(now) > most) {
+    if entry.no_cache || wishes.no_cache {
         return Use::Validate;
     }
     let freshness = if is_stale { entry.freshness(now).min(0) } else { entry.freshness(now) };
+    // RFC 8246 §2: who reloads a page asks for `max-age=0` without meaning what cannot have changed. `no-cache` means it.
+    let is_settled = entry.immutable && freshness > 0;
+    if !is_settled && wishes.max_age.is_some_and(|most| entry.age(now) > most) {
+        return Use::Validate;
+    }
     if freshness > 0 {
         let wanted = wishes.min_fresh.unwrap_or(0);
         return if freshness.unsigned_abs() < wanted { Use::Validate } else { Use::Fresh };
@@ -68,6 +73,7 @@ mod tests {
             if_error: 100,
             no_cache: false,
             forbids_stale: false,
+            immutable: false,
             url: String::new(),
             tags: Vec::new(),
         }
@@ -93,6 +99,16 @@ mod tests {
         let strict = Entry { forbids_stale: true, ..entry() };
         assert_eq!(at(&strict, &wishes(None, None, Some(500)), 500), Use::Validate);
         assert_eq!(at(&entry(), &Wishes { no_cache: true, ..none }, 0), Use::Validate);
+    }
+
+    #[test]
+    fn what_does_not_change_is_validated_for_no_reload_while_it_is_fresh() {
+        let settled = Entry { immutable: true, while_revalidate: 0, ..entry() };
+        let reload = Wishes { max_age: Some(0), ..Wishes::default() };
+        let at = |wishes: &Wishes, second: u64| judge(&settled, wishes, false, second * 1_000);
+        assert_eq!((at(&reload, 59), at(&reload, 60)), (Use::Fresh, Use::Validate));
+        assert_eq!(at(&Wishes { no_cache: true, ..reload.clone() }, 1), Use::Validate);
+        assert_eq!(judge(&settled, &reload, true, 1_000), Use::Validate, "it was taken back");
     }
 
     #[test]

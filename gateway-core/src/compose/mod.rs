@@ -5,16 +5,18 @@
 //! made in `gateway/compose.rs`, by the same way as those of any other route.
 //!
 //! Read in this order: this file, what is configured; [`outcome`], what came of a step; [`sight`], what templates see of that;
-//! [`call`], what a step sends; [`answer`], what the client gets.
+//! [`call`], what a step sends; [`answer`], what the client gets; [`heard`], who may store that.
 
 pub mod answer;
 pub mod batch;
 pub mod call;
+pub mod heard;
 pub mod outcome;
 pub mod sight;
 
 pub use answer::{Answer, Member, Part};
 pub use batch::Batch;
+pub use heard::Heard;
 pub use outcome::{Answered, Document, Failure, Outcome};
 pub use sight::Sight;
 
@@ -52,6 +54,9 @@ pub struct Compose {
     /// Whether something is taken from the body of the request, and then how many bytes it may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<u64>,
+    /// The fields of the request on which the answer depends, in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vary: Vec<String>,
 }
 
 /// How members are sent as they are finished.

@@ -47,6 +47,7 @@ use super::{
 };
 
 mod admin;
+mod behind;
 mod cache;
 mod check;
 pub(super) mod compose;
@@ -376,7 +377,8 @@ impl RouteCompiler<'_, '_> {
         let paths = self.paths();
         let conditions = self.conditions();
         let action = self.action(&paths);
-        let policies = self.policies(&paths);
+        let mut policies = self.policies(&paths);
+        self.cache_places(&mut policies, action.as_ref());
         self.login_routes(&hosts, &policies);
         if let Some(Action::Mcp(mcp)) = &action {
             self.metadata_route(mcp, &hosts, &policies);

@@ -10,8 +10,8 @@ use crate::caller::Caller;
 use crate::client::Client;
 use crate::compose::answer::{Told, Writer, is_object};
 use crate::compose::{
-    Answer, Answered, Beyond, COMPLETE, Compose, Document, Failure, Form, OnError, Order, Outcome, Sight, Step, call,
-    outcome,
+    Answer, Answered, Beyond, COMPLETE, Compose, Document, Failure, Form, Heard, OnError, Order, Outcome, Sight, Step,
+    call, outcome,
 };
 use crate::error::Error;
 #[cfg(feature = "expressions")]
@@ -230,6 +230,8 @@ struct Run<'r, P: Platform> {
     /// Whether an upstream may have done something that cannot be undone.
     done: Cell<bool>,
     told: RefCell<Vec<Told>>,
+    /// What the steps say of being stored.
+    heard: RefCell<Heard>,
     notes: RefCell<Vec<Note>>,
     /// What is left to do of what they had done.
     deferred: RefCell<Vec<Deferred>>,
@@ -273,6 +275,7 @@ impl<'r, P: Platform> Run<'r, P> {
             complete: Cell::new(true),
             done: Cell::new(false),
             told: RefCell::default(),
+            heard: RefCell::default(),
             notes: RefCell::default(),
             deferred: RefCell::default(),
             proxy_status: RefCell::default(),
@@ -313,6 +316,7 @@ impl<'r, P: Platform> Run<'r, P> {
         if !headers.contains("content-type") {
             headers.set("content-type", "application/json");
         }
+        self.heard.take().tell(&mut headers, &self.compose.vary);
         let complete = self.complete.get();
         headers.set(COMPLETE, if complete { "true" } else { "false" });
         if !complete {
@@ -785,6 +789,7 @@ impl<'r, P: Platform> Run<'r, P> {
             pump::discard(platform, response.body);
             return Outcome::Failed(failure);
         }
+        self.heard.borrow_mut().hear(&response.headers, &step.forward_headers);
         let left = given.saturating_sub(platform.now().saturating_sub(begun));
         self.read(step, response, left).await
     }

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::expression::Expression;
 use crate::http::{self, Body, Headers, Response};
 use crate::path;
-use crate::platform::{Item, Platform, Reach, Timestamp};
+use crate::platform::{Item, Platform, Reach, ReadError, Timestamp};
 use crate::pump;
 use crate::request::Line;
 use crate::template::Template;
@@ -108,12 +108,15 @@ pub struct Cached<S> {
     pending: Option<Pending<S>>,
     /// A stored response that was used is to be renewed afterwards, under this number.
     pub renew: Option<Flight>,
+    /// Whether the response is one that was stored. An upstream has made it, and the policies outside the cache do what they would
+    /// do to it when it comes from there.
+    pub from_store: bool,
 }
 
 impl<S> Cached<S> {
     /// Nothing yet.
     pub fn new(renews: Option<u64>) -> Self {
-        Self { renews, pending: None, renew: None }
+        Self { renews, pending: None, renew: None, from_store: false }
     }
 }
 
@@ -161,7 +164,8 @@ struct Asks<S> {
     varies: Option<Varies>,
     why: Forward,
     flight: Option<Flight>,
-    waited: bool,
+    /// Since when it has waited for another request, where it has.
+    waited: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -171,6 +175,20 @@ struct Stored<S> {
     body: Body<S>,
     /// Whether it was taken back softly.
     is_stale: bool,
+}
+
+/// What was found in the store cannot be read to its end.
+#[derive(Debug)]
+struct Lost(ReadError);
+
+impl Lost {
+    fn remark(&self) -> Remark {
+        let why = match &self.0 {
+            ReadError::Broken(why) => why.as_str(),
+            ReadError::TooLarge => "it is longer than it says",
+        };
+        Remark { problem: "cache-failed", detail: format!("what is stored could not be read: {why}") }
+    }
 }
 
 /// What the store has for a request.
@@ -234,7 +252,7 @@ impl Cache {
             varies: None,
             why: Forward::UriMiss,
             flight: None,
-            waited: false,
+            waited: None,
         };
         loop {
             let Looked { stored, varies } = self.look(visit, &asks).await;
@@ -250,33 +268,49 @@ impl Cache {
                     None => using::judge(&stored.entry, &asks.wishes, stored.is_stale, now),
                 };
                 let detail = match usable {
+                    Use::Fresh if asks.waited.is_some() => Some("collapsed"),
                     Use::Fresh => None,
                     Use::Stale => Some("max-stale"),
                     Use::WhileRevalidating => {
                         self.renew_later(visit, &stored.key, now);
                         Some("stale-while-revalidate")
                     }
+                    // The one that has asked for all has found the origin failing.
+                    Use::Validate
+                        if asks.waited.is_some_and(|since| visit.cache.flights.has_failed(&stored.key, since))
+                            && using::survives_failure(&stored.entry, &asks.wishes, now) =>
+                    {
+                        Some("stale-if-error")
+                    }
                     Use::Validate => {
                         let wanted = stored.entry.freshness(now) > 0 && !stored.is_stale && !stored.entry.no_cache;
                         asks.why = if wanted { Forward::Request } else { Forward::Stale };
                         asks.stored = Some(stored);
+                        if let Some(key) = self.awaits(visit, &asks) {
+                            // Nobody waits with a body in their hands.
+                            self.let_go(visit.platform, asks.stored.take());
+                            self.wait(visit, &mut asks, &key).await;
+                            continue;
+                        }
                         break;
                     }
                 };
                 let told = Told::Hit { ttl: stored.entry.freshness(now), detail };
-                let told = if asks.waited && detail.is_none() {
-                    Told::Hit { ttl: stored.entry.freshness(now), detail: Some("collapsed") }
-                } else {
-                    told
-                };
-                return self
-                    .serve(visit.platform, &visit.line.method, &asks.request, stored, told)
-                    .await
-                    .map(Flow::Respond);
+                match self.serve(visit.platform, &visit.line.method, &asks.request, stored, told).await {
+                    Ok(response) => {
+                        visit.cached.from_store = true;
+                        return Ok(Flow::Respond(response));
+                    }
+                    // A store that fails has nothing.
+                    Err(lost) => {
+                        visit.memo.remarks.push(lost.remark());
+                        asks.why = Forward::UriMiss;
+                        break;
+                    }
+                }
             }
-            if !self.waits(visit, &mut asks).await {
-                break;
-            }
+            let Some(key) = self.awaits(visit, &asks) else { break };
+            self.wait(visit, &mut asks, &key).await;
         }
         if asks.wishes.only_if_cached && renews.is_none() {
             self.let_go(visit.platform, asks.stored);
@@ -367,6 +401,10 @@ impl Cache {
         }
         if *by_caller {
             key::write(more, identity(visit).as_deref());
+            // What stands there still was not what has proven who is calling, or goes on all the same: the origin may answer by it, and
+            // nobody else may have that answer (RFC 9111 §3.5).
+            let lines: Vec<String> = visit.headers.all("authorization").map(crate::consumer::hex).collect();
+            key::write(more, (!lines.is_empty()).then(|| crate::consumer::hash(&lines.join(" "))).as_deref());
         }
     }
 
@@ -439,34 +477,37 @@ impl Cache {
         known.latest().judge(entry)
     }
 
-    /// Waits until what another request fetches is there; `false`: there is nothing to wait for.
-    async fn waits<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>) -> bool {
-        let flights = &visit.cache.flights;
-        let key = self.flight_key(visit, asks);
-        let begin = visit.platform.now();
-        let waits = !asks.waited
-            && self.may_share(visit, asks)
-            && flights.is_underway(&key, begin)
-            && !flights.is_uncacheable(&key, begin);
-        if !waits {
-            return false;
+    /// What another request fetches already, so that this one had better wait for it. `None`: there is nothing to wait for.
+    fn awaits<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> Option<String> {
+        if asks.waited.is_some() || !self.may_share(visit, asks) {
+            return None;
         }
-        asks.waited = true;
+        let (flights, now) = (&visit.cache.flights, visit.platform.now());
+        let key = self.flight_key(visit, asks);
+        (flights.is_underway(&key, now) && !flights.is_uncacheable(&key, now)).then_some(key)
+    }
+
+    /// Waits until it is there, or for as long as that is worth it.
+    async fn wait<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>, key: &str) {
+        let begin = visit.platform.now();
+        asks.waited = Some(begin);
         let until = begin.saturating_add(self.patience);
         for round in 0.. {
             visit.platform.sleep(Duration::from_millis(flights::pause(round))).await;
             let now = visit.platform.now();
-            if !flights.is_underway(&key, now) || now >= until {
+            if !visit.cache.flights.is_underway(key, now) || now >= until {
                 break;
             }
         }
-        true
     }
 
     /// Whether the answer to this request may be the one that others wait for.
     fn may_share<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> bool {
-        let Asks { asked, wishes, request, .. } = asks;
+        let Asks { asked, wishes, request, stored, .. } = asks;
+        // What is never fresh, each request has to have confirmed for itself (RFC 9111 §4).
+        let is_ever_fresh = |entry: &Entry| !entry.no_cache && entry.lifetime > entry.initial_age;
         self.patience > 0
+            && stored.as_ref().is_none_or(|stored| is_ever_fresh(&stored.entry))
             && visit.line.method != "HEAD"
             && !asked.no_store
             && !wishes.no_cache
@@ -476,6 +517,9 @@ impl Cache {
     }
 
     fn flight_key<P: Platform>(&self, visit: &Visit<'_, P>, asks: &Asks<P::Stream>) -> String {
+        if let Some(stored) = &asks.stored {
+            return stored.key.clone();
+        }
         let none = Varies { fields: Vec::new(), salt: String::new() };
         let varies = asks.varies.as_ref().unwrap_or(&none);
         key::second(&asks.place, varies, &asks.request, visit.line, visit.client)
@@ -483,15 +527,12 @@ impl Cache {
 
     /// Becomes the one that fetches for the others, unless there is one.
     fn take_seat<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>) {
-        let key = match &asks.stored {
-            Some(stored) => stored.key.clone(),
-            None => self.flight_key(visit, asks),
-        };
+        let key = self.flight_key(visit, asks);
         if let Some(number) = visit.cached.renews {
             asks.flight = Some(Flight { key, number });
             return;
         }
-        if asks.stored.is_none() && self.may_share(visit, asks) {
+        if self.may_share(visit, asks) {
             let number = visit.platform.random();
             if let Seat::Leads(number) = visit.cache.flights.join(&key, number, self.patience, visit.platform.now()) {
                 asks.flight = Some(Flight { key, number });
@@ -571,6 +612,9 @@ impl Cache {
         let failed = matches!(status, 500 | 502..=504);
         let renews = departure.cached.renews.is_some();
         if let Some(kept) = stored.take_if(|kept| failed && using::survives_failure(&kept.entry, &asks.wishes, now)) {
+            if let Some(flight) = &asks.flight {
+                departure.cache.flights.fail(&flight.key, now);
+            }
             land(departure.cache, asks.flight.as_ref());
             if renews {
                 // It is used a while longer.
@@ -578,9 +622,19 @@ impl Cache {
                 return Ok(());
             }
             let told = Told::Hit { ttl: kept.entry.freshness(now), detail: Some("stale-if-error") };
-            let served = self.serve(platform, &method, &asks.request, kept, told).await?;
-            let failure = std::mem::replace(departure.response, served);
-            pump::discard(platform, failure.body);
+            match self.serve(platform, &method, &asks.request, kept, told).await {
+                Ok(served) => {
+                    let failure = std::mem::replace(departure.response, served);
+                    pump::discard(platform, failure.body);
+                    departure.cached.from_store = true;
+                }
+                // Then there is the failure only.
+                Err(lost) => {
+                    departure.memo.remarks.push(lost.remark());
+                    self.tell(departure.response, &forwarded(asks.why));
+                    self.hide(departure.response);
+                }
+            }
             return Ok(());
         }
         if failed && stored.is_some() && !departure.from_upstream && !renews {
@@ -629,7 +683,7 @@ impl Cache {
             why: asks.why,
             status: Some(304),
             stored: fresh.is_ok(),
-            collapsed: asks.waited,
+            collapsed: asks.waited.is_some(),
             detail: fresh.as_ref().err().map(|why| why.as_str()),
         };
         let mut body = stored.body;
@@ -646,7 +700,11 @@ impl Cache {
             return Ok(());
         }
         let stored = Stored { key: stored.key, entry, body, is_stale: false };
-        *departure.response = self.serve(platform, method, &asks.request, stored, told).await?;
+        let served = self.serve(platform, method, &asks.request, stored, told).await;
+        *departure.response = served.map_err(|lost| {
+            departure.memo.remarks.push(lost.remark());
+            Error::NotValidated
+        })?;
         Ok(())
     }
 
@@ -694,7 +752,7 @@ impl Cache {
             why: asks.why,
             status: None,
             stored: judged.is_ok(),
-            collapsed: asks.waited,
+            collapsed: asks.waited.is_some(),
             detail: judged.as_ref().err().filter(|_| method != "HEAD").map(|why| why.as_str()),
         };
         // The conditions were taken out so that the answer is whole; the client may have it already.
@@ -807,7 +865,7 @@ impl Cache {
         request: &Headers,
         stored: Stored<P::Stream>,
         told: Told,
-    ) -> Result<Response<P::Stream>, Error> {
+    ) -> Result<Response<P::Stream>, Lost> {
         let Stored { entry, body, .. } = stored;
         let mut response = Response { status: entry.status, headers: Headers::new(), body };
         let reads = matches!(method, "GET" | "HEAD");
@@ -841,7 +899,7 @@ impl Cache {
         request: &Headers,
         entry: &Entry,
         response: &mut Response<P::Stream>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Lost> {
         // A platform may decode what it reads, and a part is one of what was sent.
         if entry.field("content-encoding").is_some() {
             return Ok(());
@@ -872,7 +930,7 @@ impl Cache {
                     Body::Empty | Body::Made(_) => bytes::Bytes::new(),
                     Body::Stream(stream) | Body::Pumped(stream, _) => {
                         let room = usize::try_from(LONGEST_CUT).unwrap_or(usize::MAX);
-                        platform.read(stream, room).await.map_err(|_| Error::NotValidated)?
+                        platform.read(stream, room).await.map_err(Lost)?
                     }
                 };
                 let end = usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1).min(bytes.len());
@@ -919,7 +977,7 @@ fn asks_graphql(_: &super::Memo) -> bool {
 /// Whether the answer to a query is one that all may have: it has data, and tells of no error.
 #[cfg(feature = "graphql")]
 async fn has_no_errors<P: Platform>(departure: &mut Departure<'_, P>, most: u64) -> Result<bool, Error> {
-    use crate::platform::{FetchError, Peeked, ReadError};
+    use crate::platform::{FetchError, Peeked};
     let Departure { platform, response, .. } = departure;
     if response.headers.text("content-encoding").is_some_and(|coding| !platform.decodes(coding)) {
         return Ok(false);

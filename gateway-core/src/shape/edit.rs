@@ -34,6 +34,17 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// The templates in it.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            Edit::Set(values) | Edit::Default(values) => {
+                values.iter().flat_map(|(_, blueprint)| blueprint.templates()).collect()
+            }
+            Edit::Links(_, prefixes) => prefixes.iter().map(|(_, to)| to).collect(),
+            Edit::Remove(_) | Edit::Rename(_) | Edit::Move(_) | Edit::Pick(_) => Vec::new(),
+        }
+    }
+
     /// Makes the change. What blueprints take from the document, they take from it as it was before.
     pub fn apply<'a>(&self, value: &mut Value<'a>, source: impl Fn(&Value<'_>, &Blueprint) -> Option<Value<'static>>) {
         match self {

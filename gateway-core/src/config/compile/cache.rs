@@ -9,7 +9,7 @@ use super::super::{
     problem::{Problem, Span},
     written,
 };
-use super::RouteCompiler;
+use super::{RouteCompiler, behind::Behind};
 use crate::{
     cache::{
         key::Query,
@@ -206,23 +206,28 @@ impl RouteCompiler<'_, '_> {
         }
     }
 
-    /// What policies behind the cache write into the request: an answer may depend on it, and the cache cannot see by what.
-    pub(super) fn cache_places(&mut self, policies: &mut [Policy]) {
+    /// What stands behind the cache writes into the request: an answer may depend on it, and the cache cannot see by what. So what it is
+    /// written from belongs to the key; where that is the origin's to say, an answer that says so is not stored.
+    pub(super) fn cache_places(&mut self, policies: &mut [Policy], action: Option<&Action>) {
         let Some(place) = policies.iter().position(|policy| matches!(policy, Policy::Cache(_))) else { return };
+        let written = &self.defined.written;
+        let steps = written.compose.iter().flat_map(|compose| &compose.steps.0).map(|(_, step)| &step.upstream);
+        let upstreams = written.upstream.iter().chain(steps).map(|upstream| upstream.0.as_str());
+        let identities: Vec<String> = upstreams.flat_map(|upstream| self.identities(upstream)).collect();
         let (before, behind) = policies.split_at_mut(place + 1);
-        let written = behind.iter().flat_map(|policy| match policy {
-            Policy::Headers(headers) => {
-                let request = &headers.request;
-                let names = request.set.iter().chain(&request.append).map(|(name, _)| name.clone());
-                names.chain(request.remove.iter().cloned()).collect()
-            }
-            _ => Vec::new(),
-        });
-        let written: Vec<String> = written.collect();
-        let upstream = self.defined.written.upstream.as_ref();
-        let identities = upstream.map_or_else(Vec::new, |upstream| self.identities(&upstream.0));
-        if let Some(Policy::Cache(cache)) = before.last_mut() {
-            cache.terms.unseen = written.into_iter().chain(identities).collect();
+        let asks_graphql = before.iter().any(|policy| matches!(policy, Policy::Graphql(_)));
+        let Some(Policy::Cache(cache)) = before.last_mut() else { return };
+        let with_bodies = asks_graphql || !cache.methods.is_empty();
+        let behind = Behind { policies: behind, action, with_bodies };
+        cache.terms.unseen = behind.fields().into_iter().chain(identities).collect();
+        behind.tell_apart(&mut cache.key);
+        if let Err(step) = behind.tell_conditions_apart(&mut cache.key) {
+            let at = self.at([Field("compose"), Field("steps"), Field(step), Field("when")]);
+            let message =
+                "answers are stored by what this condition asks for, and it does not say by name what that is";
+            let problem = Problem::error("condition-behind-cache", at, message);
+            let help = "ask for single members: `request.headers[\"x-a\"] == \"b\"`, or remove `cache`";
+            self.all.problems.push(problem.help(help));
         }
     }
 

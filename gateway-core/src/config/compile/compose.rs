@@ -26,8 +26,8 @@ use crate::{
     policy::Policy,
     route::Matcher,
     shape::{Blueprint, Edit, Path, Step as PathStep, query::Query},
-    template::{Piece, Template},
-    upstream::is_safe,
+    template::{Collection, Piece, Template},
+    upstream::{HostHeader, is_safe},
 };
 
 /// What templates of steps see.
@@ -122,7 +122,7 @@ impl RouteCompiler<'_, '_> {
         }
         self.has_cycle(&steps, steps_node);
         self.is_used(&steps, &answer, &used, written, steps_node);
-        Some(Compose {
+        let mut compose = Compose {
             steps,
             answer,
             status,
@@ -132,7 +132,10 @@ impl RouteCompiler<'_, '_> {
             timeout: written.timeout.map_or(30_000, |timeout| timeout.milliseconds),
             limit: written.limit.map_or(10 << 20, |size| size.bytes),
             body: graph.uses_body.then_some(1 << 20),
-        })
+            vary: Vec::new(),
+        };
+        compose.vary = varies(&compose);
+        Some(compose)
     }
 
     fn compose_step(
@@ -230,8 +233,17 @@ impl RouteCompiler<'_, '_> {
         let policies = match (&written.cache, node.get("cache")) {
             (Some(cache), Some(node)) => {
                 let owner = format!("{}/{name}", self.defined.written.name.0);
+                let across_callers = cache.across_callers == Some(true);
                 let mut cache = self.cache_rules(cache, node, &owner, &[]);
                 cache.terms.unseen = self.identities(&written.upstream.0);
+                // The path is the step's own, and means something else with another upstream, or another of its hosts.
+                cache.name = format!("{}@{}", cache.name, written.upstream.0);
+                if let Some(HostHeader::Fixed(host)) = written.host_header.as_ref().map(host_header) {
+                    cache.name = format!("{}/{host}", cache.name);
+                }
+                let policies = self.defined.node.get("policies").map(Node::items).unwrap_or_default();
+                let is_known = policies.iter().any(|policy| policy.entry("authenticate").is_some());
+                cache.key.by_caller |= is_known && !across_callers;
                 Some(self.all.intern(vec![Policy::Cache(cache)]))
             }
             _ => None,
@@ -632,6 +644,59 @@ impl RouteCompiler<'_, '_> {
             inherit,
         }))
     }
+}
+
+/// The fields of the request on which an answer depends: those that go on with a step, and those that templates and conditions ask for.
+fn varies(compose: &Compose) -> Vec<String> {
+    let mut fields: Vec<String> = compose.steps.iter().flat_map(|step| step.forward_headers.clone()).collect();
+    let pieces = templates(compose).into_iter().flat_map(Template::pieces).map(Piece::base);
+    fields.extend(pieces.filter_map(|piece| match piece {
+        Piece::Member(Collection::RequestHeaders, name) => Some(name.clone()),
+        Piece::Member(Collection::RequestCookies, _) => Some("cookie".to_owned()),
+        _ => None,
+    }));
+    for when in compose.steps.iter().filter_map(|step| step.when.as_ref()) {
+        if when.asks_for(|asked| asked == Variable::Cookies) {
+            fields.push("cookie".to_owned());
+        }
+        if when.asks_for(|asked| asked == Variable::Headers) {
+            match when.members_of(Variable::Headers) {
+                Some(names) => fields.extend(names.into_iter().map(str::to_ascii_lowercase)),
+                // It may be any.
+                None => fields.push("*".to_owned()),
+            }
+        }
+    }
+    fields.sort();
+    fields.dedup();
+    fields
+}
+
+/// All templates of a composition.
+pub(super) fn templates(compose: &Compose) -> Vec<&Template> {
+    let mut all = vec![&compose.status];
+    all.extend(compose.headers.iter().map(|(_, value)| value));
+    match &compose.answer {
+        Answer::Members(members) => {
+            for member in members {
+                match &member.part {
+                    Part::Step(_, edits) | Part::Merge(_, edits) => all.extend(edits.iter().flat_map(Edit::templates)),
+                    Part::Template(blueprint) => all.extend(blueprint.templates()),
+                }
+            }
+        }
+        Answer::Value(blueprint) => all.extend(blueprint.templates()),
+        Answer::Query(_) => {}
+    }
+    for step in &compose.steps {
+        all.push(&step.path);
+        all.extend(step.query.iter().chain(&step.headers).map(|(_, value)| value));
+        all.extend(step.body.iter().flat_map(Blueprint::templates));
+        if let OnError::Default(blueprint) = &step.on_error {
+            all.extend(blueprint.templates());
+        }
+    }
+    all
 }
 
 /// What is known of the graph while its steps are read.

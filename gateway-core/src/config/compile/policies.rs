@@ -94,7 +94,6 @@ impl<'a> RouteCompiler<'_, 'a> {
             | Policy::Transform(_)
             | Policy::Validate(_) => 3,
         });
-        self.cache_places(&mut policies);
         self.rpc_method_is_known(&policies);
         policies
     }

@@ -106,8 +106,8 @@ pub struct ComposeStep {
     #[schemars(extend("default" = "fail", "examples" = ["omit", {"default": []}]))]
     pub on_error: Option<OnError>,
     /// Keeps the step's answers by the rules of HTTP, as the policy `cache` does for a route: whoever needs what is fresh gets it from
-    /// the cache, and many who need the same at once ask once. The key is what the step asks for. Callers who are authenticated have
-    /// caches of their own, unless `across_callers` says otherwise. Default: nothing is kept.
+    /// the cache, and many who need the same at once ask once. The key is what the step asks for, and which upstream. Callers who are
+    /// authenticated have caches of their own, unless `across_callers` says otherwise. Default: nothing is kept.
     #[schemars(extend("examples" = [{"ttl": {"default": "1m"}}]))]
     pub cache: Option<CachePolicy>,
     /// The name of the member in the answer. Default: the name of the step.
