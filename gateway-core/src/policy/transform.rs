@@ -107,9 +107,7 @@ impl Transform {
             if matches!(to.as_str(), "GET" | "HEAD") {
                 // RFC 9110 §9.3.1: there is nothing that a body would mean.
                 *visit.body = Body::Empty;
-                for name in ["content-length", "content-type", "content-encoding"] {
-                    visit.headers.remove(name);
-                }
+                visit.headers.forget_body();
             }
             visit.memo.method = Some(to.clone());
         }
@@ -143,9 +141,7 @@ impl Transform {
 /// Takes the body away, with the fields that speak of it.
 pub(super) fn drop_body<P: Platform>(platform: &P, response: &mut Response<P::Stream>) {
     pump::discard(platform, std::mem::replace(&mut response.body, Body::Empty));
-    for name in ["content-length", "content-type", "content-encoding", "etag", "last-modified", "accept-ranges"] {
-        response.headers.remove(name);
-    }
+    response.headers.forget_body();
 }
 
 /// Changes to parameters of the query, or to cookies: pairs of a name and a value. In this order.
