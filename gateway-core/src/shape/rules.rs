@@ -255,8 +255,13 @@ impl Rules {
             return Ok(());
         }
         let length = response.headers.content_length();
+        // What the upstream was asked for says what the client takes.
+        let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         if scope.line.method == "HEAD" || matches!(status, 204 | 205) || length == Some(0) {
             if self.takes(&response.headers) && length != Some(0) {
+                if self.is_whole() && Packed::of_response(*platform, &response.headers).is_some() {
+                    pack_again(&mut response.headers, takes_gzip);
+                }
                 self.describe(&mut response.headers, None);
             }
             return Ok(());
@@ -286,21 +291,15 @@ impl Rules {
             return Ok(());
         }
         let content_type = response.headers.text("content-type").unwrap_or_default().to_owned();
-        // What the upstream was asked for says what the client takes.
-        let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         let scope = scope.with_response(status, &response.headers);
         let new = self.reshape(&bytes, &content_type, &RESPONSE, &scope);
-        let (new, coding) = match new {
+        let new = match new {
             Ok(new) if takes_gzip => packed.pack(new),
-            Ok(new) => (Bytes::from(new), None),
+            Ok(new) => Bytes::from(new),
             Err(wrong) => return Err(refusal(wrong.tell())),
         };
         let Response { headers, body, .. } = &mut **response;
-        match coding {
-            Some(coding) => headers.set("content-encoding", coding),
-            None if takes_gzip => {}
-            None => headers.remove("content-encoding"),
-        }
+        pack_again(headers, takes_gzip);
         self.describe(headers, Some(new.len()));
         *body = Body::Bytes(new);
         Ok(())
@@ -395,6 +394,22 @@ impl Rules {
         }
         headers.forget_bytes();
         weaken(headers);
+    }
+}
+
+/// Says how a body is packed that has come packed: as [`Packed::pack`] does it, or as the platform does by what is said here. RFC
+/// 9110 §12.5.5: another client may get it in another way.
+fn pack_again(headers: &mut Headers, takes_gzip: bool) {
+    if is_plain(headers) {
+        return;
+    }
+    if takes_gzip {
+        headers.set("content-encoding", "gzip");
+    } else {
+        headers.remove("content-encoding");
+    }
+    if !http::list(headers, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case("accept-encoding")) {
+        headers.append("vary", "accept-encoding");
     }
 }
 
@@ -548,14 +563,14 @@ impl Packed {
         }
     }
 
-    /// As it was packed, or in gzip where that is not written here; with the coding that this is called.
-    fn pack(self, bytes: Vec<u8>) -> (Bytes, Option<&'static str>) {
+    /// In gzip, where it has come packed and not to the platform: Brotli is not written here.
+    fn pack(self, bytes: Vec<u8>) -> Bytes {
         match self {
-            Packed::Plain => (bytes.into(), None),
+            Packed::Plain => bytes.into(),
             #[cfg(feature = "codings")]
-            Packed::Gzip => (super::coding::gzip(&bytes), Some("gzip")),
+            Packed::Gzip => super::coding::gzip(&bytes),
             #[cfg(feature = "brotli")]
-            Packed::Brotli => (super::coding::gzip(&bytes), Some("gzip")),
+            Packed::Brotli => super::coding::gzip(&bytes),
         }
     }
 }
