@@ -391,10 +391,34 @@ impl Rules {
         }
         if self.from != self.to {
             headers.set("content-type", self.to.media_type());
+        } else if let Some(right) = headers.text("content-type").and_then(in_utf8) {
+            headers.set("content-type", right);
         }
         headers.forget_bytes();
         weaken(headers);
     }
+}
+
+/// A media type with the right charset, where it names another one: what is written here is UTF-8.
+fn in_utf8(content_type: &str) -> Option<String> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = content_type.split(|c| {
+        let is_end = c == ';' && !quoted;
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+        is_end
+    });
+    let is_wrong = |part: &&str| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            let is_utf8 = value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8");
+            name.trim().eq_ignore_ascii_case("charset") && !is_utf8
+        })
+    };
+    let parts: Vec<&str> = parts.collect();
+    parts.iter().any(is_wrong).then(|| {
+        let right = parts.iter().map(|part| if is_wrong(part) { " charset=utf-8" } else { part });
+        right.collect::<Vec<_>>().join(";")
+    })
 }
 
 /// Says how a body is packed that has come packed: as [`Packed::pack`] does it, or as the platform does by what is said here. RFC
@@ -571,6 +595,30 @@ impl Packed {
             Packed::Gzip => super::coding::gzip(&bytes),
             #[cfg(feature = "brotli")]
             Packed::Brotli => super::coding::gzip(&bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charset_that_is_no_longer_right_becomes_utf_8() {
+        for (content_type, expected) in [
+            ("application/xml", None),
+            ("application/xml; charset=UTF-8", None),
+            ("application/xml;charset=\"utf-8\"", None),
+            ("text/xml; charset=iso-8859-1", Some("text/xml; charset=utf-8")),
+            ("text/xml;Charset=\"us-ascii\" ; q=1", Some("text/xml; charset=utf-8; q=1")),
+            (
+                "application/soap+xml; action=\"a;charset=x;\\\";b\"; charset=utf-16",
+                Some("application/soap+xml; action=\"a;charset=x;\\\";b\"; charset=utf-8"),
+            ),
+            ("application/soap+xml; action=\"a;charset=x\"", None),
+            ("text/xml; charset", None),
+        ] {
+            assert_eq!(in_utf8(content_type).as_deref(), expected, "{content_type}");
         }
     }
 }

@@ -15,8 +15,9 @@ use super::{
 /// Responses are changed where an upstream has made them. A body that is changed is read as far as `limit` goes, and gets a right
 /// `Content-Length` and `Content-Type`; its `ETag` becomes a weak one, and digests of the old body go. The upstream is asked for
 /// an answer that can be read (without `Range`, and packed by gzip at the most); one that comes in Brotli all the same is read and
-/// leaves in gzip or plain, one that is packed in another way is refused with 502. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no
-/// policy changes are never read.
+/// leaves in gzip or plain, one that is packed in another way is refused with 502. Bodies are read and written in UTF-8; a `charset` that says otherwise
+/// says so then. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no policy
+/// changes are never read.
 ///
 /// Paths have dots between their steps: `user.name`, `items.0`, and `items.*.price` for every item. `\` takes the meaning from
 /// what comes after it: `a\.b` is one name.
@@ -247,9 +248,10 @@ pub enum BodyEdit {
     Remove(OneOrMany<JsonPath>),
     /// Members get another name, and keep their places.
     Rename(Named<JsonPath, String>),
-    /// Values go elsewhere; objects on the way there are made.
+    /// Values go elsewhere; objects on the way there are made. One whose new place cannot be made stays where it is.
     Move(Named<JsonPath, JsonPath>),
-    /// Values come here, in the place of what is there; objects on the way there are made. `items.-` is behind the last item.
+    /// Values come here, in the place of what is there; objects on the way there are made. `items.-` is behind the last item, and
+    /// makes the list where there is none.
     Set(JsonValues),
     /// The same, where nothing or `null` is there.
     Default(JsonValues),
