@@ -286,6 +286,32 @@ impl Headers {
         }
     }
 
+    /// Removes what only holds for the very bytes of a body that is sent as other bytes: its digests (RFC 9530, RFC 3230, RFC 1864),
+    /// and that parts of it can be had.
+    pub fn forget_bytes(&mut self) {
+        for name in ["content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"] {
+            self.remove(name);
+        }
+    }
+
+    /// Removes all that is said of a body which another one takes the place of, or none: what is left to say are the new one's type
+    /// and length.
+    pub fn forget_body(&mut self) {
+        self.forget_bytes();
+        for name in [
+            "content-type",
+            "content-length",
+            "content-encoding",
+            "content-language",
+            "content-location",
+            "content-disposition",
+            "etag",
+            "last-modified",
+        ] {
+            self.remove(name);
+        }
+    }
+
     /// Removes every line of this name, and of those that differ from it only in `_` for `-`: servers that hand fields on as
     /// variables (CGI, WSGI, FastCGI) take one for the other, so a client could write beside what the gateway writes.
     pub fn remove_alike(&mut self, name: &str) {

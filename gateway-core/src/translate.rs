@@ -251,25 +251,9 @@ const ABOUT_THE_MESSAGE: [&str; 15] = [
     "expect",
 ];
 
-/// Fields of an answer that speak of a body which the client does not get.
-const ABOUT_THE_ANSWER: [&str; 10] = [
-    "content-encoding",
-    "content-language",
-    "content-location",
-    "content-md5",
-    "digest",
-    "content-digest",
-    "repr-digest",
-    "accept-ranges",
-    "last-modified",
-    "etag",
-];
-
 /// Says of an answer what is true of the JSON that it has become.
 pub fn describe(headers: &mut Headers, length: usize) {
-    for name in ABOUT_THE_ANSWER {
-        headers.remove(name);
-    }
+    headers.forget_body();
     headers.set("content-type", "application/json");
     headers.set("content-length", length.to_string());
 }

@@ -49,6 +49,7 @@ use super::{
 mod admin;
 mod behind;
 mod cache;
+mod caller;
 mod check;
 pub(super) mod compose;
 mod consumers;
@@ -140,6 +141,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         document: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
+        sayings: HashMap::new(),
     };
     compile.everything()
 }
@@ -184,6 +186,8 @@ struct Compile<'a> {
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
     described: HashMap<(Span, Reading, bool), Vec<crate::policy::openapi::Path>>,
+    /// What templates say of callers.
+    sayings: caller::Sayings,
 }
 
 /// What policies may need to know of all consumers, however many those are.
@@ -204,12 +208,13 @@ impl<'a> Compile<'a> {
         let identity = self.identity();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
-            if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
+            if let Some(ranked) = (RouteCompiler { all: self, defined, policy: None }).route() {
                 routes.push(RunningRoute { from, accompanies: false, ranked });
                 let more = std::mem::take(&mut self.accompanying).into_iter();
                 routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
+        self.callers_are_known();
         if self.loaded.routes.is_empty() && self.problems.is_empty() {
             let start = Span { file: 0, start: 0, end: 0 };
             let message = "there is no route, so every request is answered with 404";
@@ -365,6 +370,8 @@ impl<'a> Compile<'a> {
 struct RouteCompiler<'c, 'a> {
     all: &'c mut Compile<'a>,
     defined: &'a Defined<written::Route>,
+    /// Which of the route's policies is being compiled; `None`: its action is.
+    policy: Option<usize>,
 }
 
 impl RouteCompiler<'_, '_> {
@@ -861,12 +868,20 @@ impl RouteCompiler<'_, '_> {
             self.changeable(&to, entry.value.at, direction);
             edits.rename.push((from, to));
         }
-        for (name, value) in written.default.iter().flat_map(|named| &named.0) {
-            let Some(entry) = node.get("default").and_then(|named| named.entry(&name.0)) else { continue };
-            let lower = name.0.to_ascii_lowercase();
-            self.changeable(&lower, entry.name_at, direction);
-            let value = self.value_in(&value.0, entry.value.at, paths, seen);
-            edits.default.extend(value.map(|value| (lower, value)));
+        for (field, named) in [("replace", &written.replace), ("default", &written.default)] {
+            for (name, value) in named.iter().flat_map(|named| &named.0) {
+                let Some(entry) = node.get(field).and_then(|named| named.entry(&name.0)) else { continue };
+                let lower = name.0.to_ascii_lowercase();
+                self.changeable(&lower, entry.name_at, direction);
+                let value = self.value_in(&value.0, entry.value.at, paths, seen);
+                let list = if field == "replace" { &mut edits.replace } else { &mut edits.default };
+                list.extend(value.map(|value| (lower, value)));
+            }
+        }
+        edits.statuses = written.statuses.iter().flat_map(|all| &all.0).map(|one| transform::status(*one)).collect();
+        if let (Some(statuses), Direction::Request) = (node.entry("statuses"), direction) {
+            let problem = Problem::error("unknown-field", statuses.name_at, "requests have no status");
+            self.all.problems.push(problem.help("remove it"));
         }
         for (name, dedupe) in written.dedupe.iter().flat_map(|named| &named.0) {
             let Some(entry) = node.get("dedupe").and_then(|named| named.entry(&name.0)) else { continue };
@@ -903,6 +918,11 @@ impl RouteCompiler<'_, '_> {
                     list.push((lower.clone(), value));
                 }
             }
+        }
+        let changes_nothing = HeaderEdits { statuses: Vec::new(), ..edits.clone() }.is_empty();
+        if let Some(statuses) = node.entry("statuses").filter(|_| changes_nothing && !node.damaged) {
+            let problem = Problem::error("empty-policy", statuses.name_at, "nothing is changed with these statuses");
+            self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
         }
         edits
     }

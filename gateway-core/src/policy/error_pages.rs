@@ -79,11 +79,7 @@ impl ErrorPages {
         };
         pump::discard(*platform, std::mem::replace(&mut response.body, Body::Empty));
         let headers = &mut response.headers;
-        for name in
-            ["content-encoding", "content-language", "content-disposition", "etag", "last-modified", "accept-ranges"]
-        {
-            headers.remove(name);
-        }
+        headers.forget_body();
         headers.set("content-type", media_type);
         headers.set("content-length", body.len().to_string());
         headers.append("vary", "accept");

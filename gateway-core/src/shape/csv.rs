@@ -4,6 +4,7 @@ use super::rules::Wrong;
 use super::value::Value;
 use csv_core::{ReadFieldResult, Reader};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Reads all records. Every value is a string; no name stands twice, and every record has as many fields as there are names.
 pub fn read(bytes: &[u8]) -> Result<Value<'static>, Wrong> {
@@ -34,10 +35,9 @@ pub fn read(bytes: &[u8]) -> Result<Value<'static>, Wrong> {
         }
         let record = std::mem::take(&mut fields);
         let Some(names) = &names else {
-            for (at, name) in record.iter().enumerate() {
-                if record[..at].contains(name) {
-                    return wrong(format!("Two columns are called `{name}`."));
-                }
+            let mut known = BTreeSet::new();
+            if let Some(name) = record.iter().find(|name| !known.insert(name.as_str())) {
+                return wrong(format!("Two columns are called `{name}`."));
             }
             names = Some(record);
             continue;
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn records_become_objects() {
-        let read = |text: &str| read(text.as_bytes()).map(|value| value.to_text());
+        let plain = |text: &str| read(text.as_bytes()).map(|value| value.to_text());
         for (text, expected) in [
             ("a,b\r\n1,\"x, \"\"y\"\"\nz\"\r\n", r#"[{"a":"1","b":"x, \"y\"\nz"}]"#),
             ("\u{feff}a,b\n1,\n,2", r#"[{"a":"1","b":""},{"a":"","b":"2"}]"#),
@@ -67,11 +67,22 @@ mod tests {
             ("a,b", "[]"),
             ("", "[]"),
         ] {
-            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(plain(text).as_deref(), Ok(expected), "{text}");
         }
         for text in ["a,b\n1", "a,b\n1,2,3", "a,a\n1,2"] {
-            assert!(matches!(read(text), Err(Wrong::Malformed(_))), "{text}");
+            assert!(matches!(plain(text), Err(Wrong::Malformed(_))), "{text}");
         }
-        assert!(super::read(b"a\n\xff").is_err());
+        assert!(read(b"a\n\xff").is_err());
+    }
+
+    /// It would not end in anybody's time if each name were compared with all before it.
+    #[test]
+    fn a_table_of_very_many_columns_is_read() {
+        let columns = 200_000;
+        let names: Vec<String> = (0..columns).map(|column| format!("{column:x}")).collect();
+        let line = names.join(",");
+        let Ok(Value::List(records)) = read(format!("{line}\n{line}\n").as_bytes()) else { panic!("it is a table") };
+        assert!(matches!(records.as_slice(), [Value::Object(members)] if members.len() == columns));
+        assert!(read(format!("{line},0\n").as_bytes()).is_err());
     }
 }

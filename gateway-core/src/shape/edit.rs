@@ -3,6 +3,7 @@
 use super::blueprint::Blueprint;
 use super::path::{Path, Step};
 use super::value::Value;
+use crate::json::Kind;
 use crate::template::{Fill, Scope, Template};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -16,13 +17,16 @@ pub enum Edit {
     /// A member gets another name, and keeps its place.
     #[serde(rename = "rn")]
     Rename(Vec<(Path, String)>),
-    /// A value goes elsewhere.
+    /// A value goes elsewhere; where there is no such place, it stays.
     #[serde(rename = "mv")]
     Move(Vec<(Path, Path)>),
-    /// A value comes here, in the place of what is there; objects on the way to it are made.
+    /// A value comes here, in the place of what is there; objects on the way to it are made, and a list where `-` follows.
     #[serde(rename = "set")]
     Set(Vec<(Path, Blueprint)>),
-    /// The same, where nothing or `null` is there.
+    /// A value comes here where something is, and takes its place.
+    #[serde(rename = "rep")]
+    Replace(Vec<(Path, Blueprint)>),
+    /// A value comes here where nothing or `null` is.
     #[serde(rename = "def")]
     Default(Vec<(Path, Blueprint)>),
     /// Only these stay.
@@ -56,6 +60,9 @@ impl Edit {
             }
             Edit::Move(moves) => {
                 for (from, to) in moves {
+                    if !has_place(value, to.steps(), Some(from.steps())) {
+                        continue;
+                    }
                     if let Some(moved) = take(value, from.steps()) {
                         set(value, to.steps(), &moved, true);
                     }
@@ -65,6 +72,13 @@ impl Edit {
                 for (path, blueprint) in values {
                     if let Some(new) = source(value, blueprint) {
                         set(value, path.steps(), &new, true);
+                    }
+                }
+            }
+            Edit::Replace(values) => {
+                for (path, blueprint) in values {
+                    if let Some(new) = source(value, blueprint) {
+                        each(value, path.steps(), &mut |found| *found = new.clone());
                     }
                 }
             }
@@ -79,7 +93,7 @@ impl Edit {
                 let paths: Vec<&[Step]> = paths.iter().map(Path::steps).collect();
                 if !pick(value, &paths) {
                     *value = match value.kind() {
-                        crate::json::Kind::List => Value::List(Vec::new()),
+                        Kind::List => Value::List(Vec::new()),
                         _ => Value::Object(Vec::new()),
                     };
                 }
@@ -92,7 +106,7 @@ impl Edit {
                 for path in paths {
                     each(value, path.steps(), &mut |found| {
                         let text = match found {
-                            Value::Part(json, part) if json.kind(*part) == crate::json::Kind::Text => json.text(*part),
+                            Value::Part(json, part) if json.kind(*part) == Kind::Text => json.text(*part),
                             Value::Text(text) => text.clone(),
                             _ => return,
                         };
@@ -112,6 +126,7 @@ impl Edit {
         };
         match self {
             Edit::Set(all) => Edit::Set(values(all)),
+            Edit::Replace(all) => Edit::Replace(values(all)),
             Edit::Default(all) => Edit::Default(values(all)),
             Edit::Links(paths, prefixes) => Edit::Links(
                 paths.clone(),
@@ -216,15 +231,14 @@ fn set<'a>(value: &mut Value<'a>, steps: &[Step], new: &Value<'a>, replaces: boo
     match (value, step) {
         (Value::Object(all), Step::Name(name)) => {
             if !all.iter().any(|(member, _)| member == name) {
-                // What is made on the way is an object; `*` leads to nothing in it.
-                let made = if rest.is_empty() { Value::NULL } else { Value::Object(Vec::new()) };
+                let Some(made) = made(rest) else { return };
                 all.push((name.clone().into(), made));
             }
             members(all, name).for_each(|value| set(value, rest, new, replaces));
         }
         (Value::Object(all), Step::Every) => all.iter_mut().for_each(|(_, value)| set(value, rest, new, replaces)),
         (Value::List(items), Step::Name(name)) if name == "-" => {
-            let mut made = if rest.is_empty() { Value::NULL } else { Value::Object(Vec::new()) };
+            let Some(mut made) = made(rest) else { return };
             set(&mut made, rest, new, replaces);
             items.push(made);
         }
@@ -235,6 +249,59 @@ fn set<'a>(value: &mut Value<'a>, steps: &[Step], new: &Value<'a>, replaces: boo
         }
         (Value::List(items), Step::Every) => items.iter_mut().for_each(|item| set(item, rest, new, replaces)),
         (Value::Part(..) | Value::Raw(_) | Value::Text(_), _) => {}
+    }
+}
+
+/// What is made on the way, for these steps to lead on from. `None` where they would lead nowhere: `*` is every item of nothing.
+fn made(steps: &[Step]) -> Option<Value<'static>> {
+    match steps.first() {
+        _ if steps.contains(&Step::Every) => None,
+        None => Some(Value::NULL),
+        Some(Step::Name(name)) if name == "-" => Some(Value::List(Vec::new())),
+        Some(_) => Some(Value::Object(Vec::new())),
+    }
+}
+
+/// Whether something can be put where these steps lead, once what the others lead to is gone.
+fn has_place(value: &Value<'_>, steps: &[Step], gone: Option<&[Step]>) -> bool {
+    let Some((step, rest)) = steps.split_first() else { return true };
+    let Step::Name(name) = step else { return false };
+    let gone = gone.and_then(<[Step]>::split_first);
+    let behind = gone.filter(|(first, _)| *first == step).map(|(_, behind)| behind);
+    match value.kind() {
+        Kind::Object => match inner(value, name) {
+            Some(inner) if behind != Some(&[]) => has_place(&inner, rest, behind),
+            Some(_) | None => made(rest).is_some(),
+        },
+        Kind::List if name == "-" => made(rest).is_some(),
+        Kind::List => {
+            let index = name.parse::<usize>().ok();
+            // Those behind an item that goes move up.
+            let moves_up = |(first, behind): (&Step, &[Step])| match first {
+                Step::Name(first) if behind.is_empty() => first.parse().ok() <= index,
+                Step::Name(_) | Step::Every => false,
+            };
+            match gone.filter(|gone| index.is_some() && moves_up(*gone)) {
+                Some(_) => {
+                    let next = index.unwrap_or_default().saturating_add(1).to_string();
+                    inner(value, &next).is_some_and(|inner| has_place(&inner, rest, None))
+                }
+                None => inner(value, name).is_some_and(|inner| has_place(&inner, rest, behind)),
+            }
+        }
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Text | Kind::Name => false,
+    }
+}
+
+/// The member of this name, or the item of this number; no copy of what is open.
+fn inner<'v, 'a>(value: &'v Value<'a>, name: &str) -> Option<Cow<'v, Value<'a>>> {
+    match value {
+        Value::Object(members) => {
+            members.iter().find(|(member, _)| member == name).map(|(_, value)| Cow::Borrowed(value))
+        }
+        Value::List(items) => items.get(name.parse::<usize>().ok()?).map(Cow::Borrowed),
+        Value::Part(..) => value.get(&[Step::Name(name.to_owned())]).map(Cow::Owned),
+        Value::Raw(_) | Value::Text(_) => None,
     }
 }
 
@@ -336,6 +403,28 @@ mod tests {
             (r#"{"l":[{},{"p":1}]}"#, Edit::Set(vec![(path("l.*.p"), raw("0"))]), r#"{"l":[{"p":0},{"p":0}]}"#),
             (r#"{"l":[1]}"#, Edit::Set(vec![(path("l.-"), raw("2")), (path("l.9"), raw("3"))]), r#"{"l":[1,2]}"#),
             (r#"{"a":"text"}"#, Edit::Set(vec![(path("a.b"), raw("1"))]), r#"{"a":"text"}"#),
+            (
+                r#"{"a":null,"l":[{"p":1},{}]}"#,
+                Edit::Replace(vec![(path("a"), raw("5")), (path("b.c"), raw("6")), (path("l.*.p"), raw("7"))]),
+                r#"{"a":5,"l":[{"p":7},{}]}"#,
+            ),
+            (r#"{"a":1}"#, Edit::Set(vec![(path("l.-"), raw("2"))]), r#"{"a":1,"l":[2]}"#),
+            (r#"{}"#, Edit::Set(vec![(path("a.l.-.b.-"), raw("2"))]), r#"{"a":{"l":[{"b":[2]}]}}"#),
+            (r#"{"l":[]}"#, Edit::Set(vec![(path("l.-.-"), raw("2")), (path("l.-.*"), raw("3"))]), r#"{"l":[[2]]}"#),
+            (r#"{"a":1}"#, Edit::Set(vec![(path("l.*.x"), raw("2")), (path("m.n.*"), raw("2"))]), r#"{"a":1}"#),
+            (r#"{"a":1}"#, Edit::Default(vec![(path("l.*.x"), raw("2"))]), r#"{"a":1}"#),
+            (r#"{}"#, Edit::Default(vec![(path("l.-.x"), raw("2"))]), r#"{"l":[{"x":2}]}"#),
+            (r#"{"l":null}"#, Edit::Set(vec![(path("l.-"), raw("2"))]), r#"{"l":null}"#),
+            (r#"{"a":1,"b":"text"}"#, Edit::Move(vec![(path("a"), path("b.c"))]), r#"{"a":1,"b":"text"}"#),
+            (r#"{"a":1,"b":[2]}"#, Edit::Move(vec![(path("a"), path("b.1"))]), r#"{"a":1,"b":[2]}"#),
+            (r#"{"a":1}"#, Edit::Move(vec![(path("a"), path("b.-"))]), r#"{"b":[1]}"#),
+            (r#"{"a":1,"b":[2]}"#, Edit::Move(vec![(path("a"), path("b.0"))]), r#"{"b":[1]}"#),
+            (r#"[1,2]"#, Edit::Move(vec![(path("0"), path("1"))]), "[1,2]"),
+            (r#"[1,2,{}]"#, Edit::Move(vec![(path("0"), path("1.x"))]), r#"[2,{"x":1}]"#),
+            (r#"[1,2]"#, Edit::Move(vec![(path("0"), path("-"))]), "[2,1]"),
+            (r#"{"a":[{"b":1},{}]}"#, Edit::Move(vec![(path("a.0.b"), path("a.0.c"))]), r#"{"a":[{"c":1},{}]}"#),
+            (r#"{"a":{"b":{"c":1}}}"#, Edit::Move(vec![(path("a.b"), path("a"))]), r#"{"a":{"c":1}}"#),
+            (r#"{"a":{"b":1}}"#, Edit::Move(vec![(path("a.b"), path("x.y.z"))]), r#"{"a":{},"x":{"y":{"z":1}}}"#),
             (
                 r#"{"a":null,"b":1}"#,
                 Edit::Default(vec![(path("a"), raw("5")), (path("b"), raw("6"))]),

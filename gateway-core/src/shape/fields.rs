@@ -10,15 +10,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Reads a form. A name that stands there several times has a list.
 pub fn form(text: &str) -> Value<'static> {
-    let mut members = Vec::new();
+    let mut fields = Fields::default();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        add(&mut members, decode(name).into_owned(), Value::Text(decode(value).into_owned().into()));
+        fields.add(decode(name).into_owned(), Value::Text(decode(value).into_owned().into()));
     }
-    Value::Object(members)
+    Value::Object(fields.members)
 }
 
 /// How many parts are read at most.
@@ -41,10 +42,10 @@ pub fn multipart(bytes: &[u8], content_type: &str) -> Result<Value<'static>, Wro
             None => return wrong("The body does not hold its boundary."),
         },
     };
-    let mut members = Vec::new();
+    let mut fields = Fields::default();
     for _ in 0..MOST {
         if rest.starts_with(b"--") {
-            return Ok(Value::Object(members));
+            return Ok(Value::Object(fields.members));
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let Some(part) = rest[padding..].strip_prefix(b"\r\n") else {
@@ -56,7 +57,7 @@ pub fn multipart(bytes: &[u8], content_type: &str) -> Result<Value<'static>, Wro
         let (whole, behind) = part.split_at(end);
         rest = behind.strip_prefix(delimiter.as_bytes()).unwrap_or(&behind[(delimiter.len() - 2).min(behind.len())..]);
         let Some((name, value)) = part_of(whole) else { return wrong("A part is no field of a form.") };
-        add(&mut members, name, value);
+        fields.add(name, value);
     }
     wrong("The form has too many parts.")
 }
@@ -129,14 +130,26 @@ fn parameter(field: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// One more member; the second of a name makes a list.
-fn add(members: &mut Vec<(Cow<'static, str>, Value<'static>)>, name: String, value: Value<'static>) {
-    match members.iter_mut().find(|(member, _)| *member == name) {
-        None => members.push((name.into(), value)),
-        Some((_, Value::List(items))) => items.push(value),
-        Some((_, first)) => {
-            let before = std::mem::replace(first, Value::NULL);
-            *first = Value::List(vec![before, value]);
+/// Members in the order in which they came, and where each name is: a client chooses how many there are.
+#[derive(Default)]
+struct Fields {
+    members: Vec<(Cow<'static, str>, Value<'static>)>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Fields {
+    /// One more member; the second of a name makes a list.
+    fn add(&mut self, name: String, value: Value<'static>) {
+        match self.places.get(&name).and_then(|place| self.members.get_mut(*place)) {
+            None => {
+                self.places.insert(name.clone(), self.members.len());
+                self.members.push((name.into(), value));
+            }
+            Some((_, Value::List(items))) => items.push(value),
+            Some((_, first)) => {
+                let before = std::mem::replace(first, Value::NULL);
+                *first = Value::List(vec![before, value]);
+            }
         }
     }
 }
@@ -152,6 +165,16 @@ mod tests {
         {
             assert_eq!(form(text).to_text(), expected, "{text}");
         }
+    }
+
+    /// It would not end in anybody's time if each name were looked for among all that came before.
+    #[test]
+    fn a_form_of_very_many_names_is_read() {
+        let names = 200_000;
+        let text: String = (0..names).map(|name| format!("{name:x}&")).collect();
+        let Value::Object(members) = form(&format!("{text}{text}")) else { panic!("a form is an object") };
+        assert_eq!(members.len(), names);
+        assert!(members.iter().all(|(_, value)| matches!(value, Value::List(items) if items.len() == 2)));
     }
 
     #[test]

@@ -255,8 +255,13 @@ impl Rules {
             return Ok(());
         }
         let length = response.headers.content_length();
+        // What the upstream was asked for says what the client takes.
+        let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         if scope.line.method == "HEAD" || matches!(status, 204 | 205) || length == Some(0) {
             if self.takes(&response.headers) && length != Some(0) {
+                if self.is_whole() && Packed::of_response(*platform, &response.headers).is_some() {
+                    pack_again(&mut response.headers, takes_gzip);
+                }
                 self.describe(&mut response.headers, None);
             }
             return Ok(());
@@ -286,21 +291,15 @@ impl Rules {
             return Ok(());
         }
         let content_type = response.headers.text("content-type").unwrap_or_default().to_owned();
-        // What the upstream was asked for says what the client takes.
-        let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
         let scope = scope.with_response(status, &response.headers);
         let new = self.reshape(&bytes, &content_type, &RESPONSE, &scope);
-        let (new, coding) = match new {
+        let new = match new {
             Ok(new) if takes_gzip => packed.pack(new),
-            Ok(new) => (Bytes::from(new), None),
+            Ok(new) => Bytes::from(new),
             Err(wrong) => return Err(refusal(wrong.tell())),
         };
         let Response { headers, body, .. } = &mut **response;
-        match coding {
-            Some(coding) => headers.set("content-encoding", coding),
-            None if takes_gzip => {}
-            None => headers.remove("content-encoding"),
-        }
+        pack_again(headers, takes_gzip);
         self.describe(headers, Some(new.len()));
         *body = Body::Bytes(new);
         Ok(())
@@ -392,11 +391,49 @@ impl Rules {
         }
         if self.from != self.to {
             headers.set("content-type", self.to.media_type());
+        } else if let Some(right) = headers.text("content-type").and_then(in_utf8) {
+            headers.set("content-type", right);
         }
-        for name in ["content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"] {
-            headers.remove(name);
-        }
+        headers.forget_bytes();
         weaken(headers);
+    }
+}
+
+/// A media type with the right charset, where it names another one: what is written here is UTF-8.
+fn in_utf8(content_type: &str) -> Option<String> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = content_type.split(|c| {
+        let is_end = c == ';' && !quoted;
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+        is_end
+    });
+    let is_wrong = |part: &&str| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            let is_utf8 = value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8");
+            name.trim().eq_ignore_ascii_case("charset") && !is_utf8
+        })
+    };
+    let parts: Vec<&str> = parts.collect();
+    parts.iter().any(is_wrong).then(|| {
+        let right = parts.iter().map(|part| if is_wrong(part) { " charset=utf-8" } else { part });
+        right.collect::<Vec<_>>().join(";")
+    })
+}
+
+/// Says how a body is packed that has come packed: as [`Packed::pack`] does it, or as the platform does by what is said here. RFC
+/// 9110 §12.5.5: another client may get it in another way.
+fn pack_again(headers: &mut Headers, takes_gzip: bool) {
+    if is_plain(headers) {
+        return;
+    }
+    if takes_gzip {
+        headers.set("content-encoding", "gzip");
+    } else {
+        headers.remove("content-encoding");
+    }
+    if !http::list(headers, "vary").any(|name| name == "*" || name.eq_ignore_ascii_case("accept-encoding")) {
+        headers.append("vary", "accept-encoding");
     }
 }
 
@@ -550,14 +587,38 @@ impl Packed {
         }
     }
 
-    /// As it was packed, or in gzip where that is not written here; with the coding that this is called.
-    fn pack(self, bytes: Vec<u8>) -> (Bytes, Option<&'static str>) {
+    /// In gzip, where it has come packed and not to the platform: Brotli is not written here.
+    fn pack(self, bytes: Vec<u8>) -> Bytes {
         match self {
-            Packed::Plain => (bytes.into(), None),
+            Packed::Plain => bytes.into(),
             #[cfg(feature = "codings")]
-            Packed::Gzip => (super::coding::gzip(&bytes), Some("gzip")),
+            Packed::Gzip => super::coding::gzip(&bytes),
             #[cfg(feature = "brotli")]
-            Packed::Brotli => (super::coding::gzip(&bytes), Some("gzip")),
+            Packed::Brotli => super::coding::gzip(&bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_charset_that_is_no_longer_right_becomes_utf_8() {
+        for (content_type, expected) in [
+            ("application/xml", None),
+            ("application/xml; charset=UTF-8", None),
+            ("application/xml;charset=\"utf-8\"", None),
+            ("text/xml; charset=iso-8859-1", Some("text/xml; charset=utf-8")),
+            ("text/xml;Charset=\"us-ascii\" ; q=1", Some("text/xml; charset=utf-8; q=1")),
+            (
+                "application/soap+xml; action=\"a;charset=x;\\\";b\"; charset=utf-16",
+                Some("application/soap+xml; action=\"a;charset=x;\\\";b\"; charset=utf-8"),
+            ),
+            ("application/soap+xml; action=\"a;charset=x\"", None),
+            ("text/xml; charset", None),
+        ] {
+            assert_eq!(in_utf8(content_type).as_deref(), expected, "{content_type}");
         }
     }
 }

@@ -18,6 +18,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 const DEEPEST: usize = 64;
 
@@ -48,14 +49,14 @@ pub fn read(text: &str) -> Result<Value<'static>, Wrong> {
                 if open.len() >= DEEPEST {
                     return wrong(format!("Elements stand deeper in each other than {DEEPEST} levels."));
                 }
-                let Some(element) = opened(&start).filter(|_| !(open.is_empty() && root.is_some())) else {
+                let Some(element) = begun(&start).filter(|_| !(open.is_empty() && root.is_some())) else {
                     return broken();
                 };
                 open.push(element);
                 continue;
             }
             Event::Empty(start) => {
-                let Some(element) = opened(&start).filter(|_| !(open.is_empty() && root.is_some())) else {
+                let Some(element) = begun(&start).filter(|_| !(open.is_empty() && root.is_some())) else {
                     return broken();
                 };
                 close(element, &mut open, &mut root);
@@ -110,7 +111,7 @@ pub fn read(text: &str) -> Result<Value<'static>, Wrong> {
     }
 }
 
-fn opened(start: &BytesStart<'_>) -> Option<Open> {
+fn begun(start: &BytesStart<'_>) -> Option<Open> {
     let name = start.name().as_ref().to_owned();
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
@@ -184,14 +185,13 @@ fn value_of(element: Open) -> Value<'static> {
 
 /// Whether the order of what is in an element would be lost in an object.
 fn is_ordered(content: &[Content]) -> bool {
-    let mut names: Vec<&str> = Vec::new();
+    let (mut last, mut known) = (None, BTreeSet::new());
     for content in content {
-        match content {
-            Content::Text(_) => return true,
-            Content::Element(name, _) if names.last() == Some(&name.as_str()) => {}
-            Content::Element(name, _) if names.contains(&name.as_str()) => return true,
-            Content::Element(name, _) => names.push(name),
+        let Content::Element(name, _) = content else { return true };
+        if last != Some(name) && !known.insert(name) {
+            return true;
         }
+        last = Some(name);
     }
     false
 }
@@ -199,25 +199,34 @@ fn is_ordered(content: &[Content]) -> bool {
 /// Writes a value as a document. An object with one member is that element; anything else stands in one called `root`.
 pub fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
     out.extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let mut value = value.clone();
-    value.open();
-    match &value {
+    let value = opened(value);
+    match value.as_ref() {
         Value::Object(members) => match members.as_slice() {
             [(name, inner)] if is_name(name) && inner.kind() != Kind::List => element(name, inner, out),
-            _ => element("root", &value, out),
+            _ => element("root", value.as_ref(), out),
         },
-        _ => element("root", &value, out),
+        other => element("root", other, out),
     }
 }
 
 /// Writes the members of an object as elements, one after another.
 #[cfg(feature = "soap")]
 pub fn write_content(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
-    let mut value = value.clone();
-    value.open();
-    match value {
+    match opened(value).as_ref() {
         Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, out)),
-        other => text(&other.into_plain().unwrap_or_default(), false, out),
+        other => text(&other.clone().into_plain().unwrap_or_default(), false, out),
+    }
+}
+
+/// The value with its members or items to be seen, and no copy of what has them already.
+fn opened<'v, 'a>(value: &'v Value<'a>) -> Cow<'v, Value<'a>> {
+    match value {
+        Value::Part(..) => {
+            let mut value = value.clone();
+            value.open();
+            Cow::Owned(value)
+        }
+        Value::Raw(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => Cow::Borrowed(value),
     }
 }
 
@@ -225,11 +234,10 @@ fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong
     if !is_name(name) {
         return Err(Wrong::Malformed(format!("`{}` cannot be the name of an element.", short(name))));
     }
-    let mut value = value.clone();
-    value.open();
+    let value = opened(value);
     out.push(b'<');
     out.extend_from_slice(name.as_bytes());
-    match &value {
+    match value.as_ref() {
         Value::Object(members) => {
             for (name, value) in members {
                 let Some(name) = name.strip_prefix('@') else { continue };
@@ -269,21 +277,17 @@ fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong
 
 /// A list is as many elements of the name.
 fn member(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
-    let mut value = value.clone();
-    value.open();
-    match &value {
+    match opened(value).as_ref() {
         Value::List(items) => items.iter().try_for_each(|item| element(name, item, out)),
         other => element(name, other, out),
     }
 }
 
 fn ordered(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
-    let mut value = value.clone();
-    value.open();
-    let Value::List(items) = value else { return element("item", &value, out) };
-    for mut item in items {
-        item.open();
-        match &item {
+    let value = opened(value);
+    let Value::List(items) = value.as_ref() else { return element("item", &value, out) };
+    for item in items {
+        match opened(item).as_ref() {
             Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, out))?,
             other => text(&other.clone().into_plain().unwrap_or_default(), false, out)?,
         }
@@ -388,6 +392,24 @@ mod tests {
         ] {
             assert!(matches!(read(xml), Err(Wrong::Malformed(_))), "{xml}: {:?}", read(xml));
         }
+    }
+
+    /// It would not end in anybody's time if each name were compared with all before it.
+    #[test]
+    fn an_element_of_very_many_names_is_read() {
+        let many = 100_000;
+        let elements: String = (0..many).map(|name| format!("<a{name:x}/>")).collect();
+        let attributes: String = (0..many).map(|name| format!(" a{name:x}=''")).collect();
+        for (xml, is_ordered) in [
+            (format!("<a>{elements}</a>"), false),
+            (format!("<a>{elements}<a0/></a>"), true),
+            (format!("<a{attributes}/>"), false),
+        ] {
+            let Ok(Value::Object(root)) = read(&xml) else { panic!("it is XML") };
+            let [(_, Value::Object(members))] = root.as_slice() else { panic!("there is one element") };
+            assert_eq!(members.len(), if is_ordered { 1 } else { many });
+        }
+        assert!(read(&format!("<a{attributes} a0=''/>")).is_err());
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 
 use super::{
     Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, OpenApiDocument, PlainPath,
@@ -15,8 +18,9 @@ use super::{
 /// Responses are changed where an upstream has made them. A body that is changed is read as far as `limit` goes, and gets a right
 /// `Content-Length` and `Content-Type`; its `ETag` becomes a weak one, and digests of the old body go. The upstream is asked for
 /// an answer that can be read (without `Range`, and packed by gzip at the most); one that comes in Brotli all the same is read and
-/// leaves in gzip or plain, one that is packed in another way is refused with 502. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no
-/// policy changes are never read.
+/// leaves in gzip or plain, one that is packed in another way is refused with 502. Bodies are read and written in UTF-8; a `charset` that says otherwise
+/// says so then. With `stream`, a body is changed item by item as it comes, and nobody keeps the whole of it. Bodies that no policy
+/// changes are never read.
 ///
 /// Paths have dots between their steps: `user.name`, `items.0`, and `items.*.price` for every item. `\` takes the meaning from
 /// what comes after it: `a\.b` is one name.
@@ -101,6 +105,8 @@ pub struct QueryEdits {
     pub remove: Option<OneOrMany<String>>,
     /// Gives them another name, in their places.
     pub rename: Option<Named<String, String>>,
+    /// Replaces all of this name by one with this value, where there is any.
+    pub replace: Option<Named<String, Template>>,
     /// Replaces all of this name by one with this value.
     #[schemars(extend("examples" = [{"tenant": "{token.claims.tenant}"}]))]
     pub set: Option<Named<String, Template>>,
@@ -121,13 +127,17 @@ pub struct CookieEdits {
     pub remove: Option<OneOrMany<Token>>,
     /// Gives them another name.
     pub rename: Option<Named<Token, Token>>,
+    /// Replaces all of this name by one with this value, where there is any.
+    pub replace: Option<Named<Token, Template>>,
     /// Replaces all of this name by one with this value.
     pub set: Option<Named<Token, Template>>,
     /// Adds one where there is none of this name.
     pub default: Option<Named<Token, Template>>,
+    /// Adds one more.
+    pub append: Option<Named<Token, Template>>,
 }
 
-/// Changes to the cookies that a response sets. `links` changes their domains and paths.
+/// Changes to the cookies that a response sets, in this order. `links` changes their domains and paths.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetCookieEdits {
@@ -137,6 +147,76 @@ pub struct SetCookieEdits {
     pub remove: Option<OneOrMany<Token>>,
     /// These get another name.
     pub rename: Option<Named<Token, Token>>,
+    /// Sets one, in the place of all of this name.
+    #[schemars(extend("examples" = [{"region": "{client.country}", "seen": {"value": "{time.seconds}", "max_age": "30d"}}]))]
+    pub set: Option<Named<Token, NewCookie>>,
+    /// Sets one where the response sets none of this name.
+    pub default: Option<Named<Token, NewCookie>>,
+    /// Sets one more.
+    pub append: Option<Named<Token, NewCookie>>,
+}
+
+/// A cookie that a response sets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NewCookie {
+    /// Its value. The rest is as browsers keep it safest: for the whole host, until they are closed, by TLS only, and not for scripts.
+    Value(Template),
+    /// All of it.
+    Whole(WholeCookie),
+}
+
+/// A cookie with its attributes (RFC 6265 §4.1).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WholeCookie {
+    /// Its value. What a cookie cannot hold is percent-encoded where it comes from a request or a response.
+    pub value: Template,
+    /// Below which path it is sent back. Default: `/`.
+    #[schemars(extend("default" = "/"))]
+    pub path: Option<PlainPath>,
+    /// To which domain and those below it. Default: to this host only.
+    #[schemars(extend("examples" = ["example.com"]))]
+    pub domain: Option<String>,
+    /// How long it is kept; `0s` has browsers forget it. Default: until the browser is closed.
+    pub max_age: Option<CookieAge>,
+    /// Whether it is sent by TLS only. Default: `true`.
+    #[schemars(extend("default" = true))]
+    pub secure: Option<bool>,
+    /// Whether scripts of the page are kept from it. Default: `true`.
+    #[schemars(extend("default" = true))]
+    pub http_only: Option<bool>,
+    /// Whether it is sent with requests that other sites have caused. Default: `lax`.
+    #[schemars(extend("default" = "lax"))]
+    pub same_site: Option<SameSite>,
+}
+
+/// How long a cookie is kept: a number and `s`, `m`, `h` or `d`; `0s` has browsers forget it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$", "examples" = ["15m", "30d", "0s"]))]
+pub struct CookieAge {
+    /// The length.
+    pub seconds: u64,
+}
+
+impl<'de> Deserialize<'de> for CookieAge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let seconds = format::cookie_age(&text).map_err(|wrong| D::Error::custom(wrong.message))?;
+        Ok(Self { seconds })
+    }
+}
+
+/// With which requests of other sites a cookie is sent (RFC 6265bis §4.1.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// With none.
+    Strict,
+    /// With those that take the user here.
+    Lax,
+    /// With all.
+    None,
 }
 
 /// What becomes of bodies: first `query`, then `template`, then `edit`.
@@ -247,11 +327,14 @@ pub enum BodyEdit {
     Remove(OneOrMany<JsonPath>),
     /// Members get another name, and keep their places.
     Rename(Named<JsonPath, String>),
-    /// Values go elsewhere; objects on the way there are made.
+    /// Values go elsewhere; objects on the way there are made. One whose new place cannot be made stays where it is.
     Move(Named<JsonPath, JsonPath>),
-    /// Values come here, in the place of what is there; objects on the way there are made. `items.-` is behind the last item.
+    /// Values come here, in the place of what is there; objects on the way there are made. `items.-` is behind the last item, and
+    /// makes the list where there is none.
     Set(JsonValues),
-    /// The same, where nothing or `null` is there.
+    /// Values come here where something is, and take its place.
+    Replace(JsonValues),
+    /// Values come here where nothing or `null` is; what is on the way there is made.
     Default(JsonValues),
     /// Only these stay.
     Pick(OneOrMany<JsonPath>),
