@@ -92,6 +92,10 @@ fn incoming(method: &str, target: &str, fields: &[(&str, &str)]) -> Incoming<Vec
 fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Response<Vec<u8>> {
     let mut headers = Headers::new();
     fields.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
+    if !body.is_empty() {
+        // What says its length may be held in memory.
+        headers.receive("content-length", body.len().to_string().as_bytes());
+    }
     Response { status, headers, body: Body::Stream(body.as_bytes().to_vec()) }
 }
 
@@ -443,6 +447,61 @@ fn whoever_fetches_may_vanish() {
     assert!(platform.now() - begin <= 10_200, "the wait is bounded");
     run(ask(&gateway, &platform, incoming("GET", "/plain/a", &[])));
     assert_eq!(asked.get(), 1, "and what came then is stored");
+}
+
+#[test]
+fn what_is_asked_for_again_and_again_is_at_hand_for_a_moment() {
+    let gateway = load(
+        "
+upstreams: { origin: { targets: [{ url: 'http://origin' }] } }
+routes: [{ name: all, path_prefix: /, upstream: origin, policies: [{ cache: { memory: 2s } }] }]
+"
+        .to_owned(),
+    );
+    let made = Rc::new(Cell::new(0));
+    let count = Rc::clone(&made);
+    let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
+        count.set(count.get() + 1);
+        let fields: &[_] = if call.target.ends_with("packed") { &[("content-encoding", "gzip")] } else { &[] };
+        let fields: Vec<_> = fields.iter().chain(&[("cache-control", "max-age=60")]).copied().collect();
+        Ok(answer(200, &fields, &format!("{} {}", call.method, count.get())))
+    });
+    let get = |target: &str, fields: &[(&str, &str)]| run(ask(&gateway, &platform, incoming("GET", target, fields)));
+    // Stored, found in the store, found once more: from here on it is at hand.
+    for _ in 0..3 {
+        assert_eq!(get("/a", &[]).2, "GET 1");
+    }
+    platform.shelf.borrow_mut().clear();
+    let (status, headers, body) = get("/a", &[]);
+    assert_eq!((status, body.as_str(), headers.text("content-length")), (200, "GET 1", Some("5")));
+    assert!(headers.text("cache-status").is_some_and(|status| status.contains("hit")), "{headers:?}");
+    assert_eq!(get("/a", &[("range", "bytes=4-")]).2, "1", "parts are cut from it");
+    assert_eq!(run(ask(&gateway, &platform, incoming("HEAD", "/a", &[]))).2, "");
+    assert_eq!(
+        get("/a", &[("cache-control", "no-cache")]).2,
+        "GET 2",
+        "clients who want to know it from the origin do"
+    );
+    assert_eq!(get("/a", &[]).2, "GET 2", "what takes its place is seen at once");
+    // A change takes it away.
+    get("/a", &[]);
+    get("/a", &[]);
+    run(ask(&gateway, &platform, incoming("POST", "/a", &[])));
+    assert_eq!(get("/a", &[]).2, "GET 4");
+    // After the moment the store is asked again.
+    get("/a", &[]);
+    get("/a", &[]);
+    platform.shelf.borrow_mut().clear();
+    platform.clock.set(platform.clock.get() + 1_900);
+    assert_eq!(get("/a", &[]).2, "GET 4");
+    platform.clock.set(platform.clock.get() + 200);
+    assert_eq!(get("/a", &[]).2, "GET 5");
+    // What is packed is never in memory.
+    for _ in 0..4 {
+        assert_eq!(get("/packed", &[]).2, "GET 6");
+    }
+    platform.shelf.borrow_mut().clear();
+    assert_eq!(get("/packed", &[]).2, "GET 7");
 }
 
 #[test]

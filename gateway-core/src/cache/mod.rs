@@ -3,7 +3,7 @@
 //! [`directive`] reads what origins and clients say; [`fresh`] says for how long something may be used, and how old it is;
 //! [`storing`] says what may be kept, and makes an [`Entry`](entry::Entry) of it; [`using`] says what becomes of a request
 //! for which something is kept; [`update`] takes over what a 304 says. [`key`] tells requests apart, [`purge`] takes things back
-//! before their time, [`flights`] lets one request fetch for many. The policy (`policy/cache.rs`) does the asking.
+//! before their time, [`flights`] lets one request fetch for many, [`near`] keeps what is asked for again and again at hand. The policy (`policy/cache.rs`) does the asking.
 
 pub mod canonical;
 pub mod conditions;
@@ -12,6 +12,7 @@ pub mod entry;
 pub mod flights;
 pub mod fresh;
 pub mod key;
+pub mod near;
 pub mod purge;
 pub mod range;
 pub mod status;
@@ -24,6 +25,8 @@ pub mod using;
 pub struct Memory {
     /// Who is fetching what.
     pub flights: flights::Flights,
+    /// What was found a moment ago.
+    pub near: near::Near,
     /// What has been taken back.
     pub purges: purge::Known,
 }

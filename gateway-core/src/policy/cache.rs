@@ -10,6 +10,7 @@ use crate::cache::entry::{Entry, Field, KEPT_LONGEST, Record, Varies};
 use crate::cache::flights::{self, Seat};
 use crate::cache::fresh::Times;
 use crate::cache::key::{self, Place, Query};
+use crate::cache::near::{self, Lately};
 use crate::cache::purge::{Change, OWNER, Purged};
 use crate::cache::range::{self, Part};
 use crate::cache::status::{Forward, Told};
@@ -61,6 +62,9 @@ pub struct Cache {
     /// For how many milliseconds requests wait for what another one fetches; 0: not at all.
     #[serde(rename = "p")]
     pub patience: u64,
+    /// For how many milliseconds an instance has at hand what it has found in the store; 0: not at all.
+    #[serde(rename = "o")]
+    pub moment: u64,
     /// Whether what clients say in `Cache-Control` counts.
     #[serde(rename = "w")]
     pub heeds_clients: bool,
@@ -432,8 +436,8 @@ impl Cache {
         let mut looked = Looked { stored: None, varies: None };
         let (mut place, mut second) = (asks.place.key.clone(), false);
         loop {
-            let Ok(Some((record, body))) = platform.recall(&place, self.reach).await else { return looked };
-            match Record::read(&record) {
+            let Some((record, body)) = self.recall(visit, &place).await else { return looked };
+            match record {
                 Some(Record::Response(entry)) if second || asks.place.more.is_empty() => {
                     let is_stale = match self.purged(visit, &entry).await {
                         Purged::No => false,
@@ -459,6 +463,39 @@ impl Cache {
                 }
             }
         }
+    }
+
+    /// What is stored under a key: at hand, or else in the store. Nothing where that fails.
+    async fn recall<P: Platform>(&self, visit: &Visit<'_, P>, key: &str) -> Option<(Option<Record>, Body<P::Stream>)> {
+        let (platform, near) = (visit.platform, &visit.cache.near);
+        let lately = near.look(key, self.moment, platform.now());
+        if let Lately::Found(record, body) = lately {
+            return Some((Record::read(&record), if body.is_empty() { Body::Empty } else { Body::Bytes(body) }));
+        }
+        let (record, body) = platform.recall(key, self.reach).await.ok()??;
+        let read = Record::read(&record);
+        let short = |length: u64| length <= near::LONGEST as u64;
+        let is_small = match &read {
+            // A platform may decode what it reads.
+            Some(Record::Response(entry)) => {
+                entry.field("content-encoding").is_none() && entry.length().is_some_and(short)
+            }
+            Some(Record::Varies(_)) => true,
+            None => false,
+        };
+        if lately != Lately::AskedFor || !is_small {
+            return Some((read, body));
+        }
+        let body = pump::read(platform, body, near::LONGEST).await.ok()?;
+        near.hold(key, record, body.clone(), self.moment, platform.now());
+        Some((read, if body.is_empty() { Body::Empty } else { Body::Bytes(body) }))
+    }
+
+    /// Takes away what is stored under a key.
+    async fn forget<P: Platform>(&self, platform: &P, memory: &Memory, key: &str) {
+        memory.near.forget(key);
+        // Where it fails, what is stored lives as long as it would have.
+        let _ = platform.forget(key, self.reach).await;
     }
 
     /// How a stored response was taken back, as far as this instance can know.
@@ -691,7 +728,7 @@ impl Cache {
             Ok(storable) => body = self.keep(departure, &asks, storable, body, true).await,
             Err(_) => {
                 // What is stored may no longer be used, the client's own copy may.
-                let _ = platform.forget(&stored.key, self.reach).await;
+                self.forget(platform, departure.cache, &stored.key).await;
                 land(departure.cache, asks.flight.as_ref());
             }
         }
@@ -739,7 +776,7 @@ impl Cache {
                 (_, Ok(_)) => false,
             };
             if is_over {
-                let _ = platform.forget(&stored.key, self.reach).await;
+                self.forget(platform, departure.cache, &stored.key).await;
             }
             self.let_go(platform, Some(stored));
         }
@@ -798,12 +835,13 @@ impl Cache {
         let key = if vary.is_empty() && asks.place.more.is_empty() && asks.varies.is_none() {
             asks.place.key.clone()
         } else {
-            let varies = self.varies(platform, asks, vary).await;
+            let varies = self.varies(platform, departure.cache, asks, vary).await;
             key::second(&asks.place, &varies, &asks.request, departure.scope.line, &asks.client)
         };
         let record = Record::Response(entry).write();
         let item = Item { key: &key, record: &record, seconds, most: self.terms.body, reach: self.reach };
         let shared = wanted && departure.cached.renews.is_none();
+        departure.cache.near.forget(&key);
         let (body, ticket) = platform.keep(&item, body, shared).await;
         match ticket {
             Some(ticket) => {
@@ -817,7 +855,13 @@ impl Cache {
 
     /// The record that names the fields which count; written where it is new. Fields are only ever added: an origin that names one
     /// in some responses only would otherwise have its others taken for them.
-    async fn varies<P: Platform>(&self, platform: &P, asks: &Asks<P::Stream>, vary: Vec<String>) -> Varies {
+    async fn varies<P: Platform>(
+        &self,
+        platform: &P,
+        memory: &Memory,
+        asks: &Asks<P::Stream>,
+        vary: Vec<String>,
+    ) -> Varies {
         let known = asks.varies.as_ref();
         if let Some(known) = known.filter(|known| vary.iter().all(|name| known.fields.contains(name))) {
             return known.clone();
@@ -833,13 +877,14 @@ impl Cache {
         let record = Record::Varies(varies.clone()).write();
         let item = Item { key: &asks.place.key, record: &record, seconds: KEPT_LONGEST, most: 0, reach: self.reach };
         // Where it fails, nobody finds what is stored below it, which is a miss.
+        memory.near.forget(item.key);
         let _ = platform.keep(&item, Body::Empty, false).await;
         varies
     }
 
     /// A change that went well takes away what is stored for its address, and for those that its answer names (RFC 9111 §4.4).
     async fn invalidate<P: Platform>(&self, departure: &mut Departure<'_, P>, within: &str) {
-        let Departure { platform, scope, response, .. } = departure;
+        let Departure { platform, scope, response, cache, .. } = departure;
         if !(200..400).contains(&response.status) {
             return;
         }
@@ -852,7 +897,7 @@ impl Cache {
             let query = self.key.query.reduce(query.as_deref(), self.key.sorted);
             let url = key::url(line, &path, query.as_deref(), self.key.host);
             for method in ["GET", "GRAPHQL"].into_iter().chain(self.methods.iter().map(String::as_str)) {
-                let _ = platform.forget(&key::first(within, method, &url), self.reach).await;
+                self.forget(*platform, cache, &key::first(within, method, &url)).await;
             }
         }
     }

@@ -85,7 +85,13 @@ impl HeaderEdits {
 
     /// Every value.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.replace.iter().chain(&self.set).chain(&self.default).chain(&self.append).map(|(_, value)| value)
+        self.written().map(|(_, value)| value)
+    }
+
+    /// The fields that are written, and what they get.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &Template)> {
+        let all = self.replace.iter().chain(&self.set).chain(&self.default).chain(&self.append);
+        all.map(|(name, value)| (name.as_str(), value))
     }
 
     /// Fills in the values.

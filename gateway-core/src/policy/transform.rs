@@ -179,6 +179,12 @@ impl PairEdits {
         *self == Self::default()
     }
 
+    /// What is written, and what it gets.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &Template)> {
+        let all = self.replace.iter().chain(&self.set).chain(&self.default).chain(&self.append);
+        all.map(|(name, value)| (name.as_str(), value))
+    }
+
     fn render(&self, scope: &Scope<'_>) -> Pairs<'_> {
         let fill = |pairs: &[(String, Template)]| pairs.iter().map(|(_, value)| value.render(scope)).collect();
         Pairs {
@@ -388,7 +394,7 @@ impl CookieEdits {
     }
 
     /// Every cookie that is new.
-    fn added(&self) -> impl Iterator<Item = &NewCookie> {
+    pub(crate) fn added(&self) -> impl Iterator<Item = &NewCookie> {
         self.set.iter().chain(&self.default).chain(&self.append)
     }
 

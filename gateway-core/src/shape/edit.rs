@@ -41,7 +41,7 @@ impl Edit {
     /// The templates in it.
     pub fn templates(&self) -> Vec<&Template> {
         match self {
-            Edit::Set(values) | Edit::Default(values) => {
+            Edit::Set(values) | Edit::Replace(values) | Edit::Default(values) => {
                 values.iter().flat_map(|(_, blueprint)| blueprint.templates()).collect()
             }
             Edit::Links(_, prefixes) => prefixes.iter().map(|(_, to)| to).collect(),

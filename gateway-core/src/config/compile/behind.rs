@@ -105,17 +105,15 @@ impl<'p> Behind<'p> {
             match policy {
                 Policy::Headers(headers) => {
                     let edits = &headers.request;
-                    let written = edits.set.iter().chain(&edits.default).chain(&edits.append);
-                    let written = written.filter(|(written, _)| written == field);
+                    let written = edits.written().filter(|(written, _)| *written == field);
                     sources.extend(written.flat_map(|(_, value)| value.pieces()).cloned());
                     let renamed = edits.rename.iter().filter(|(_, to)| to == field);
                     sources.extend(renamed.map(|(from, _)| Piece::Member(Collection::RequestHeaders, from.clone())));
                 }
                 Policy::Transform(transform) if field == "cookie" => {
                     let edits = &transform.request.cookies;
-                    let is_it = |cookie: &String| !is_cookie || cookie == name;
-                    let written = edits.set.iter().chain(&edits.default).chain(&edits.append);
-                    let written = written.filter(|(written, _)| is_it(written));
+                    let is_it = |cookie: &str| !is_cookie || cookie == name;
+                    let written = edits.written().filter(|(written, _)| is_it(written));
                     sources.extend(written.flat_map(|(_, value)| value.pieces()).cloned());
                     let renamed = edits.rename.iter().filter(|(_, to)| is_it(to));
                     sources.extend(renamed.map(|(from, _)| Piece::Member(Collection::RequestCookies, from.clone())));
@@ -144,8 +142,8 @@ impl<'p> Behind<'p> {
     }
 
     fn of_transform(self, transform: &'p Transform, all: &mut Vec<&'p Template>) {
-        let query = &transform.request.query;
-        all.extend(query.set.iter().chain(&query.default).chain(&query.append).map(|(_, value)| value));
+        all.extend(transform.request.query.written().map(|(_, value)| value));
+        all.extend(transform.response.cookies.added().map(|cookie| &cookie.value));
         let request = transform.request.body.as_ref().filter(|_| self.with_bodies);
         request.into_iter().chain(&transform.response.body).for_each(|rules| of_rules(rules, all));
     }

@@ -70,6 +70,12 @@ impl RouteCompiler<'_, '_> {
             let problem = Problem::error("conflicting-fields", entry.name_at, message);
             self.all.problems.push(problem.help("add `methods: [QUERY]`, or remove it"));
         }
+        if written.memory.is_some_and(|memory| memory.milliseconds > LONGEST_MOMENT) {
+            let at = node.place([Field("memory")]);
+            let message = "nobody would see for so long what other instances have stored or taken back";
+            let problem = Problem::error("bad-duration", at, message);
+            self.all.problems.push(problem.help("say 5s at most; what is to be found for longer stands in the store"));
+        }
         let bypass = self.expressions(written.bypass.as_ref(), node.get("bypass"), paths);
         let targeted = match &written.targeted {
             None => TARGETED.map(str::to_owned).to_vec(),
@@ -103,6 +109,7 @@ impl RouteCompiler<'_, '_> {
                 unseen: Vec::new(),
             },
             patience: written.wait.map_or(10_000, |wait| wait.milliseconds),
+            moment: written.memory.map_or(1_000, |memory| memory.milliseconds),
             heeds_clients: written.client_directives != Some(written::ClientDirectives::Ignore),
             purges: self.all.purges,
         }
@@ -247,6 +254,9 @@ impl RouteCompiler<'_, '_> {
         identities.collect()
     }
 }
+
+/// For how many milliseconds an instance may answer from its memory: as long as purges take.
+const LONGEST_MOMENT: u64 = 5_000;
 
 fn method(written: &written::CacheMethod) -> String {
     match written {
