@@ -59,6 +59,12 @@ pub(super) const FORMATS: &[Format] = &[
         noun: "a status, or a range such as `200-299`",
         check: |text| statuses(text).map(drop),
     },
+    Format {
+        name: "CookieAge",
+        code: "bad-duration",
+        noun: "how long a cookie is kept, such as `30d`",
+        check: |text| cookie_age(text).map(drop),
+    },
     Format { name: "CheckPath", code: "bad-path", noun: "a path such as `/health`", check: check_path },
     Format { name: "Name", code: "bad-name", noun: "a name", check: name },
     Format { name: "Token", code: "bad-token", noun: "a token", check: token },
@@ -233,6 +239,24 @@ pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
         Some(milliseconds) => Ok(milliseconds),
         None => Err(wrong(format!("the duration `{text}` is too long")).help("write at most `24h`")),
     }
+}
+
+/// How long a cookie is kept, in seconds.
+pub(super) fn cookie_age(text: &str) -> Result<u64, Wrong> {
+    // RFC 6265bis §5.5: browsers keep none for longer.
+    const LONGEST: u64 = 400 * 86_400;
+    let bad = || wrong(format!("`{text}` is not how long a cookie is kept")).help("write `15m`, `12h` or `30d`");
+    let (digits, unit) = split_number(text);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(bad()),
+    };
+    let number: u64 = digits.parse().map_err(|_| bad())?;
+    let seconds = number.checked_mul(factor).filter(|seconds| *seconds <= LONGEST);
+    seconds.ok_or_else(|| wrong(format!("no browser keeps a cookie for `{text}`")).help("write at most `400d`"))
 }
 
 /// A percentage with at most two decimals, in parts of 10,000.
@@ -1053,6 +1077,12 @@ mod tests {
         }
         for (text, bytes) in [("512", 512), ("8KiB", 8192), ("10MB", 10_000_000), ("1GB", 1_000_000_000), ("0", 0)] {
             assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for (text, seconds) in [("0s", 0), ("90s", 90), ("15m", 900), ("12h", 43_200), ("400d", 34_560_000)] {
+            assert_eq!(cookie_age(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "1", "d", "1w", "1.5h", "401d", "99999999999999999999d", "-1s"] {
+            assert!(cookie_age(text).is_err(), "{text}");
         }
         assert_eq!(size("8kb").map_err(|wrong| wrong.help), Err(Some("write `8KB`".to_owned())));
         assert_eq!(size("8M").map_err(|wrong| wrong.help), Err(Some("write `8MB`".to_owned())));

@@ -75,7 +75,7 @@ impl Transform {
             // How the answer may be packed stands there.
             return true;
         }
-        false
+        self.response.cookies.added().any(|cookie| cookie.value.asks_request())
     }
 
     /// On the way in.
@@ -123,9 +123,11 @@ impl Transform {
         if let Some(body) = &self.response.body {
             body.on_response(departure).await?;
         }
-        let Departure { platform, response, .. } = departure;
+        let Departure { platform, response, scope, .. } = departure;
         if !self.response.cookies.is_empty() {
-            edit_set_cookie(&mut response.headers, |line| self.response.cookies.edit(line));
+            let scope = scope.with_response(response.status, &response.headers);
+            let lines = self.response.cookies.render(&scope);
+            lines.apply(&mut response.headers);
         }
         let status = self.response.status.iter().find(|(from, _)| from.contain(response.status));
         if let Some((_, status)) = status {
@@ -201,16 +203,9 @@ impl Syntax {
     fn pair(self, name: &str, value: &str) -> String {
         match self {
             Syntax::Query => format!("{}={}", url_encode(name), url_encode(value)),
-            // RFC 6265 §4.1.1: what a value may hold.
             Syntax::Cookies => {
                 let mut pair = format!("{name}=");
-                for c in value.chars() {
-                    if c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';' | '\\') {
-                        pair.push(c);
-                    } else {
-                        pair.push_str(&url_encode(c.encode_utf8(&mut [0; 4])));
-                    }
-                }
+                write_octets(value, &mut pair);
                 pair
             }
         }
@@ -269,7 +264,88 @@ impl Pairs<'_> {
     }
 }
 
-/// Changes to the cookies that responses set.
+/// Whether a cookie's value may hold this (RFC 6265 §4.1.1).
+pub fn is_cookie_octet(c: char) -> bool {
+    c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';' | '\\')
+}
+
+/// Writes a value for a cookie; what it may not hold is percent-encoded.
+fn write_octets(value: &str, out: &mut String) {
+    for c in value.chars() {
+        if is_cookie_octet(c) {
+            out.push(c);
+        } else {
+            out.push_str(&url_encode(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+}
+
+/// A cookie that responses set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewCookie {
+    /// What it is called.
+    pub name: String,
+    /// Its value.
+    pub value: Template,
+    /// Below which path it is sent back.
+    pub path: String,
+    /// To which domain, and those below it; `None`: to the host only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// How long it is kept; `None`: until the browser is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Whether it is sent by TLS only.
+    pub secure: bool,
+    /// Whether scripts are kept from it.
+    pub http_only: bool,
+    /// With which requests of other sites it is sent.
+    pub same_site: SameSite,
+}
+
+/// With which requests of other sites a cookie is sent (RFC 6265bis §4.1.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SameSite {
+    /// With none.
+    #[serde(rename = "s")]
+    Strict,
+    /// With those that take the user here.
+    #[serde(rename = "l")]
+    Lax,
+    /// With all.
+    #[serde(rename = "n")]
+    None,
+}
+
+impl NewCookie {
+    /// The value of its `Set-Cookie` (RFC 6265 §4.1.1).
+    fn line(&self, scope: &Scope<'_>) -> String {
+        let mut line = format!("{}={}", self.name, self.value.render_with(scope, write_octets));
+        line.push_str("; Path=");
+        line.push_str(&self.path);
+        if let Some(domain) = &self.domain {
+            line.push_str("; Domain=");
+            line.push_str(domain);
+        }
+        if let Some(seconds) = self.seconds {
+            line.push_str(&format!("; Max-Age={seconds}"));
+        }
+        if self.secure {
+            line.push_str("; Secure");
+        }
+        if self.http_only {
+            line.push_str("; HttpOnly");
+        }
+        line.push_str(match self.same_site {
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
+        });
+        line
+    }
+}
+
+/// Changes to the cookies that responses set, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CookieEdits {
@@ -282,12 +358,30 @@ pub struct CookieEdits {
     /// These get another name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rename: Vec<(String, String)>,
+    /// These are set, in the place of all of their names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<NewCookie>,
+    /// These are set where none of their names is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub default: Vec<NewCookie>,
+    /// These are set as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub append: Vec<NewCookie>,
 }
 
 impl CookieEdits {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Every cookie that is new.
+    fn added(&self) -> impl Iterator<Item = &NewCookie> {
+        self.set.iter().chain(&self.default).chain(&self.append)
+    }
+
+    fn render(&self, scope: &Scope<'_>) -> SetCookies<'_> {
+        SetCookies { edits: self, lines: self.added().map(|cookie| cookie.line(scope)).collect() }
     }
 
     fn edit(&self, line: &str) -> Option<String> {
@@ -299,6 +393,40 @@ impl CookieEdits {
         let renamed = self.rename.iter().find(|(from, _)| from == name.trim());
         Some(renamed.map_or_else(|| line.to_owned(), |(_, to)| format!("{to}={rest}")))
     }
+}
+
+/// Changes whose values are known.
+struct SetCookies<'a> {
+    edits: &'a CookieEdits,
+    /// Of those in `set`, then of those in `default`, then of those in `append`.
+    lines: Vec<String>,
+}
+
+impl SetCookies<'_> {
+    /// Makes the changes.
+    fn apply(&self, headers: &mut Headers) {
+        let CookieEdits { set, default, .. } = self.edits;
+        edit_set_cookie(headers, |line| {
+            let edited = self.edits.edit(line)?;
+            let is_replaced = set.iter().any(|cookie| called(&edited) == cookie.name);
+            (!is_replaced).then_some(edited)
+        });
+        let (of_set, lines) = self.lines.split_at(set.len().min(self.lines.len()));
+        let (of_default, of_append) = lines.split_at(default.len().min(lines.len()));
+        of_set.iter().for_each(|line| headers.append("set-cookie", line));
+        for (cookie, line) in default.iter().zip(of_default) {
+            let is = |line: &[u8]| std::str::from_utf8(line).is_ok_and(|line| called(line) == cookie.name);
+            if !headers.all("set-cookie").any(is) {
+                headers.append("set-cookie", line);
+            }
+        }
+        of_append.iter().for_each(|line| headers.append("set-cookie", line));
+    }
+}
+
+/// The name of the cookie that a line sets.
+fn called(line: &str) -> &str {
+    line.split_once('=').map_or("", |(name, _)| name.trim())
 }
 
 /// Writes the `Set-Cookie` lines anew, where that changes any. What is not readable text stays.
@@ -374,7 +502,32 @@ mod tests {
             Headers::from_block(b"set-cookie\0a=1; Path=/\nset-cookie\0b=2\nset-cookie\0c=3=4\n".to_vec());
         let edits =
             CookieEdits { remove: vec!["b".into()], rename: vec![("c".into(), "d".into())], ..CookieEdits::default() };
-        edit_set_cookie(&mut headers, |line| edits.edit(line));
+        SetCookies { edits: &edits, lines: Vec::new() }.apply(&mut headers);
         assert_eq!(headers.all("set-cookie").collect::<Vec<_>>(), [&b"a=1; Path=/"[..], b"d=3=4"]);
+    }
+
+    #[test]
+    fn cookies_are_set_where_those_of_their_names_were() {
+        let mut headers = Headers::from_block(b"set-cookie\0a=1\nset-cookie\0old=2\nset-cookie\0c=3\n".to_vec());
+        let cookie = |name: &str| NewCookie {
+            name: name.to_owned(),
+            value: Template::literal("x"),
+            path: "/".to_owned(),
+            domain: None,
+            seconds: None,
+            secure: true,
+            http_only: true,
+            same_site: SameSite::Lax,
+        };
+        let edits = CookieEdits {
+            rename: vec![("old".into(), "b".into())],
+            set: vec![cookie("a")],
+            default: vec![cookie("b"), cookie("d")],
+            append: vec![cookie("c")],
+            ..CookieEdits::default()
+        };
+        let lines = ["a=x", "b=x", "d=x", "c=x"].map(str::to_owned).to_vec();
+        SetCookies { edits: &edits, lines }.apply(&mut headers);
+        assert_eq!(headers.all("set-cookie").collect::<Vec<_>>(), [&b"b=2"[..], b"c=3", b"a=x", b"d=x", b"c=x"]);
     }
 }

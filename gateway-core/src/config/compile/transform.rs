@@ -16,7 +16,7 @@ use crate::{
     policy::{
         Deprecation, ErrorPages, Links, Maintenance, Transform,
         error_pages::Page,
-        transform::{CookieEdits, PairEdits, RequestChanges, ResponseChanges},
+        transform::{CookieEdits, NewCookie, PairEdits, RequestChanges, ResponseChanges, SameSite, is_cookie_octet},
     },
     route::{Matcher, Regex},
     shape::{
@@ -24,7 +24,7 @@ use crate::{
         query::Query,
         rules::{Format, Framing, Invalid, Others, Steps},
     },
-    template::{Collection, Piece, Template, Variable},
+    template::{Collection, Piece, Template, Variable, function::url_encode},
 };
 
 pub(super) const BODY: &str = "body";
@@ -117,7 +117,7 @@ impl RouteCompiler<'_, '_> {
             let statuses = response.status.iter().flat_map(|statuses| &statuses.0);
             policy.response = ResponseChanges {
                 status: statuses.map(|(from, to)| (status(*from), to.0)).collect(),
-                cookies: set_cookie_edits(response.cookies.as_ref()),
+                cookies: self.set_cookie_edits(response.cookies.as_ref(), node.get("cookies"), paths),
                 body: response.body.as_ref().and_then(|body| {
                     self.body_rules(body, node.get("body")?, paths, Seen { response: true, documents: &[BODY] })
                 }),
@@ -177,8 +177,102 @@ impl RouteCompiler<'_, '_> {
             keep: written.keep.as_ref().map(|names| tokens(Some(names))),
             remove: tokens(written.remove.as_ref()),
             rename: renames(written.rename.as_ref()),
-            append: Vec::new(),
+            append: values("append", &written.append),
         }
+    }
+
+    fn set_cookie_edits(
+        &mut self,
+        written: Option<&written::SetCookieEdits>,
+        node: Option<&Node>,
+        paths: &[Matcher],
+    ) -> CookieEdits {
+        let (Some(written), Some(node)) = (written, node) else { return CookieEdits::default() };
+        let mut cookies = |field: &str, cookies: &Option<written::Named<written::Token, written::NewCookie>>| {
+            let mut all = Vec::new();
+            for (name, cookie) in cookies.iter().flat_map(|cookies| &cookies.0) {
+                let Some(node) = node.reach([Field(field), Field(&name.0)]) else { continue };
+                all.extend(self.new_cookie(&name.0, cookie, node, paths));
+            }
+            all
+        };
+        CookieEdits {
+            set: cookies("set", &written.set),
+            default: cookies("default", &written.default),
+            append: cookies("append", &written.append),
+            keep: written.keep.as_ref().map(|names| tokens(Some(names))),
+            remove: tokens(written.remove.as_ref()),
+            rename: renames(written.rename.as_ref()),
+        }
+    }
+
+    fn new_cookie(
+        &mut self,
+        name: &str,
+        written: &written::NewCookie,
+        node: &Node,
+        paths: &[Matcher],
+    ) -> Option<NewCookie> {
+        let (text, at, whole) = match written {
+            written::NewCookie::Value(text) => (text, node.at, None),
+            written::NewCookie::Whole(whole) => (&whole.value, node.place([Field("value")]), Some(whole)),
+        };
+        let value = self.text_in(&text.0, at, paths, Seen::RESPONSE)?;
+        let bad = |at: Span, message: String| Problem::error("bad-cookie", at, message);
+        let literals = value.pieces().iter().filter_map(|piece| match piece {
+            Piece::Text(text) => Some(text),
+            _ => None,
+        });
+        if let Some(c) = literals.flat_map(|text| text.chars()).find(|c| !is_cookie_octet(*c)) {
+            let problem = bad(at, format!("a cookie's value cannot hold {c:?} (RFC 6265 §4.1.1)"));
+            self.all.problems.push(problem.help(format!("write `{}`", url_encode(c.encode_utf8(&mut [0; 4])))));
+        }
+        let field = |name: &str| node.entry(name).map_or(node.at, |entry| entry.value.at);
+        let path = whole.and_then(|whole| whole.path.as_ref()).map_or("/", |path| &path.0);
+        if path.contains(|c: char| c == ';' || !c.is_ascii_graphic()) {
+            self.all.problems.push(bad(field("path"), "the path of a cookie is plain text without `;`".to_owned()));
+        }
+        let domain = whole.and_then(|whole| whole.domain.as_ref());
+        let is_domain = |domain: &String| {
+            let is_label = |label: &str| {
+                !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            };
+            domain.split('.').all(is_label)
+        };
+        if let Some(domain) = domain.filter(|domain| !is_domain(domain)) {
+            let problem = bad(field("domain"), format!("`{domain}` is no domain"));
+            self.all.problems.push(problem.help("write a name, such as `example.com`"));
+        }
+        let secure = whole.and_then(|whole| whole.secure) != Some(false);
+        let same_site = match whole.and_then(|whole| whole.same_site) {
+            Some(written::SameSite::Strict) => SameSite::Strict,
+            None | Some(written::SameSite::Lax) => SameSite::Lax,
+            Some(written::SameSite::None) => SameSite::None,
+        };
+        // RFC 6265bis §5.7: browsers take none of these.
+        let why = if same_site == SameSite::None && !secure {
+            Some("a cookie with `same_site: none` must be `secure`")
+        } else if name.starts_with("__Secure-") && !secure {
+            Some("a cookie whose name begins with `__Secure-` must be `secure`")
+        } else if name.starts_with("__Host-") && !(secure && path == "/" && domain.is_none()) {
+            Some("a cookie whose name begins with `__Host-` must be `secure`, of the path `/`, and of no `domain`")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            let problem = bad(node.head(), why.to_owned());
+            self.all.problems.push(problem.help("browsers leave it out; change that, or its name"));
+        }
+        Some(NewCookie {
+            name: name.to_owned(),
+            value,
+            path: path.to_owned(),
+            domain: domain.cloned(),
+            seconds: whole.and_then(|whole| whole.max_age).map(|age| age.seconds),
+            secure,
+            http_only: whole.and_then(|whole| whole.http_only) != Some(false),
+            same_site,
+        })
     }
 
     fn body_rules(
@@ -535,15 +629,6 @@ fn tokens(written: Option<&written::OneOrMany<written::Token>>) -> Vec<String> {
 
 fn renames(written: Option<&written::Named<written::Token, written::Token>>) -> Vec<(String, String)> {
     written.iter().flat_map(|names| &names.0).map(|(from, to)| (from.0.clone(), to.0.clone())).collect()
-}
-
-fn set_cookie_edits(written: Option<&written::SetCookieEdits>) -> CookieEdits {
-    let Some(written) = written else { return CookieEdits::default() };
-    CookieEdits {
-        keep: written.keep.as_ref().map(|names| tokens(Some(names))),
-        remove: tokens(written.remove.as_ref()),
-        rename: renames(written.rename.as_ref()),
-    }
 }
 
 /// The groups that a replacement names, as `regex` reads it.

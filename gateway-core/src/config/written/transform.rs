@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny},
+};
 
 use super::{
     Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, OpenApiDocument, PlainPath,
@@ -126,9 +129,11 @@ pub struct CookieEdits {
     pub set: Option<Named<Token, Template>>,
     /// Adds one where there is none of this name.
     pub default: Option<Named<Token, Template>>,
+    /// Adds one more.
+    pub append: Option<Named<Token, Template>>,
 }
 
-/// Changes to the cookies that a response sets. `links` changes their domains and paths.
+/// Changes to the cookies that a response sets, in this order. `links` changes their domains and paths.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetCookieEdits {
@@ -138,6 +143,76 @@ pub struct SetCookieEdits {
     pub remove: Option<OneOrMany<Token>>,
     /// These get another name.
     pub rename: Option<Named<Token, Token>>,
+    /// Sets one, in the place of all of this name.
+    #[schemars(extend("examples" = [{"region": "{client.country}", "seen": {"value": "{time.seconds}", "max_age": "30d"}}]))]
+    pub set: Option<Named<Token, NewCookie>>,
+    /// Sets one where the response sets none of this name.
+    pub default: Option<Named<Token, NewCookie>>,
+    /// Sets one more.
+    pub append: Option<Named<Token, NewCookie>>,
+}
+
+/// A cookie that a response sets.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NewCookie {
+    /// Its value. The rest is as browsers keep it safest: for the whole host, until they are closed, by TLS only, and not for scripts.
+    Value(Template),
+    /// All of it.
+    Whole(WholeCookie),
+}
+
+/// A cookie with its attributes (RFC 6265 §4.1).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WholeCookie {
+    /// Its value. What a cookie cannot hold is percent-encoded where it comes from a request or a response.
+    pub value: Template,
+    /// Below which path it is sent back. Default: `/`.
+    #[schemars(extend("default" = "/"))]
+    pub path: Option<PlainPath>,
+    /// To which domain and those below it. Default: to this host only.
+    #[schemars(extend("examples" = ["example.com"]))]
+    pub domain: Option<String>,
+    /// How long it is kept; `0s` has browsers forget it. Default: until the browser is closed.
+    pub max_age: Option<CookieAge>,
+    /// Whether it is sent by TLS only. Default: `true`.
+    #[schemars(extend("default" = true))]
+    pub secure: Option<bool>,
+    /// Whether scripts of the page are kept from it. Default: `true`.
+    #[schemars(extend("default" = true))]
+    pub http_only: Option<bool>,
+    /// Whether it is sent with requests that other sites have caused. Default: `lax`.
+    #[schemars(extend("default" = "lax"))]
+    pub same_site: Option<SameSite>,
+}
+
+/// How long a cookie is kept: a number and `s`, `m`, `h` or `d`; `0s` has browsers forget it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhd]$", "examples" = ["15m", "30d", "0s"]))]
+pub struct CookieAge {
+    /// The length.
+    pub seconds: u64,
+}
+
+impl<'de> Deserialize<'de> for CookieAge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let seconds = format::cookie_age(&text).map_err(|wrong| D::Error::custom(wrong.message))?;
+        Ok(Self { seconds })
+    }
+}
+
+/// With which requests of other sites a cookie is sent (RFC 6265bis §4.1.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SameSite {
+    /// With none.
+    Strict,
+    /// With those that take the user here.
+    Lax,
+    /// With all.
+    None,
 }
 
 /// What becomes of bodies: first `query`, then `template`, then `edit`.
