@@ -48,6 +48,7 @@ use super::{
 
 mod admin;
 mod cache;
+mod caller;
 mod check;
 pub(super) mod compose;
 mod consumers;
@@ -139,6 +140,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         document: Vec::new(),
         validated: HashMap::new(),
         described: HashMap::new(),
+        sayings: HashMap::new(),
     };
     compile.everything()
 }
@@ -183,6 +185,8 @@ struct Compile<'a> {
     validated: HashMap<(Span, Reading), Rules>,
     /// What has been made of OpenAPI documents, by their places, without or with their responses.
     described: HashMap<(Span, Reading, bool), Vec<crate::policy::openapi::Path>>,
+    /// What templates say of callers.
+    sayings: caller::Sayings,
 }
 
 /// What policies may need to know of all consumers, however many those are.
@@ -203,12 +207,13 @@ impl<'a> Compile<'a> {
         let identity = self.identity();
         let mut routes = Vec::new();
         for (from, defined) in self.loaded.routes.iter().enumerate() {
-            if let Some(ranked) = (RouteCompiler { all: self, defined }).route() {
+            if let Some(ranked) = (RouteCompiler { all: self, defined, policy: None }).route() {
                 routes.push(RunningRoute { from, accompanies: false, ranked });
                 let more = std::mem::take(&mut self.accompanying).into_iter();
                 routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
+        self.callers_are_known();
         if self.loaded.routes.is_empty() && self.problems.is_empty() {
             let start = Span { file: 0, start: 0, end: 0 };
             let message = "there is no route, so every request is answered with 404";
@@ -364,6 +369,8 @@ impl<'a> Compile<'a> {
 struct RouteCompiler<'c, 'a> {
     all: &'c mut Compile<'a>,
     defined: &'a Defined<written::Route>,
+    /// Which of the route's policies is being compiled; `None`: its action is.
+    policy: Option<usize>,
 }
 
 impl RouteCompiler<'_, '_> {

@@ -31,6 +31,7 @@ impl<'a> RouteCompiler<'_, 'a> {
         for (index, policy) in defined.written.policies.iter().flatten().enumerate() {
             let Some(node) = defined.node.reach([Field("policies"), Item(index)]) else { continue };
             let Some(node) = node.entries().first().map(|entry| &entry.value) else { continue };
+            self.policy = Some(index);
             policies.extend(match policy {
                 written::Policy::Authenticate(policy) => self.authenticate(policy, node).map(Policy::Authenticate),
                 written::Policy::Authorize(policy) => Some(Policy::Authorize(self.authorize(policy, node, paths))),
@@ -66,6 +67,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 written::Policy::Validate(policy) => self.validate(policy, node, paths).map(Policy::Validate),
             });
         }
+        self.policy = None;
         self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "json_rpc", "security_headers"]);
         self.only_one(&["cache", "cors", "csrf", "error_pages", "graphql", "idempotency", "security_headers"]);
         // Those that concern every response see every request: before them nothing may refuse it.

@@ -36,6 +36,7 @@ impl RouteCompiler<'_, '_> {
     /// What a template says must be there where it is filled in.
     pub(super) fn seen(&mut self, template: &Template, at: Span, seen: Seen) {
         for piece in template.pieces() {
+            self.knows_caller(piece, at, seen.response);
             let name = |piece: &Piece| piece.base().to_string();
             let (message, help) = match piece.base() {
                 Piece::Variable(Variable::Status) | Piece::Member(Collection::ResponseHeaders, _) if !seen.response => {
