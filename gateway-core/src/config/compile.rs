@@ -866,12 +866,20 @@ impl RouteCompiler<'_, '_> {
             self.changeable(&to, entry.value.at, direction);
             edits.rename.push((from, to));
         }
-        for (name, value) in written.default.iter().flat_map(|named| &named.0) {
-            let Some(entry) = node.get("default").and_then(|named| named.entry(&name.0)) else { continue };
-            let lower = name.0.to_ascii_lowercase();
-            self.changeable(&lower, entry.name_at, direction);
-            let value = self.value_in(&value.0, entry.value.at, paths, seen);
-            edits.default.extend(value.map(|value| (lower, value)));
+        for (field, named) in [("replace", &written.replace), ("default", &written.default)] {
+            for (name, value) in named.iter().flat_map(|named| &named.0) {
+                let Some(entry) = node.get(field).and_then(|named| named.entry(&name.0)) else { continue };
+                let lower = name.0.to_ascii_lowercase();
+                self.changeable(&lower, entry.name_at, direction);
+                let value = self.value_in(&value.0, entry.value.at, paths, seen);
+                let list = if field == "replace" { &mut edits.replace } else { &mut edits.default };
+                list.extend(value.map(|value| (lower, value)));
+            }
+        }
+        edits.statuses = written.statuses.iter().flat_map(|all| &all.0).map(|one| transform::status(*one)).collect();
+        if let (Some(statuses), Direction::Request) = (node.entry("statuses"), direction) {
+            let problem = Problem::error("unknown-field", statuses.name_at, "requests have no status");
+            self.all.problems.push(problem.help("remove it"));
         }
         for (name, dedupe) in written.dedupe.iter().flat_map(|named| &named.0) {
             let Some(entry) = node.get("dedupe").and_then(|named| named.entry(&name.0)) else { continue };
@@ -908,6 +916,11 @@ impl RouteCompiler<'_, '_> {
                     list.push((lower.clone(), value));
                 }
             }
+        }
+        let changes_nothing = HeaderEdits { statuses: Vec::new(), ..edits.clone() }.is_empty();
+        if let Some(statuses) = node.entry("statuses").filter(|_| changes_nothing && !node.damaged) {
+            let problem = Problem::error("empty-policy", statuses.name_at, "nothing is changed with these statuses");
+            self.all.problems.push(problem.help("say what to `set`, `append` or `remove`, or remove it"));
         }
         edits
     }

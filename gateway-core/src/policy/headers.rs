@@ -1,6 +1,6 @@
 //! Sets, appends, renames and removes header fields.
 
-use crate::http::Headers;
+use crate::http::{Headers, Statuses};
 use crate::template::{Scope, Template};
 use serde::{Deserialize, Serialize};
 
@@ -20,12 +20,18 @@ pub struct HeaderPolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HeaderEdits {
+    /// Of responses: only those with these statuses are changed; none: all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<Statuses>,
     /// Fields whose lines all go.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
     /// Fields whose lines get another name, in the place of those that have it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rename: Vec<(String, String)>,
+    /// Fields of which one line is left, with this value, where they have any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<(String, Template)>,
     /// Fields of which one line is left, with this value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(String, Template)>,
@@ -58,27 +64,40 @@ impl HeaderEdits {
         *self == Self::default()
     }
 
+    /// Whether responses with this status are changed.
+    pub fn concern(&self, status: u16) -> bool {
+        self.statuses.is_empty() || self.statuses.iter().any(|statuses| statuses.contain(status))
+    }
+
     /// The fields of which nothing is left that was there before.
     pub fn replaced(&self) -> impl Iterator<Item = &str> {
         let renamed = self.rename.iter().flat_map(|(from, to)| [from, to]);
-        self.remove.iter().chain(renamed).chain(self.set.iter().map(|(name, _)| name)).map(String::as_str)
+        let set = self.replace.iter().chain(&self.set).map(|(name, _)| name);
+        self.remove.iter().chain(renamed).chain(set).map(String::as_str)
     }
 
     /// Whether the fields must be known to make the changes.
     pub fn reads(&self) -> bool {
-        let looks = !(self.rename.is_empty() && self.default.is_empty() && self.dedupe.is_empty());
+        let looks =
+            !(self.rename.is_empty() && self.replace.is_empty() && self.default.is_empty() && self.dedupe.is_empty());
         looks || self.templates().any(Template::asks_response)
     }
 
     /// Every value.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.set.iter().chain(&self.default).chain(&self.append).map(|(_, value)| value)
+        self.replace.iter().chain(&self.set).chain(&self.default).chain(&self.append).map(|(_, value)| value)
     }
 
     /// Fills in the values.
     pub fn render(&self, scope: &Scope<'_>) -> Rendered<'_> {
         let fill = |fields: &'_ [(String, Template)]| fields.iter().map(|(_, value)| value.render(scope)).collect();
-        Rendered { edits: self, set: fill(&self.set), default: fill(&self.default), append: fill(&self.append) }
+        Rendered {
+            edits: self,
+            replace: fill(&self.replace),
+            set: fill(&self.set),
+            default: fill(&self.default),
+            append: fill(&self.append),
+        }
     }
 }
 
@@ -86,6 +105,7 @@ impl HeaderEdits {
 #[derive(Debug)]
 pub struct Rendered<'a> {
     edits: &'a HeaderEdits,
+    replace: Vec<String>,
     set: Vec<String>,
     default: Vec<String>,
     append: Vec<String>,
@@ -102,6 +122,11 @@ impl Rendered<'_> {
             if !lines.is_empty() {
                 headers.remove(from);
                 replace(headers, to, lines.iter().map(Vec::as_slice));
+            }
+        }
+        for ((name, _), value) in self.edits.replace.iter().zip(&self.replace) {
+            if headers.contains(name) {
+                headers.set(name, value);
             }
         }
         for ((name, _), value) in self.edits.set.iter().zip(&self.set) {
@@ -158,11 +183,13 @@ mod tests {
         let mut headers = Headers::from_block(b"a\x001\nb\x002\na\x003\nvary\0x, \"a,b\"\nvary\0y\nvary\0x\n".to_vec());
         let edits = HeaderEdits {
             rename: vec![("a".into(), "b".into()), ("c".into(), "vary".into())],
+            replace: vec![("b".into(), Template::literal("4")), ("d".into(), Template::literal("4"))],
             dedupe: vec![("vary".into(), Dedupe::Unique), ("b".into(), Dedupe::Last)],
             ..HeaderEdits::default()
         };
-        Rendered { edits: &edits, set: vec![], default: vec![], append: vec![] }.apply(&mut headers);
+        let replace = vec!["4".to_owned(), "4".to_owned()];
+        Rendered { edits: &edits, replace, set: vec![], default: vec![], append: vec![] }.apply(&mut headers);
         let lines: Vec<_> = headers.iter().collect();
-        assert_eq!(lines, [("vary", &b"x, \"a,b\", y"[..]), ("b", b"3")]);
+        assert_eq!(lines, [("vary", &b"x, \"a,b\", y"[..]), ("b", b"4")]);
     }
 }

@@ -615,6 +615,9 @@ impl Policy {
             Policy::Graphql(policy) => policy.on_response(departure),
             Policy::Headers(policy) => {
                 let Departure { scope, response, .. } = departure;
+                if !policy.response.concern(response.status) {
+                    return Ok(());
+                }
                 let edits = policy.response.render(&scope.with_response(response.status, &response.headers));
                 edits.apply(&mut response.headers);
             }

@@ -159,6 +159,9 @@ pub struct PairEdits {
     /// These get another name, and keep their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rename: Vec<(String, String)>,
+    /// One of this name stays, with this value, where there is any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<(String, Template)>,
     /// One of this name stays, with this value.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(String, Template)>,
@@ -178,7 +181,13 @@ impl PairEdits {
 
     fn render(&self, scope: &Scope<'_>) -> Pairs<'_> {
         let fill = |pairs: &[(String, Template)]| pairs.iter().map(|(_, value)| value.render(scope)).collect();
-        Pairs { edits: self, set: fill(&self.set), default: fill(&self.default), append: fill(&self.append) }
+        Pairs {
+            edits: self,
+            replace: fill(&self.replace),
+            set: fill(&self.set),
+            default: fill(&self.default),
+            append: fill(&self.append),
+        }
     }
 }
 
@@ -215,6 +224,7 @@ impl Syntax {
 /// Changes whose values are known.
 struct Pairs<'a> {
     edits: &'a PairEdits,
+    replace: Vec<String>,
     set: Vec<String>,
     default: Vec<String>,
     append: Vec<String>,
@@ -229,7 +239,7 @@ impl Pairs<'_> {
         };
         let pairs = text.split(separator).map(str::trim).filter(|pair| !pair.is_empty());
         let mut pairs: Vec<Cow<'_, str>> = pairs.map(Cow::Borrowed).collect();
-        let PairEdits { keep, remove, rename, set, default, append } = self.edits;
+        let PairEdits { keep, remove, rename, replace, set, default, append } = self.edits;
         pairs.retain(|pair| {
             let name = syntax.name(pair);
             let is = |listed: &[String]| listed.iter().any(|listed| *listed == name);
@@ -242,7 +252,9 @@ impl Pairs<'_> {
                 *pair = value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into();
             }
         }
-        for ((name, _), value) in set.iter().zip(&self.set) {
+        let replaced = replace.iter().zip(&self.replace).map(|pair| (pair, false));
+        let set = set.iter().zip(&self.set).map(|pair| (pair, true));
+        for (((name, _), value), is_added) in replaced.chain(set) {
             let mut first = Some(syntax.pair(name, value));
             pairs.retain_mut(|pair| {
                 if syntax.name(pair) != name.as_str() {
@@ -250,7 +262,7 @@ impl Pairs<'_> {
                 }
                 first.take().map(|new| *pair = new.into()).is_some()
             });
-            pairs.extend(first.map(Cow::Owned));
+            pairs.extend(first.filter(|_| is_added).map(Cow::Owned));
         }
         for ((name, _), value) in default.iter().zip(&self.default) {
             if !pairs.iter().any(|pair| syntax.name(pair) == name.as_str()) {
@@ -452,8 +464,9 @@ mod tests {
         let fill = |pairs: &[(String, Template)]| {
             pairs.iter().map(|(_, value)| value.as_literal().unwrap_or_default().to_owned()).collect()
         };
-        let (set, default, append) = (fill(&edits.set), fill(&edits.default), fill(&edits.append));
-        Pairs { edits: &edits, set, default, append }.apply(syntax, text)
+        let (replace, set) = (fill(&edits.replace), fill(&edits.set));
+        let (default, append) = (fill(&edits.default), fill(&edits.append));
+        Pairs { edits: &edits, replace, set, default, append }.apply(syntax, text)
     }
 
     #[test]
@@ -482,6 +495,12 @@ mod tests {
                 Some("b=1&a=x%20y&c=2"),
             ),
             (PairEdits { set: named("a", "&"), ..PairEdits::default() }, query, "", Some("a=%26")),
+            (
+                PairEdits { replace: [named("a", "x"), named("d", "y")].concat(), ..PairEdits::default() },
+                query,
+                "a=1&b=2&a=3",
+                Some("a=x&b=2"),
+            ),
             (PairEdits { default: named("a", "1"), ..PairEdits::default() }, query, "a", Some("a")),
             (PairEdits { append: named("a", "1"), ..PairEdits::default() }, query, "a=0", Some("a=0&a=1")),
             (

@@ -23,7 +23,10 @@ pub enum Edit {
     /// A value comes here, in the place of what is there; objects on the way to it are made, and a list where `-` follows.
     #[serde(rename = "set")]
     Set(Vec<(Path, Blueprint)>),
-    /// The same, where nothing or `null` is there.
+    /// A value comes here where something is, and takes its place.
+    #[serde(rename = "rep")]
+    Replace(Vec<(Path, Blueprint)>),
+    /// A value comes here where nothing or `null` is.
     #[serde(rename = "def")]
     Default(Vec<(Path, Blueprint)>),
     /// Only these stay.
@@ -58,6 +61,13 @@ impl Edit {
                 for (path, blueprint) in values {
                     if let Some(new) = source(value, blueprint) {
                         set(value, path.steps(), &new, true);
+                    }
+                }
+            }
+            Edit::Replace(values) => {
+                for (path, blueprint) in values {
+                    if let Some(new) = source(value, blueprint) {
+                        each(value, path.steps(), &mut |found| *found = new.clone());
                     }
                 }
             }
@@ -105,6 +115,7 @@ impl Edit {
         };
         match self {
             Edit::Set(all) => Edit::Set(values(all)),
+            Edit::Replace(all) => Edit::Replace(values(all)),
             Edit::Default(all) => Edit::Default(values(all)),
             Edit::Links(paths, prefixes) => Edit::Links(
                 paths.clone(),
@@ -381,6 +392,11 @@ mod tests {
             (r#"{"l":[{},{"p":1}]}"#, Edit::Set(vec![(path("l.*.p"), raw("0"))]), r#"{"l":[{"p":0},{"p":0}]}"#),
             (r#"{"l":[1]}"#, Edit::Set(vec![(path("l.-"), raw("2")), (path("l.9"), raw("3"))]), r#"{"l":[1,2]}"#),
             (r#"{"a":"text"}"#, Edit::Set(vec![(path("a.b"), raw("1"))]), r#"{"a":"text"}"#),
+            (
+                r#"{"a":null,"l":[{"p":1},{}]}"#,
+                Edit::Replace(vec![(path("a"), raw("5")), (path("b.c"), raw("6")), (path("l.*.p"), raw("7"))]),
+                r#"{"a":5,"l":[{"p":7},{}]}"#,
+            ),
             (r#"{"a":1}"#, Edit::Set(vec![(path("l.-"), raw("2"))]), r#"{"a":1,"l":[2]}"#),
             (r#"{}"#, Edit::Set(vec![(path("a.l.-.b.-"), raw("2"))]), r#"{"a":{"l":[{"b":[2]}]}}"#),
             (r#"{"l":[]}"#, Edit::Set(vec![(path("l.-.-"), raw("2")), (path("l.-.*"), raw("3"))]), r#"{"l":[[2]]}"#),

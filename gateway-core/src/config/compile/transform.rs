@@ -151,6 +151,7 @@ impl RouteCompiler<'_, '_> {
             keep: names(&written.keep),
             remove: names(&written.remove).unwrap_or_default(),
             rename: written.rename.iter().flat_map(|renames| renames.0.clone()).collect(),
+            replace: values("replace", &written.replace),
             set: values("set", &written.set),
             default: values("default", &written.default),
             append: values("append", &written.append),
@@ -173,6 +174,7 @@ impl RouteCompiler<'_, '_> {
             all
         };
         PairEdits {
+            replace: values("replace", &written.replace),
             set: values("set", &written.set),
             default: values("default", &written.default),
             keep: written.keep.as_ref().map(|names| tokens(Some(names))),
@@ -416,6 +418,7 @@ impl RouteCompiler<'_, '_> {
                 Edit::Move(edits)
             }
             written::BodyEdit::Set(_) => Edit::Set(self.values(inner, paths, seen)),
+            written::BodyEdit::Replace(_) => Edit::Replace(self.values(inner, paths, seen)),
             written::BodyEdit::Default(_) => Edit::Default(self.values(inner, paths, seen)),
         })
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
+    AnswerStatus, CachePolicy, Cidr, ClientCertificateMethod, ConcurrencyPolicy, Country, DeprecationPolicy, Duration,
     ErrorPagesPolicy, Expression, GraphqlPolicy, HeaderName, HmacAuthMethod, IdempotencyPolicy, IntrospectionMethod,
     JsonLimitsPolicy, JsonRpcPolicy, JwtMethod, LinksPolicy, LoginMethod, MaintenancePolicy, MediaRange, Method,
     MirrorPolicy, MockPolicy, Name, Named, OneOrMany, OpenApiPolicy, Origin, QuotaPolicy, RateLimitPolicy, Realm,
@@ -491,7 +491,7 @@ pub struct AuthCaller {
 
 /// Changes header fields.
 ///
-/// Values may hold what is known of the request, of the route and of who calls.
+/// Values may hold what is known of the request, of the route and of who calls, where an `authenticate` before it has asked.
 ///
 /// ```yaml
 /// upstreams:
@@ -518,7 +518,7 @@ pub struct HeadersPolicy {
     pub response: Option<Edits>,
 }
 
-/// Changes to header fields, in this order: `remove`, `rename`, `set`, `default`, `append`, `dedupe`.
+/// Changes to header fields, in this order: `remove`, `rename`, `replace`, `set`, `default`, `append`, `dedupe`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Edits {
@@ -532,12 +532,17 @@ pub struct Edits {
     /// Gives lines another name, in the place of those that have it.
     #[schemars(extend("examples" = [{"x-user": "x-subject"}]))]
     pub rename: Option<Named<HeaderName, HeaderName>>,
+    /// Replaces all lines of this name by one, where there is any.
+    pub replace: Option<Named<HeaderName, Template>>,
     /// Adds a line where there is none of this name.
     pub default: Option<Named<HeaderName, Template>>,
     /// Leaves one value of those of a name, or one of those that are the same, whether they stand on lines of their own or with
     /// commas between. Not for fields whose values hold commas.
     #[schemars(extend("examples" = [{"access-control-allow-origin": "first", "vary": "unique"}]))]
     pub dedupe: Option<Named<HeaderName, Dedupe>>,
+    /// Of responses: the statuses with which they are changed. Default: all.
+    #[schemars(extend("examples" = [["5xx", 404]]))]
+    pub statuses: Option<OneOrMany<AnswerStatus>>,
 }
 
 /// Which values of a field are left.

@@ -105,6 +105,8 @@ pub struct QueryEdits {
     pub remove: Option<OneOrMany<String>>,
     /// Gives them another name, in their places.
     pub rename: Option<Named<String, String>>,
+    /// Replaces all of this name by one with this value, where there is any.
+    pub replace: Option<Named<String, Template>>,
     /// Replaces all of this name by one with this value.
     #[schemars(extend("examples" = [{"tenant": "{token.claims.tenant}"}]))]
     pub set: Option<Named<String, Template>>,
@@ -125,6 +127,8 @@ pub struct CookieEdits {
     pub remove: Option<OneOrMany<Token>>,
     /// Gives them another name.
     pub rename: Option<Named<Token, Token>>,
+    /// Replaces all of this name by one with this value, where there is any.
+    pub replace: Option<Named<Token, Template>>,
     /// Replaces all of this name by one with this value.
     pub set: Option<Named<Token, Template>>,
     /// Adds one where there is none of this name.
@@ -328,7 +332,9 @@ pub enum BodyEdit {
     /// Values come here, in the place of what is there; objects on the way there are made. `items.-` is behind the last item, and
     /// makes the list where there is none.
     Set(JsonValues),
-    /// The same, where nothing or `null` is there.
+    /// Values come here where something is, and take its place.
+    Replace(JsonValues),
+    /// Values come here where nothing or `null` is; what is on the way there is made.
     Default(JsonValues),
     /// Only these stay.
     Pick(OneOrMany<JsonPath>),
