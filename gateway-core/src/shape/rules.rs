@@ -251,13 +251,16 @@ impl Rules {
             weaken(&mut response.headers);
             return Ok(());
         }
-        if !self.statuses.iter().any(|statuses| statuses.contain(status)) || matches!(response.body, Body::Empty) {
+        // RFC 9110 §9.3.2: an answer to HEAD has no body, and says what one would have.
+        let is_head = scope.line.method == "HEAD";
+        let is_empty = matches!(response.body, Body::Empty) && !is_head;
+        if is_empty || !self.statuses.iter().any(|statuses| statuses.contain(status)) {
             return Ok(());
         }
         let length = response.headers.content_length();
         // What the upstream was asked for says what the client takes.
         let takes_gzip = scope.view.headers.and_then(|headers| headers.text("accept-encoding")) == Some("gzip");
-        if scope.line.method == "HEAD" || matches!(status, 204 | 205) || length == Some(0) {
+        if is_head || matches!(status, 204 | 205) || length == Some(0) {
             if self.takes(&response.headers) && length != Some(0) {
                 if self.is_whole() && Packed::of_response(*platform, &response.headers).is_some() {
                     pack_again(&mut response.headers, takes_gzip);
