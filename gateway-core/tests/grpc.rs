@@ -600,6 +600,50 @@ fn a_file_becomes_messages_piece_by_piece() {
 }
 
 #[test]
+fn types_inside_others_need_nothing_of_what_is_around_them() {
+    let inside = "
+        message Outer {
+          Big big = 1;
+          oneof one { Big other = 2; }
+          message Req { string id = 1; }
+          message Rep { string id = 1; }
+          message Beside { Big big = 1; Size size = 2; }
+          enum Size { SIZE_UNSPECIFIED = 0; }
+        }
+        message Big { map<string, Outer> outer = 1; }
+        service S { rpc Do(Outer.Req) returns (Outer.Rep); }";
+    let kind_of_another = "
+        message Order {
+          enum Status { STATUS_UNSPECIFIED = 0; STATUS_OPEN = 1; }
+          Customer customer = 1;
+        }
+        message Customer { string name = 1; }
+        message Req { Order.Status status = 1; string id = 2; }
+        message Rep { map<string, Order.Status> all = 1; string id = 2; }
+        service S { rpc Do(Req) returns (Rep); }";
+    let beside = "
+        message Req { string id = 1; message Unused { Big big = 1; } }
+        message Rep { string id = 1; message Part { Req.Unused unused = 1; } repeated Part parts = 2; }
+        message Big { Bigger bigger = 1; }
+        message Bigger { string id = 1; }
+        service S { rpc Do(Req) returns (Rep); }";
+    let extended = "
+        import \"google/protobuf/descriptor.proto\";
+        message Req {
+          string id = 1;
+          extend google.protobuf.FieldOptions { string note = 50000; }
+        }
+        message Rep { string id = 1 [(Req.note) = \"x\"]; }
+        service S { rpc Do(Req) returns (Rep); }";
+    for types in [inside, kind_of_another, beside, extended] {
+        let gateway = with_proto("grpc_web", &format!("syntax = \"proto3\"; package t; {types}"));
+        let fields = "content-type\0application/json\n";
+        let (reply, calls) = send(&gateway, "POST /t.S/Do", fields, r#"{"id":"7"}"#, |_| ok("grpc_web", &[]));
+        assert_eq!((reply.response.status, calls.len()), (200, 1), "{types}: {}", shown(&reply));
+    }
+}
+
+#[test]
 fn clients_of_grpc_are_answered_with_trailers() {
     let request = encoded("shop.v1.GetOrderRequest", &json!({ "id": "7" }));
     let order = encoded("shop.v1.Order", &json!({ "id": "7" }));
@@ -889,10 +933,32 @@ impl Files for Shop {
 }
 
 fn loaded(config: &Value) -> Gateway {
-    let compiled = config::compile(Path::new("gateway.json"), &Shop(config.to_string()));
+    load(&config::compile(Path::new("gateway.json"), &Shop(config.to_string())))
+}
+
+fn load(compiled: &config::Compiled) -> Gateway {
     let problems: Vec<_> = compiled.problems.iter().filter(|problem| problem.is_error()).collect();
-    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{problems:?}"));
+    let artefact = compiled.artefact.clone().unwrap_or_else(|| panic!("{problems:?}"));
     Gateway::load(Bytes::from(artefact), |_| None).expect("a gateway")
+}
+
+/// A route to the services of this file.
+fn with_proto(dialect: &str, proto: &str) -> Gateway {
+    struct Given<'a>(String, &'a str);
+    impl Files for Given<'_> {
+        fn read(&self, path: &Path) -> Result<String, String> {
+            match path.to_str() {
+                Some("gateway.json") => Ok(self.0.clone()),
+                Some("given.proto") => Ok(self.1.to_owned()),
+                _ => Err("there is no such file".to_owned()),
+            }
+        }
+    }
+    let config = json!({
+        "upstreams": { "given": { "targets": [{ "url": "http://127.0.0.1:9000" }] } },
+        "routes": [{ "name": "given", "upstream": "given", "grpc": { "protos": "given.proto", "dialect": dialect } }],
+    });
+    load(&config::compile(Path::new("gateway.json"), &Given(config.to_string(), proto)))
 }
 
 fn gateway(dialect: &str, options: Value) -> Gateway {
