@@ -705,6 +705,12 @@ impl Gateway {
             Some(_) => Rc::new(policies.iter().filter(|policy| policy.dresses()).cloned().collect()),
             None => policies,
         };
+        // Policies may change what its client speaks by.
+        #[cfg(feature = "grpc")]
+        let protocol = match &plan.action {
+            Action::Grpc(_) => Some(grpc::Protocol::of(&line, line.query.as_deref(), &headers)),
+            _ => None,
+        };
         let over = match closed {
             Some(seconds) => Some(Error::Maintenance { seconds }),
             None => plan.exceeded(&line, &headers, content_length),
@@ -816,6 +822,11 @@ impl Gateway {
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let refused = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(refused));
+        #[cfg(feature = "grpc")]
+        let early = early.map(|reply| match protocol {
+            Some(protocol) if reply.refused.is_some() => Reply { response: protocol.refuse(reply.response), ..reply },
+            Some(_) | None => reply,
+        });
         // What is left to be done is to ask an upstream, in one protocol or another.
         let onward = match (early, &plan.action) {
             (Some(reply), _) => Err(reply),
@@ -921,6 +932,11 @@ impl Gateway {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, refused, .. } = Reply::fail(platform, error, Some(scope.route), detail);
                 reply.refused = refused;
+                #[cfg(feature = "grpc")]
+                let response = match protocol {
+                    Some(protocol) => protocol.refuse(response),
+                    None => response,
+                };
                 let before = std::mem::replace(&mut reply.response, response);
                 pump::discard(platform, before.body);
                 // What comes to nobody has been done all the same.
