@@ -189,6 +189,23 @@ fn answers_become_json_as_the_mapping_says() {
 }
 
 #[test]
+fn what_nobody_knows_is_ignored_wherever_it_stands() {
+    let gateway = gateway("grpc_web", json!({ "json": { "unknown": "ignore" } }));
+    for (query, expected) in [
+        ("status=STATUS_LOST&status=STATUS_OPEN&other=1", json!({ "status": ["STATUS_OPEN"] })),
+        ("status=STATUS_LOST&page_size=5", json!({ "pageSize": 5 })),
+        ("status=1&status=77", json!({ "status": ["STATUS_OPEN", 77] })),
+    ] {
+        let (reply, calls) = send(&gateway, &format!("GET /v1/orders?{query}"), "", "", |_| ok("grpc_web", &[]));
+        assert_eq!(calls.len(), 1, "{query}: {}", shown(&reply));
+        assert_eq!(decoded("shop.v1.ListOrdersRequest", &calls[0].1), expected, "{query}");
+    }
+    // What is known and wrong is no less wrong.
+    let (reply, calls) = send(&gateway, "GET /v1/orders?page_size=x", "", "", |_| ok("grpc_web", &[]));
+    assert_eq!((reply.response.status, calls.len()), (400, 0));
+}
+
+#[test]
 fn metadata_are_the_declared_fields() {
     let options = json!({ "metadata": { "request": ["authorization", "X-Tenant-*"], "response": ["x-total-*"] } });
     let fields =

@@ -2,8 +2,8 @@
 
 use crate::http::decode;
 use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, SerializeOptions,
-    Value,
+    DeserializeOptions, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    SerializeOptions, Value,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Mapping {
                 None => parameters.push((name, vec![value])),
             }
         }
-        for (name, values) in parameters {
+        for (name, mut values) in parameters {
             match path(&message.descriptor(), &name) {
                 Some(fields) if !bound(&original(&fields)) => {
                     set(message, &fields, &values).map_err(|why| format!("the parameter `{name}`: {why}"))?;
@@ -180,6 +180,14 @@ impl Mapping {
                 _ if self.ignore_unknown => {}
                 Some(_) => return Err(format!("the parameter `{name}`: it is taken from the path or the body")),
                 None => return Err(format!("the parameter `{name}`: there is no such field")),
+                    if let Some(Kind::Enum(kind)) = fields.last().map(FieldDescriptor::kind)
+                        && self.ignore_unknown
+                    {
+                        values.retain(|text| number_of(&kind, text).is_some());
+                        if values.is_empty() {
+                            continue;
+                        }
+                    }
             }
         }
         Ok(())
@@ -368,10 +376,9 @@ fn value(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => text.parse().map(Value::I64).map_err(number),
         Kind::Uint32 | Kind::Fixed32 => text.parse().map(Value::U32).map_err(number),
         Kind::Uint64 | Kind::Fixed64 => text.parse().map(Value::U64).map_err(number),
-        Kind::Enum(kind) => match (kind.get_value_by_name(text), text.parse()) {
-            (Some(known), _) => Ok(Value::EnumNumber(known.number())),
-            (None, Ok(number)) => Ok(Value::EnumNumber(number)),
-            (None, Err(_)) => Err(format!("`{text}` is no value of {}", kind.full_name())),
+        Kind::Enum(kind) => match number_of(kind, text) {
+            Some(number) => Ok(Value::EnumNumber(number)),
+            None => Err(format!("`{text}` is no value of {}", kind.full_name())),
         },
         Kind::Message(kind) => match wrapped(kind) {
             Some(field) => {
@@ -408,6 +415,11 @@ fn lenient(kind: &Kind, text: &str) -> Result<Value, String> {
             let narrow = number as f32;
             if narrow.is_finite() == number.is_finite() { Ok(Value::F32(narrow)) } else { Err(wrong()) }
         }
+/// The number of an enum's value, which may be one that the enum does not know.
+fn number_of(kind: &EnumDescriptor, text: &str) -> Option<i32> {
+    kind.get_value_by_name(text).map(|known| known.number()).or_else(|| text.parse().ok())
+}
+
         _ => {
             use base64::Engine;
             use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
