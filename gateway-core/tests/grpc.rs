@@ -188,6 +188,90 @@ fn answers_become_json_as_the_mapping_says() {
     assert_eq!(text(&reply), r#"{"status":77}"#);
 }
 
+/// What is awkward as JSON.
+const ODD: &str = r#"
+    syntax = "proto3";
+    package t;
+    import "google/api/annotations.proto";
+    import "google/api/httpbody.proto";
+    import "google/protobuf/any.proto";
+    import "google/protobuf/wrappers.proto";
+    service S {
+      rpc File(Req) returns (Rep) { option (google.api.http) = { get: "/files/{id}" response_body: "file" }; }
+      rpc Ratio(Req) returns (Rep) { option (google.api.http) = { get: "/ratios/{id}" response_body: "ratio" }; }
+      rpc Whole(Req) returns (Rep) { option (google.api.http) = { get: "/wholes/{id}" }; }
+    }
+    message Req { string id = 1; }
+    message Rep {
+      google.api.HttpBody file = 1;
+      float ratio = 2;
+      google.protobuf.Any any = 3;
+      repeated google.protobuf.DoubleValue wide = 4;
+      map<string, google.protobuf.FloatValue> narrow = 5;
+      double plain = 6;
+    }
+"#;
+
+/// `ratio: 0.1`
+const RATIO: &[u8] = &[0x15, 0xCD, 0xCC, 0xCC, 0x3D];
+
+#[test]
+fn numbers_that_are_not_finite_are_texts() {
+    let gateway = with_proto("grpc_web", ODD);
+    let double = |number: f64| [vec![0x22, 9, 0x09], number.to_le_bytes().to_vec()].concat();
+    let float = |number: f32| [vec![0x2A, 10, 0x0A, 1, b'a', 0x12, 5, 0x0D], number.to_le_bytes().to_vec()].concat();
+    let plain = |number: f64| [vec![0x31], number.to_le_bytes().to_vec()].concat();
+    for (answer, expected) in [
+        (
+            [double(f64::INFINITY), double(f64::NEG_INFINITY), double(f64::NAN), double(0.1)].concat(),
+            r#"{"wide":["Infinity","-Infinity","NaN",0.1]}"#,
+        ),
+        (float(f32::NAN), r#"{"narrow":{"a":"NaN"}}"#),
+        (float(0.1), r#"{"narrow":{"a":0.1}}"#),
+        (plain(f64::NEG_INFINITY), r#"{"plain":"-Infinity"}"#),
+    ] {
+        let (reply, _) = send(&gateway, "GET /wholes/7", "", "", |_| ok("grpc_web", &answer));
+        assert_eq!(text(&reply), expected);
+    }
+}
+
+#[test]
+fn details_are_shown_as_far_as_they_can_be() {
+    use base64::Engine;
+    let any = |kind: &str, value: &[u8]| {
+        let url = format!("type.googleapis.com/{kind}");
+        let field = |tag: u8, bytes: &[u8]| {
+            let mut out = vec![tag];
+            prost_reflect::prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+            [out, bytes.to_vec()].concat()
+        };
+        [field(0x0A, url.as_bytes()), field(0x12, value)].concat()
+    };
+    let within = |times: usize| (0..times).fold(any("t.Rep", RATIO), |inner, _| any("google.protobuf.Any", &inner));
+    for (detail, expected) in [
+        (within(0), json!({ "@type": "type.googleapis.com/t.Rep", "ratio": 0.1 })),
+        (
+            within(1),
+            json!({
+                "@type": "type.googleapis.com/google.protobuf.Any",
+                "value": { "@type": "type.googleapis.com/t.Rep", "ratio": 0.1 },
+            }),
+        ),
+        (within(200), json!({ "@type": "type.googleapis.com/google.protobuf.Any" })),
+        (any("t.Rep", b"\xFF"), json!({ "@type": "type.googleapis.com/t.Rep" })),
+    ] {
+        let mut status = vec![0x1A];
+        prost_reflect::prost::encoding::encode_varint(detail.len() as u64, &mut status);
+        status.extend(detail);
+        let packed = base64::engine::general_purpose::STANDARD_NO_PAD.encode(status);
+        let head =
+            format!("content-type\0application/grpc-web+proto\ngrpc-status\x005\ngrpc-status-details-bin\0{packed}\n");
+        let (reply, _) =
+            send(&with_proto("grpc_web", ODD), "GET /wholes/7", "", "", |_| Ok(answered(200, &head, Vec::new())));
+        assert_eq!(problem(&reply)["details"], json!([expected]));
+    }
+}
+
 #[test]
 fn what_nobody_knows_is_ignored_wherever_it_stands() {
     let gateway = gateway("grpc_web", json!({ "json": { "unknown": "ignore" } }));
