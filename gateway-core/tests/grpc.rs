@@ -216,6 +216,22 @@ const ODD: &str = r#"
 const RATIO: &[u8] = &[0x15, 0xCD, 0xCC, 0xCC, 0x3D];
 
 #[test]
+fn one_field_is_the_whole_answer_as_it_would_be_inside() {
+    let gateway = with_proto("grpc_web", ODD);
+    let file = b"\x0a\x10\x0a\x09image/png\x12\x03PNG";
+    for (target, answer, kind, body) in [
+        ("/files/7", &file[..], Some("image/png"), "PNG"),
+        ("/files/7", b"", None, ""),
+        ("/ratios/7", RATIO, Some("application/json"), "0.1"),
+        ("/ratios/7", b"", Some("application/json"), "0.0"),
+        ("/wholes/7", RATIO, Some("application/json"), r#"{"ratio":0.1}"#),
+    ] {
+        let (reply, _) = send(&gateway, &format!("GET {target}"), "", "", |_| ok("grpc_web", answer));
+        assert_eq!((text(&reply).as_str(), reply.response.headers.text("content-type")), (body, kind), "{target}");
+    }
+}
+
+#[test]
 fn numbers_that_are_not_finite_are_texts() {
     let gateway = with_proto("grpc_web", ODD);
     let double = |number: f64| [vec![0x22, 9, 0x09], number.to_le_bytes().to_vec()].concat();

@@ -4,7 +4,7 @@ use super::dialect::{
     Dialect, Encoding, End, Failure, Flow, Protocol, Reader, Start, Writer, WriterForm, media_type, read_whole,
 };
 use super::frame;
-use super::message::{self, BodyField, HTTP_BODY};
+use super::message::{self, BodyField};
 use super::status::{Code, Status};
 use super::template::Found;
 use super::upload::{Maker, Messages, Refusal, Upload, encoded, untranslatable};
@@ -413,8 +413,8 @@ impl Call<'_> {
         let field = self.binding.and_then(|binding| binding.response.as_deref());
         let (content_type, body) = match (message, field) {
             (None, _) => (String::new(), Vec::new()),
-            (Some(message), None) if kind.full_name() == HTTP_BODY => {
-                message::raw(&kind, message).map_err(|why| refused(Broken(why)))?
+            (Some(message), field) if message::is_raw(&kind, &given) => {
+                message::raw(&kind, message, field).map_err(|why| refused(Broken(why)))?
             }
             (Some(message), field) => {
                 let json = match field {
@@ -425,6 +425,7 @@ impl Call<'_> {
             }
         };
         if content_type.is_empty() {
+        let given = field.map_or(BodyField::Whole, |field| BodyField::Field(field.to_owned()));
             headers.remove("content-type");
         } else {
             headers.set("content-type", content_type);

@@ -300,12 +300,16 @@ fn set_raw(message: &mut DynamicMessage, media_type: &str, body: &[u8]) {
     let _ = message.try_set_field_by_name("data", Value::Bytes(body.to_vec().into()));
 }
 
-/// The media type and the bytes of a `google.api.HttpBody`.
+/// The media type and the bytes of a `google.api.HttpBody`: the message itself, or this field of it.
 ///
 /// # Errors
 /// Where the bytes are none, in words for the log.
-pub fn raw(kind: &MessageDescriptor, bytes: &[u8]) -> Result<(String, Vec<u8>), String> {
-    let message = read(kind, bytes)?;
+pub fn raw(kind: &MessageDescriptor, bytes: &[u8], field: Option<&str>) -> Result<(String, Vec<u8>), String> {
+    let mut message = read(kind, bytes)?;
+    if let Some(field) = field {
+        let inner = message.get_field_by_name(field).and_then(|value| value.as_message().cloned());
+        message = inner.ok_or_else(|| format!("there is no message `{field}`"))?;
+    }
     let text = |name: &str| message.get_field_by_name(name).and_then(|value| value.as_str().map(str::to_owned));
     let data = message.get_field_by_name("data").and_then(|value| value.as_bytes().map(|bytes| bytes.to_vec()));
     Ok((text("content_type").unwrap_or_default(), data.unwrap_or_default()))
@@ -411,15 +415,15 @@ fn value(kind: &Kind, text: &str) -> Result<Value, String> {
     }
 }
 
-/// What JSON writes as a text or a number alike: read as JSON reads its text.
-fn lenient(kind: &Kind, text: &str) -> Result<Value, String> {
-    let wrong = || format!("`{text}` is no {}", shown(kind));
-    let number = || -> Result<f64, String> {
 /// The number of an enum's value, which may be one that the enum does not know.
 fn number_of(kind: &EnumDescriptor, text: &str) -> Option<i32> {
     kind.get_value_by_name(text).map(|known| known.number()).or_else(|| text.parse().ok())
 }
 
+/// What JSON writes as a text or a number alike: read as JSON reads its text.
+fn lenient(kind: &Kind, text: &str) -> Result<Value, String> {
+    let wrong = || format!("`{text}` is no {}", shown(kind));
+    let number = || -> Result<f64, String> {
         match text {
             "NaN" => Ok(f64::NAN),
             "Infinity" => Ok(f64::INFINITY),

@@ -188,9 +188,26 @@ impl RouteCompiler<'_, '_> {
                 Some(written::GrpcPlainPaths::All) => true,
                 Some(written::GrpcPlainPaths::None) => false,
             };
+            let takes_json = plain || !rules.is_empty();
+            if takes_json && method.is_server_streaming() && method.output().full_name() == message::HTTP_BODY {
+                self.raw_stream(written, method);
+            }
             table.methods.push(Rpc { name: name_of(method), plain });
         }
         table
+    }
+
+    /// Tells of a method whose many answers are bytes of any type, which are not written as they are: the type stands in the first
+    /// of them, and the head is sent before.
+    fn raw_stream(&mut self, written: &written::Grpc, method: &MethodDescriptor) {
+        if written.clients.as_ref().is_some_and(|clients| !clients.0.contains(&written::GrpcClient::Json)) {
+            return;
+        }
+        let at = self.at([Field("grpc")]).first_byte();
+        let message =
+            format!("`{}` gives many `{}`, which JSON clients get as JSON", name_of(method), message::HTTP_BODY);
+        let problem = Problem::warning("raw-stream", at, message);
+        self.all.problems.push(problem.help("have it give one, or leave it out of `services`"));
     }
 
     fn conflict(
@@ -459,6 +476,7 @@ fn reach(message: &MessageDescriptor, reached: &mut BTreeSet<String>) {
 /// Whether a message, or anything inside it, is needed.
 fn keeps_any(message: &DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -> bool {
     keeps(name)
+        || message.extension.iter().any(|field| extends_any(field, keeps))
         || message.enum_type.iter().any(|kind| keeps(&format!("{name}.{}", kind.name())))
         || message.nested_type.iter().any(|inner| keeps_any(inner, &format!("{name}.{}", inner.name()), keeps))
 }
@@ -479,6 +497,11 @@ fn needed(message: DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -
             .map(|packed| FieldOptions { packed: Some(packed), ..FieldOptions::default() });
         field
     };
+    let within = |inner: &str| format!("{name}.{inner}");
+    let nested = message.nested_type.into_iter().filter(|inner| keeps_any(inner, &within(inner.name()), keeps));
+    let (fields, oneofs) = if keeps(name) { (message.field, message.oneof_decl) } else { (Vec::new(), Vec::new()) };
+    let extensions = message.extension.into_iter().filter(|field| extends_any(field, keeps));
+    let enums = message.enum_type.into_iter().filter(|kind| keeps(&within(kind.name())));
     DescriptorProto {
         field: fields.into_iter().map(field).collect(),
         oneof_decl: oneofs,
@@ -491,7 +514,6 @@ fn needed(message: DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -
             .collect(),
         enum_type: enums.map(bare).collect(),
         options: message.options.filter(|options| options.map_entry() || options.message_set_wire_format()).map(
-        || message.extension.iter().any(|field| extends_any(field, keeps))
             |options| MessageOptions {
                 map_entry: options.map_entry,
                 message_set_wire_format: options.message_set_wire_format,
@@ -502,13 +524,18 @@ fn needed(message: DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -
     }
 }
 
+/// An enum without options, save that which says that two names have one number.
+fn bare(mut kind: EnumDescriptorProto) -> EnumDescriptorProto {
+    kind.options = kind
+        .options
+        .and_then(|options| options.allow_alias)
+        .map(|alias| EnumOptions { allow_alias: Some(alias), ..EnumOptions::default() });
+    kind.value.iter_mut().for_each(|value| value.options = None);
+    kind
+}
+
 fn called(
     service: &ServiceDescriptorProto,
-    let within = |inner: &str| format!("{name}.{inner}");
-    let nested = message.nested_type.into_iter().filter(|inner| keeps_any(inner, &within(inner.name()), keeps));
-    let (fields, oneofs) = if keeps(name) { (message.field, message.oneof_decl) } else { (Vec::new(), Vec::new()) };
-    let extensions = message.extension.into_iter().filter(|field| extends_any(field, keeps));
-    let enums = message.enum_type.into_iter().filter(|kind| keeps(&within(kind.name())));
     name: &str,
     methods: &[MethodDescriptor],
 ) -> Option<ServiceDescriptorProto> {
@@ -524,16 +551,6 @@ fn called(
             method.options = method
                 .options
                 .and_then(|options| options.idempotency_level)
-/// An enum without options, save that which says that two names have one number.
-fn bare(mut kind: EnumDescriptorProto) -> EnumDescriptorProto {
-    kind.options = kind
-        .options
-        .and_then(|options| options.allow_alias)
-        .map(|alias| EnumOptions { allow_alias: Some(alias), ..EnumOptions::default() });
-    kind.value.iter_mut().for_each(|value| value.options = None);
-    kind
-}
-
                 .map(|level| MethodOptions { idempotency_level: Some(level), ..MethodOptions::default() });
             method
         })
