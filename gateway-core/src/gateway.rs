@@ -1396,10 +1396,22 @@ impl Gateway {
         };
         let path = forward.path.apply(scope)?;
         let trailers = platform.sends_trailers();
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
+        let admitted = grpc.admit(&service, protocol, &scope.line.method, &path, trailers)?;
+        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
+            timeouts.attempt = timeouts.attempt.min(deadline);
+            timeouts.total = timeouts.total.min(deadline);
+        }
+        if timeouts.total == 0 {
+            return Err(Error::UpstreamTimeout);
+        }
+        let left = timeouts.attempt.min(timeouts.total);
+        let forward = &Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let call = match admitted {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
+                grpc::call::tell_what_is_left(&mut payload.headers, left);
                 if protocol == grpc::Protocol::Grpc {
                     // It was for the last hop, and gRPC servers ask for it.
                     payload.headers.set("te", "trailers");
@@ -1437,22 +1449,12 @@ impl Gateway {
             };
             (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
-        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
-        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
-            timeouts.attempt = timeouts.attempt.min(deadline);
-            timeouts.total = timeouts.total.min(deadline);
-        }
-        if timeouts.total == 0 {
-            return Err(Error::UpstreamTimeout);
-        }
-        let left = timeouts.attempt.min(timeouts.total);
         let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
-        let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
         let begun = platform.now();
-        let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
+        let (reply, origin) = self.forward(platform, forward, payload, scope).await;
         match origin {
             Origin::Gateway | Origin::Lost => match refusal.take() {
                 // It broke off on its way, and this is why.

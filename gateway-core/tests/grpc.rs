@@ -358,6 +358,38 @@ fn the_clients_deadline_becomes_the_upstreams() {
 }
 
 #[test]
+fn a_deadline_holds_for_clients_that_pass_as_they_are() {
+    for (dialect, kind, field, said, expected) in [
+        ("grpc_web", "application/grpc-web+proto", "grpc-timeout", "2S", "2000m"),
+        ("grpc_web", "application/grpc-web+proto", "grpc-timeout", "100S", "30000m"),
+        ("connect", "application/proto", "connect-timeout-ms", "1500", "1500"),
+        ("connect", "application/proto", "connect-timeout-ms", "99999", "30000"),
+        ("grpc", "application/grpc", "grpc-timeout", "2S", "2000m"),
+    ] {
+        let fields = format!("content-type\0{kind}\n{field}\0{said}\n");
+        let (_, calls) = send(&gateway(dialect, json!({})), "POST /shop.v1.Shop/GetOrder", &fields, "", |call| {
+            assert_eq!(call.headers.text(field), Some(expected), "{dialect}");
+            let most = expected.trim_end_matches('m').parse().unwrap();
+            assert!(call.timeout.as_millis() <= most, "{dialect}: {:?}", call.timeout);
+            Ok(answered(200, "", Vec::new()))
+        });
+        assert_eq!(calls.len(), 1, "{dialect}");
+    }
+    // Whoever says nothing is not made to, and who does not want to wait at all does not.
+    let web = "content-type\0application/grpc-web+proto\n";
+    let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", web, "", |call| {
+        assert!(!call.headers.contains("grpc-timeout"));
+        ok("grpc_web", &[])
+    });
+    assert_eq!(calls.len(), 1);
+    let none = format!("{web}grpc-timeout\x000m\n");
+    let (reply, calls) =
+        send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", &none, "", |_| ok("grpc_web", &[]));
+    let told = String::from_utf8_lossy(&bytes(&reply)).into_owned();
+    assert!(calls.is_empty() && told.contains("grpc-status: 4"), "{told}");
+}
+
+#[test]
 fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
     for (took, code) in [(100, "CANCELLED"), (300, "DEADLINE_EXCEEDED")] {
         let clock = std::rc::Rc::new(std::cell::Cell::new(1_750_000_000_000));
