@@ -506,6 +506,62 @@ fn an_answer_that_is_none_is_502_and_the_log_says_why() {
         );
         assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
     }
+    // Of a method with one answer, Connect has no frames; of one with many, what breaks off is no whole body.
+    let stream = "content-type\0application/connect+proto\n";
+    let plain = "content-type\0application/proto\n";
+    for (request, block, body, says) in [
+        ("GET /v1/orders/7", "content-type\0application/json\n", b"{}".to_vec(), "application/json"),
+        ("GET /v1/orders/7", stream, frames(&[(0, b""), (2, b"{}")]), "application/connect+proto"),
+        ("GET /v1/orders/7", plain, b"\xFF".to_vec(), "should be a shop.v1.Order"),
+        ("GET /v1/orders/7", plain, vec![0; 1001], "more than 1000"),
+        ("POST /v1/orders:import", stream, Vec::new(), "without a status"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b"")]), "without a status"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b""), (2, b"nonsense")]), "no JSON"),
+        ("POST /v1/orders:import", stream, frames(&[(1, b""), (2, b"{}")]), "compressed"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b""), (0x80, ok)]), "flags 0x80"),
+        ("POST /v1/orders:import", stream, frames(&[(2, b"{}"), (0, b"")]), "behind the end"),
+        ("POST /v1/orders:import", stream, frames(&[(2, b"{}")]), "0 messages"),
+        ("POST /v1/orders:import", stream, frames(&[(0, &[0; 2000]), (2, b"{}")]), "more than 1000"),
+        ("POST /v1/orders:import", stream, b"\0\0\0\0\x09ab".to_vec(), "in the middle"),
+        ("POST /v1/orders:import", plain, Vec::new(), "application/proto"),
+    ] {
+        let gateway = gateway("connect", json!({ "max_message": 1000 }));
+        let json = "content-type\0application/json\n";
+        let (reply, _) = send(&gateway, request, json, "", |_| Ok(answered(200, block, body.clone())));
+        assert_eq!(reply.response.status, 502, "{request} {says}: {}", shown(&reply));
+        assert_eq!(problem(&reply)["type"], "urn:postern:problem:untranslatable-response", "{says}");
+        assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
+    }
+    // gRPC ends in trailers, of which the test platform has none.
+    let native = "content-type\0application/grpc+proto\n";
+    for (block, body, says) in [
+        ("content-type\0text/html\n", b"<html>".to_vec(), "text/html"),
+        (web, frames(&[(0, b""), (0x80, ok)]), "application/grpc-web+proto"),
+        (native, Vec::new(), "without a status"),
+        (native, frames(&[(0, b"")]), "without a status"),
+        (native, frames(&[(0, b""), (0x80, ok)]), "flags 0x80"),
+        (native, frames(&[(0, b""), (2, b"{}")]), "flags 0x02"),
+        (native, frames(&[(1, b"")]), "compressed"),
+        (native, frames(&[(0, &[0; 2000])]), "more than 1000"),
+        (native, b"\0\0\0\0\x09ab".to_vec(), "in the middle"),
+    ] {
+        let gateway = gateway("grpc", json!({ "max_message": 1000 }));
+        let (reply, _) = send(&gateway, "GET /v1/orders/7", "", "", |_| Ok(answered(200, block, body.clone())));
+        assert_eq!(reply.response.status, 502, "{says}: {}", shown(&reply));
+        assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
+    }
+    // An error that is none says what its status says.
+    for (status, body, code, http) in [
+        (404, &b"<html>"[..], "UNIMPLEMENTED", 501),
+        (429, b"[]", "UNAVAILABLE", 503),
+        (500, b"{\"code\":7}", "UNKNOWN", 500),
+        (500, b"{\"code\":\"nonsense\"}", "UNKNOWN", 500),
+    ] {
+        let (reply, _) = send(&gateway("connect", json!({})), "GET /v1/orders/7", "", "", |_| {
+            Ok(answered(status, "content-type\0application/json\n", body.to_vec()))
+        });
+        assert_eq!((reply.response.status, &problem(&reply)["code"]), (http, &json!(code)), "{status}");
+    }
     for (status, code, http) in [(503, "UNAVAILABLE", 503), (404, "UNIMPLEMENTED", 501), (418, "UNKNOWN", 500)] {
         for dialect in ["grpc_web", "connect"] {
             let (reply, _) = send(&gateway(dialect, json!({})), "GET /v1/orders/7", "", "", |_| {
