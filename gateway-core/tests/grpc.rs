@@ -804,6 +804,110 @@ fn a_file_becomes_messages_piece_by_piece() {
     }
 }
 
+/// The walk-through of docs/grpc.md, and what stands in it.
+const WALK: &str = include_str!("../../docs/grpc.md");
+
+/// The blocks of a language in it, some of which stand in a list.
+fn blocks(language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let blocks = WALK.split(&fence).skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default().trim_end());
+    let outdented = |block: &str| {
+        let indent = block.len() - block.trim_start().len();
+        block.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect()
+    };
+    blocks.map(outdented).collect()
+}
+
+#[test]
+fn the_documentation_can_be_followed() {
+    struct Documented<'a>(&'a str, &'a str);
+    impl Files for Documented<'_> {
+        fn read(&self, path: &Path) -> Result<String, String> {
+            match path.to_str() {
+                Some("gateway.yaml") => Ok(self.0.to_owned()),
+                Some("shop.proto") => Ok(self.1.to_owned()),
+                Some("sensors.proto") => Ok(SENSORS.to_owned()),
+                _ => Err("there is no such file".to_owned()),
+            }
+        }
+    }
+    let [proto] = &blocks("proto")[..] else { panic!("there is one file") };
+    let yaml = blocks("yaml");
+    let [walk, ..] = &yaml[..] else { panic!("there is a configuration") };
+    for block in &yaml {
+        load(&config::compile(Path::new("gateway.yaml"), &Documented(block, proto)));
+    }
+    let gateway = load(&config::compile(Path::new("gateway.yaml"), &Documented(walk, proto)));
+    let [console] = &blocks("console")[..] else { panic!("there is one console") };
+    let commands: Vec<&str> = console.split("$ ").skip(1).collect();
+    assert_eq!(commands.len(), 4);
+    for command in commands {
+        let (command, expected) = command.split_once('\n').unwrap();
+        let url = command.split("http://localhost:8080").nth(1).unwrap().split(' ').next().unwrap();
+        let fields: String = command
+            .split("-H '")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next()?.split_once(": "))
+            .map(|(name, value)| format!("{}\0{value}\n", name.to_ascii_lowercase()))
+            .collect();
+        let body: String = match command.strip_prefix("printf '%s\\n' ") {
+            Some(said) => {
+                let said = said.split(" |").next().unwrap();
+                said.split('\'').filter(|part| !part.trim().is_empty()).map(|part| format!("{part}\n")).collect()
+            }
+            None => String::new(),
+        };
+        let method = if command.contains("-X POST") { "POST" } else { "GET" };
+        let (reply, _) = send(&gateway, &format!("{method} {url}"), &fields, &body, |call| {
+            let message = |kind: &str, json: Value| encoded(kind, &json);
+            let answers = match (call.target.as_str(), url) {
+                (_, "/v1/orders/404") => {
+                    let mut body = Vec::new();
+                    frame::write(0x80, b"grpc-status: 5\r\ngrpc-message: there is no order 404\r\n", &mut body);
+                    return Ok(answered(200, "content-type\0application/grpc-web+proto\n", body));
+                }
+                ("/shop.v1.Shop/GetOrder", _) => {
+                    vec![message("shop.v1.Order", json!({ "id": 7, "customer": "eve", "status": "STATUS_OPEN" }))]
+                }
+                ("/shop.v1.Shop/WatchOrder", _) => {
+                    ["paid", "sent"].map(|what| message("shop.v1.OrderEvent", json!({ "what": what }))).into()
+                }
+                ("/shop.v1.Shop/ImportOrders", _) => {
+                    let taken = Frames::of(&bytes_of(call), 100).unwrap().len();
+                    vec![message("shop.v1.ImportOrdersResponse", json!({ "taken": taken }))]
+                }
+                (other, _) => panic!("{other}"),
+            };
+            let mut body = Vec::new();
+            answers.iter().for_each(|message| frame::write(0, message, &mut body));
+            frame::write(0x80, b"grpc-status: 0\r\n", &mut body);
+            Ok(answered(200, "content-type\0application/grpc-web+proto\n", body))
+        });
+        let (got, mut rest) = (text(&reply), expected.trim());
+        let mut left = got.trim();
+        // What differs from answer to answer is left out.
+        while let Some((part, behind)) = rest.split_once('…') {
+            left = left.strip_prefix(part).unwrap_or_else(|| panic!("{command}: {got}"));
+            rest = behind;
+            left = left.find(rest.split('…').next().unwrap()).map_or("", |at| &left[at..]);
+        }
+        assert_eq!(left, rest, "{command}: {got}");
+    }
+}
+
+/// What the documentation names without showing it.
+const SENSORS: &str = r#"
+    syntax = "proto3";
+    package sensors.v1;
+    import "google/api/annotations.proto";
+    service Sensors {
+      rpc Record(stream Reading) returns (Recorded) { option (google.api.http) = { post: "/v1/readings:record" body: "*" }; }
+    }
+    message Reading { double value = 1; }
+    message Recorded { uint64 count = 1; }
+"#;
+
 #[test]
 fn types_inside_others_need_nothing_of_what_is_around_them() {
     let inside = "
