@@ -824,7 +824,7 @@ impl Gateway {
         let early = early.or_else(|| over.map(refused));
         #[cfg(feature = "grpc")]
         let early = early.map(|reply| match protocol {
-            Some(protocol) if reply.refused.is_some() => Reply { response: protocol.refuse(reply.response), ..reply },
+            Some(protocol) if reply.refused.is_some() => told_in(protocol, platform, reply),
             Some(_) | None => reply,
         });
         // What is left to be done is to ask an upstream, in one protocol or another.
@@ -930,13 +930,14 @@ impl Gateway {
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
-                let Reply { response, notes, refused, .. } = Reply::fail(platform, error, Some(scope.route), detail);
-                reply.refused = refused;
+                let failed = Reply::fail(platform, error, Some(scope.route), detail);
                 #[cfg(feature = "grpc")]
-                let response = match protocol {
-                    Some(protocol) => protocol.refuse(response),
-                    None => response,
+                let failed = match protocol {
+                    Some(protocol) => told_in(protocol, platform, failed),
+                    None => failed,
                 };
+                let Reply { response, notes, refused, .. } = failed;
+                reply.refused = refused;
                 let before = std::mem::replace(&mut reply.response, response);
                 pump::discard(platform, before.body);
                 // What comes to nobody has been done all the same.
@@ -1371,7 +1372,7 @@ impl Gateway {
             }
         };
         if origin != Origin::Upstream {
-            reply.response = protocol.refuse(reply.response);
+            reply = told_in(protocol, platform, reply);
         }
         notes.append(&mut reply.notes);
         (Reply { notes, ..reply }, origin)
@@ -1673,6 +1674,15 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
         FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
+}
+
+/// What the gateway says by itself, as clients of this protocol hear it.
+#[cfg(feature = "grpc")]
+fn told_in<P: Platform>(protocol: grpc::Protocol, platform: &P, reply: Reply<P::Stream>) -> Reply<P::Stream> {
+    if reply.refused.is_some() && protocol != grpc::Protocol::Json {
+        platform.watch().translated();
+    }
+    Reply { response: protocol.refuse(reply.response), ..reply }
 }
 
 /// Every attempt, for the log.
