@@ -705,6 +705,12 @@ impl Gateway {
             Some(_) => Rc::new(policies.iter().filter(|policy| policy.dresses()).cloned().collect()),
             None => policies,
         };
+        // Policies may change what its client speaks by.
+        #[cfg(feature = "grpc")]
+        let protocol = match &plan.action {
+            Action::Grpc(_) => Some(grpc::Protocol::of(&line, line.query.as_deref(), &headers)),
+            _ => None,
+        };
         let over = match closed {
             Some(seconds) => Some(Error::Maintenance { seconds }),
             None => plan.exceeded(&line, &headers, content_length),
@@ -816,6 +822,11 @@ impl Gateway {
         let (mut from_upstream, mut perhaps_done) = (false, false);
         let refused = |error| Reply::fail(platform, error, Some(&matched.route.name), String::new());
         let early = early.or_else(|| over.map(refused));
+        #[cfg(feature = "grpc")]
+        let early = early.map(|reply| match protocol {
+            Some(protocol) if reply.refused.is_some() => told_in(protocol, platform, reply),
+            Some(_) | None => reply,
+        });
         // What is left to be done is to ask an upstream, in one protocol or another.
         let onward = match (early, &plan.action) {
             (Some(reply), _) => Err(reply),
@@ -919,7 +930,13 @@ impl Gateway {
             };
             if let Err(error) = policy.on_response(&mut departure).await {
                 let detail = error.reason().to_owned();
-                let Reply { response, notes, refused, .. } = Reply::fail(platform, error, Some(scope.route), detail);
+                let failed = Reply::fail(platform, error, Some(scope.route), detail);
+                #[cfg(feature = "grpc")]
+                let failed = match protocol {
+                    Some(protocol) => told_in(protocol, platform, failed),
+                    None => failed,
+                };
+                let Reply { response, notes, refused, .. } = failed;
                 reply.refused = refused;
                 let before = std::mem::replace(&mut reply.response, response);
                 pump::discard(platform, before.body);
@@ -1361,7 +1378,7 @@ impl Gateway {
             }
         };
         if origin != Origin::Upstream {
-            reply.response = protocol.refuse(reply.response);
+            reply = told_in(protocol, platform, reply);
         }
         notes.append(&mut reply.notes);
         (Reply { notes, ..reply }, origin)
@@ -1386,10 +1403,22 @@ impl Gateway {
         };
         let path = forward.path.apply(scope)?;
         let trailers = platform.sends_trailers();
-        let call = match grpc.admit(&service, protocol, &scope.line.method, &path, trailers)? {
+        let admitted = grpc.admit(&service, protocol, &scope.line.method, &path, trailers)?;
+        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
+        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
+            timeouts.attempt = timeouts.attempt.min(deadline);
+            timeouts.total = timeouts.total.min(deadline);
+        }
+        if timeouts.total == 0 {
+            return Err(Error::UpstreamTimeout);
+        }
+        let left = timeouts.attempt.min(timeouts.total);
+        let forward = &Forward { timeouts: Some(timeouts), ..forward.clone() };
+        let call = match admitted {
             Admitted::Call(call) => call,
             Admitted::Pass => {
                 let mut payload = payload;
+                grpc::call::tell_what_is_left(&mut payload.headers, left);
                 if protocol == grpc::Protocol::Grpc {
                     // It was for the last hop, and gRPC servers ask for it.
                     payload.headers.set("te", "trailers");
@@ -1427,22 +1456,12 @@ impl Gateway {
             };
             (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
-        let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
-        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
-            timeouts.attempt = timeouts.attempt.min(deadline);
-            timeouts.total = timeouts.total.min(deadline);
-        }
-        if timeouts.total == 0 {
-            return Err(Error::UpstreamTimeout);
-        }
-        let left = timeouts.attempt.min(timeouts.total);
         let instead = call.request(&payload.headers, body, left);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
-        let forward = Forward { timeouts: Some(timeouts), ..forward.clone() };
         let begun = platform.now();
-        let (reply, origin) = self.forward(platform, &forward, payload, scope).await;
+        let (reply, origin) = self.forward(platform, forward, payload, scope).await;
         match origin {
             Origin::Gateway | Origin::Lost => match refusal.take() {
                 // It broke off on its way, and this is why.
@@ -1661,6 +1680,15 @@ fn refusal(error: FetchError, limit: Option<u64>) -> Error {
         FetchError::NoCredential => Error::NoCredential,
         error @ (FetchError::Unreachable | FetchError::Reset | FetchError::Forbidden) => Error::UpstreamFailed(error),
     }
+}
+
+/// What the gateway says by itself, as clients of this protocol hear it.
+#[cfg(feature = "grpc")]
+fn told_in<P: Platform>(protocol: grpc::Protocol, platform: &P, reply: Reply<P::Stream>) -> Reply<P::Stream> {
+    if reply.refused.is_some() && protocol != grpc::Protocol::Json {
+        platform.watch().translated();
+    }
+    Reply { response: protocol.refuse(reply.response), ..reply }
 }
 
 /// Every attempt, for the log.

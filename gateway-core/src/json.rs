@@ -28,6 +28,17 @@ impl Limits {
         Self { depth: 64, members: u32::MAX, items: u32::MAX, text: u32::MAX, name: u32::MAX, duplicates: false };
 }
 
+/// Whether a reader that ignores the case of names, as those of Go and .NET do, takes one for the other. The two letters beyond
+/// ASCII that fold into it count as what they become: `ſ` (U+017F) and the sign for Kelvin (U+212A).
+pub fn is_same_without_case(name: &str, known: &str) -> bool {
+    let fold = |letter: char| match letter {
+        '\u{17F}' => 's',
+        '\u{212A}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(known.chars().map(fold))
+}
+
 /// Why a text was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {

@@ -188,6 +188,123 @@ fn answers_become_json_as_the_mapping_says() {
     assert_eq!(text(&reply), r#"{"status":77}"#);
 }
 
+/// What is awkward as JSON.
+const ODD: &str = r#"
+    syntax = "proto3";
+    package t;
+    import "google/api/annotations.proto";
+    import "google/api/httpbody.proto";
+    import "google/protobuf/any.proto";
+    import "google/protobuf/wrappers.proto";
+    service S {
+      rpc File(Req) returns (Rep) { option (google.api.http) = { get: "/files/{id}" response_body: "file" }; }
+      rpc Ratio(Req) returns (Rep) { option (google.api.http) = { get: "/ratios/{id}" response_body: "ratio" }; }
+      rpc Whole(Req) returns (Rep) { option (google.api.http) = { get: "/wholes/{id}" }; }
+    }
+    message Req { string id = 1; }
+    message Rep {
+      google.api.HttpBody file = 1;
+      float ratio = 2;
+      google.protobuf.Any any = 3;
+      repeated google.protobuf.DoubleValue wide = 4;
+      map<string, google.protobuf.FloatValue> narrow = 5;
+      double plain = 6;
+    }
+"#;
+
+/// `ratio: 0.1`
+const RATIO: &[u8] = &[0x15, 0xCD, 0xCC, 0xCC, 0x3D];
+
+#[test]
+fn one_field_is_the_whole_answer_as_it_would_be_inside() {
+    let gateway = with_proto("grpc_web", ODD);
+    let file = b"\x0a\x10\x0a\x09image/png\x12\x03PNG";
+    for (target, answer, kind, body) in [
+        ("/files/7", &file[..], Some("image/png"), "PNG"),
+        ("/files/7", b"", None, ""),
+        ("/ratios/7", RATIO, Some("application/json"), "0.1"),
+        ("/ratios/7", b"", Some("application/json"), "0.0"),
+        ("/wholes/7", RATIO, Some("application/json"), r#"{"ratio":0.1}"#),
+    ] {
+        let (reply, _) = send(&gateway, &format!("GET {target}"), "", "", |_| ok("grpc_web", answer));
+        assert_eq!((text(&reply).as_str(), reply.response.headers.text("content-type")), (body, kind), "{target}");
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_texts() {
+    let gateway = with_proto("grpc_web", ODD);
+    let double = |number: f64| [vec![0x22, 9, 0x09], number.to_le_bytes().to_vec()].concat();
+    let float = |number: f32| [vec![0x2A, 10, 0x0A, 1, b'a', 0x12, 5, 0x0D], number.to_le_bytes().to_vec()].concat();
+    let plain = |number: f64| [vec![0x31], number.to_le_bytes().to_vec()].concat();
+    for (answer, expected) in [
+        (
+            [double(f64::INFINITY), double(f64::NEG_INFINITY), double(f64::NAN), double(0.1)].concat(),
+            r#"{"wide":["Infinity","-Infinity","NaN",0.1]}"#,
+        ),
+        (float(f32::NAN), r#"{"narrow":{"a":"NaN"}}"#),
+        (float(0.1), r#"{"narrow":{"a":0.1}}"#),
+        (plain(f64::NEG_INFINITY), r#"{"plain":"-Infinity"}"#),
+    ] {
+        let (reply, _) = send(&gateway, "GET /wholes/7", "", "", |_| ok("grpc_web", &answer));
+        assert_eq!(text(&reply), expected);
+    }
+}
+
+#[test]
+fn details_are_shown_as_far_as_they_can_be() {
+    use base64::Engine;
+    let any = |kind: &str, value: &[u8]| {
+        let url = format!("type.googleapis.com/{kind}");
+        let field = |tag: u8, bytes: &[u8]| {
+            let mut out = vec![tag];
+            prost_reflect::prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+            [out, bytes.to_vec()].concat()
+        };
+        [field(0x0A, url.as_bytes()), field(0x12, value)].concat()
+    };
+    let within = |times: usize| (0..times).fold(any("t.Rep", RATIO), |inner, _| any("google.protobuf.Any", &inner));
+    for (detail, expected) in [
+        (within(0), json!({ "@type": "type.googleapis.com/t.Rep", "ratio": 0.1 })),
+        (
+            within(1),
+            json!({
+                "@type": "type.googleapis.com/google.protobuf.Any",
+                "value": { "@type": "type.googleapis.com/t.Rep", "ratio": 0.1 },
+            }),
+        ),
+        (within(200), json!({ "@type": "type.googleapis.com/google.protobuf.Any" })),
+        (any("t.Rep", b"\xFF"), json!({ "@type": "type.googleapis.com/t.Rep" })),
+    ] {
+        let mut status = vec![0x1A];
+        prost_reflect::prost::encoding::encode_varint(detail.len() as u64, &mut status);
+        status.extend(detail);
+        let packed = base64::engine::general_purpose::STANDARD_NO_PAD.encode(status);
+        let head =
+            format!("content-type\0application/grpc-web+proto\ngrpc-status\x005\ngrpc-status-details-bin\0{packed}\n");
+        let (reply, _) =
+            send(&with_proto("grpc_web", ODD), "GET /wholes/7", "", "", |_| Ok(answered(200, &head, Vec::new())));
+        assert_eq!(problem(&reply)["details"], json!([expected]));
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_ignored_wherever_it_stands() {
+    let gateway = gateway("grpc_web", json!({ "json": { "unknown": "ignore" } }));
+    for (query, expected) in [
+        ("status=STATUS_LOST&status=STATUS_OPEN&other=1", json!({ "status": ["STATUS_OPEN"] })),
+        ("status=STATUS_LOST&page_size=5", json!({ "pageSize": 5 })),
+        ("status=1&status=77", json!({ "status": ["STATUS_OPEN", 77] })),
+    ] {
+        let (reply, calls) = send(&gateway, &format!("GET /v1/orders?{query}"), "", "", |_| ok("grpc_web", &[]));
+        assert_eq!(calls.len(), 1, "{query}: {}", shown(&reply));
+        assert_eq!(decoded("shop.v1.ListOrdersRequest", &calls[0].1), expected, "{query}");
+    }
+    // What is known and wrong is no less wrong.
+    let (reply, calls) = send(&gateway, "GET /v1/orders?page_size=x", "", "", |_| ok("grpc_web", &[]));
+    assert_eq!((reply.response.status, calls.len()), (400, 0));
+}
+
 #[test]
 fn metadata_are_the_declared_fields() {
     let options = json!({ "metadata": { "request": ["authorization", "X-Tenant-*"], "response": ["x-total-*"] } });
@@ -238,6 +355,38 @@ fn the_clients_deadline_becomes_the_upstreams() {
     let (reply, calls) =
         send(&gateway("connect", json!({})), "GET /v1/orders/7", "grpc-timeout\x000m\n", "", |_| ok("connect", &[]));
     assert_eq!((reply.response.status, calls.len()), (504, 0));
+}
+
+#[test]
+fn a_deadline_holds_for_clients_that_pass_as_they_are() {
+    for (dialect, kind, field, said, expected) in [
+        ("grpc_web", "application/grpc-web+proto", "grpc-timeout", "2S", "2000m"),
+        ("grpc_web", "application/grpc-web+proto", "grpc-timeout", "100S", "30000m"),
+        ("connect", "application/proto", "connect-timeout-ms", "1500", "1500"),
+        ("connect", "application/proto", "connect-timeout-ms", "99999", "30000"),
+        ("grpc", "application/grpc", "grpc-timeout", "2S", "2000m"),
+    ] {
+        let fields = format!("content-type\0{kind}\n{field}\0{said}\n");
+        let (_, calls) = send(&gateway(dialect, json!({})), "POST /shop.v1.Shop/GetOrder", &fields, "", |call| {
+            assert_eq!(call.headers.text(field), Some(expected), "{dialect}");
+            let most = expected.trim_end_matches('m').parse().unwrap();
+            assert!(call.timeout.as_millis() <= most, "{dialect}: {:?}", call.timeout);
+            Ok(answered(200, "", Vec::new()))
+        });
+        assert_eq!(calls.len(), 1, "{dialect}");
+    }
+    // Whoever says nothing is not made to, and who does not want to wait at all does not.
+    let web = "content-type\0application/grpc-web+proto\n";
+    let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", web, "", |call| {
+        assert!(!call.headers.contains("grpc-timeout"));
+        ok("grpc_web", &[])
+    });
+    assert_eq!(calls.len(), 1);
+    let none = format!("{web}grpc-timeout\x000m\n");
+    let (reply, calls) =
+        send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", &none, "", |_| ok("grpc_web", &[]));
+    let told = String::from_utf8_lossy(&bytes(&reply)).into_owned();
+    assert!(calls.is_empty() && told.contains("grpc-status: 4"), "{told}");
 }
 
 #[test]
@@ -356,6 +505,62 @@ fn an_answer_that_is_none_is_502_and_the_log_says_why() {
             "{says}"
         );
         assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
+    }
+    // Of a method with one answer, Connect has no frames; of one with many, what breaks off is no whole body.
+    let stream = "content-type\0application/connect+proto\n";
+    let plain = "content-type\0application/proto\n";
+    for (request, block, body, says) in [
+        ("GET /v1/orders/7", "content-type\0application/json\n", b"{}".to_vec(), "application/json"),
+        ("GET /v1/orders/7", stream, frames(&[(0, b""), (2, b"{}")]), "application/connect+proto"),
+        ("GET /v1/orders/7", plain, b"\xFF".to_vec(), "should be a shop.v1.Order"),
+        ("GET /v1/orders/7", plain, vec![0; 1001], "more than 1000"),
+        ("POST /v1/orders:import", stream, Vec::new(), "without a status"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b"")]), "without a status"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b""), (2, b"nonsense")]), "no JSON"),
+        ("POST /v1/orders:import", stream, frames(&[(1, b""), (2, b"{}")]), "compressed"),
+        ("POST /v1/orders:import", stream, frames(&[(0, b""), (0x80, ok)]), "flags 0x80"),
+        ("POST /v1/orders:import", stream, frames(&[(2, b"{}"), (0, b"")]), "behind the end"),
+        ("POST /v1/orders:import", stream, frames(&[(2, b"{}")]), "0 messages"),
+        ("POST /v1/orders:import", stream, frames(&[(0, &[0; 2000]), (2, b"{}")]), "more than 1000"),
+        ("POST /v1/orders:import", stream, b"\0\0\0\0\x09ab".to_vec(), "in the middle"),
+        ("POST /v1/orders:import", plain, Vec::new(), "application/proto"),
+    ] {
+        let gateway = gateway("connect", json!({ "max_message": 1000 }));
+        let json = "content-type\0application/json\n";
+        let (reply, _) = send(&gateway, request, json, "", |_| Ok(answered(200, block, body.clone())));
+        assert_eq!(reply.response.status, 502, "{request} {says}: {}", shown(&reply));
+        assert_eq!(problem(&reply)["type"], "urn:postern:problem:untranslatable-response", "{says}");
+        assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
+    }
+    // gRPC ends in trailers, of which the test platform has none.
+    let native = "content-type\0application/grpc+proto\n";
+    for (block, body, says) in [
+        ("content-type\0text/html\n", b"<html>".to_vec(), "text/html"),
+        (web, frames(&[(0, b""), (0x80, ok)]), "application/grpc-web+proto"),
+        (native, Vec::new(), "without a status"),
+        (native, frames(&[(0, b"")]), "without a status"),
+        (native, frames(&[(0, b""), (0x80, ok)]), "flags 0x80"),
+        (native, frames(&[(0, b""), (2, b"{}")]), "flags 0x02"),
+        (native, frames(&[(1, b"")]), "compressed"),
+        (native, frames(&[(0, &[0; 2000])]), "more than 1000"),
+        (native, b"\0\0\0\0\x09ab".to_vec(), "in the middle"),
+    ] {
+        let gateway = gateway("grpc", json!({ "max_message": 1000 }));
+        let (reply, _) = send(&gateway, "GET /v1/orders/7", "", "", |_| Ok(answered(200, block, body.clone())));
+        assert_eq!(reply.response.status, 502, "{says}: {}", shown(&reply));
+        assert!(reply.notes.iter().any(|note| note.detail.contains(says)), "{says}: {:?}", reply.notes);
+    }
+    // An error that is none says what its status says.
+    for (status, body, code, http) in [
+        (404, &b"<html>"[..], "UNIMPLEMENTED", 501),
+        (429, b"[]", "UNAVAILABLE", 503),
+        (500, b"{\"code\":7}", "UNKNOWN", 500),
+        (500, b"{\"code\":\"nonsense\"}", "UNKNOWN", 500),
+    ] {
+        let (reply, _) = send(&gateway("connect", json!({})), "GET /v1/orders/7", "", "", |_| {
+            Ok(answered(status, "content-type\0application/json\n", body.to_vec()))
+        });
+        assert_eq!((reply.response.status, &problem(&reply)["code"]), (http, &json!(code)), "{status}");
     }
     for (status, code, http) in [(503, "UNAVAILABLE", 503), (404, "UNIMPLEMENTED", 501), (418, "UNKNOWN", 500)] {
         for dialect in ["grpc_web", "connect"] {
@@ -596,6 +801,154 @@ fn a_file_becomes_messages_piece_by_piece() {
             }
         };
         assert_eq!(sent, expected, "{body}");
+    }
+}
+
+/// The walk-through of docs/grpc.md, and what stands in it.
+const WALK: &str = include_str!("../../docs/grpc.md");
+
+/// The blocks of a language in it, some of which stand in a list.
+fn blocks(language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let blocks = WALK.split(&fence).skip(1);
+    let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default().trim_end());
+    let outdented = |block: &str| {
+        let indent = block.len() - block.trim_start().len();
+        block.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect()
+    };
+    blocks.map(outdented).collect()
+}
+
+#[test]
+fn the_documentation_can_be_followed() {
+    struct Documented<'a>(&'a str, &'a str);
+    impl Files for Documented<'_> {
+        fn read(&self, path: &Path) -> Result<String, String> {
+            match path.to_str() {
+                Some("gateway.yaml") => Ok(self.0.to_owned()),
+                Some("shop.proto") => Ok(self.1.to_owned()),
+                Some("sensors.proto") => Ok(SENSORS.to_owned()),
+                _ => Err("there is no such file".to_owned()),
+            }
+        }
+    }
+    let [proto] = &blocks("proto")[..] else { panic!("there is one file") };
+    let yaml = blocks("yaml");
+    let [walk, ..] = &yaml[..] else { panic!("there is a configuration") };
+    for block in &yaml {
+        load(&config::compile(Path::new("gateway.yaml"), &Documented(block, proto)));
+    }
+    let gateway = load(&config::compile(Path::new("gateway.yaml"), &Documented(walk, proto)));
+    let [console] = &blocks("console")[..] else { panic!("there is one console") };
+    let commands: Vec<&str> = console.split("$ ").skip(1).collect();
+    assert_eq!(commands.len(), 4);
+    for command in commands {
+        let (command, expected) = command.split_once('\n').unwrap();
+        let url = command.split("http://localhost:8080").nth(1).unwrap().split(' ').next().unwrap();
+        let fields: String = command
+            .split("-H '")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next()?.split_once(": "))
+            .map(|(name, value)| format!("{}\0{value}\n", name.to_ascii_lowercase()))
+            .collect();
+        let body: String = match command.strip_prefix("printf '%s\\n' ") {
+            Some(said) => {
+                let said = said.split(" |").next().unwrap();
+                said.split('\'').filter(|part| !part.trim().is_empty()).map(|part| format!("{part}\n")).collect()
+            }
+            None => String::new(),
+        };
+        let method = if command.contains("-X POST") { "POST" } else { "GET" };
+        let (reply, _) = send(&gateway, &format!("{method} {url}"), &fields, &body, |call| {
+            let message = |kind: &str, json: Value| encoded(kind, &json);
+            let answers = match (call.target.as_str(), url) {
+                (_, "/v1/orders/404") => {
+                    let mut body = Vec::new();
+                    frame::write(0x80, b"grpc-status: 5\r\ngrpc-message: there is no order 404\r\n", &mut body);
+                    return Ok(answered(200, "content-type\0application/grpc-web+proto\n", body));
+                }
+                ("/shop.v1.Shop/GetOrder", _) => {
+                    vec![message("shop.v1.Order", json!({ "id": 7, "customer": "eve", "status": "STATUS_OPEN" }))]
+                }
+                ("/shop.v1.Shop/WatchOrder", _) => {
+                    ["paid", "sent"].map(|what| message("shop.v1.OrderEvent", json!({ "what": what }))).into()
+                }
+                ("/shop.v1.Shop/ImportOrders", _) => {
+                    let taken = Frames::of(&bytes_of(call), 100).unwrap().len();
+                    vec![message("shop.v1.ImportOrdersResponse", json!({ "taken": taken }))]
+                }
+                (other, _) => panic!("{other}"),
+            };
+            let mut body = Vec::new();
+            answers.iter().for_each(|message| frame::write(0, message, &mut body));
+            frame::write(0x80, b"grpc-status: 0\r\n", &mut body);
+            Ok(answered(200, "content-type\0application/grpc-web+proto\n", body))
+        });
+        let (got, mut rest) = (text(&reply), expected.trim());
+        let mut left = got.trim();
+        // What differs from answer to answer is left out.
+        while let Some((part, behind)) = rest.split_once('…') {
+            left = left.strip_prefix(part).unwrap_or_else(|| panic!("{command}: {got}"));
+            rest = behind;
+            left = left.find(rest.split('…').next().unwrap()).map_or("", |at| &left[at..]);
+        }
+        assert_eq!(left, rest, "{command}: {got}");
+    }
+}
+
+/// What the documentation names without showing it.
+const SENSORS: &str = r#"
+    syntax = "proto3";
+    package sensors.v1;
+    import "google/api/annotations.proto";
+    service Sensors {
+      rpc Record(stream Reading) returns (Recorded) { option (google.api.http) = { post: "/v1/readings:record" body: "*" }; }
+    }
+    message Reading { double value = 1; }
+    message Recorded { uint64 count = 1; }
+"#;
+
+#[test]
+fn types_inside_others_need_nothing_of_what_is_around_them() {
+    let inside = "
+        message Outer {
+          Big big = 1;
+          oneof one { Big other = 2; }
+          message Req { string id = 1; }
+          message Rep { string id = 1; }
+          message Beside { Big big = 1; Size size = 2; }
+          enum Size { SIZE_UNSPECIFIED = 0; }
+        }
+        message Big { map<string, Outer> outer = 1; }
+        service S { rpc Do(Outer.Req) returns (Outer.Rep); }";
+    let kind_of_another = "
+        message Order {
+          enum Status { STATUS_UNSPECIFIED = 0; STATUS_OPEN = 1; }
+          Customer customer = 1;
+        }
+        message Customer { string name = 1; }
+        message Req { Order.Status status = 1; string id = 2; }
+        message Rep { map<string, Order.Status> all = 1; string id = 2; }
+        service S { rpc Do(Req) returns (Rep); }";
+    let beside = "
+        message Req { string id = 1; message Unused { Big big = 1; } }
+        message Rep { string id = 1; message Part { Req.Unused unused = 1; } repeated Part parts = 2; }
+        message Big { Bigger bigger = 1; }
+        message Bigger { string id = 1; }
+        service S { rpc Do(Req) returns (Rep); }";
+    let extended = "
+        import \"google/protobuf/descriptor.proto\";
+        message Req {
+          string id = 1;
+          extend google.protobuf.FieldOptions { string note = 50000; }
+        }
+        message Rep { string id = 1 [(Req.note) = \"x\"]; }
+        service S { rpc Do(Req) returns (Rep); }";
+    for types in [inside, kind_of_another, beside, extended] {
+        let gateway = with_proto("grpc_web", &format!("syntax = \"proto3\"; package t; {types}"));
+        let fields = "content-type\0application/json\n";
+        let (reply, calls) = send(&gateway, "POST /t.S/Do", fields, r#"{"id":"7"}"#, |_| ok("grpc_web", &[]));
+        assert_eq!((reply.response.status, calls.len()), (200, 1), "{types}: {}", shown(&reply));
     }
 }
 
@@ -889,10 +1242,32 @@ impl Files for Shop {
 }
 
 fn loaded(config: &Value) -> Gateway {
-    let compiled = config::compile(Path::new("gateway.json"), &Shop(config.to_string()));
+    load(&config::compile(Path::new("gateway.json"), &Shop(config.to_string())))
+}
+
+fn load(compiled: &config::Compiled) -> Gateway {
     let problems: Vec<_> = compiled.problems.iter().filter(|problem| problem.is_error()).collect();
-    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{problems:?}"));
+    let artefact = compiled.artefact.clone().unwrap_or_else(|| panic!("{problems:?}"));
     Gateway::load(Bytes::from(artefact), |_| None).expect("a gateway")
+}
+
+/// A route to the services of this file.
+fn with_proto(dialect: &str, proto: &str) -> Gateway {
+    struct Given<'a>(String, &'a str);
+    impl Files for Given<'_> {
+        fn read(&self, path: &Path) -> Result<String, String> {
+            match path.to_str() {
+                Some("gateway.json") => Ok(self.0.clone()),
+                Some("given.proto") => Ok(self.1.to_owned()),
+                _ => Err("there is no such file".to_owned()),
+            }
+        }
+    }
+    let config = json!({
+        "upstreams": { "given": { "targets": [{ "url": "http://127.0.0.1:9000" }] } },
+        "routes": [{ "name": "given", "upstream": "given", "grpc": { "protos": "given.proto", "dialect": dialect } }],
+    });
+    load(&config::compile(Path::new("gateway.json"), &Given(config.to_string(), proto)))
 }
 
 fn gateway(dialect: &str, options: Value) -> Gateway {

@@ -83,12 +83,13 @@ fn any_message(kind: &MessageDescriptor, random: &mut Random, depth: usize) -> D
             let paths = (0..random.below(3)).map(|_| Value::String(paths[random.below(4)].to_owned()));
             message.set_field_by_name("paths", Value::List(paths.collect()));
         }
-        // `prost-reflect` writes what is not finite as `null` here (docs/grpc.md).
         "google.protobuf.DoubleValue" => {
-            message.set_field_by_name("value", Value::F64(random.bits() as f64 / 3.0));
+            let number = if random.below(5) == 0 { f64::NEG_INFINITY } else { random.bits() as f64 / 3.0 };
+            message.set_field_by_name("value", Value::F64(number));
         }
         "google.protobuf.FloatValue" => {
-            message.set_field_by_name("value", Value::F32(random.below(1 << 20) as f32 / 3.0));
+            let number = if random.below(5) == 0 { f32::INFINITY } else { random.below(1 << 20) as f32 / 3.0 };
+            message.set_field_by_name("value", Value::F32(number));
         }
         "google.protobuf.Any" => {
             let pool = kind.parent_pool();

@@ -180,6 +180,7 @@ pub const WARNINGS: &[Warning] = &[
         about: "a signature that is to be taken once, where the platform's instances soon forget it",
     },
     Warning { code: "unreachable-binding", about: "a way to a gRPC method that no request of its route can take" },
+    Warning { code: "raw-stream", about: "a stream of bodies of any type, which JSON clients get as JSON" },
     Warning { code: "client-unavailable", about: "clients of a protocol that the platform cannot answer" },
     Warning { code: "dialect-unavailable", about: "a dialect of gRPC that the platform cannot speak to the upstream" },
     Warning { code: "many-calls", about: "a composition of more calls than some platforms make for one request" },

@@ -71,11 +71,29 @@ impl Measure {
 /// A selection whose end has not come yet.
 struct Open<'a> {
     end: u32,
-    /// The type of what is selected in it, where that is known.
-    of: Option<&'a str>,
+    /// The type of what is selected in it.
+    of: Of<'a>,
     /// `None`: it is no field.
     field: Option<(u64, u64)>,
     inner: Measure,
+}
+
+/// What is known of the type of which fields are selected.
+#[derive(Clone, Copy, Default)]
+struct Of<'a> {
+    /// What the type of an operation's root is called here, where it is that. Whatever a fragment says, it stays what it is.
+    root: Option<&'static str>,
+    /// What the innermost fragment says.
+    said: Option<&'a str>,
+}
+
+/// What a fragment asks for.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Of the type that it is for.
+    inside: Measure,
+    /// Of the operation's root.
+    at_root: Measure,
 }
 
 /// Measures one operation. `given` are the variables of the request.
@@ -94,9 +112,10 @@ pub fn measure<'a>(
             number(default, &|_| None)
         })
     };
-    let mut measurer = Measurer { document, costs, variables: &variables, known: vec![None; document.fragments.len()] };
+    let (root, known) = (operation.kind.root(), vec![None; document.fragments.len()]);
+    let mut measurer = Measurer { document, costs, variables: &variables, root, known };
     measurer.fragments()?;
-    let mut whole = measurer.set(operation.selections, operation.kind.root())?;
+    let mut whole = measurer.set(operation.selections, Of { root: Some(root), said: None })?;
     whole.directives = whole.directives.saturating_add(u64::from(operation.directives));
     Ok(whole)
 }
@@ -132,7 +151,9 @@ struct Measurer<'m, 'a> {
     document: &'m Document<'a>,
     costs: &'m Costs,
     variables: &'m Numbers<'m>,
-    known: Vec<Option<Measure>>,
+    /// What the type of the operation's root is called here.
+    root: &'static str,
+    known: Vec<Option<Known>>,
 }
 
 impl<'a> Measurer<'_, 'a> {
@@ -161,8 +182,12 @@ impl<'a> Measurer<'_, 'a> {
                     // Looked at from there on when the other one is known.
                     Some((at, other)) => way.extend([(place, at.saturating_add(1)), (other, 0)]),
                     None => {
-                        let mut measured = self.set((*start, *end), on)?;
-                        measured.directives = measured.directives.saturating_add(u64::from(*directives));
+                        let measured = |root| {
+                            let mut measured = self.set((*start, *end), Of { root, said: Some(on) })?;
+                            measured.directives = measured.directives.saturating_add(u64::from(*directives));
+                            Ok(measured)
+                        };
+                        let measured = Known { inside: measured(None)?, at_root: measured(Some(self.root))? };
                         if let Some(known) = self.known.get_mut(place) {
                             *known = Some(measured);
                         }
@@ -188,8 +213,8 @@ impl<'a> Measurer<'_, 'a> {
     }
 
     /// Measures a set of which all fragments are known.
-    fn set(&self, (start, end): (u32, u32), of: &'a str) -> Result<Measure, Unmeasured<'a>> {
-        let mut open = vec![Open { end, of: Some(of), field: None, inner: Measure::default() }];
+    fn set(&self, (start, end): (u32, u32), of: Of<'a>) -> Result<Measure, Unmeasured<'a>> {
+        let mut open = vec![Open { end, of, field: None, inner: Measure::default() }];
         let mut at = start;
         loop {
             while let Some(done) = open.pop_if(|innermost| innermost.end <= at) {
@@ -209,20 +234,21 @@ impl<'a> Measurer<'_, 'a> {
             }
             let Some(selection) = self.document.selections.get(at as usize) else { return Ok(Measure::default()) };
             let mut inner = Measure { directives: selection.directives.into(), ..Measure::default() };
-            let outer = open.last().and_then(|outer| outer.of);
+            let outer = open.last().map_or(Of::default(), |outer| outer.of);
             let (of, field) = match selection.what {
                 Selected::Field { name, aliased, arguments } => {
                     inner.aliases = aliased.into();
                     inner.introspects = matches!(name, "__schema" | "__type");
                     let own = self.own(name, outer, selection.next == at + 1);
-                    (None, Some((own, self.size(name, arguments))))
+                    (Of::default(), Some((own, self.size(name, arguments))))
                 }
-                // Whatever the root is said to be here, it stays what it is.
-                Selected::Inline(on) => (if open.len() == 1 { outer } else { on.or(outer) }, None),
+                Selected::Inline(on) => (Of { said: on.or(outer.said), ..outer }, None),
                 Selected::Spread(name) => {
                     let place = self.document.fragment(name).ok_or(Unmeasured::Unknown(name))?;
-                    inner.add(self.known.get(place as usize).copied().flatten().unwrap_or_default());
-                    (None, None)
+                    if let Some(known) = self.known.get(place as usize).copied().flatten() {
+                        inner.add(if outer.root.is_some() { known.at_root } else { known.inside });
+                    }
+                    (Of::default(), None)
                 }
             };
             open.push(Open { end: selection.next, of, field, inner });
@@ -230,10 +256,16 @@ impl<'a> Measurer<'_, 'a> {
         }
     }
 
-    fn own(&self, name: &str, of: Option<&str>, is_leaf: bool) -> u64 {
-        let of_type = of.and_then(|of| self.costs.fields.get(&format!("{of}.{name}")));
+    /// What a field costs without what is in it.
+    fn own(&self, name: &str, of: Of<'_>, is_leaf: bool) -> u64 {
         let usual = if is_leaf { &self.costs.leaf } else { &self.costs.object };
-        *of_type.or_else(|| self.costs.fields.get(name)).unwrap_or(usual)
+        let of_type = |of: Option<&str>| of.and_then(|of| self.costs.fields.get(&format!("{of}.{name}")));
+        let or_else = |of_type: Option<&u64>| *of_type.or_else(|| self.costs.fields.get(name)).unwrap_or(usual);
+        match (of.root, of_type(of.said)) {
+            (None, said) => or_else(said),
+            // Nothing that a client says of the root makes it cheaper.
+            (root @ Some(_), said) => or_else(of_type(root)).max(said.copied().unwrap_or_default()),
+        }
     }
 
     /// How many a field gives: what the largest of its arguments says.
@@ -264,7 +296,9 @@ mod tests {
         Costs {
             object: 1,
             leaf: 0,
-            fields: [("search", 10), ("Query.me", 5), ("me", 7)].map(|(name, cost)| (name.to_owned(), cost)).into(),
+            fields: [("search", 10), ("Query.me", 5), ("me", 7), ("T.me", 1), ("Q.me", 9)]
+                .map(|(name, cost)| (name.to_owned(), cost))
+                .into(),
             sizes: vec!["first".to_owned(), "last".to_owned()],
             assumed: [("items".to_owned(), 3)].into(),
         }
@@ -291,7 +325,12 @@ mod tests {
             ("{items {a {b}} search}", 3, 14, 0, 2, 0),
             ("{me {me}}", 2, 5 + 7, 0, 1, 0),
             ("{... {me} ... on Node {me} ...F} fragment F on Query {... on Other {me}}", 1, 15, 0, 3, 0),
-            ("{a {... on Query {me} ...F}} fragment F on T {me}", 2, 1 + 5 + 7, 0, 1, 0),
+            ("{a {... on Query {me} ...F}} fragment F on S {me}", 2, 1 + 5 + 7, 0, 1, 0),
+            // Whatever the root is said to be, and however often.
+            ("{... {... on T {me}}}", 1, 5, 0, 1, 0),
+            ("{...F} fragment F on T {me ... on S {me} ...G} fragment G on S {... {me}}", 1, 15, 0, 3, 0),
+            ("{... on Q {me ...G}} fragment G on Q {me}", 1, 18, 0, 2, 0),
+            ("{a {...F}} fragment F on T {me ... on Q {me} ... {me}}", 2, 1 + 1 + 9 + 1, 0, 1, 0),
             ("{...F ...F a{...F}} fragment F on T {x: b{c}}", 3, 4, 3, 3, 0),
             ("query Q($a: Int @v) @q {...F @s ... @i {a @f}} fragment F on T @h {b @g}", 1, 0, 0, 2, 7),
             ("{a(first: 99999999999999999999) {b {c} d {e}}}", 3, u64::MAX, 0, 1, 0),

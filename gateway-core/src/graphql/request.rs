@@ -43,6 +43,11 @@ impl KnownAs {
 /// The parameters of a request.
 const PARAMETERS: [&str; 5] = ["query", "operationName", "variables", "extensions", "documentId"];
 
+/// Whether a name is one of those for servers that ignore case, and only for them.
+fn is_misspelt(name: &str) -> bool {
+    !PARAMETERS.contains(&name) && PARAMETERS.iter().any(|known| json::is_same_without_case(name, known))
+}
+
 /// The longest name of a document.
 const LONGEST_NAME: usize = 256;
 
@@ -54,7 +59,7 @@ impl<'a> Asked<'a> {
     pub fn from_query(query: &'a str) -> Result<Self, String> {
         for name in http::parameter_names(query) {
             let first = name.split(['[', '.']).next().unwrap_or_default();
-            if first.len() < name.len() && PARAMETERS.contains(&first) {
+            if name != first && PARAMETERS.contains(&first) || is_misspelt(first) {
                 return Err(format!("The parameter `{first}` is written in a way that servers read differently."));
             }
         }
@@ -84,7 +89,7 @@ impl<'a> Asked<'a> {
     pub fn is_in(query: Option<&str>) -> bool {
         let names = query.map(http::parameter_names).into_iter().flatten();
         let mut firsts = names.map(|name| name.split(['[', '.']).next().unwrap_or_default().to_owned());
-        firsts.any(|first| PARAMETERS.contains(&first.as_str()))
+        firsts.any(|first| PARAMETERS.contains(&first.as_str()) || is_misspelt(&first))
     }
 
     /// Reads what a body says, or a part of one.
@@ -279,12 +284,25 @@ mod tests {
             assert!(from_json(body).is_err(), "{body}");
         }
         assert_eq!(from_json(r#"{"query":null,"operationName":"","extensions":{}}"#), Ok(Asked::default()));
-        for query in ["query={a}&query={b}", "query[]={a}", "query.x=1", "variables=1", "variables=[]", "extensions={"]
-        {
+        for query in [
+            "query={a}&query={b}",
+            "query[]={a}",
+            "query.x=1",
+            "query={a}&Query={b}",
+            "QUERY={a}",
+            "query={a}&operationname=x",
+            "query={a}&Exten%C5%BFions[x]=1",
+            "variables=1",
+            "variables=[]",
+            "extensions={",
+        ] {
             assert!(Asked::from_query(query).is_err(), "{query}");
         }
+        assert!(Asked::from_query("query={a}&queries=1&trace=1").is_ok());
         assert!(Asked::is_in(Some("x=1&%71uery={a}")));
         assert!(Asked::is_in(Some("variables[a]=1")));
+        assert!(Asked::is_in(Some("Query={a}")));
+        assert!(Asked::is_in(Some("documentID=a")));
         assert!(!Asked::is_in(Some("x=query&querying=1")));
     }
 

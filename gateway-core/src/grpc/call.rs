@@ -4,7 +4,7 @@ use super::dialect::{
     Dialect, Encoding, End, Failure, Flow, Protocol, Reader, Start, Writer, WriterForm, media_type, read_whole,
 };
 use super::frame;
-use super::message::{self, BodyField, HTTP_BODY};
+use super::message::{self, BodyField};
 use super::status::{Code, Status};
 use super::template::Found;
 use super::upload::{Maker, Messages, Refusal, Upload, encoded, untranslatable};
@@ -118,6 +118,21 @@ pub fn client_deadline(headers: &Headers) -> Option<u64> {
     grpc().or_else(connect)
 }
 
+/// Says in the client's own field how many milliseconds are left, where it has said how long it will wait.
+pub fn tell_what_is_left(headers: &mut Headers, left: u64) {
+    if headers.text(deadline::GRPC).is_some_and(|said| deadline::read(deadline::GRPC, said).is_some()) {
+        headers.set(deadline::GRPC, deadline::write(deadline::GRPC, left));
+    }
+    if headers.text(CONNECT_TIMEOUT).is_some_and(|said| said.parse::<u64>().is_ok()) {
+        headers.set(CONNECT_TIMEOUT, connect_timeout(left));
+    }
+}
+
+/// At most ten digits (Connect, "Unary-Request").
+fn connect_timeout(milliseconds: u64) -> String {
+    milliseconds.min(9_999_999_999).to_string()
+}
+
 const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 
 impl Call<'_> {
@@ -205,8 +220,7 @@ impl Call<'_> {
                 sent.set("content-type", if streams { "application/connect+proto" } else { "application/proto" });
                 sent.set("accept-encoding", "identity");
                 sent.set("connect-protocol-version", "1");
-                // At most ten digits.
-                sent.set(CONNECT_TIMEOUT, timeout.min(9_999_999_999).to_string());
+                sent.set(CONNECT_TIMEOUT, connect_timeout(timeout));
             }
         }
         match &body {
@@ -411,10 +425,11 @@ impl Call<'_> {
             return Ok(self.failed(headers, &end.status, &request_id));
         }
         let field = self.binding.and_then(|binding| binding.response.as_deref());
+        let given = field.map_or(BodyField::Whole, |field| BodyField::Field(field.to_owned()));
         let (content_type, body) = match (message, field) {
             (None, _) => (String::new(), Vec::new()),
-            (Some(message), None) if kind.full_name() == HTTP_BODY => {
-                message::raw(&kind, message).map_err(|why| refused(Broken(why)))?
+            (Some(message), field) if message::is_raw(&kind, &given) => {
+                message::raw(&kind, message, field).map_err(|why| refused(Broken(why)))?
             }
             (Some(message), field) => {
                 let json = match field {

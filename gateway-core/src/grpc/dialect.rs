@@ -206,6 +206,9 @@ impl Protocol {
         let end = End { status, trailers: Headers::new() };
         let mut headers = Headers::new();
         headers.set("cache-control", "no-store");
+        for (name, value) in response.headers.iter().filter(|(name, _)| outlives_a_problem(name)) {
+            headers.append(name, value);
+        }
         self.whole(headers, None, end)
     }
 
@@ -245,6 +248,11 @@ impl Protocol {
         headers.set("content-length", body.len().to_string());
         Response { status: code, headers, body: Body::Bytes(body.into()) }
     }
+}
+
+/// Whether a field says something that holds in whatever form a client hears of a problem: who may come in, and when.
+fn outlives_a_problem(name: &str) -> bool {
+    matches!(name, "proxy-status" | "retry-after" | "www-authenticate") || name.contains("ratelimit")
 }
 
 /// The type of a body, without parameters and in lower case; empty where there is none.

@@ -1,9 +1,11 @@
 //! Messages and their JSON: the canonical mapping of proto3, and the parts of a request that become fields.
 
+use super::finite::Finite;
 use crate::http::decode;
+use crate::json::{self, Json};
 use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, SerializeOptions,
-    Value,
+    DeserializeOptions, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
+    SerializeOptions, Value,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -58,8 +60,17 @@ impl Mapping {
     /// Where the bytes are no such message, or what is in it has no JSON, in words for the log.
     pub fn to_json(self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let message = read(kind, bytes)?;
+        if kind.parent_pool().get_message_by_name(ANY).is_some() {
+            check_any(&message, LEVELS)?;
+        }
+        let options = SerializeOptions::new()
+            .use_enum_numbers(self.enum_numbers)
+            .use_proto_field_name(self.original_names)
+            .skip_default_fields(!self.defaults)
+            .stringify_64_bit_integers(!self.wide_numbers);
         let mut out = Vec::with_capacity(bytes.len() * 2);
-        self.write(&message, &mut serde_json::Serializer::new(&mut out))?;
+        let serializer = Finite(&mut serde_json::Serializer::new(&mut out));
+        message.serialize_with_options(serializer, &options).map_err(|error| error.to_string())?;
         Ok(out)
     }
 
@@ -70,28 +81,22 @@ impl Mapping {
     pub fn field_to_json(self, kind: &MessageDescriptor, bytes: &[u8], field: &str) -> Result<Vec<u8>, String> {
         let field = kind.get_field_by_name(field).ok_or_else(|| format!("there is no field `{field}`"))?;
         let name = if self.original_names { field.name() } else { field.json_name() };
-        let take = |mapping: Self, message: &DynamicMessage| {
-            let mut json = mapping.write(message, serde_json::value::Serializer)?;
-            Ok::<_, String>(json.get_mut(name).map(serde_json::Value::take))
+        let found = member(&self.to_json(kind, bytes)?, name)?;
+        // One that is not there has its default, and is the whole answer.
+        let found = match found {
+            Some(found) => Some(found),
+            None => member(&Self { defaults: true, ..self }.to_json(kind, &[])?, name)?,
         };
-        let value = match take(self, &read(kind, bytes)?)? {
-            // It has its default, and is the whole answer.
-            None => take(Self { defaults: true, ..self }, &DynamicMessage::new(kind.clone()))?,
-            found => found,
-        };
-        serde_json::to_vec(&value.unwrap_or_default()).map_err(|error| error.to_string())
+        Ok(found.unwrap_or_else(|| b"null".to_vec()))
     }
 
-    fn write<S: serde::Serializer>(self, message: &DynamicMessage, serializer: S) -> Result<S::Ok, String> {
-        if message.descriptor().parent_pool().get_message_by_name(ANY).is_some() {
-            check_any(message, LEVELS)?;
-        }
-        let options = SerializeOptions::new()
-            .use_enum_numbers(self.enum_numbers)
-            .use_proto_field_name(self.original_names)
-            .skip_default_fields(!self.defaults)
-            .stringify_64_bit_integers(!self.wide_numbers);
-        message.serialize_with_options(serializer, &options).map_err(|error| error.to_string())
+    /// Makes a value of what a message is as JSON.
+    ///
+    /// # Errors
+    /// As [`Mapping::to_json`].
+    pub fn to_value(self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<serde_json::Value, String> {
+        // By way of its text, in which a number is as short as it can be: a `float` made a `double` has digits that nobody wrote.
+        serde_json::from_slice(&self.to_json(kind, bytes)?).map_err(|error| error.to_string())
     }
 
     /// Reads a message that is written as JSON; nothing at all is one without fields.
@@ -172,9 +177,17 @@ impl Mapping {
                 None => parameters.push((name, vec![value])),
             }
         }
-        for (name, values) in parameters {
+        for (name, mut values) in parameters {
             match path(&message.descriptor(), &name) {
                 Some(fields) if !bound(&original(&fields)) => {
+                    if let Some(Kind::Enum(kind)) = fields.last().map(FieldDescriptor::kind)
+                        && self.ignore_unknown
+                    {
+                        values.retain(|text| number_of(&kind, text).is_some());
+                        if values.is_empty() {
+                            continue;
+                        }
+                    }
                     set(message, &fields, &values).map_err(|why| format!("the parameter `{name}`: {why}"))?;
                 }
                 _ if self.ignore_unknown => {}
@@ -184,6 +197,16 @@ impl Mapping {
         }
         Ok(())
     }
+}
+
+/// A member of an object, as it is written.
+fn member(object: &[u8], name: &str) -> Result<Option<Vec<u8>>, String> {
+    let text = std::str::from_utf8(object).map_err(|error| error.to_string())?;
+    let limits = json::Limits { depth: u32::MAX, duplicates: true, ..json::Limits::USUAL };
+    let parts = json::read(text, &limits).map_err(|refused| format!("{refused:?}"))?;
+    let json = Json::new(text, &parts);
+    let found = json.members(0).find(|(known, _)| json.text(*known) == name);
+    Ok(found.map(|(_, value)| json.whole(value).as_bytes().to_vec()))
 }
 
 /// How deep JSON may be. Reading recurses, in frames of up to 2 KB for each level, and
@@ -277,12 +300,16 @@ fn set_raw(message: &mut DynamicMessage, media_type: &str, body: &[u8]) {
     let _ = message.try_set_field_by_name("data", Value::Bytes(body.to_vec().into()));
 }
 
-/// The media type and the bytes of a `google.api.HttpBody`.
+/// The media type and the bytes of a `google.api.HttpBody`: the message itself, or this field of it.
 ///
 /// # Errors
 /// Where the bytes are none, in words for the log.
-pub fn raw(kind: &MessageDescriptor, bytes: &[u8]) -> Result<(String, Vec<u8>), String> {
-    let message = read(kind, bytes)?;
+pub fn raw(kind: &MessageDescriptor, bytes: &[u8], field: Option<&str>) -> Result<(String, Vec<u8>), String> {
+    let mut message = read(kind, bytes)?;
+    if let Some(field) = field {
+        let inner = message.get_field_by_name(field).and_then(|value| value.as_message().cloned());
+        message = inner.ok_or_else(|| format!("there is no message `{field}`"))?;
+    }
     let text = |name: &str| message.get_field_by_name(name).and_then(|value| value.as_str().map(str::to_owned));
     let data = message.get_field_by_name("data").and_then(|value| value.as_bytes().map(|bytes| bytes.to_vec()));
     Ok((text("content_type").unwrap_or_default(), data.unwrap_or_default()))
@@ -368,10 +395,9 @@ fn value(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => text.parse().map(Value::I64).map_err(number),
         Kind::Uint32 | Kind::Fixed32 => text.parse().map(Value::U32).map_err(number),
         Kind::Uint64 | Kind::Fixed64 => text.parse().map(Value::U64).map_err(number),
-        Kind::Enum(kind) => match (kind.get_value_by_name(text), text.parse()) {
-            (Some(known), _) => Ok(Value::EnumNumber(known.number())),
-            (None, Ok(number)) => Ok(Value::EnumNumber(number)),
-            (None, Err(_)) => Err(format!("`{text}` is no value of {}", kind.full_name())),
+        Kind::Enum(kind) => match number_of(kind, text) {
+            Some(number) => Ok(Value::EnumNumber(number)),
+            None => Err(format!("`{text}` is no value of {}", kind.full_name())),
         },
         Kind::Message(kind) => match wrapped(kind) {
             Some(field) => {
@@ -387,6 +413,11 @@ fn value(kind: &Kind, text: &str) -> Result<Value, String> {
         },
         Kind::Double | Kind::Float | Kind::Bytes => lenient(kind, text),
     }
+}
+
+/// The number of an enum's value, which may be one that the enum does not know.
+fn number_of(kind: &EnumDescriptor, text: &str) -> Option<i32> {
+    kind.get_value_by_name(text).map(|known| known.number()).or_else(|| text.parse().ok())
 }
 
 /// What JSON writes as a text or a number alike: read as JSON reads its text.

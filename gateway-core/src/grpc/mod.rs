@@ -8,6 +8,7 @@
 
 pub mod call;
 pub mod dialect;
+mod finite;
 pub mod frame;
 pub mod message;
 pub mod status;

@@ -1,11 +1,12 @@
 //! How a call ended: the codes of gRPC, their HTTP statuses, and the forms in which each protocol writes them.
 
+use super::message::Mapping;
 use crate::http::{Headers, percent_decode};
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_reflect::DescriptorPool;
 use prost_types::Any;
 use serde_json::{Value, json};
 
@@ -209,12 +210,13 @@ impl Status {
 }
 
 fn detail_as_json(detail: &Any, pool: &DescriptorPool) -> Value {
-    let known = || {
-        let message = DynamicMessage::decode(pool.get_message_by_name(name(detail))?, detail.value.as_slice()).ok()?;
-        serde_json::to_value(&message).ok()
-    };
+    // What is no such message, or has more of them in each other than are read, is shown by its type alone.
+    let known = || Mapping::default().to_value(&pool.get_message_by_name(name(detail))?, &detail.value).ok();
     match known() {
-        Some(Value::Object(mut members)) => {
+        // any.proto: what has JSON of its own stands in it as one value.
+        Some(Value::Object(mut members))
+            if !matches!(name(detail), "google.protobuf.Any" | "google.protobuf.Struct") =>
+        {
             members.insert("@type".to_owned(), detail.type_url.clone().into());
             Value::Object(members)
         }

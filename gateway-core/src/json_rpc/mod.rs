@@ -73,6 +73,9 @@ pub const INTERNAL_ERROR: i64 = -32_603;
 /// Of the numbers that are left to servers: the gateway has refused the call.
 pub const REFUSED: i64 = -32_000;
 
+/// The members of a call.
+const MEMBERS: [&str; 4] = ["jsonrpc", "method", "params", "id"];
+
 /// The longest identifier, in bytes of JSON: it stands in the answer again.
 const LONGEST_ID: usize = 256;
 
@@ -133,6 +136,12 @@ impl<'a> Message<'a> {
             },
         };
         let bad = |why: &'static str| Err(Fault::new(INVALID_REQUEST, why).for_call(id));
+        // A server that ignores case takes the last of two, and that is not the one that we look at.
+        let misspelt =
+            |name: &str| MEMBERS.iter().any(|known| name != *known && json::is_same_without_case(name, known));
+        if json.members(part).any(|(name, _)| misspelt(&json.text(name))) {
+            return bad("A member is written in a way that servers read differently.");
+        }
         let is_text = |part: u32| json.kind(part) == Kind::Text;
         if !member("jsonrpc").is_some_and(|version| is_text(version) && json.text(version) == "2.0") {
             return bad("`jsonrpc` is not \"2.0\".");
@@ -388,6 +397,12 @@ mod tests {
             (r#"{"jsonrpc":"2.0","method":"a","id":[1]}"#, "-32600 "),
             (r#"{"jsonrpc":"2.0","method":"a","id":1,"id":2}"#, "-32600 "),
             (r#"{"jsonrpc":"2.0","method":"a","params":[[[[[[[[]]]]]]]]}"#, "-32600 "),
+            (r#"{"jsonrpc":"2.0","method":"a","id":1,"Method":"b"}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","Method":"a","id":1}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","method":"a","id":1,"param\u017f":[]}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","method":"a","id":1,"JSONRPC":"2.0"}"#, "-32600 1"),
+            (r#"{"jsonrpc":"2.0","method":"a","ID":1}"#, "-32600 "),
+            (r#"{"jsonrpc":"2.0","method":"a","id":1,"methods":"b"}"#, r#"Some("a") Some("1")"#),
             ("[]", "-32600 "),
             ("1", "-32600 "),
             ("[1,2,3,4]", "-32600 "),

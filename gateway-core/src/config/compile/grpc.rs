@@ -7,8 +7,8 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
 };
 use prost_types::{
-    DescriptorProto, FieldOptions, FileDescriptorProto, FileDescriptorSet, MessageOptions, MethodOptions,
-    ServiceDescriptorProto,
+    DescriptorProto, EnumDescriptorProto, EnumOptions, FieldDescriptorProto, FieldOptions, FileDescriptorProto,
+    FileDescriptorSet, MessageOptions, MethodOptions, ServiceDescriptorProto,
 };
 
 use super::super::{
@@ -48,6 +48,13 @@ impl RouteCompiler<'_, '_> {
         let methods = self.callable(written, known)?;
         let table = self.table(written, known, &methods, &forward, paths);
         let descriptors = prune(&with_error_details(known.pool.clone()), &methods);
+        // Whoever runs it reads no more than this.
+        if let Err(error) = DescriptorPool::decode(descriptors.as_slice()) {
+            let at = self.at([Field("grpc")]);
+            let message = format!("what is needed of these descriptors cannot be used: {error}");
+            self.all.problems.push(Problem::error("bad-descriptors", at, message));
+            return None;
+        }
         self.all.features.insert("grpc");
         let services = (table, descriptors);
         let place = match self.all.services_of_grpc.iter().position(|known| *known == services) {
@@ -181,9 +188,26 @@ impl RouteCompiler<'_, '_> {
                 Some(written::GrpcPlainPaths::All) => true,
                 Some(written::GrpcPlainPaths::None) => false,
             };
+            let takes_json = plain || !rules.is_empty();
+            if takes_json && method.is_server_streaming() && method.output().full_name() == message::HTTP_BODY {
+                self.raw_stream(written, method);
+            }
             table.methods.push(Rpc { name: name_of(method), plain });
         }
         table
+    }
+
+    /// Tells of a method whose many answers are bytes of any type, which are not written as they are: the type stands in the first
+    /// of them, and the head is sent before.
+    fn raw_stream(&mut self, written: &written::Grpc, method: &MethodDescriptor) {
+        if written.clients.as_ref().is_some_and(|clients| !clients.0.contains(&written::GrpcClient::Json)) {
+            return;
+        }
+        let at = self.at([Field("grpc")]).first_byte();
+        let message =
+            format!("`{}` gives many `{}`, which JSON clients get as JSON", name_of(method), message::HTTP_BODY);
+        let problem = Problem::warning("raw-stream", at, message);
+        self.all.problems.push(problem.help("have it give one, or leave it out of `services`"));
     }
 
     fn conflict(
@@ -381,16 +405,14 @@ fn prune(pool: &DescriptorPool, methods: &[MethodDescriptor]) -> Vec<u8> {
         let package = file.package();
         let within = |name: &str| if package.is_empty() { name.to_owned() } else { format!("{package}.{name}") };
         let messages = file.message_type.iter().filter(|message| keeps_any(message, &within(message.name()), &keeps));
-        let extension = file.extension.iter().filter(|field| {
-            let extendee = field.extendee().trim_start_matches('.');
-            !extendee.starts_with("google.protobuf.") && keeps(extendee)
-        });
-        let mut kept = FileDescriptorProto {
+        let messages = messages.map(|message| needed(message.clone(), &within(message.name()), &keeps));
+        let extension = file.extension.iter().filter(|field| extends_any(field, &keeps));
+        let kept = FileDescriptorProto {
             name: file.name.clone(),
             package: file.package.clone(),
             syntax: file.syntax.clone(),
-            message_type: messages.cloned().map(without_options).collect(),
-            enum_type: file.enum_type.iter().filter(|kind| keeps(&within(kind.name()))).cloned().collect(),
+            message_type: messages.collect(),
+            enum_type: file.enum_type.iter().filter(|kind| keeps(&within(kind.name()))).cloned().map(bare).collect(),
             extension: extension.cloned().collect(),
             service: file
                 .service
@@ -399,11 +421,6 @@ fn prune(pool: &DescriptorPool, methods: &[MethodDescriptor]) -> Vec<u8> {
                 .collect(),
             ..FileDescriptorProto::default()
         };
-        kept.enum_type.iter_mut().for_each(|kind| {
-            // Two names for one number are told by an option.
-            kind.options = kind.options.take().filter(|options| options.allow_alias());
-            kind.value.iter_mut().for_each(|value| value.options = None);
-        });
         if !(kept.message_type.is_empty()
             && kept.enum_type.is_empty()
             && kept.extension.is_empty()
@@ -456,25 +473,46 @@ fn reach(message: &MessageDescriptor, reached: &mut BTreeSet<String>) {
     }
 }
 
-/// Whether a message, or one inside it, is needed.
+/// Whether a message, or anything inside it, is needed.
 fn keeps_any(message: &DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -> bool {
     keeps(name)
+        || message.extension.iter().any(|field| extends_any(field, keeps))
         || message.enum_type.iter().any(|kind| keeps(&format!("{name}.{}", kind.name())))
         || message.nested_type.iter().any(|inner| keeps_any(inner, &format!("{name}.{}", inner.name()), keeps))
 }
 
-fn without_options(message: DescriptorProto) -> DescriptorProto {
-    let field = |mut field: prost_types::FieldDescriptorProto| {
+/// Whether a field extends a message that is needed. Those of options are read before.
+fn extends_any(field: &FieldDescriptorProto, keeps: &impl Fn(&str) -> bool) -> bool {
+    let extendee = field.extendee().trim_start_matches('.');
+    !extendee.starts_with("google.protobuf.") && keeps(extendee)
+}
+
+/// A message without options and without what nobody needs inside it. One that is only there for what is inside it has no fields:
+/// they may be of types that nobody needs.
+fn needed(message: DescriptorProto, name: &str, keeps: &impl Fn(&str) -> bool) -> DescriptorProto {
+    let field = |mut field: FieldDescriptorProto| {
         field.options = field
             .options
             .and_then(|options| options.packed)
             .map(|packed| FieldOptions { packed: Some(packed), ..FieldOptions::default() });
         field
     };
+    let within = |inner: &str| format!("{name}.{inner}");
+    let nested = message.nested_type.into_iter().filter(|inner| keeps_any(inner, &within(inner.name()), keeps));
+    let (fields, oneofs) = if keeps(name) { (message.field, message.oneof_decl) } else { (Vec::new(), Vec::new()) };
+    let extensions = message.extension.into_iter().filter(|field| extends_any(field, keeps));
+    let enums = message.enum_type.into_iter().filter(|kind| keeps(&within(kind.name())));
     DescriptorProto {
-        field: message.field.into_iter().map(field).collect(),
-        extension: message.extension.into_iter().map(field).collect(),
-        nested_type: message.nested_type.into_iter().map(without_options).collect(),
+        field: fields.into_iter().map(field).collect(),
+        oneof_decl: oneofs,
+        extension: extensions.map(field).collect(),
+        nested_type: nested
+            .map(|inner| {
+                let name = within(inner.name());
+                needed(inner, &name, keeps)
+            })
+            .collect(),
+        enum_type: enums.map(bare).collect(),
         options: message.options.filter(|options| options.map_entry() || options.message_set_wire_format()).map(
             |options| MessageOptions {
                 map_entry: options.map_entry,
@@ -484,6 +522,16 @@ fn without_options(message: DescriptorProto) -> DescriptorProto {
         ),
         ..message
     }
+}
+
+/// An enum without options, save that which says that two names have one number.
+fn bare(mut kind: EnumDescriptorProto) -> EnumDescriptorProto {
+    kind.options = kind
+        .options
+        .and_then(|options| options.allow_alias)
+        .map(|alias| EnumOptions { allow_alias: Some(alias), ..EnumOptions::default() });
+    kind.value.iter_mut().for_each(|value| value.options = None);
+    kind
 }
 
 fn called(

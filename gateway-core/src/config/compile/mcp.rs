@@ -219,6 +219,14 @@ impl<'a> RouteCompiler<'_, 'a> {
             self.all.problems.push(problem.related(route.name_at, "it is here").help("name one that calls services"));
             return None;
         }
+        let clients = route.written.grpc.as_ref().and_then(|grpc| grpc.clients.as_ref());
+        if clients.is_some_and(|clients| !clients.0.contains(&written::GrpcClient::Connect)) {
+            let message = format!("the route `{name}` takes no clients of Connect, so its tools can only fail");
+            let problem = Problem::warning("unrouted-tool", named.at, message);
+            let at =
+                route.node.get("grpc").and_then(|grpc| grpc.entry("clients")).map_or(route.name_at, |at| at.name_at);
+            self.all.problems.push(problem.related(at, "these are taken").help("name `connect` in its `clients`"));
+        }
         // What is wrong with its descriptors has been told.
         let root = self.all.loaded.documents.get(&described(name))?.root.as_ref()?;
         let reading = Reading { draft: Draft::Draft202012, formats: false, way: Way::Any };
