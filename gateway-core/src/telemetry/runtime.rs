@@ -523,7 +523,7 @@ impl Telemetry {
         };
         let query = self.rules.logs.as_ref().map_or(&[][..], |logs| &logs.query);
         let choice = Choice { fields: Fields::default(), request_headers: &[], response_headers: &[], query };
-        let line = || String::from_utf8_lossy(&line::write(record, Format::Json, choice)).into_owned();
+        let line = || String::from_utf8_lossy(&line::brief(record, choice)).into_owned();
         let is_sampled = within(record.lot, reporter.rules.sample);
         reporter.gathered.borrow_mut().note(record, is_sampled, line);
     }
