@@ -541,12 +541,15 @@ impl Gateway {
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut left = std::collections::VecDeque::from(deferred);
+        #[cfg(feature = "telemetry")]
+        let mut allowance = None;
         while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
                 #[cfg(feature = "telemetry")]
                 Deferred::Observe(record) => {
                     if let Some(telemetry) = &self.telemetry {
-                        notes.extend(telemetry.observe(platform, *record, &self.upstreams).await);
+                        let allowance = allowance.get_or_insert_with(|| Telemetry::allowance(platform.now()));
+                        notes.extend(telemetry.observe(platform, *record, &self.upstreams, allowance).await);
                     }
                     None
                 }

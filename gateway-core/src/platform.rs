@@ -177,7 +177,9 @@ pub trait Platform {
     /// Must: have written down what was added when it returns; merge additions in the same order for whoever reads.
     async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError>;
 
-    /// Hands a batch, a JSON array, to something that the platform calls by a name.
+    /// Hands a batch, a JSON array, to something that the platform calls by a name. It is small enough to be taken at once.
+    ///
+    /// Must: hand over all of it or, where it fails, nothing.
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError>;
 
     /// Writes a line of the access log for whoever reads what the gateway writes. Nobody waits for it.
