@@ -24,7 +24,7 @@ use crate::policy::Deferred;
 use crate::request::Request;
 use crate::template::Settings;
 use crate::together::{self, Task};
-use crate::upstream::Pool;
+use crate::upstream::{Pool, Transitions};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -47,8 +47,6 @@ pub struct Telemetry {
     waits_until: Cell<Timestamp>,
     /// When metrics are due.
     metrics_due: Cell<Timestamp>,
-    /// The state of each upstream's breaker, as last counted.
-    breakers: RefCell<Vec<&'static str>>,
     #[cfg(feature = "admin")]
     activity: Option<Reporter>,
 }
@@ -160,7 +158,6 @@ impl Telemetry {
             allowance: Cell::new((f64::MAX, 0)),
             waits_until: Cell::new(0),
             metrics_due: Cell::new(0),
-            breakers: RefCell::default(),
             #[cfg(feature = "admin")]
             activity: rules.activity.as_ref().map(|rules| Reporter {
                 rules: rules.clone(),
@@ -339,7 +336,14 @@ impl Telemetry {
         if let Some(metrics) = &self.rules.metrics {
             let mut registry = self.registry.borrow_mut();
             registry.count(&record);
-            self.count_breakers(&mut registry, upstreams);
+            for pool in upstreams {
+                let Transitions { open, half_open, closed } = pool.became();
+                for (state, times) in [("open", open), ("half_open", half_open), ("closed", closed)] {
+                    if times > 0 {
+                        registry.add(Instrument::Breakers, &[&pool.upstream.name, state], times);
+                    }
+                }
+            }
             // Not when it happens: there would always be something to tell.
             for lost in self.sums.iter().map(|owner| owner.lost.take()).filter(|lost| *lost > 0) {
                 registry.add(Instrument::Lost, &[Signal::Metrics.as_str(), "otlp"], lost);
@@ -410,19 +414,6 @@ impl Telemetry {
         let is_enough = tokens >= 1.0;
         self.allowance.set((if is_enough { tokens - 1.0 } else { tokens }, counted.max(record.ended)));
         is_enough
-    }
-
-    fn count_breakers(&self, registry: &mut Registry, upstreams: &[Pool]) {
-        let known = &mut *self.breakers.borrow_mut();
-        known.resize(upstreams.len(), "closed");
-        for (pool, known) in upstreams.iter().zip(known) {
-            let Some(state) = pool.breaker() else { continue };
-            let state = state.as_str();
-            if state != *known {
-                registry.add(Instrument::Breakers, &[&pool.upstream.name, state], 1);
-                *known = state;
-            }
-        }
     }
 
     fn sinks(&self) -> impl Iterator<Item = &Sink> {
