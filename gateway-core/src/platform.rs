@@ -114,6 +114,13 @@ pub trait Platform {
     #[cfg(feature = "cache")]
     async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
 
+    /// Whether [`Platform::recall`] may read the key-value store, which is billed by some.
+    #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, reach: Reach) -> bool {
+        let _ = reach;
+        false
+    }
+
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
     ///

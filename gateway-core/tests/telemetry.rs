@@ -242,7 +242,8 @@ fn longest_wait(heard: &Heard) -> u64 {
     let came = |line: &Value| {
         let text = line["timestamp"].as_str().unwrap_or_default();
         // Test time begins at 2025-06-15T15:06:40Z and no test takes an hour.
-        let part = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u64>().ok()).expect("a time");
+        let part =
+            |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u64>().ok()).expect("a time");
         1_750_000_000_000 - (6 * 60_000 + 40_000) + part(14, 16) * 60_000 + part(17, 19) * 1_000 + part(20, 23)
     };
     heard.borrow().iter().flat_map(|(at, _, lines)| lines.iter().map(move |line| at - came(line))).max().expect("lines")
@@ -348,6 +349,32 @@ fn sums_that_a_collector_refuses_are_not_brought_again_and_told() {
     run(gateway.settle(&platform, reply.deferred));
     let kept = platform.ledgers.borrow().get("sums").cloned().expect("sums");
     assert!(String::from_utf8_lossy(&kept).contains(r#"["postern.telemetry.lost",["metrics","otlp"]"#));
+}
+
+#[test]
+fn what_is_asked_for_the_gateway_itself_is_counted_with_the_next_request() {
+    let gateway = logs_to_a_server(&json!({}));
+    let (platform, _) = collectors(0, |_| 200);
+    let operations = |platform: &TestPlatform<_>| {
+        let reply = ask(&gateway, platform, "/metrics", "");
+        let Body::Bytes(body) = reply.response.body else { panic!("text") };
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let of = |operation: &str| {
+            let line = format!("postern_platform_operations_total{{postern_operation=\"{operation}\"}} ");
+            text.lines().find_map(|found| found.strip_prefix(&line)).and_then(|count| count.parse::<u64>().ok())
+        };
+        (of("subrequest"), of("object_call"))
+    };
+    for _ in 0..2 {
+        let reply = ask(&gateway, &platform, "/", "");
+        run(gateway.settle(&platform, reply.deferred));
+    }
+    // Two requests and the batch of the first; the sums of the first.
+    assert_eq!(operations(&platform), (Some(3), Some(1)));
+    let reply = ask(&gateway, &platform, "/", "");
+    run(gateway.settle(&platform, reply.deferred));
+    // The scrape above has told nothing and asked once; the one before it, the second request's sums.
+    assert_eq!(operations(&platform), (Some(5), Some(3)));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! would be a series too many is counted in one that says `otel_metric_overflow="true"`, as OpenTelemetry's SDKs do.
 
 use super::field::{self, split};
-use super::watch::{Outcome, Record};
+use super::watch::{Costs, Outcome, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -286,7 +286,11 @@ impl Registry {
         if let Some(outcome) = record.cache {
             self.add(Instrument::Cache, &[route, outcome], 1);
         }
-        let costs = record.costs;
+        self.bill(record.costs);
+    }
+
+    /// Counts what was asked of the platform.
+    pub fn bill(&mut self, costs: Costs) {
         for (operation, count) in
             [("subrequest", costs.subrequests), ("store_read", costs.store_reads), ("object_call", costs.object_calls)]
         {
@@ -369,7 +373,8 @@ impl Registry {
 
     /// What was counted, as text for [`merge`]; nothing is left.
     pub fn take(&mut self) -> Vec<u8> {
-        let kept = Kept { bounds: self.bounds.clone(), series: self.series().iter().map(entry).collect(), heard: Vec::new() };
+        let kept =
+            Kept { bounds: self.bounds.clone(), series: self.series().iter().map(entry).collect(), heard: Vec::new() };
         self.series.clear();
         kept.write()
     }

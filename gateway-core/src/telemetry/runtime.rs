@@ -8,7 +8,7 @@ use super::metrics::{self, Instrument, Registry, Sums};
 use super::otlp::{self, Signal};
 use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
 use super::sink::{self, Allowance, Sink, Wanted};
-use super::watch::{Record, Trace, Watch, Watched};
+use super::watch::{Costs, Record, Trace, Watch, Watched};
 use super::{debug, field, line};
 #[cfg(feature = "admin")]
 use crate::admin::{self, ActivityRules, activity::Activity};
@@ -47,6 +47,8 @@ pub struct Telemetry {
     waits_until: Cell<Timestamp>,
     /// When metrics are due.
     metrics_due: Cell<Timestamp>,
+    /// What was asked of the platform for no request in particular, or behind its answer, and is not counted yet.
+    billed: Cell<Costs>,
     #[cfg(feature = "admin")]
     activity: Option<Reporter>,
 }
@@ -158,6 +160,7 @@ impl Telemetry {
             allowance: Cell::new((f64::MAX, 0)),
             waits_until: Cell::new(0),
             metrics_due: Cell::new(0),
+            billed: Cell::default(),
             #[cfg(feature = "admin")]
             activity: rules.activity.as_ref().map(|rules| Reporter {
                 rules: rules.clone(),
@@ -319,6 +322,12 @@ impl Telemetry {
         }
     }
 
+    /// Something was asked of the platform for no request in particular, or behind its answer. It is counted with the next request: were
+    /// it counted at once, telling what was counted would never end.
+    pub fn bill(&self, costs: Costs) {
+        self.billed.set(self.billed.get().with(costs));
+    }
+
     /// What a request whose answer has just been sent may do for this.
     pub fn allowance(now: Timestamp) -> Allowance {
         Allowance::new(now.saturating_add(LONGEST_WAIT))
@@ -336,6 +345,8 @@ impl Telemetry {
         if let Some(metrics) = &self.rules.metrics {
             let mut registry = self.registry.borrow_mut();
             registry.count(&record);
+            let subrequests = self.sinks().map(Sink::sent).sum();
+            registry.bill(self.billed.take().with(Costs { subrequests, ..Costs::default() }));
             for pool in upstreams {
                 let Transitions { open, half_open, closed } = pool.became();
                 for (state, times) in [("open", open), ("half_open", half_open), ("closed", closed)] {
@@ -542,6 +553,10 @@ impl Telemetry {
         }
         // Put back by whoever ends before it is told.
         let parcel = Parcel { owner, counted };
+        self.bill(match &owner.to {
+            To::Shared => Costs::OBJECT_CALL,
+            To::Collector { .. } => Costs::SUBREQUEST,
+        });
         let outcome = match &owner.to {
             To::Shared => platform.collect(Ledger::Sums, &parcel.counted).await.map(drop).map_err(|error| error.0),
             To::Collector { address, headers, encoding, timeout } => {
@@ -583,6 +598,7 @@ impl Telemetry {
         for owner in self.sums.iter().filter(|owner| matches!(owner.to, To::Shared)) {
             troubles.extend(self.bring(platform, owner).await);
         }
+        self.bill(Costs::OBJECT_CALL);
         let kept = platform.collect(Ledger::Sums, b"").await;
         kept.map_err(|error| troubles.into_iter().chain([error.0]).collect::<Vec<_>>().join("; "))
     }
@@ -623,6 +639,7 @@ impl Telemetry {
         }
         // Put back by whoever ends before it is told: see [`Untold`].
         let untold = Untold { reporter, told };
+        self.bill(Costs::OBJECT_CALL);
         match platform.collect(Ledger::Activity, &untold.told).await {
             Ok(_) => {
                 untold.delivered();
@@ -635,6 +652,7 @@ impl Telemetry {
     /// What has happened in all instances, this one included.
     pub async fn activity<P: Platform>(&self, platform: &P) -> Result<Activity, String> {
         let trouble = self.report(platform).await;
+        self.bill(Costs::OBJECT_CALL);
         match platform.collect(Ledger::Activity, b"").await {
             Ok(kept) => Ok(Activity::read(&kept)),
             Err(error) => Err(trouble.into_iter().chain([error.0]).collect::<Vec<_>>().join("; ")),

@@ -26,6 +26,8 @@ pub struct Sink {
     way: Way,
     batch: Batch,
     state: RefCell<State>,
+    /// How many requests it has sent since that was last counted.
+    sent: Cell<u32>,
 }
 
 /// How somebody wants each thing.
@@ -140,7 +142,7 @@ impl Sink {
     }
 
     fn new(name: String, signal: Signal, form: Wanted, way: Way, batch: Batch) -> Self {
-        Self { name, signal, form, way, batch, state: RefCell::default() }
+        Self { name, signal, form, way, batch, state: RefCell::default(), sent: Cell::new(0) }
     }
 
     /// Keeps something until it leaves.
@@ -174,6 +176,11 @@ impl Sink {
     pub fn is_full(&self, now: Timestamp) -> bool {
         let state = self.state.borrow();
         state.items.len() >= self.batch.size && now >= state.retry_at
+    }
+
+    /// How many requests it has sent since this was last asked.
+    pub fn sent(&self) -> u32 {
+        self.sent.take()
     }
 
     /// Whether a request can do nothing more for it, so that another one has to.
@@ -266,6 +273,7 @@ impl Sink {
         };
         match &self.way {
             Way::Http { address, headers, timeout } => {
+                self.sent.set(self.sent.get().saturating_add(1));
                 let answered = errand::post(platform, address, headers.clone(), Bytes::from(body), *timeout).await;
                 answered.map_err(|detail| Refused { again: true, detail }).and_then(judge)
             }
@@ -290,9 +298,7 @@ pub fn judge(status: u16) -> Result<(), Refused> {
     match status {
         200..=299 => Ok(()),
         // OTLP §"Failures": what may be sent again. Others say that these will never be taken.
-        408 | 429 | 500..=599 => {
-            Err(Refused { again: true, detail: format!("it answered with the status {status}") })
-        }
+        408 | 429 | 500..=599 => Err(Refused { again: true, detail: format!("it answered with the status {status}") }),
         status => Err(Refused { again: false, detail: format!("it refused them with the status {status}") }),
     }
 }
