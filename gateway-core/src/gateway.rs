@@ -62,6 +62,8 @@ use crate::telemetry::Telemetry;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
+#[cfg(feature = "telemetry")]
+use crate::telemetry::watch::{Costs, Record};
 use crate::template::{Reference, Scope, Settings, View};
 #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};
@@ -541,12 +543,15 @@ impl Gateway {
     pub async fn settle<P: Platform>(&self, platform: &P, deferred: Vec<Deferred>) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut left = std::collections::VecDeque::from(deferred);
+        #[cfg(feature = "telemetry")]
+        let mut allowance = None;
         while let Some(deferred) = left.pop_front() {
             let failed = match deferred {
                 #[cfg(feature = "telemetry")]
                 Deferred::Observe(record) => {
                     if let Some(telemetry) = &self.telemetry {
-                        notes.extend(telemetry.observe(platform, *record, &self.upstreams).await);
+                        let allowance = allowance.get_or_insert_with(|| Telemetry::allowance(platform.now()));
+                        notes.extend(telemetry.observe(platform, *record, &self.upstreams, allowance).await);
                     }
                     None
                 }
@@ -558,6 +563,10 @@ impl Gateway {
                     None
                 }
                 Deferred::Count(afterwards) | Deferred::Release(afterwards) => {
+                    #[cfg(feature = "telemetry")]
+                    if afterwards.asks() {
+                        self.bill(Costs::OBJECT_CALL);
+                    }
                     let done = afterwards.perform(platform, &self.counters).await;
                     let tell =
                         |error: StoreError| ("limit-uncertain", format!("a limit cannot be settled: {}", error.0));
@@ -593,10 +602,20 @@ impl Gateway {
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
                     let flight = start.renews.clone();
-                    // The record of the request that has found it is closed, and nobody asked for this one.
-                    let watched = Watched::new(platform, None);
+                    // The record of the request that has found it is closed, and nobody asked for this one: only what it costs is
+                    // noted.
+                    #[cfg(feature = "telemetry")]
+                    let record =
+                        self.telemetry.is_some().then(|| Record::of_nobody(request_id(platform), platform.now()));
+                    #[cfg(not(feature = "telemetry"))]
+                    let record = None;
+                    let watched = Watched::new(platform, record);
                     let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
                     let reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
+                    #[cfg(feature = "telemetry")]
+                    if let Some(record) = watched.into_record() {
+                        self.bill(record.costs);
+                    }
                     pump::discard(platform, reply.response.body);
                     let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
                     if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
@@ -613,6 +632,8 @@ impl Gateway {
                 }
                 #[cfg(feature = "mirror")]
                 Deferred::Mirror(copy) => {
+                    #[cfg(feature = "telemetry")]
+                    self.bill(Costs::SUBREQUEST);
                     mirror::send(platform, &self.upstreams, *copy).await.map(|(route, heard)| (Some(route), heard))
                 }
             };
@@ -621,6 +642,14 @@ impl Gateway {
             }
         }
         notes
+    }
+
+    /// Something is asked of the platform of which no request's record says anything.
+    #[cfg(feature = "telemetry")]
+    pub(crate) fn bill(&self, costs: Costs) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.bill(costs);
+        }
     }
 
     /// Makes the body of an answer whose head has been sent. What it asks of the world is noted with what was asked before, where

@@ -114,6 +114,13 @@ pub trait Platform {
     #[cfg(feature = "cache")]
     async fn recall(&self, key: &str, reach: Reach) -> Result<Option<(Bytes, Body<Self::Stream>)>, StoreError>;
 
+    /// Whether [`Platform::recall`] may read the key-value store, which is billed by some.
+    #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, reach: Reach) -> bool {
+        let _ = reach;
+        false
+    }
+
     /// Begins to store a body. Gives it back where the client is to have it as well (`shared`), and a number for
     /// [`Platform::kept`]; `None`: it is not stored.
     ///
@@ -177,7 +184,9 @@ pub trait Platform {
     /// Must: have written down what was added when it returns; merge additions in the same order for whoever reads.
     async fn collect(&self, ledger: Ledger, added: &[u8]) -> Result<Bytes, StoreError>;
 
-    /// Hands a batch, a JSON array, to something that the platform calls by a name.
+    /// Hands a batch, a JSON array, to something that the platform calls by a name. It is small enough to be taken at once.
+    ///
+    /// Must: hand over all of it or, where it fails, nothing.
     async fn publish(&self, outlet: &Outlet, batch: &[u8]) -> Result<(), StoreError>;
 
     /// Writes a line of the access log for whoever reads what the gateway writes. Nobody waits for it.

@@ -274,6 +274,11 @@ where
     }
 
     #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, reach: Reach) -> bool {
+        reach == Reach::Global
+    }
+
+    #[cfg(feature = "cache")]
     async fn keep(&self, item: &Item<'_>, body: Body<Vec<u8>>, shared: bool) -> (Body<Vec<u8>>, Option<u32>) {
         let bytes = match &body {
             Body::Empty => Vec::new(),

@@ -8,8 +8,9 @@ use gateway_core::Gateway;
 use gateway_core::config::{self, Text};
 use gateway_core::gateway::Reply;
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, FetchError, Outlet};
+use gateway_core::platform::{Call, Failure, FetchError, Outlet, Platform, Timestamp};
 use gateway_core::testing::{TestPlatform, run};
+use gateway_core::together::{self, Task};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -176,6 +177,204 @@ fn who_waits_takes_away_what_others_have_put_there() {
     run(gateway.settle(&platform, deferred));
     assert_eq!(batches.take().iter().sum::<usize>(), 3);
     assert!(platform.clock.get() >= started + 1_000);
+}
+
+/// What a collector of logs and metrics got: when, where, and how many lines.
+type Heard = Rc<RefCell<Vec<(Timestamp, String, Vec<Value>)>>>;
+
+/// A platform whose origin answers at once, and whose collectors take so long and answer with this status.
+fn collectors(
+    takes: u64,
+    status: impl Fn(&str) -> u16 + 'static,
+) -> (TestPlatform<impl FnMut(Call<Vec<u8>>) -> Answered>, Heard) {
+    let (clock, heard) = (Rc::new(Cell::new(1_750_000_000_000)), Heard::default());
+    let (now, hears) = (clock.clone(), heard.clone());
+    let platform = TestPlatform::with_clock(clock, move |call: Call<Vec<u8>>| {
+        if call.authority.starts_with("logs") || call.authority.starts_with("otel") {
+            let Body::Bytes(body) = &call.body else { panic!("a body") };
+            let lines = serde_json::from_slice(body).unwrap_or_default();
+            hears.borrow_mut().push((now.get(), call.authority.clone(), lines));
+            return answer(status(&call.authority));
+        }
+        answer(200)
+    });
+    let delay = move |call: &Call<Vec<u8>>| if call.authority.starts_with(['l', 'o']) { takes } else { 0 };
+    *platform.delay.borrow_mut() = Some(Box::new(delay));
+    (platform, heard)
+}
+
+/// Requests come at these moments, each with an end of its own, as platforms do it.
+fn crowd<F: FnMut(Call<Vec<u8>>) -> Answered>(
+    gateway: &Gateway,
+    platform: &TestPlatform<F>,
+    moments: impl IntoIterator<Item = u64>,
+) {
+    let tasks = moments.into_iter().map(|moment| {
+        Box::pin(async move {
+            platform.sleep(std::time::Duration::from_millis(moment)).await;
+            let incoming = Incoming {
+                method: "GET".to_owned(),
+                scheme: Scheme::Https,
+                authority: "gateway.test".to_owned(),
+                target: "/".to_owned(),
+                headers: Headers::new(),
+                body: Body::Empty,
+                peer: Peer::default(),
+            };
+            let reply = gateway.handle(platform, incoming).await;
+            gateway.settle(platform, reply.deferred).await;
+        }) as Task<'_, ()>
+    });
+    run(together::all(tasks, usize::MAX));
+}
+
+fn logs_to_a_server(more: &Value) -> Gateway {
+    let mut telemetry = json!({
+        "metrics": { "to": "shared" },
+        "logs": { "to": [{ "http": { "url": "http://logs.test/in", "form": "array" } }] },
+    });
+    more.as_object().into_iter().flatten().for_each(|(name, value)| telemetry[name] = value.clone());
+    load(&forwards(&telemetry))
+}
+
+/// How long each line took to leave, at most.
+fn longest_wait(heard: &Heard) -> u64 {
+    let came = |line: &Value| {
+        let text = line["timestamp"].as_str().unwrap_or_default();
+        // Test time begins at 2025-06-15T15:06:40Z and no test takes an hour.
+        let part =
+            |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u64>().ok()).expect("a time");
+        1_750_000_000_000 - (6 * 60_000 + 40_000) + part(14, 16) * 60_000 + part(17, 19) * 1_000 + part(20, 23)
+    };
+    heard.borrow().iter().flat_map(|(at, _, lines)| lines.iter().map(move |line| at - came(line))).max().expect("lines")
+}
+
+#[test]
+fn batches_are_batches_under_load() {
+    let gateway = logs_to_a_server(&json!({}));
+    let (platform, heard) = collectors(60, |_| 200);
+    crowd(&gateway, &platform, (0..1_000).map(|number| number * 25));
+    let sizes: Vec<usize> = heard.borrow().iter().map(|(.., lines)| lines.len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 1_000);
+    // 40 a second, for 25 seconds, and a batch a second: one more whenever somebody else begins to wait.
+    assert!(sizes.len() <= 32, "{sizes:?}");
+    assert!(longest_wait(&heard) <= 1_000 + 60 + 60, "{}", longest_wait(&heard));
+}
+
+#[test]
+fn a_full_batch_leaves_at_once() {
+    let gateway = logs_to_a_server(&json!({}));
+    let (platform, heard) = collectors(10, |_| 200);
+    crowd(&gateway, &platform, (0..450).map(|number| number / 2));
+    let heard = heard.borrow();
+    let sizes: Vec<usize> = heard.iter().map(|(.., lines)| lines.len()).collect();
+    assert_eq!(sizes, [200, 200, 50]);
+    assert!(heard[1].0 - 1_750_000_000_000 < 250);
+}
+
+#[test]
+fn lines_do_not_wait_for_metrics() {
+    let gateway = logs_to_a_server(&json!({}));
+    let (platform, heard) = collectors(20, |_| 200);
+    crowd(&gateway, &platform, [0, 1_500, 3_300, 6_010, 9_990, 10_700, 14_200, 14_990, 15_010]);
+    assert_eq!(heard.borrow().iter().map(|(.., lines)| lines.len()).sum::<usize>(), 9);
+    assert!(longest_wait(&heard) <= 1_100, "{}", longest_wait(&heard));
+    // All of it is told in the end, and no more often than it must.
+    let kept = platform.ledgers.borrow().get("sums").cloned().expect("sums");
+    assert!(String::from_utf8_lossy(&kept).contains(r#""c":[9,"#), "{}", String::from_utf8_lossy(&kept));
+    assert!(platform.collects.get() <= 4, "{}", platform.collects.get());
+}
+
+#[test]
+fn who_leaves_takes_what_is_there_along() {
+    // Metrics are due when nobody may wait any longer.
+    let gateway = logs_to_a_server(&json!({ "metrics": { "to": "shared", "interval": "9s" } }));
+    let (platform, heard) = collectors(20, |_| 200);
+    crowd(&gateway, &platform, (0..150).map(|number| number * 100));
+    assert_eq!(heard.borrow().iter().map(|(.., lines)| lines.len()).sum::<usize>(), 150);
+    let kept = platform.ledgers.borrow().get("sums").cloned().expect("sums");
+    assert!(String::from_utf8_lossy(&kept).contains(r#""c":[150,"#), "{}", String::from_utf8_lossy(&kept));
+    assert!(platform.clock.get() - 1_750_000_000_000 < 40_000);
+}
+
+#[test]
+fn a_collector_that_hangs_keeps_nobody_waiting() {
+    let telemetry = json!({
+        "otlp": { "endpoint": "http://otel.test" },
+        "metrics": { "to": ["otlp", "shared"] },
+        "logs": { "to": ["otlp", { "http": { "url": "http://logs.test/in", "form": "array" } }] },
+    });
+    let gateway = load(&forwards(&telemetry));
+    let (platform, heard) = collectors(0, |_| 200);
+    *platform.delay.borrow_mut() =
+        Some(Box::new(|call: &Call<Vec<u8>>| if call.authority.starts_with("otel") { 60_000 } else { 0 }));
+    let reply = ask(&gateway, &platform, "/", "");
+    // Its code ends while the collector says nothing.
+    for deferred in reply.deferred {
+        let settles = Box::pin(async { drop(gateway.settle(&platform, vec![deferred]).await) }) as Task<'_, ()>;
+        let ends = Box::pin(platform.sleep(std::time::Duration::from_secs(12))) as Task<'_, ()>;
+        run(first(settles, ends));
+    }
+    assert_eq!(longest_wait(&heard), 1_000, "another sink does not wait for it");
+    let before = platform.clock.get();
+    let reply = ask(&gateway, &platform, "/metrics", "");
+    assert_eq!((platform.clock.get(), reply.response.status), (before, 200));
+    let Body::Bytes(body) = reply.response.body else { panic!("text") };
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let line = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_route="all",http_response_status_code="200",url_scheme="https"} 1"#;
+    assert!(text.lines().any(|other| other == line), "{text}");
+}
+
+/// Does both until one is done.
+async fn first(mut one: Task<'_, ()>, mut other: Task<'_, ()>) {
+    std::future::poll_fn(|context| {
+        let is_over = one.as_mut().poll(context).is_ready() || other.as_mut().poll(context).is_ready();
+        if is_over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+#[test]
+fn sums_that_a_collector_refuses_are_not_brought_again_and_told() {
+    let telemetry = json!({ "otlp": { "endpoint": "http://otel.test" }, "metrics": { "to": ["otlp", "shared"] } });
+    let gateway = load(&forwards(&telemetry));
+    let (platform, heard) = collectors(0, |_| 400);
+    let reply = ask(&gateway, &platform, "/", "");
+    let notes = run(gateway.settle(&platform, reply.deferred));
+    assert!(notes.iter().any(|note| note.detail.contains("series are lost")), "{notes:?}");
+    platform.clock.set(platform.clock.get() + 60_000);
+    assert_eq!(heard.borrow().len(), 1, "there is nothing left to bring");
+    // The next request says so, where sums are shared.
+    let reply = ask(&gateway, &platform, "/", "");
+    run(gateway.settle(&platform, reply.deferred));
+    let kept = platform.ledgers.borrow().get("sums").cloned().expect("sums");
+    assert!(String::from_utf8_lossy(&kept).contains(r#"["postern.telemetry.lost",["metrics","otlp"]"#));
+}
+
+#[test]
+fn what_is_asked_for_the_gateway_itself_is_counted_with_the_next_request() {
+    let gateway = logs_to_a_server(&json!({}));
+    let (platform, _) = collectors(0, |_| 200);
+    let operations = |platform: &TestPlatform<_>| {
+        let reply = ask(&gateway, platform, "/metrics", "");
+        let Body::Bytes(body) = reply.response.body else { panic!("text") };
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let of = |operation: &str| {
+            let line = format!("postern_platform_operations_total{{postern_operation=\"{operation}\"}} ");
+            text.lines().find_map(|found| found.strip_prefix(&line)).and_then(|count| count.parse::<u64>().ok())
+        };
+        (of("subrequest"), of("object_call"))
+    };
+    for _ in 0..2 {
+        let reply = ask(&gateway, &platform, "/", "");
+        run(gateway.settle(&platform, reply.deferred));
+    }
+    // Two requests and the batch of the first; the sums of the first.
+    assert_eq!(operations(&platform), (Some(3), Some(1)));
+    let reply = ask(&gateway, &platform, "/", "");
+    run(gateway.settle(&platform, reply.deferred));
+    // The scrape above has told nothing and asked once; the one before it, the second request's sums.
+    assert_eq!(operations(&platform), (Some(5), Some(3)));
 }
 
 #[test]

@@ -44,21 +44,32 @@ export class Counters extends DurableObject {
   collect(name, added) {
     if (this.ledger === undefined) {
       this.sql.exec("CREATE TABLE IF NOT EXISTS sums (id INTEGER PRIMARY KEY, text TEXT NOT NULL)");
-      const [row] = this.sql.exec("SELECT text FROM sums WHERE id = 1");
-      this.ledger = row?.text ?? "";
+      this.ledger = [...this.sql.exec("SELECT text FROM sums ORDER BY id")].map(({ text }) => text).join("");
     }
     if (added !== "") {
       const core = gateway(this.env);
+      let ledger;
       try {
-        this.ledger = core.merge(name, this.ledger, added);
+        ledger = core.merge(name, this.ledger, added);
       } catch (error) {
         if (core.thinks) core.restart();
         throw error;
       }
-      this.sql.exec("INSERT OR REPLACE INTO sums (id, text) VALUES (1, ?)", this.ledger);
+      this.keep(ledger);
+      // Not before it is written: whoever hears that it failed adds the same again.
+      this.ledger = ledger;
       return "";
     }
     return this.ledger;
+  }
+
+  // In pieces, since a row has at most two megabytes.
+  keep(ledger) {
+    this.ctx.storage.transactionSync(() => {
+      let id = 0;
+      for (const piece of pieces(ledger)) this.sql.exec("INSERT OR REPLACE INTO sums (id, text) VALUES (?, ?)", ++id, piece);
+      this.sql.exec("DELETE FROM sums WHERE id > ?", id);
+    });
   }
 
   read(key) {
@@ -94,6 +105,18 @@ export class Counters extends DurableObject {
   }
 }
 
+// A text cut so that each piece is a text of at most a megabyte, however it is written.
+function* pieces(text) {
+  for (let at = 0, end; at < text.length; at = end) {
+    end = Math.min(at + PIECE, text.length);
+    // Not between the halves of what is one character.
+    if (end < text.length && (text.charCodeAt(end) & 0xfc00) === 0xdc00) end--;
+    yield text.slice(at, end);
+  }
+}
+
+// A unit of a text has at most three bytes.
+const PIECE = Math.floor((1 << 20) / 3);
 // Objects share an isolate's memory.
 const MOST = 4096;
 const HOUR = 3_600_000;

@@ -414,6 +414,12 @@ impl Platform for Workers {
         }
     }
 
+    /// Behind the cache of the data centre is one in KV, where it is asked for.
+    #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, reach: Reach) -> bool {
+        reach == Reach::Global
+    }
+
     #[cfg(feature = "cache")]
     async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
         match body {

@@ -252,19 +252,21 @@ test("what was counted goes to the object that owns the sums", async () => {
   assert.deepEqual(heard, ["metrics", "sums", "added", 200, "sums"]);
 });
 
-test("a batch goes to a queue by the hundred, and points go to a dataset", async () => {
+test("a batch goes to a queue as it is, all or nothing, and points go to a dataset", async () => {
   const heard = [];
   const env = {
     LINES: { sendBatch: async (messages) => heard.push(messages) },
+    FULL: { sendBatch: async () => Promise.reject(new Error("too many requests")) },
     POINTS: { writeDataPoint: (point) => heard.push(point) },
   };
-  const lines = Array.from({ length: 150 }, (_, at) => ({ at }));
+  const lines = Array.from({ length: 100 }, (_, at) => ({ at }));
   const outcomes = [];
   let step = 0;
   const commands = [
     [PUBLISH, 0, 0, "LINES", JSON.stringify(lines)],
     [PUBLISH, 1, 1, "POINTS", JSON.stringify([{ indexes: ["a"], blobs: [], doubles: [1] }])],
-    [PUBLISH, 2, 0, "NOTHING", "[]"],
+    [PUBLISH, 2, 0, "FULL", JSON.stringify(lines)],
+    [PUBLISH, 3, 0, "NOTHING", "[]"],
   ];
   const core = play(
     {
@@ -277,12 +279,13 @@ test("a batch goes to a queue by the hundred, and points go to a dataset", async
     env,
   );
   await answer(core, new Request("http://g/"));
-  assert.deepEqual(heard.slice(0, 2).map((messages) => messages.length), [100, 50]);
-  assert.deepEqual(heard[1][49], { body: { at: 149 }, contentType: "json" });
-  assert.deepEqual(heard[2], { indexes: ["a"], blobs: [], doubles: [1] });
-  // What is not bound is a failure that the core hears of.
-  assert.equal(outcomes.length, 3);
-  assert.ok(outcomes[0] === 404 && outcomes[1] === 404 && outcomes[2] < 100);
+  // The core cuts batches: what is told of one is then told of all of it.
+  assert.equal(heard[0].length, 100);
+  assert.deepEqual(heard[0][99], { body: { at: 99 }, contentType: "json" });
+  assert.deepEqual(heard[1], { indexes: ["a"], blobs: [], doubles: [1] });
+  // What refuses, or is not bound, is a failure that the core hears of.
+  assert.equal(outcomes.length, 4);
+  assert.ok(outcomes[0] === 404 && outcomes[1] === 404 && outcomes[2] < 100 && outcomes[3] < 100);
 });
 
 test("an object checks by its alarm, keeps what was found, and is woken up by instances and by cron", async () => {

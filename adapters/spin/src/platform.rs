@@ -146,6 +146,12 @@ impl Platform for Spin {
         shelf::recall(key, self.now()).await
     }
 
+    /// There is no other cache.
+    #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, _: Reach) -> bool {
+        true
+    }
+
     #[cfg(feature = "cache")]
     async fn keep(&self, item: &Item<'_>, body: Body<Stream>, shared: bool) -> (Body<Stream>, Option<u32>) {
         shelf::keep(item, body, shared, self.now()).await

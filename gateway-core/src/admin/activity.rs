@@ -1,7 +1,7 @@
 //! What has happened lately, of all instances: requests of each route over time, who calls most, which limits are nearly used up,
 //! and the latest requests and failures.
 //!
-//! Everything is bounded: so many periods, so many routes in each, so many callers, so many lines. An instance gathers a few
+//! Everything is bounded: so many periods, so many routes in each, so many callers, so many lines and bytes of them. An instance gathers a few
 //! seconds' worth and adds it to the [ledger](crate::ledger::Ledger::Activity), whose owner keeps the last day.
 
 use crate::platform::Timestamp;
@@ -152,12 +152,12 @@ const MOST_CALLERS: usize = 100;
 /// So many limits.
 const MOST_LIMITS: usize = 100;
 
-/// So many lines of the latest requests are kept, and of failures.
-const MOST_REQUESTS: usize = 400;
-const MOST_ERRORS: usize = 150;
+/// So many lines of the latest requests are kept, and of failures; and so many bytes of them.
+const MOST_REQUESTS: (usize, usize) = (400, 512 * 1024);
+const MOST_ERRORS: (usize, usize) = (150, 192 * 1024);
 
 /// So many of each an instance gathers between two additions.
-const MOST_AT_ONCE: usize = 100;
+const MOST_AT_ONCE: (usize, usize) = (100, 128 * 1024);
 
 /// What is longer is hardly one's own name, in bytes.
 const LONGEST_NAME: usize = 200;
@@ -222,7 +222,8 @@ impl Calls {
 impl Ring {
     /// Adds a line, where there is room for one more in this addition.
     fn push(&mut self, line: String) {
-        if self.lines.len() >= MOST_AT_ONCE {
+        let (most, bytes) = MOST_AT_ONCE;
+        if self.lines.len() >= most || self.bytes() + line.len() > bytes {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
@@ -230,15 +231,22 @@ impl Ring {
         self.next += 1;
     }
 
-    fn merge(&mut self, other: Self, most: usize) {
+    fn merge(&mut self, other: Self, (most, most_bytes): (usize, usize)) {
         self.dropped = self.dropped.saturating_add(other.dropped);
         for (_, line) in other.lines {
             self.lines.push_back((self.next, line));
             self.next += 1;
         }
-        while self.lines.len() > most {
-            self.lines.pop_front();
+        let mut bytes = self.bytes();
+        while (self.lines.len() > most || bytes > most_bytes)
+            && let Some((_, line)) = self.lines.pop_front()
+        {
+            bytes -= line.len();
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines.iter().map(|(_, line)| line.len()).sum()
     }
 }
 
@@ -284,7 +292,8 @@ impl Activity {
         }
         for Nearly { limit, rule, of, remaining, reset } in &record.nearly {
             let address = || record.client.map(|address| address.to_canonical().to_string());
-            let caller = record.consumer.clone().or_else(address).unwrap_or_default();
+            let consumer = record.consumer.clone().filter(|name| name.len() <= LONGEST_NAME);
+            let caller = consumer.or_else(address).unwrap_or_default();
             self.add_limited(Limited {
                 limit: limit.clone(),
                 rule: rule.clone(),
@@ -478,9 +487,36 @@ mod tests {
         assert_eq!(activity.consumers[&0].len(), MOST_CALLERS * 2);
         assert_eq!(activity.refusals[&0].len(), MOST_CALLERS);
         assert_eq!(activity.limits.len(), MOST_LIMITS);
-        assert_eq!((activity.requests.lines.len(), activity.errors.lines.len()), (MOST_REQUESTS, MOST_ERRORS));
+        assert_eq!((activity.requests.lines.len(), activity.errors.lines.len()), (MOST_REQUESTS.0, MOST_ERRORS.0));
         assert_eq!((activity.requests.next, activity.requests.dropped), (4_000, 4_000));
         assert!(kept.len() < 300_000, "{}", kept.len());
+    }
+
+    #[test]
+    fn long_lines_are_bounded_by_their_bytes_and_what_is_left_out_is_counted() {
+        let long = |lines: usize, bytes: usize| {
+            let mut activity = Activity::default();
+            let failed = record("a", 500, 1_000, 0);
+            (0..lines).for_each(|_| activity.note(&failed, true, || "x".repeat(bytes)));
+            activity.take()
+        };
+        let mut kept = Vec::new();
+        for _ in 0..20 {
+            let added = long(100, 4_096);
+            assert!(added.len() < 2 * MOST_AT_ONCE.1 + 2_000, "{}", added.len());
+            kept = merge(&kept, &added);
+        }
+        let activity = Activity::read(&kept);
+        assert_eq!((activity.requests.next, activity.requests.dropped), (20 * 32, 20 * 68));
+        assert_eq!(activity.requests.lines.back().map(|(number, _)| *number), Some(20 * 32 - 1));
+        assert!(activity.requests.bytes() <= MOST_REQUESTS.1 && activity.errors.bytes() <= MOST_ERRORS.1);
+        assert_eq!(activity.fine[&0]["a"].requests(), 2_000, "nothing is lost");
+        // What an owner has kept before there was such a bound goes as well.
+        let mut old = Activity { last: 1_000, ..Activity::default() };
+        old.requests.lines = (0..400).map(|number| (number, "x".repeat(60_000))).collect();
+        old.requests.next = 400;
+        let kept = merge(&serde_json::to_vec(&old).expect("text"), &long(1, 10));
+        assert!(kept.len() < MOST_REQUESTS.1 + 10_000, "{}", kept.len());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::platform::{Platform, Timestamp};
 use crate::policy::Deferred;
 use crate::request::{self, Line, Request};
 use crate::serve;
-use crate::telemetry::watch::Watched;
+use crate::telemetry::watch::{Costs, Watched};
 use crate::template::{Settings, Source};
 use changes::{Act, Due, Entry, Mark, State};
 use guard::{Guard, Token};
@@ -388,6 +388,7 @@ impl Gateway {
 
     /// Asks what is in effect; gives what the log should hear.
     pub(crate) async fn catch_up_now<P: Platform>(&self, platform: &P) -> Option<Note> {
+        self.bill(Costs::OBJECT_CALL);
         let why = self.hear(platform).await.err()?;
         let detail =
             format!("what was changed through the admin interface cannot be read, so what was known stays: {why}");

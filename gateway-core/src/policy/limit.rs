@@ -601,6 +601,12 @@ fn location(client: &Client) -> &str {
 }
 
 impl Afterwards {
+    /// Whether another owner than this instance is asked.
+    #[cfg(feature = "telemetry")]
+    pub fn asks(&self) -> bool {
+        matches!(self.owner, Owner::There(_))
+    }
+
     /// Does it.
     pub async fn perform<P: Platform>(self, platform: &P, counters: &Counters) -> Result<(), StoreError> {
         match &self.owner {

@@ -180,6 +180,27 @@ pub enum Said<'a> {
     Map(Vec<(&'static str, Said<'a>)>),
 }
 
+impl Said<'_> {
+    /// The same, of each text only so many bytes, and of each list only so many items: what shows that it was longer ends in `…`.
+    #[cfg(feature = "admin")]
+    pub fn cut(self, bytes: usize, items: usize) -> Self {
+        let short = |text: &str| {
+            let mut end = bytes;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            Said::Made(format!("{}…", text.get(..end).unwrap_or_default()))
+        };
+        match self {
+            Said::Text(text) if text.len() > bytes => short(text),
+            Said::Made(text) if text.len() > bytes => short(&text),
+            Said::List(said) => Said::List(said.into_iter().take(items).map(|said| said.cut(bytes, items)).collect()),
+            Said::Map(said) => Said::Map(said.into_iter().map(|(name, said)| (name, said.cut(bytes, items))).collect()),
+            Said::Text(_) | Said::Made(_) | Said::Number(_) | Said::Seconds(_) => self,
+        }
+    }
+}
+
 /// What of the configuration decides what is said.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {

@@ -9,7 +9,7 @@ use std::io::Write;
 /// One line, without its end. Whatever a client sends stays on it.
 pub fn write(record: &Record, format: Format, choice: Choice<'_>) -> Vec<u8> {
     match format {
-        Format::Json => json(record, choice),
+        Format::Json => json(record, choice, |said| said),
         Format::Common => common(record, choice).into_bytes(),
         Format::Combined => {
             let mut line = common(record, choice);
@@ -24,7 +24,18 @@ pub fn write(record: &Record, format: Format, choice: Choice<'_>) -> Vec<u8> {
     }
 }
 
-fn json(record: &Record, choice: Choice<'_>) -> Vec<u8> {
+/// One line of JSON that is short whatever a client sends: [`BRIEF`] says how short.
+#[cfg(feature = "admin")]
+pub fn brief(record: &Record, choice: Choice<'_>) -> Vec<u8> {
+    let (bytes, items) = BRIEF;
+    json(record, choice, |said| said.cut(bytes, items))
+}
+
+/// So many bytes of each text, and so many items of each list, stand in a [`brief`] line.
+#[cfg(feature = "admin")]
+pub const BRIEF: (usize, usize) = (256, 16);
+
+fn json<'r>(record: &'r Record, choice: Choice<'_>, shown: impl Fn(Said<'r>) -> Said<'r>) -> Vec<u8> {
     let mut line = Vec::with_capacity(512);
     line.extend_from_slice(b"{\"schema\":");
     text(SCHEMA, &mut line);
@@ -32,7 +43,7 @@ fn json(record: &Record, choice: Choice<'_>) -> Vec<u8> {
         line.push(b',');
         text(name, &mut line);
         line.push(b':');
-        value(&said, &mut line);
+        value(&shown(said), &mut line);
     });
     line.push(b'}');
     line
@@ -147,6 +158,24 @@ mod tests {
         let line = write(&record(), Format::Json, Choice { fields: Fields::default(), ..NOTHING_SHOWN });
         let expected = r#"{"schema":"postern.access/1","timestamp":"2024-02-29T23:59:59.999Z","postern.request_id":"id","http.request.method":"GET","url.scheme":"https","server.address":"a.example","server.port":8443,"url.path":"/a\"b","url.query":"q=REDACTED","http.response.status_code":200,"http.server.request.duration":1.012,"client.address":"192.0.2.1","user_agent.original":"curl\n\"x\""}"#;
         assert_eq!(String::from_utf8_lossy(&line), expected);
+    }
+
+    #[cfg(feature = "admin")]
+    #[test]
+    fn a_brief_line_is_short_whatever_a_client_sends() {
+        let mut long = record();
+        (long.user_agent, long.path) = (Some("ä".repeat(30_000)), Some("/\u{1}".repeat(30_000)));
+        long.query = Some("a&".repeat(30_000));
+        long.authority = "a".repeat(30_000);
+        long.method = "M".repeat(30_000);
+        long.limits = vec![("limit".to_owned(), super::super::watch::LimitOutcome::Admitted); 1_000];
+        let line = brief(&long, Choice { fields: Fields::default(), ..NOTHING_SHOWN });
+        let line = String::from_utf8(line).expect("text");
+        assert!(line.len() < 8_000, "{}", line.len());
+        let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(read["user_agent.original"], format!("{}…", "ä".repeat(128)));
+        let choice = Choice { fields: Fields::default(), ..NOTHING_SHOWN };
+        assert_eq!(brief(&record(), choice), write(&record(), Format::Json, choice));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! would be a series too many is counted in one that says `otel_metric_overflow="true"`, as OpenTelemetry's SDKs do.
 
 use super::field::{self, split};
-use super::watch::{Outcome, Record};
+use super::watch::{Costs, Outcome, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -77,7 +77,7 @@ impl Instrument {
             Instrument::Cache => "What the cache did.",
             Instrument::Operations => "What was asked of the platform: each is billed by some.",
             Instrument::Breakers => "How often circuit breakers came into a state.",
-            Instrument::Lost => "Log records and spans that could not be delivered.",
+            Instrument::Lost => "Log records, spans and series of sums that could not be delivered.",
         }
     }
 
@@ -177,7 +177,7 @@ impl Value {
         match (self, other) {
             (Value::Sum(sum), Value::Sum(more)) => *sum = sum.saturating_add(*more),
             (Value::Times { counts, sum }, Value::Times { counts: more, sum: time }) => {
-                // Classes that were changed in between: what there was stays in the last one, so that nothing is lost.
+                // A text of somebody else's making: nothing of it is lost.
                 if counts.len() < more.len() {
                     counts.resize(more.len(), 0);
                 }
@@ -186,6 +186,19 @@ impl Value {
             }
             (Value::Sum(_) | Value::Times { .. }, _) => {}
         }
+    }
+
+    /// Sorts what was counted in some classes into others: into the smallest that holds all that may have been in the old one.
+    fn sort_into(&mut self, bounds: &[u64], old: &[u64]) {
+        let Value::Times { counts, .. } = self else { return };
+        let mut sorted = vec![0_u64; bounds.len() + 1];
+        for (place, count) in counts.iter().enumerate() {
+            let class = old.get(place).map_or(bounds.len(), |most| bounds.partition_point(|bound| bound < most));
+            if let Some(sum) = sorted.get_mut(class) {
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        *counts = sorted;
     }
 }
 
@@ -273,7 +286,11 @@ impl Registry {
         if let Some(outcome) = record.cache {
             self.add(Instrument::Cache, &[route, outcome], 1);
         }
-        let costs = record.costs;
+        self.bill(record.costs);
+    }
+
+    /// Counts what was asked of the platform.
+    pub fn bill(&mut self, costs: Costs) {
         for (operation, count) in
             [("subrequest", costs.subrequests), ("store_read", costs.store_reads), ("object_call", costs.object_calls)]
         {
@@ -356,7 +373,8 @@ impl Registry {
 
     /// What was counted, as text for [`merge`]; nothing is left.
     pub fn take(&mut self) -> Vec<u8> {
-        let kept = Kept { bounds: self.bounds.clone(), series: self.series().iter().map(entry).collect() };
+        let kept =
+            Kept { bounds: self.bounds.clone(), series: self.series().iter().map(entry).collect(), heard: Vec::new() };
         self.series.clear();
         kept.write()
     }
@@ -413,6 +431,9 @@ struct Kept {
     bounds: Vec<u64>,
     #[serde(rename = "s")]
     series: Vec<Entry>,
+    /// Where there are several at the same time: the bounds of those that add, and how many additions ago each did.
+    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
+    heard: Vec<(Vec<u64>, u64)>,
 }
 
 /// Instrument, labels and value.
@@ -429,6 +450,37 @@ impl Kept {
         // Texts and numbers: it cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
+
+    /// Somebody adds what was counted in classes with these bounds. All classes that are in use are kept beside each other: were
+    /// those of one configuration sorted into those of the other each time, they would get longer with every addition.
+    fn hear(&mut self, bounds: &[u64]) {
+        if self.heard.is_empty() && !self.series.is_empty() {
+            self.heard.push((self.bounds.clone(), 0));
+        }
+        self.heard.iter_mut().for_each(|(_, ago)| *ago = ago.saturating_add(1));
+        self.heard.retain(|(known, ago)| known != bounds && *ago <= REMEMBERED);
+        self.heard.push((bounds.to_vec(), 0));
+        while self.heard.len() > MOST_HEARD {
+            // The one that was added last is the last.
+            self.heard.remove(0);
+        }
+        let mut all: Vec<u64> = self.heard.iter().flat_map(|(bounds, _)| bounds).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        self.sort_into(all);
+        if self.heard.len() == 1 {
+            self.heard.clear();
+        }
+    }
+
+    fn sort_into(&mut self, bounds: Vec<u64>) {
+        if self.bounds != bounds {
+            for Entry(.., value) in &mut self.series {
+                value.sort_into(&bounds, &self.bounds);
+            }
+            self.bounds = bounds;
+        }
+    }
 }
 
 fn entry(series: &Series<'_>) -> Entry {
@@ -439,16 +491,14 @@ fn entry(series: &Series<'_>) -> Entry {
 /// The step that the owner of all sums does, in one go: what it kept and what an instance has added make what it keeps. Of
 /// series beyond [`MOST_KEPT`] only those are added to that are there.
 pub fn merge(kept: &[u8], added: &[u8]) -> Vec<u8> {
-    let (kept, added) = (Kept::read(kept), Kept::read(added));
-    // A configuration with other classes: what counted in the old ones cannot be sorted into the new ones.
-    let kept_series = if kept.bounds == added.bounds || added.series.is_empty() {
-        kept.series
-    } else {
-        kept.series.into_iter().filter(|Entry(.., value)| matches!(value, Value::Sum(_))).collect()
-    };
-    let bounds = if added.series.is_empty() { kept.bounds } else { added.bounds };
+    let (mut kept, mut added) = (Kept::read(kept), Kept::read(added));
+    if !added.series.is_empty() {
+        kept.hear(&added.bounds);
+        added.sort_into(kept.bounds.clone());
+    }
+    let Kept { bounds, series, heard } = kept;
     let mut sums: BTreeMap<(String, Vec<String>), Value> = BTreeMap::new();
-    for Entry(name, labels, value) in kept_series.into_iter().chain(added.series) {
+    for Entry(name, labels, value) in series.into_iter().chain(added.series) {
         let mut key = (name, labels);
         if sums.len() >= MOST_KEPT && !sums.contains_key(&key) {
             key.1 = Vec::new();
@@ -459,15 +509,21 @@ pub fn merge(kept: &[u8], added: &[u8]) -> Vec<u8> {
         }
     }
     let series = sums.into_iter().map(|((name, labels), value)| Entry(name, labels, value)).collect();
-    Kept { bounds, series }.write()
+    Kept { bounds, series, heard }.write()
 }
+
+/// Classes stay that somebody has added to among so many additions: for hours, where there are some instances.
+const REMEMBERED: u64 = 10_000;
+
+/// Those of so many configurations stay at the same time.
+const MOST_HEARD: usize = 3;
 
 /// How many series the owner of all sums keeps.
 pub const MOST_KEPT: usize = 5_000;
 
 /// The sums in Prometheus's text format, version 0.0.4.
 pub fn prometheus(kept: &[u8]) -> String {
-    let Kept { bounds, series } = Kept::read(kept);
+    let Kept { bounds, series, .. } = Kept::read(kept);
     let mut out = String::new();
     for instrument in Instrument::ALL {
         let name = instrument.prometheus();
@@ -554,6 +610,36 @@ mod tests {
         }
         assert_eq!(merge(&kept, b""), kept, "nothing is added");
         assert_eq!(merge(b"nonsense", b""), merge(b"", b""));
+    }
+
+    #[test]
+    fn two_configurations_with_other_classes_lose_nothing_of_each_other() {
+        let add = |kept: &[u8], bounds: &[u64], took: u64| {
+            let mut registry = Registry::new(bounds, 100);
+            registry.count(&record("a", 200, took));
+            merge(kept, &registry.take())
+        };
+        let mut kept = Vec::new();
+        for _ in 0..100 {
+            kept = add(&kept, &[5, 10, 100], 5);
+            kept = add(&kept, &[7, 50, 1_000], 6);
+            kept = add(&kept, &[5, 10, 100], 2_000);
+        }
+        let text = prometheus(&kept);
+        for (bound, expected) in
+            [("0.005", 100), ("0.007", 200), ("0.01", 200), ("0.05", 200), ("0.1", 200), ("1", 200), ("+Inf", 300)]
+        {
+            let line = format!("url_scheme=\"http\",le=\"{bound}\"}} {expected}");
+            assert!(text.lines().any(|other| other.ends_with(&line)), "{line}\nis not in\n{text}");
+        }
+        // The old ones go when nobody has used them for long, but not what was counted in them.
+        for _ in 0..=REMEMBERED {
+            kept = add(&kept, &[7, 50, 1_000], 1);
+        }
+        let sums = Sums::read(&kept);
+        assert_eq!(sums.bounds(), [7, 50, 1_000]);
+        let Value::Times { counts, .. } = sums.series()[0].value else { panic!("durations") };
+        assert_eq!(*counts, [200 + REMEMBERED + 1, 0, 0, 100]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::field::{Choice, Field};
 use super::metrics::{self, Instrument, Registry, Sums};
 use super::otlp::{self, Signal};
 use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
-use super::sink::{self, Sink, Wanted};
-use super::watch::{Record, Trace, Watch, Watched};
+use super::sink::{self, Allowance, Sink, Wanted};
+use super::watch::{Costs, Record, Trace, Watch, Watched};
 use super::{debug, field, line};
 #[cfg(feature = "admin")]
 use crate::admin::{self, ActivityRules, activity::Activity};
@@ -23,7 +23,8 @@ use crate::platform::{Outlet, Platform, Timestamp};
 use crate::policy::Deferred;
 use crate::request::Request;
 use crate::template::Settings;
-use crate::upstream::Pool;
+use crate::together::{self, Task};
+use crate::upstream::{Pool, Transitions};
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -46,8 +47,8 @@ pub struct Telemetry {
     waits_until: Cell<Timestamp>,
     /// When metrics are due.
     metrics_due: Cell<Timestamp>,
-    /// The state of each upstream's breaker, as last counted.
-    breakers: RefCell<Vec<&'static str>>,
+    /// What was asked of the platform for no request in particular, or behind its answer, and is not counted yet.
+    billed: Cell<Costs>,
     #[cfg(feature = "admin")]
     activity: Option<Reporter>,
 }
@@ -68,6 +69,8 @@ struct Owner {
     /// What it has not got yet.
     unsent: RefCell<Vec<u8>>,
     since: Cell<Timestamp>,
+    /// How many series were lost since that was last counted.
+    lost: Cell<u64>,
 }
 
 enum To {
@@ -75,8 +78,15 @@ enum To {
     Shared,
 }
 
-/// How long a request whose answer has been sent goes on for this at most, in milliseconds: platforms give it half a minute.
+/// How long a request whose answer has been sent goes on for this at most, in milliseconds: platforms give it half a minute, and what
+/// was begun in the end may take its time.
 const LONGEST_WAIT: u64 = rules::LONGEST_INTERVAL;
+
+/// Whoever waits looks no more often than so, in milliseconds.
+const SHORTEST_STEP: u64 = 100;
+
+/// So much is sent at the same time: Workers have six connections for a request.
+const MOST_AT_ONCE: usize = 6;
 
 /// How much later than planned somebody who waits may be before another one does it.
 const GRACE: u64 = 10_000;
@@ -114,7 +124,11 @@ impl Telemetry {
         };
         let mut sums = Vec::new();
         if let Some(metrics) = &rules.metrics {
-            let owner = |to| Owner { to, unsent: RefCell::default(), since: Cell::new(0) };
+            let owner = |to| Owner { to, unsent: RefCell::default(), since: Cell::new(0), lost: Cell::new(0) };
+            // First, since it is near and answers soon.
+            if metrics.shared {
+                sums.push(owner(To::Shared));
+            }
             if let Some(otlp) = rules.otlp.as_ref().filter(|_| metrics.otlp) {
                 let base = otlp.endpoint.resolve(settings);
                 let mut headers = Headers::new();
@@ -127,9 +141,6 @@ impl Telemetry {
                     encoding: otlp.encoding,
                     timeout: Duration::from_millis(otlp.timeout),
                 }));
-            }
-            if metrics.shared {
-                sums.push(owner(To::Shared));
             }
         }
         let debug_key = match &rules.debug {
@@ -149,7 +160,7 @@ impl Telemetry {
             allowance: Cell::new((f64::MAX, 0)),
             waits_until: Cell::new(0),
             metrics_due: Cell::new(0),
-            breakers: RefCell::default(),
+            billed: Cell::default(),
             #[cfg(feature = "admin")]
             activity: rules.activity.as_ref().map(|rules| Reporter {
                 rules: rules.clone(),
@@ -311,12 +322,46 @@ impl Telemetry {
         }
     }
 
+    /// Something was asked of the platform for no request in particular, or behind its answer. It is counted with the next request: were
+    /// it counted at once, telling what was counted would never end.
+    pub fn bill(&self, costs: Costs) {
+        self.billed.set(self.billed.get().with(costs));
+    }
+
+    /// What a request whose answer has just been sent may do for this.
+    pub fn allowance(now: Timestamp) -> Allowance {
+        Allowance::new(now.saturating_add(LONGEST_WAIT))
+    }
+
     /// The answer has been sent: makes lines, spans and sums of a record, and sends what is due.
-    pub async fn observe<P: Platform>(&self, platform: &P, record: Record, upstreams: &[Pool]) -> Vec<Note> {
-        if self.rules.metrics.is_some() {
+    pub async fn observe<P: Platform>(
+        &self,
+        platform: &P,
+        record: Record,
+        upstreams: &[Pool],
+        allowance: &Allowance,
+    ) -> Vec<Note> {
+        let now = platform.now();
+        if let Some(metrics) = &self.rules.metrics {
             let mut registry = self.registry.borrow_mut();
             registry.count(&record);
-            self.count_breakers(&mut registry, upstreams);
+            let subrequests = self.sinks().map(Sink::sent).sum();
+            registry.bill(self.billed.take().with(Costs { subrequests, ..Costs::default() }));
+            for pool in upstreams {
+                let Transitions { open, half_open, closed } = pool.became();
+                for (state, times) in [("open", open), ("half_open", half_open), ("closed", closed)] {
+                    if times > 0 {
+                        registry.add(Instrument::Breakers, &[&pool.upstream.name, state], times);
+                    }
+                }
+            }
+            // Not when it happens: there would always be something to tell.
+            for lost in self.sums.iter().map(|owner| owner.lost.take()).filter(|lost| *lost > 0) {
+                registry.add(Instrument::Lost, &[Signal::Metrics.as_str(), "otlp"], lost);
+            }
+            if self.metrics_due.get() == 0 {
+                self.metrics_due.set(now.saturating_add(metrics.interval));
+            }
         }
         self.log(platform, &record);
         #[cfg(feature = "admin")]
@@ -325,9 +370,9 @@ impl Telemetry {
             && (trace.context.sampled == Some(true) || rules.on_error && record.failed())
             && let Wanted::Otlp(encoding) = sink.form
         {
-            otlp::spans(&record, encoding, || platform.random()).into_iter().for_each(|span| sink.push(span));
+            otlp::spans(&record, encoding, || platform.random()).into_iter().for_each(|span| sink.push(span, now));
         }
-        let notes = self.deliver(platform).await;
+        let notes = self.deliver(platform, allowance).await;
         let note = |detail| {
             let request_id = record.request_id.clone();
             Note { problem: "telemetry-lost", status: 0, request_id, route: None, detail }
@@ -350,11 +395,12 @@ impl Telemetry {
         let wants_line = self.console || self.logs.iter().any(|sink| matches!(sink.form, Wanted::Line(_)));
         let line = if wants_line { line::write(record, logs.format, choice) } else { Vec::new() };
         for sink in &self.logs {
-            sink.push(match sink.form {
+            let item = match sink.form {
                 Wanted::Otlp(encoding) => otlp::log(record, encoding, choice),
                 Wanted::Line(form) => sink::part(form, line.clone(), is_json, record.began, self.service()),
                 Wanted::Point => point(record),
-            });
+            };
+            sink.push(item, platform.now());
         }
         if self.console {
             platform.print(&String::from_utf8_lossy(&line));
@@ -381,52 +427,69 @@ impl Telemetry {
         is_enough
     }
 
-    fn count_breakers(&self, registry: &mut Registry, upstreams: &[Pool]) {
-        let known = &mut *self.breakers.borrow_mut();
-        known.resize(upstreams.len(), "closed");
-        for (pool, known) in upstreams.iter().zip(known) {
-            let Some(state) = pool.breaker() else { continue };
-            let state = state.as_str();
-            if state != *known {
-                registry.add(Instrument::Breakers, &[&pool.upstream.name, state], 1);
-                *known = state;
-            }
-        }
-    }
-
     fn sinks(&self) -> impl Iterator<Item = &Sink> {
         self.logs.iter().chain(&self.spans)
     }
 
     /// Sends what is full at once, and what is due when it is due. Gives what the log should hear.
-    async fn deliver<P: Platform>(&self, platform: &P) -> Vec<String> {
-        let started = platform.now();
-        let mut told = Vec::new();
-        for sink in self.sinks().filter(|sink| sink.is_full(started)) {
-            told.extend(self.flush(platform, sink).await);
-        }
+    async fn deliver<P: Platform>(&self, platform: &P, allowance: &Allowance) -> Vec<String> {
+        let now = platform.now();
+        let mut told = self.send(platform, allowance, |sink| sink.is_full(now), |_| false).await;
         if platform.now() < self.waits_until.get() {
             return told;
         }
         // Somebody waits from here on. Should that request's code end, another one waits a little later.
-        while let Some(wait) = self.due(platform.now())
-            && platform.now().saturating_add(wait) <= started.saturating_add(LONGEST_WAIT)
-        {
-            self.waits_until.set(platform.now().saturating_add(wait + GRACE));
-            platform.sleep(Duration::from_millis(wait)).await;
-            for sink in self.sinks() {
-                told.extend(self.flush(platform, sink).await);
+        loop {
+            let now = platform.now();
+            let Some(wait) = self.due(now) else {
+                self.waits_until.set(0);
+                return told;
+            };
+            if now.saturating_add(wait) > allowance.until || self.sinks().any(|sink| sink.has_spent(allowance)) {
+                break;
             }
-            if (1..=platform.now()).contains(&self.metrics_due.get()) {
-                told.extend(self.tell(platform).await);
-            }
-            #[cfg(feature = "admin")]
-            if self.activity.as_ref().is_some_and(|reporter| (1..=platform.now()).contains(&reporter.due.get())) {
-                told.extend(self.report(platform).await);
-            }
+            // What comes meanwhile may be due before what is there now, but not before the shortest interval is over.
+            let step = wait.min(self.step());
+            self.waits_until.set(now.saturating_add(step + GRACE));
+            platform.sleep(Duration::from_millis(step)).await;
+            let now = platform.now();
+            told.extend(self.send(platform, allowance, |sink| sink.due(now) == Some(0), |due| due <= now).await);
         }
+        // What comes from now on is for whoever brings it; what is there would wait for somebody who may never come.
         self.waits_until.set(0);
+        told.extend(self.send(platform, allowance, |_| true, |_| true).await);
         told
+    }
+
+    /// Sends what is chosen, all at the same time: nobody waits for another one who takes long.
+    async fn send<P: Platform>(
+        &self,
+        platform: &P,
+        allowance: &Allowance,
+        is_sent: impl Fn(&Sink) -> bool,
+        is_told: impl Fn(Timestamp) -> bool,
+    ) -> Vec<String> {
+        let is_told = |due: &Cell<Timestamp>| due.get() > 0 && is_told(due.get());
+        let mut tasks: Vec<Task<'_, Vec<String>>> = Vec::new();
+        if is_told(&self.metrics_due) {
+            tasks.push(Box::pin(self.tell(platform)));
+        }
+        #[cfg(feature = "admin")]
+        if self.activity.as_ref().is_some_and(|reporter| is_told(&reporter.due)) {
+            tasks.push(Box::pin(async { self.report(platform).await.into_iter().collect() }));
+        }
+        for sink in self.sinks().filter(|sink| is_sent(sink)) {
+            tasks.push(Box::pin(async { self.flush(platform, sink, allowance).await.into_iter().collect() }));
+        }
+        together::all(tasks, MOST_AT_ONCE).await.into_iter().flatten().collect()
+    }
+
+    /// How long whoever waits may sleep at once, in milliseconds.
+    fn step(&self) -> u64 {
+        let metrics = self.rules.metrics.as_ref().map(|metrics| metrics.interval);
+        #[cfg(feature = "admin")]
+        let metrics = self.activity.as_ref().map(|reporter| reporter.rules.interval).into_iter().chain(metrics);
+        self.sinks().map(Sink::interval).chain(metrics).min().unwrap_or_default().max(SHORTEST_STEP)
     }
 
     /// After how many milliseconds there is something to be taken away; `None`: there is nothing.
@@ -443,8 +506,8 @@ impl Telemetry {
         self.sinks().filter_map(|sink| sink.due(now)).chain(metrics).min()
     }
 
-    async fn flush<P: Platform>(&self, platform: &P, sink: &Sink) -> Option<String> {
-        let trouble = sink.flush(platform, &self.resource).await?;
+    async fn flush<P: Platform>(&self, platform: &P, sink: &Sink, allowance: &Allowance) -> Option<String> {
+        let trouble = sink.flush(platform, &self.resource, allowance).await?;
         if trouble.lost > 0 && self.rules.metrics.is_some() {
             let labels = [sink.signal.as_str(), sink.name.as_str()];
             self.registry.borrow_mut().add(Instrument::Lost, &labels, trouble.lost);
@@ -457,52 +520,85 @@ impl Telemetry {
     }
 
     /// Tells everybody who gets it what was counted. Gives what went wrong.
-    pub async fn tell<P: Platform>(&self, platform: &P) -> Vec<String> {
-        let now = platform.now();
+    async fn tell<P: Platform>(&self, platform: &P) -> Vec<String> {
         self.metrics_due.set(0);
-        let taken = self.registry.borrow_mut().take();
+        self.share_out();
         let mut told = Vec::new();
         for owner in &self.sums {
-            // What could not be told goes with what was counted since.
-            let before = owner.unsent.take();
-            let counted = if before.is_empty() { taken.clone() } else { metrics::merge(&before, &taken) };
-            let sums = Sums::read(&counted);
-            if sums.is_empty() {
-                continue;
-            }
-            // Put back by whoever ends before it is told.
-            let parcel = Parcel { owner, counted };
-            let outcome = match &owner.to {
-                To::Shared => platform.collect(Ledger::Sums, &parcel.counted).await.map(drop).map_err(|error| error.0),
-                To::Collector { address, headers, encoding, timeout } => {
-                    let since = match owner.since.get() {
-                        0 => now.saturating_sub(self.rules.metrics.as_ref().map_or(0, |metrics| metrics.interval)),
-                        since => since,
-                    };
-                    let items = otlp::metrics(&sums.series(), sums.bounds(), *encoding, since, now);
-                    let body = otlp::export(Signal::Metrics, *encoding, &self.resource, &items);
-                    let answered = errand::post(platform, address, headers.clone(), Bytes::from(body), *timeout).await;
-                    match answered {
-                        Ok(200..=299) => Ok(()),
-                        Ok(status) => Err(format!("it answered with the status {status}")),
-                        Err(why) => Err(why),
-                    }
-                }
-            };
-            match outcome {
-                Ok(()) => {
-                    owner.since.set(now);
-                    parcel.delivered();
-                }
-                Err(why) => told.push(format!("metrics: {why}; they are kept for the next time")),
-            }
+            told.extend(self.bring(platform, owner).await);
         }
         told
     }
 
-    /// The sums of all instances, those of this one included.
+    /// Puts what was counted to what each of its owners has not got yet, so that nobody loses it who is told later.
+    fn share_out(&self) {
+        let registry = &mut *self.registry.borrow_mut();
+        if registry.is_empty() {
+            return;
+        }
+        let taken = registry.take();
+        for owner in &self.sums {
+            let unsent = &mut *owner.unsent.borrow_mut();
+            *unsent = if unsent.is_empty() { taken.clone() } else { metrics::merge(unsent, &taken) };
+        }
+    }
+
+    /// Brings an owner what it has not got yet. Gives what went wrong.
+    async fn bring<P: Platform>(&self, platform: &P, owner: &Owner) -> Option<String> {
+        let now = platform.now();
+        let counted = owner.unsent.take();
+        let sums = Sums::read(&counted);
+        if sums.is_empty() {
+            return None;
+        }
+        // Put back by whoever ends before it is told.
+        let parcel = Parcel { owner, counted };
+        self.bill(match &owner.to {
+            To::Shared => Costs::OBJECT_CALL,
+            To::Collector { .. } => Costs::SUBREQUEST,
+        });
+        let outcome = match &owner.to {
+            To::Shared => platform.collect(Ledger::Sums, &parcel.counted).await.map(drop).map_err(|error| error.0),
+            To::Collector { address, headers, encoding, timeout } => {
+                let since = match owner.since.get() {
+                    0 => now.saturating_sub(self.rules.metrics.as_ref().map_or(0, |metrics| metrics.interval)),
+                    since => since,
+                };
+                let items = otlp::metrics(&sums.series(), sums.bounds(), *encoding, since, now);
+                let body = otlp::export(Signal::Metrics, *encoding, &self.resource, &items);
+                let answered = errand::post(platform, address, headers.clone(), Bytes::from(body), *timeout).await;
+                match answered.map(sink::judge) {
+                    Ok(Ok(())) => Ok(()),
+                    Ok(Err(refused)) if refused.again => Err(refused.detail),
+                    Ok(Err(refused)) => {
+                        let lost = sums.series().len() as u64;
+                        owner.lost.set(owner.lost.get().saturating_add(lost));
+                        owner.since.set(now);
+                        parcel.delivered();
+                        return Some(format!("metrics: {}; {lost} series are lost", refused.detail));
+                    }
+                    Err(why) => Err(why),
+                }
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                owner.since.set(now);
+                parcel.delivered();
+                None
+            }
+            Err(why) => Some(format!("metrics: {why}; they are kept for the next time")),
+        }
+    }
+
+    /// The sums of all instances, those of this one included. Nobody else is told: whoever asks would wait for them.
     pub async fn sums<P: Platform>(&self, platform: &P) -> Result<Bytes, String> {
-        let troubles = self.tell(platform).await;
+        self.share_out();
+        let mut troubles = Vec::new();
+        for owner in self.sums.iter().filter(|owner| matches!(owner.to, To::Shared)) {
+            troubles.extend(self.bring(platform, owner).await);
+        }
+        self.bill(Costs::OBJECT_CALL);
         let kept = platform.collect(Ledger::Sums, b"").await;
         kept.map_err(|error| troubles.into_iter().chain([error.0]).collect::<Vec<_>>().join("; "))
     }
@@ -523,9 +619,12 @@ impl Telemetry {
         };
         let query = self.rules.logs.as_ref().map_or(&[][..], |logs| &logs.query);
         let choice = Choice { fields: Fields::default(), request_headers: &[], response_headers: &[], query };
-        let line = || String::from_utf8_lossy(&line::write(record, Format::Json, choice)).into_owned();
+        let line = || String::from_utf8_lossy(&line::brief(record, choice)).into_owned();
         let is_sampled = within(record.lot, reporter.rules.sample);
         reporter.gathered.borrow_mut().note(record, is_sampled, line);
+        if reporter.due.get() == 0 {
+            reporter.due.set(record.ended.saturating_add(reporter.rules.interval));
+        }
     }
 
     /// Tells the owner of the ledger what was gathered. Gives what went wrong.
@@ -540,6 +639,7 @@ impl Telemetry {
         }
         // Put back by whoever ends before it is told: see [`Untold`].
         let untold = Untold { reporter, told };
+        self.bill(Costs::OBJECT_CALL);
         match platform.collect(Ledger::Activity, &untold.told).await {
             Ok(_) => {
                 untold.delivered();
@@ -552,6 +652,7 @@ impl Telemetry {
     /// What has happened in all instances, this one included.
     pub async fn activity<P: Platform>(&self, platform: &P) -> Result<Activity, String> {
         let trouble = self.report(platform).await;
+        self.bill(Costs::OBJECT_CALL);
         match platform.collect(Ledger::Activity, b"").await {
             Ok(kept) => Ok(Activity::read(&kept)),
             Err(error) => Err(trouble.into_iter().chain([error.0]).collect::<Vec<_>>().join("; ")),
@@ -701,12 +802,7 @@ fn point(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(b"{\"indexes\":[");
     let route = record.route.as_deref().unwrap_or_default();
-    // An index has at most 96 bytes.
-    let mut end = route.len().min(96);
-    while !route.is_char_boundary(end) {
-        end -= 1;
-    }
-    line::text(&route[..end], &mut out);
+    line::text(shortened(route, LONGEST_INDEX), &mut out);
     out.extend_from_slice(b"],\"blobs\":[");
     let status = record.status.to_string();
     let blobs = [
@@ -724,11 +820,26 @@ fn point(record: &Record) -> Vec<u8> {
         if place > 0 {
             out.push(b',');
         }
-        line::text(blob, &mut out);
+        line::text(shortened(blob, LONGEST_BLOB), &mut out);
     }
     out.extend_from_slice(b"],\"doubles\":[");
     line::seconds(record.took(), &mut out);
     let numbers = format!(",{},{}]}}", record.attempts().count(), record.request_size.unwrap_or_default());
     out.extend(numbers.into_bytes());
     out
+}
+
+/// An index of a point has at most so many bytes.
+const LONGEST_INDEX: usize = 96;
+
+/// All texts of a point together have at most 16 KB; so many bytes each is far less.
+const LONGEST_BLOB: usize = 512;
+
+/// The beginning of a text, of at most so many bytes.
+fn shortened(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Gathers what is to leave, and sends it in batches once answers have been sent.
 //!
 //! Each who gets something has a buffer of a stated size in each instance. What a batch could not deliver goes back to the front;
-//! what the buffer cannot hold is lost, the oldest first, and counted.
+//! what the buffer cannot hold is lost, the oldest first, and counted. So is what its receiver would never take.
 
 use super::otlp::{self, Signal};
 use super::rules::{Batch, Encoding, Form};
@@ -11,7 +11,7 @@ use crate::http::Headers;
 use crate::platform::{Outlet, Platform, Timestamp};
 use crate::template::Settings;
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub struct Sink {
     way: Way,
     batch: Batch,
     state: RefCell<State>,
+    /// How many requests it has sent since that was last counted.
+    sent: Cell<u32>,
 }
 
 /// How somebody wants each thing.
@@ -45,10 +47,28 @@ enum Way {
     Platform(Outlet),
 }
 
+/// What a request whose answer has been sent may still do for this.
+#[derive(Debug)]
+pub struct Allowance {
+    /// After that it begins nothing more.
+    pub until: Timestamp,
+    /// So many points it may write: a dataset takes no more from one request.
+    points: Cell<usize>,
+}
+
+impl Allowance {
+    /// Until then.
+    pub fn new(until: Timestamp) -> Self {
+        Self { until, points: Cell::new(MOST_POINTS) }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// Since when the oldest of them waits.
+    since: Timestamp,
     /// Since it was last told.
     lost: u64,
     failures: u32,
@@ -67,6 +87,18 @@ pub struct Trouble {
 
 /// How long a sink that fails is left alone: a second at first, then twice as long, at most this, in milliseconds.
 const LONGEST_PAUSE: u64 = 60_000;
+
+/// A queue takes so many messages at once, and so many bytes of them. Its limit is 256 KB, with what it adds to each message.
+const MOST_MESSAGES: (usize, usize) = (100, 250_000);
+
+/// What a queue adds to a message, in bytes.
+const ADDED: usize = 100;
+
+/// The longest message that a queue takes, in bytes: its limit is 128 KB, with what it adds.
+const LONGEST_MESSAGE: usize = 127_000;
+
+/// A dataset of the Analytics Engine takes so many points from what one request does.
+const MOST_POINTS: usize = 250;
 
 impl Sink {
     /// A collector, for one signal.
@@ -110,12 +142,19 @@ impl Sink {
     }
 
     fn new(name: String, signal: Signal, form: Wanted, way: Way, batch: Batch) -> Self {
-        Self { name, signal, form, way, batch, state: RefCell::default() }
+        Self { name, signal, form, way, batch, state: RefCell::default(), sent: Cell::new(0) }
     }
 
     /// Keeps something until it leaves.
-    pub fn push(&self, item: Vec<u8>) {
+    pub fn push(&self, item: Vec<u8>, now: Timestamp) {
         let state = &mut *self.state.borrow_mut();
+        if state.items.is_empty() {
+            state.since = now;
+        }
+        if matches!(self.way, Way::Platform(Outlet::Queue(_))) && item.len() > LONGEST_MESSAGE {
+            state.lost += 1;
+            return;
+        }
         state.bytes += item.len();
         state.items.push_back(item);
         state.shorten(self.batch.buffer);
@@ -124,7 +163,13 @@ impl Sink {
     /// After how many milliseconds what is there is to be sent; `None`: there is nothing.
     pub fn due(&self, now: Timestamp) -> Option<u64> {
         let state = self.state.borrow();
-        (!state.items.is_empty()).then(|| self.batch.interval.max(state.retry_at.saturating_sub(now)))
+        let due = if state.failures > 0 { state.retry_at } else { state.since.saturating_add(self.batch.interval) };
+        (!state.items.is_empty() || state.lost > 0).then(|| due.saturating_sub(now))
+    }
+
+    /// How long the first of a batch waits, in milliseconds.
+    pub fn interval(&self) -> u64 {
+        self.batch.interval
     }
 
     /// Whether a whole batch is there, and may be tried.
@@ -133,39 +178,53 @@ impl Sink {
         state.items.len() >= self.batch.size && now >= state.retry_at
     }
 
-    /// Sends what is there, batch by batch, until one fails.
-    pub async fn flush<P: Platform>(&self, platform: &P, resource: &[(String, String)]) -> Option<Trouble> {
+    /// How many requests it has sent since this was last asked.
+    pub fn sent(&self) -> u32 {
+        self.sent.take()
+    }
+
+    /// Whether a request can do nothing more for it, so that another one has to.
+    pub fn has_spent(&self, allowance: &Allowance) -> bool {
+        self.form == Wanted::Point && allowance.points.get() == 0
+    }
+
+    /// Sends what is there now, batch by batch, until one fails. What comes in the meantime waits for a batch of its own.
+    pub async fn flush<P: Platform>(
+        &self,
+        platform: &P,
+        resource: &[(String, String)],
+        allowance: &Allowance,
+    ) -> Option<Trouble> {
         let mut why = None;
-        loop {
+        let mut left = {
+            let state = &mut *self.state.borrow_mut();
+            state.since = platform.now();
+            state.items.len()
+        };
+        let mut is_first = true;
+        while is_first || platform.now() < allowance.until {
+            is_first = false;
             if platform.now() < self.state.borrow().retry_at {
                 break;
             }
-            let Some(batch) = self.take() else { break };
+            let Some(batch) = self.take(left, allowance) else { break };
             let outcome = self.send(platform, &batch.items, resource).await;
-            let count = batch.items.len() as u64;
-            let state = match outcome {
-                Ok(()) => {
-                    batch.delivered();
-                    let mut state = self.state.borrow_mut();
-                    state.failures = 0;
-                    continue;
-                }
-                Err(Refused { again: true, detail }) => {
-                    why = Some(detail);
-                    // Goes back to where it came from.
-                    drop(batch);
-                    &mut *self.state.borrow_mut()
-                }
-                Err(Refused { again: false, detail }) => {
-                    why = Some(detail);
-                    batch.delivered();
-                    let state = &mut *self.state.borrow_mut();
-                    state.lost += count;
-                    state.wait(platform.now());
-                    break;
-                }
+            let count = batch.items.len();
+            left -= count.min(left);
+            let Err(Refused { again, detail }) = outcome else {
+                batch.delivered();
+                self.state.borrow_mut().failures = 0;
+                continue;
             };
-            state.wait(platform.now());
+            why = Some(detail);
+            if again {
+                // Goes back to where it came from.
+                drop(batch);
+            } else {
+                batch.delivered();
+                self.state.borrow_mut().lost += count as u64;
+            }
+            self.state.borrow_mut().wait(platform.now());
             break;
         }
         let lost = std::mem::take(&mut self.state.borrow_mut().lost);
@@ -173,16 +232,31 @@ impl Sink {
             return None;
         }
         let (name, signal) = (&self.name, self.signal.as_str());
-        let why = why.unwrap_or_else(|| "more came than the buffer holds".to_owned());
+        let why = why.unwrap_or_else(|| "more came than the buffer holds, or than is taken at once".to_owned());
         Some(Trouble { lost, detail: format!("{signal} for {name}: {lost} lost; {why}") })
     }
 
-    /// The next batch. Whoever drops it before it is delivered puts it back: a request's code may end at any moment.
-    fn take(&self) -> Option<Taken<'_>> {
+    /// The next batch, of at most so many. Whoever drops it before it is delivered puts it back: a request's code may end at any
+    /// moment.
+    fn take(&self, left: usize, allowance: &Allowance) -> Option<Taken<'_>> {
         let state = &mut *self.state.borrow_mut();
-        let count = state.items.len().min(self.batch.size);
+        let (mut most, mut most_bytes) = (left.min(self.batch.size), usize::MAX);
+        match &self.way {
+            Way::Platform(Outlet::Queue(_)) => (most, most_bytes) = (most.min(MOST_MESSAGES.0), MOST_MESSAGES.1),
+            Way::Platform(Outlet::Dataset(_)) => most = most.min(allowance.points.get()),
+            Way::Http { .. } => {}
+        }
+        let mut bytes = 0;
+        let fit = state.items.iter().take(most).take_while(|item| {
+            bytes += item.len() + ADDED;
+            bytes <= most_bytes
+        });
+        let count = fit.count();
         let items: Vec<_> = state.items.drain(..count).collect();
         state.bytes -= items.iter().map(Vec::len).sum::<usize>();
+        if self.form == Wanted::Point {
+            allowance.points.set(allowance.points.get() - count);
+        }
         (!items.is_empty()).then_some(Taken { sink: self, items })
     }
 
@@ -199,18 +273,9 @@ impl Sink {
         };
         match &self.way {
             Way::Http { address, headers, timeout } => {
+                self.sent.set(self.sent.get().saturating_add(1));
                 let answered = errand::post(platform, address, headers.clone(), Bytes::from(body), *timeout).await;
-                match answered {
-                    Ok(200..=299) => Ok(()),
-                    // OTLP §"Failures": what may be sent again. Others say that these will never be taken.
-                    Ok(status @ (408 | 429 | 500..=599)) => {
-                        Err(Refused { again: true, detail: format!("it answered with the status {status}") })
-                    }
-                    Ok(status) => {
-                        Err(Refused { again: false, detail: format!("it refused them with the status {status}") })
-                    }
-                    Err(detail) => Err(Refused { again: true, detail }),
-                }
+                answered.map_err(|detail| Refused { again: true, detail }).and_then(judge)
             }
             Way::Platform(outlet) => {
                 let published = platform.publish(outlet, &body).await;
@@ -221,10 +286,21 @@ impl Sink {
 }
 
 /// A delivery that was not taken.
-struct Refused {
+pub struct Refused {
     /// Whether trying again may help.
-    again: bool,
-    detail: String,
+    pub again: bool,
+    /// In words for the log.
+    pub detail: String,
+}
+
+/// What a status says of a delivery.
+pub fn judge(status: u16) -> Result<(), Refused> {
+    match status {
+        200..=299 => Ok(()),
+        // OTLP §"Failures": what may be sent again. Others say that these will never be taken.
+        408 | 429 | 500..=599 => Err(Refused { again: true, detail: format!("it answered with the status {status}") }),
+        status => Err(Refused { again: false, detail: format!("it refused them with the status {status}") }),
+    }
 }
 
 /// A batch on its way.
@@ -335,6 +411,11 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
+    /// More time than a test takes.
+    fn time() -> Allowance {
+        Allowance::new(u64::MAX)
+    }
+
     const BATCH: Batch = Batch { size: 2, interval: 1_000, buffer: 6 };
 
     fn sink() -> Sink {
@@ -360,29 +441,29 @@ mod tests {
         });
         let sink = sink();
         for item in [b"11", b"22", b"33"] {
-            sink.push(item.to_vec());
+            sink.push(item.to_vec(), 0);
         }
-        let trouble = run(sink.flush(&platform, &[])).expect("trouble");
+        let trouble = run(sink.flush(&platform, &[], &time())).expect("trouble");
         assert_eq!(trouble.lost, 0);
         assert!(trouble.detail.contains("503") && !trouble.detail.contains("secret"), "{}", trouble.detail);
         // It is left alone for a while.
-        assert_eq!(run(sink.flush(&platform, &[])), None);
-        sink.push(b"44".to_vec());
-        sink.push(b"55".to_vec());
+        assert_eq!(run(sink.flush(&platform, &[], &time())), None);
+        sink.push(b"44".to_vec(), 0);
+        sink.push(b"55".to_vec(), 0);
         status.set(204);
         platform.clock.set(platform.clock.get() + 1_000);
         got.borrow_mut().clear();
-        let trouble = run(sink.flush(&platform, &[])).expect("trouble");
+        let trouble = run(sink.flush(&platform, &[], &time())).expect("trouble");
         assert_eq!((trouble.lost, got.take()), (2, vec!["[33,44]".to_owned(), "[55]".to_owned()]));
-        assert_eq!(run(sink.flush(&platform, &[])), None);
+        assert_eq!(run(sink.flush(&platform, &[], &time())), None);
     }
 
     #[test]
     fn what_a_sink_refuses_for_good_is_lost_and_told() {
         let platform = TestPlatform::new(|_| Ok(Response { status: 400, headers: Headers::new(), body: Body::Empty }));
         let sink = sink();
-        sink.push(b"11".to_vec());
-        let trouble = run(sink.flush(&platform, &[])).expect("trouble");
+        sink.push(b"11".to_vec(), 0);
+        let trouble = run(sink.flush(&platform, &[], &time())).expect("trouble");
         assert_eq!((trouble.lost, sink.due(0)), (1, None));
     }
 
@@ -390,14 +471,82 @@ mod tests {
     fn a_batch_whose_request_ends_goes_back() {
         let sink = sink();
         for item in [b"11", b"22", b"33"] {
-            sink.push(item.to_vec());
+            sink.push(item.to_vec(), 0);
         }
-        drop(sink.take());
-        let batch = sink.take().expect("a batch");
+        drop(sink.take(9, &time()));
+        let batch = sink.take(9, &time()).expect("a batch");
         assert_eq!(batch.items, [b"11", b"22"]);
         batch.delivered();
-        assert_eq!(sink.take().map(|mut batch| std::mem::take(&mut batch.items)), Some(vec![b"33".to_vec()]));
+        assert_eq!(sink.take(9, &time()).map(|mut batch| std::mem::take(&mut batch.items)), Some(vec![b"33".to_vec()]));
         assert_eq!(sink.state.borrow().bytes, 0);
+    }
+
+    #[test]
+    fn what_comes_while_a_batch_is_sent_waits_for_one_of_its_own() {
+        let sink = Rc::new(sink());
+        let (posts, more) = (Rc::new(Cell::new(0)), sink.clone());
+        let counted = posts.clone();
+        let platform = TestPlatform::new(move |_| {
+            counted.set(counted.get() + 1);
+            more.push(b"99".to_vec(), 5_000);
+            Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty })
+        });
+        platform.clock.set(5_000);
+        sink.push(b"11".to_vec(), 4_500);
+        assert_eq!(sink.due(4_500), Some(1_000));
+        assert_eq!(run(sink.flush(&platform, &[], &time())), None);
+        assert_eq!((posts.get(), sink.due(5_000), sink.due(5_700)), (1, Some(1_000), Some(300)));
+    }
+
+    #[test]
+    fn no_batch_is_begun_when_the_time_is_over_but_one() {
+        let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+        let sink = sink();
+        [b"11", b"22", b"33"].iter().for_each(|item| sink.push(item.to_vec(), 0));
+        let over = Allowance::new(platform.clock.get());
+        assert_eq!((run(sink.flush(&platform, &[], &over)), sink.state.borrow().items.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_queue_gets_what_it_takes_at_once_and_what_it_never_takes_is_lost_and_told() {
+        let batch = Batch { size: 200, interval: 1_000, buffer: 1 << 20 };
+        let sink = Sink::platform(Outlet::Queue("LINES".to_owned()), batch);
+        let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+        let item = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes();
+        for bytes in [100_000, 100_000, 100_000, 127_001, 127_000] {
+            sink.push(item(bytes), 0);
+        }
+        (0..150).for_each(|_| sink.push(item(100), 0));
+        let trouble = run(sink.flush(&platform, &[], &time())).expect("trouble");
+        assert_eq!(trouble.lost, 1);
+        let published = platform.published.take();
+        let sizes: Vec<usize> = published
+            .iter()
+            .map(|(_, batch)| serde_json::from_slice::<Vec<String>>(batch).expect("JSON").len())
+            .collect();
+        assert_eq!(sizes, [2, 100, 52], "the third starts where the bytes are used up");
+        assert!(published.iter().all(|(_, batch)| batch.len() < 256_000));
+        // What is alone is told as well.
+        sink.push(item(200_000), 0);
+        assert_eq!(sink.due(0), Some(1_000));
+        assert_eq!(run(sink.flush(&platform, &[], &time())).map(|trouble| trouble.lost), Some(1));
+    }
+
+    #[test]
+    fn a_request_writes_no_more_points_than_a_dataset_takes_from_it() {
+        let batch = Batch { size: 200, interval: 1_000, buffer: 1 << 20 };
+        let sink = Sink::platform(Outlet::Dataset("POINTS".to_owned()), batch);
+        let platform = TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }));
+        (0..300).for_each(|_| sink.push(b"{}".to_vec(), 0));
+        let (one, other) = (time(), time());
+        assert_eq!(run(sink.flush(&platform, &[], &one)), None);
+        assert!(sink.has_spent(&one) && !sink.has_spent(&other));
+        assert_eq!(platform.published.take().len(), 2);
+        assert_eq!(run(sink.flush(&platform, &[], &one)), None);
+        assert!(platform.published.take().is_empty());
+        assert_eq!(run(sink.flush(&platform, &[], &other)), None);
+        let rest: Vec<serde_json::Value> = serde_json::from_slice(&platform.published.take()[0].1).expect("JSON");
+        assert_eq!(rest.len(), 50, "what is left is for another one");
     }
 
     #[test]

@@ -178,6 +178,23 @@ pub struct Costs {
     pub object_calls: u32,
 }
 
+impl Costs {
+    /// One request.
+    pub const SUBREQUEST: Costs = Costs { subrequests: 1, store_reads: 0, object_calls: 0 };
+
+    /// One order to an owner.
+    pub const OBJECT_CALL: Costs = Costs { subrequests: 0, store_reads: 0, object_calls: 1 };
+
+    /// Both together.
+    pub fn with(self, other: Costs) -> Costs {
+        Costs {
+            subrequests: self.subrequests.saturating_add(other.subrequests),
+            store_reads: self.store_reads.saturating_add(other.store_reads),
+            object_calls: self.object_calls.saturating_add(other.object_calls),
+        }
+    }
+}
+
 /// Something that took its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -340,6 +357,11 @@ impl Record {
             attempts: 0,
             errand: false,
         }
+    }
+
+    /// Of work that is no request's, and of which nobody tells: what it costs is all that is asked of it.
+    pub fn of_nobody(request_id: String, now: Timestamp) -> Self {
+        Self::new(request_id, now, "GET", Scheme::Https, "")
     }
 
     /// How long it took, in milliseconds, until the answer's head was ready.
@@ -777,7 +799,13 @@ impl<P: Platform> Platform for Watched<'_, P> {
         if self.rehearsal.is_some() {
             return Ok(None);
         }
-        self.timed(What::Lookup, |_| {}, self.platform.recall(key, reach)).await
+        let reads = u32::from(self.platform.recalls_from_store(reach));
+        self.timed(What::Lookup, |costs| costs.store_reads += reads, self.platform.recall(key, reach)).await
+    }
+
+    #[cfg(feature = "cache")]
+    fn recalls_from_store(&self, reach: Reach) -> bool {
+        self.platform.recalls_from_store(reach)
     }
 
     #[cfg(feature = "cache")]

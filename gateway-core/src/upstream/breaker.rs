@@ -37,6 +37,19 @@ pub struct Breaker {
     state: State,
     window: Window,
     consecutive: u32,
+    /// What it has become since somebody last asked.
+    became: Transitions,
+}
+
+/// How often a breaker has become something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Transitions {
+    /// Open.
+    pub open: u64,
+    /// Half-open.
+    pub half_open: u64,
+    /// Closed again.
+    pub closed: u64,
 }
 
 /// Whether everything, nothing or a few attempts are let through.
@@ -90,6 +103,11 @@ impl Breaker {
         self.state
     }
 
+    /// What it has become since this was last asked: each time, however short.
+    pub fn became(&mut self) -> Transitions {
+        std::mem::take(&mut self.became)
+    }
+
     /// Asks for an attempt to be let through.
     pub fn admit(&mut self, now: Timestamp, rules: &BreakerRules) -> Admission {
         let (since, sent, good) = match self.state {
@@ -101,6 +119,9 @@ impl Breaker {
         };
         if sent >= rules.probes {
             return Admission::Refused { until: since + rules.open_for };
+        }
+        if let State::Open { .. } = self.state {
+            self.became.half_open += 1;
         }
         self.state = State::HalfOpen { since: now, sent: sent + 1, good };
         Admission::Admitted
@@ -116,7 +137,10 @@ impl Breaker {
             State::HalfOpen { since, sent, good } if good + 1 < rules.probes => {
                 self.state = State::HalfOpen { since, sent, good: good + 1 };
             }
-            State::HalfOpen { .. } => *self = Self::default(),
+            State::HalfOpen { .. } => {
+                let became = Transitions { closed: self.became.closed + 1, ..self.became };
+                *self = Self { became, ..Self::default() };
+            }
             State::Closed => {
                 self.consecutive = if failed { self.consecutive.saturating_add(1) } else { 0 };
                 let counts = Counts { all: 1, failed: failed.into(), slow: slow.into() };
@@ -139,7 +163,8 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Timestamp, rules: &BreakerRules) {
-        *self = Self { state: State::Open { until: now + rules.open_for }, ..Self::default() };
+        let became = Transitions { open: self.became.open + 1, ..self.became };
+        *self = Self { state: State::Open { until: now + rules.open_for }, became, ..Self::default() };
     }
 }
 
@@ -190,6 +215,9 @@ mod tests {
         assert_eq!(breaker.admit(70_000, &RULES), Admission::Admitted);
         breaker.observe(false, 1_000, 71_000, &RULES);
         assert_eq!(breaker.state(), State::Open { until: 101_000 }, "a slow probe is no good one");
+        // Nobody has looked in between, and yet nothing is missed.
+        assert_eq!(breaker.became(), Transitions { open: 3, half_open: 2, closed: 1 });
+        assert_eq!(breaker.became(), Transitions::default());
     }
 
     #[test]

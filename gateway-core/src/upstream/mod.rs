@@ -26,7 +26,7 @@ mod window;
 
 pub use ask::{CanaryRules, Key, Sign};
 pub use balance::{Balance, Facts, Member, Tier};
-pub use breaker::{Admission, Breaker, BreakerRules, State};
+pub use breaker::{Admission, Breaker, BreakerRules, State, Transitions};
 pub use health::{Health, HealthRules, WHOLE};
 pub use maglev::{hash, mix};
 #[cfg(feature = "admin")]

@@ -5,7 +5,7 @@
 
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
-use super::breaker::{Admission, Breaker, State};
+use super::breaker::{Admission, Breaker, State, Transitions};
 #[cfg(feature = "checks")]
 use super::check::{self, Board, CheckRules, Watch};
 use super::health::{Health, WHOLE};
@@ -271,6 +271,11 @@ impl Pool {
     pub fn breaker(&self) -> Option<State> {
         let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;
         Some(group.state.borrow().breaker.state())
+    }
+
+    /// What its circuit breaker has become since this was last asked.
+    pub fn became(&self) -> Transitions {
+        self.group.as_ref().map_or_else(Transitions::default, |group| group.state.borrow_mut().breaker.became())
     }
 
     /// How many of its targets are in rotation, as far as this instance knows.
