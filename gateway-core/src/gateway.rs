@@ -59,6 +59,8 @@ use crate::serve::{self, Endpoint};
 use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
+#[cfg(feature = "admin")]
+use crate::telemetry::rules::Rules as Observed;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
@@ -266,6 +268,17 @@ pub struct Note {
     pub detail: String,
 }
 
+/// What a gateway is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To answer requests.
+    Serving,
+    /// To say what would become of requests. Nobody is told or shown anything then, so that whatever is only for others is left out: no
+    /// explanation may fail because something stands for its secrets.
+    #[cfg(feature = "admin")]
+    Explaining,
+}
+
 /// Why a gateway could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadError {
@@ -313,7 +326,18 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
     /// share; routes are decoded when they are first considered.
-    pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+    pub fn load(artefact: Bytes, settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        Self::load_for(Purpose::Serving, artefact, settings)
+    }
+
+    /// The same for a purpose.
+    pub(crate) fn load_for(
+        purpose: Purpose,
+        artefact: Bytes,
+        mut settings: impl FnMut(&Reference) -> Option<String>,
+    ) -> Result<Self, LoadError> {
+        #[cfg(not(any(feature = "telemetry", feature = "credentials")))]
+        let _ = purpose;
         let configuration = artefact.clone();
         let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
         let globals = artefact.globals().map_err(LoadError::Unreadable)?;
@@ -336,7 +360,7 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
         #[cfg(feature = "credentials")]
-        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        let mut keyring = Keyring::new(purpose, globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "credentials")]
         let upstreams = upstreams.into_iter().map(|pool| {
             let credentials = keyring.credentials(&pool.upstream.credentials, &known);
@@ -359,9 +383,19 @@ impl Gateway {
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         #[cfg(feature = "telemetry")]
-        let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
+        let telemetry = match purpose {
+            Purpose::Serving => Telemetry::new(globals.telemetry.as_deref(), &known),
+            #[cfg(feature = "admin")]
+            Purpose::Explaining => Telemetry::new(globals.telemetry.as_deref().map(Observed::untold).as_ref(), &known),
+        };
+        #[cfg(feature = "telemetry")]
+        let telemetry = telemetry.map_err(LoadError::Telemetry)?;
         #[cfg(feature = "admin")]
-        let admin = Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?;
+        let admin = match purpose {
+            Purpose::Serving => Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?,
+            // Nobody comes in.
+            Purpose::Explaining => None,
+        };
         Ok(Self {
             globals,
             settings: known,
