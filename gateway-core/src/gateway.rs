@@ -54,7 +54,7 @@ use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 #[cfg(feature = "rollout")]
 use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
-use crate::serve::{self, Endpoint};
+use crate::serve::{self, Endpoint, Store};
 #[cfg(feature = "soap")]
 use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
@@ -1491,12 +1491,9 @@ impl Gateway {
         let served = match endpoint {
             Endpoint::Live => Ok(serve::live()),
             Endpoint::Ready => {
-                let store = if self.globals.consumer_store.is_some() {
-                    platform.lookup(serve::PROBE).await.err()
-                } else {
-                    None
-                };
-                Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
+                // Boxed, so that the common case need not carry its size around.
+                let stores = Box::pin(self.stores(platform)).await;
+                Ok(serve::ready(&self.upstreams, &stores, platform.now()))
             }
             Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
             #[cfg(feature = "telemetry")]
@@ -1514,6 +1511,49 @@ impl Gateway {
                 Reply::fail(platform, error, Some(scope.route), reason)
             }
         }
+    }
+
+    /// Asks every store that the configuration uses something that changes nothing.
+    async fn stores<P: Platform>(&self, platform: &P) -> Vec<serve::Found> {
+        let mut all = Vec::new();
+        for used in &self.globals.stores {
+            let found = match used.store {
+                Store::Consumers => serve::Found::of(*used, &platform.lookup(serve::PROBE).await),
+                Store::Counters => {
+                    let rules = vec![crate::quota::Rule::Leases { limit: 1, hold: 1_000 }];
+                    let order = crate::quota::Order { rules, act: crate::quota::Act::Release(0) };
+                    serve::Found::of(*used, &platform.take(serve::PROBE_COUNTERS, &order).await)
+                }
+                Store::Claims => {
+                    let order = crate::claim::Order::Release { token: 0 };
+                    serve::Found::of(*used, &platform.claim(serve::PROBE_HASH, &order).await)
+                }
+                #[cfg(feature = "cache")]
+                Store::Cache => {
+                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Location).await)
+                }
+                #[cfg(feature = "cache")]
+                Store::GlobalCache => {
+                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Global).await)
+                }
+                #[cfg(not(feature = "cache"))]
+                Store::Cache | Store::GlobalCache => continue,
+            };
+            all.push(found);
+        }
+        // The two that instances ask again and again know already, and go on with what they knew.
+        let warns = |fails: bool| fails.then_some(serve::Trouble::Warns);
+        #[cfg(feature = "admin")]
+        if self.admin.is_some() {
+            all.push(serve::Found { name: "store:changes", trouble: warns(self.changes.standing().1.is_some()) });
+        }
+        #[cfg(feature = "rollout")]
+        if let Some(rollout) = &self.rollout {
+            all.push(serve::Found { name: "store:versions", trouble: warns(rollout.is_lost()) });
+        }
+        #[cfg(not(feature = "admin"))]
+        let _ = warns;
+        all
     }
 
     /// The services of this number, for tools that explain.

@@ -316,7 +316,7 @@ impl Telemetry {
         if self.rules.metrics.is_some() {
             let mut registry = self.registry.borrow_mut();
             registry.count(&record);
-            self.count_breakers(&mut registry, upstreams);
+            self.count_breakers(&mut registry, upstreams, platform.now());
         }
         self.log(platform, &record);
         #[cfg(feature = "admin")]
@@ -381,11 +381,11 @@ impl Telemetry {
         is_enough
     }
 
-    fn count_breakers(&self, registry: &mut Registry, upstreams: &[Pool]) {
+    fn count_breakers(&self, registry: &mut Registry, upstreams: &[Pool], now: Timestamp) {
         let known = &mut *self.breakers.borrow_mut();
         known.resize(upstreams.len(), "closed");
         for (pool, known) in upstreams.iter().zip(known) {
-            let Some(state) = pool.breaker() else { continue };
+            let Some(state) = pool.breaker(now) else { continue };
             let state = state.as_str();
             if state != *known {
                 registry.add(Instrument::Breakers, &[&pool.upstream.name, state], 1);

@@ -352,7 +352,7 @@ pub struct Debug {
 pub enum Serve {
     /// 200, as long as it answers at all.
     Live,
-    /// 200, or 503 when the store or an upstream cannot be used, as far as this instance knows.
+    /// 200, or 503 when a store that requests need or an upstream cannot be used, as far as this instance knows.
     Ready,
     /// The version of the gateway and of its configuration.
     Version,
