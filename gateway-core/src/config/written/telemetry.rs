@@ -85,9 +85,10 @@ pub struct Logs {
     /// Fields that a line says besides the usual ones.
     #[schemars(extend("examples" = [["postern.costs", "http.response.body.size"]]))]
     pub with: Option<OneOrMany<LogField>>,
-    /// Header fields that a line shows. Those that hold credentials cannot be shown.
+    /// Header fields that a line shows. Those that hold credentials, here or usually, cannot be shown.
     pub headers: Option<LoggedHeaders>,
-    /// Parameters of the query whose values are shown; those of all others are replaced by `REDACTED`. Default: none.
+    /// Parameters of the query whose values are shown; those of all others are replaced by `REDACTED`. Those in which the
+    /// configuration takes credentials cannot be shown. Default: none.
     #[schemars(extend("examples" = [["page", "sort"]]))]
     pub query: Option<OneOrMany<String>>,
     /// Which requests are logged. Default: all.
