@@ -951,7 +951,7 @@ impl Gateway {
                 response,
                 memo: &mut memo,
             };
-            if let Err(error) = policy.on_response(&mut departure).await {
+            if let Err(error) = watch::leave(policy, &mut departure).await {
                 let detail = error.reason().to_owned();
                 let Reply { response, notes, refused, .. } = Reply::fail(platform, error, Some(scope.route), detail);
                 reply.refused = refused;
