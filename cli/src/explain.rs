@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use gateway_core::cache::purge::{Change as PurgeChange, Marks};
 use gateway_core::claim;
-use gateway_core::config::artefact::Artefact;
 use gateway_core::config::{self, Disk};
-use gateway_core::explain::{Candidate, Change, Explanation, Question, ShownStep, StandIn, stand_in};
+use gateway_core::explain::{Candidate, Change, Explanation, Question, ShownStep, StandIn};
 use gateway_core::gateway::{Gateway, LoadError, Note};
 use gateway_core::http::{Body, Headers, Response};
 use gateway_core::ledger::Ledger;
@@ -78,19 +77,13 @@ pub fn load(entry: &Path, colour: Colour) -> Result<(Gateway, Vec<StandIn>), Fai
         return Err(Failure::told("the configuration has errors, so no request can be explained"));
     };
     let told = |error: LoadError| Failure::told(format!("the configuration cannot be loaded: {error}"));
-    let globals = Artefact::read(&artefact).and_then(|artefact| artefact.globals()).map_err(LoadError::Unreadable);
-    let globals = globals.map_err(told)?;
-    let known = Variables::read(&globals.references, entry, |name| std::env::var(name).ok());
-    let mut stand_ins = Vec::new();
-    let gateway = Gateway::load(artefact, |reference| match (reference.source, known.get(reference)) {
-        (Source::Env, Some(value)) => Some(value.to_owned()),
-        (Source::Env, None) | (Source::Secret, _) => {
-            let value = stand_in(reference, &globals);
-            stand_ins.push(StandIn { reference: reference.clone(), value: value.clone() });
-            Some(value)
-        }
+    let references = Gateway::references(&artefact).map_err(told)?;
+    let known = Variables::read(&references, entry, |name| std::env::var(name).ok());
+    let loaded = Gateway::load_to_explain(artefact, |reference| match reference.source {
+        Source::Env => known.get(reference).map(str::to_owned),
+        Source::Secret => None,
     });
-    Ok((gateway.map_err(told)?, stand_ins))
+    loaded.map_err(told)
 }
 
 /// There are no streams here.

@@ -2,13 +2,14 @@
 //!
 //! It asks the engine itself. The request is handled as any other, but [rehearsed](crate::telemetry::watch::Watched::rehearsing): nothing is fetched, counted,
 //! stored or looked up, and what would have been sent is written down instead. A gateway that serves requests is never asked;
-//! another one is loaded from the same configuration, in which something else stands for each secret ([`stand_in`]).
+//! another one is loaded from the same configuration, in which something else stands for each secret
+//! ([`Gateway::load_to_explain`]).
 
 #[cfg(feature = "compose")]
 use crate::compose::{Compose, OnError};
-use crate::config::artefact::Globals;
+use crate::config::artefact::{Artefact, Globals};
 use crate::forward::PathChange;
-use crate::gateway::{Action, Gateway, Note, Plan};
+use crate::gateway::{Action, Gateway, LoadError, Note, Plan, Purpose};
 #[cfg(feature = "grpc")]
 use crate::grpc::{Binding, Grpc};
 use crate::http::{Body, Edit, Headers, Incoming, Peer, Scheme};
@@ -18,7 +19,8 @@ use crate::policy::authenticate::issuer::{Inline, Issuer, Source as KeySource};
 use crate::request::{Line, Request};
 use crate::route::{Considered, Matcher};
 use crate::template::{Piece, Reference, Source, Template};
-use crate::upstream::{Balance, SHORTEST_SECRET, Upstream};
+use crate::upstream::{Balance, Upstream};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -236,6 +238,26 @@ fn incoming<S>(question: &Question) -> Result<Incoming<S>, String> {
 }
 
 impl Gateway {
+    /// Loads a compiled configuration to explain requests, never to serve any. `known` tells the values that may be shown; something
+    /// stands for all others.
+    pub fn load_to_explain(
+        artefact: Bytes,
+        mut known: impl FnMut(&Reference) -> Option<String>,
+    ) -> Result<(Self, Vec<StandIn>), LoadError> {
+        let globals = Artefact::read(&artefact).and_then(|artefact| artefact.globals());
+        let globals = globals.map_err(LoadError::Unreadable)?;
+        let mut stand_ins = Vec::new();
+        let gateway = Self::load_for(Purpose::Explaining, artefact, |reference| {
+            let known = known(reference);
+            Some(known.unwrap_or_else(|| {
+                let value = stand_in(reference, &globals);
+                stand_ins.push(StandIn { reference: reference.clone(), value: value.clone() });
+                value
+            }))
+        })?;
+        Ok((gateway, stand_ins))
+    }
+
     /// Explains a request. `stand_ins` are what stands for values in this gateway, which must not be one that serves. The platform is
     /// asked for nothing but the time and random numbers. `Err`: the URL is none.
     pub async fn explain<P: Platform>(
@@ -530,9 +552,9 @@ impl Change {
     }
 }
 
-/// A name that stands for a value that is unknown, or a secret. Where it is a key, or a part of a target's URL, it must be
+/// A name that stands for a value that is unknown, or a secret. Where it is a key, a long text or a part of an address, it must be
 /// one that can stand there.
-pub fn stand_in(reference: &Reference, globals: &Globals) -> String {
+fn stand_in(reference: &Reference, globals: &Globals) -> String {
     if let Some(key) = globals.issuers.iter().find_map(|issuer| key_for(reference, issuer)) {
         return key;
     }
@@ -542,35 +564,33 @@ pub fn stand_in(reference: &Reference, globals: &Globals) -> String {
     };
     let name = format!("{source}-{}", reference.name).to_ascii_lowercase().replace('_', "-");
     let rules = globals.upstreams.iter().filter_map(|upstream| upstream.rules.as_ref());
-    if rules
-        .filter_map(|rules| rules.sticky.as_ref())
-        .any(|sticky| sticky.secret.references().any(|this| this == reference))
-    {
-        return format!("{name:-<SHORTEST_SECRET$}");
-    }
-    let is_meant = |key: &Template| key.references().any(|this| this == reference);
-    let tokens = globals.admin.iter().flat_map(|admin| &admin.tokens).map(|token| &token.secret);
-    if globals.session_keys.iter().flatten().chain(tokens).any(is_meant) {
+    let long = rules.filter_map(|rules| rules.sticky.as_ref()).map(|sticky| &sticky.secret);
+    let is_meant = |template: &Template| template.references().any(|this| this == reference);
+    if globals.session_keys.iter().flatten().chain(long).any(is_meant) {
         return format!("{name}-which-stands-for-a-longer-one");
     }
-    for target in globals.upstreams.iter().flat_map(|upstream| &upstream.targets) {
-        let pieces = target.url.pieces();
-        let Some(at) = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))
-        else {
-            continue;
-        };
-        let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
-            Some(Piece::Text(text)) => text.as_str(),
-            _ => "",
-        };
-        return match at {
-            0 if text(Some(1)).starts_with("://") => "https".to_owned(),
-            0 => format!("https://{name}"),
-            at if text(at.checked_sub(1)).ends_with(':') => "443".to_owned(),
-            _ => name,
-        };
-    }
-    name
+    let targets = globals.upstreams.iter().flat_map(|upstream| &upstream.targets).map(|target| &target.url);
+    let issuers = globals.issuers.iter().filter_map(|issuer| match &issuer.keys {
+        KeySource::Discovery(url) | KeySource::Url(url) => Some(url),
+        KeySource::Inline(_) => None,
+    });
+    targets.chain(issuers).find_map(|url| part_of_address(reference, url, &name)).unwrap_or(name)
+}
+
+/// What can stand where an address names a value.
+fn part_of_address(reference: &Reference, url: &Template, name: &str) -> Option<String> {
+    let pieces = url.pieces();
+    let at = pieces.iter().position(|piece| matches!(piece, Piece::Reference(this) if this == reference))?;
+    let text = |at: Option<usize>| match at.and_then(|at| pieces.get(at)) {
+        Some(Piece::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    Some(match at {
+        0 if text(Some(1)).starts_with("://") => "https".to_owned(),
+        0 => format!("https://{name}"),
+        at if text(at.checked_sub(1)).ends_with(':') => "443".to_owned(),
+        _ => name.to_owned(),
+    })
 }
 
 /// What stands for a key of an issuer: something of its kind, with which nobody signs.

@@ -54,11 +54,13 @@ use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 #[cfg(feature = "rollout")]
 use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
-use crate::serve::{self, Endpoint};
+use crate::serve::{self, Endpoint, Store};
 #[cfg(feature = "soap")]
 use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::Telemetry;
+#[cfg(feature = "admin")]
+use crate::telemetry::rules::Rules as Observed;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
@@ -268,6 +270,17 @@ pub struct Note {
     pub detail: String,
 }
 
+/// What a gateway is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To answer requests.
+    Serving,
+    /// To say what would become of requests. Nobody is told or shown anything then, so that whatever is only for others is left out: no
+    /// explanation may fail because something stands for its secrets.
+    #[cfg(feature = "admin")]
+    Explaining,
+}
+
 /// Why a gateway could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoadError {
@@ -315,7 +328,18 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     /// Loads a compiled configuration. `settings` is asked once for each referenced value. Decodes what all requests
     /// share; routes are decoded when they are first considered.
-    pub fn load(artefact: Bytes, mut settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+    pub fn load(artefact: Bytes, settings: impl FnMut(&Reference) -> Option<String>) -> Result<Self, LoadError> {
+        Self::load_for(Purpose::Serving, artefact, settings)
+    }
+
+    /// The same for a purpose.
+    pub(crate) fn load_for(
+        purpose: Purpose,
+        artefact: Bytes,
+        mut settings: impl FnMut(&Reference) -> Option<String>,
+    ) -> Result<Self, LoadError> {
+        #[cfg(not(any(feature = "telemetry", feature = "credentials")))]
+        let _ = purpose;
         let configuration = artefact.clone();
         let artefact = Artefact::read(&artefact).map_err(LoadError::Unreadable)?;
         let globals = artefact.globals().map_err(LoadError::Unreadable)?;
@@ -338,7 +362,7 @@ impl Gateway {
         let upstreams = globals.upstreams.iter().map(|upstream| Pool::new(upstream.clone(), &known));
         let upstreams = upstreams.collect::<Result<Vec<_>, _>>().map_err(LoadError::Target)?;
         #[cfg(feature = "credentials")]
-        let mut keyring = Keyring::new(globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
+        let mut keyring = Keyring::new(purpose, globals.identity.as_ref(), &known).map_err(LoadError::Keys)?;
         #[cfg(feature = "credentials")]
         let upstreams = upstreams.into_iter().map(|pool| {
             let credentials = keyring.credentials(&pool.upstream.credentials, &known);
@@ -361,9 +385,19 @@ impl Gateway {
         let policies = PolicyLists::new(artefact.policies);
         let consumers = Consumers::new(artefact.credentials, artefact.consumers).with_store(globals.consumer_store);
         #[cfg(feature = "telemetry")]
-        let telemetry = Telemetry::new(globals.telemetry.as_deref(), &known).map_err(LoadError::Telemetry)?;
+        let telemetry = match purpose {
+            Purpose::Serving => Telemetry::new(globals.telemetry.as_deref(), &known),
+            #[cfg(feature = "admin")]
+            Purpose::Explaining => Telemetry::new(globals.telemetry.as_deref().map(Observed::untold).as_ref(), &known),
+        };
+        #[cfg(feature = "telemetry")]
+        let telemetry = telemetry.map_err(LoadError::Telemetry)?;
         #[cfg(feature = "admin")]
-        let admin = Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?;
+        let admin = match purpose {
+            Purpose::Serving => Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?,
+            // Nobody comes in.
+            Purpose::Explaining => None,
+        };
         Ok(Self {
             globals,
             settings: known,
@@ -957,7 +991,7 @@ impl Gateway {
                 response,
                 memo: &mut memo,
             };
-            if let Err(error) = policy.on_response(&mut departure).await {
+            if let Err(error) = watch::leave(policy, &mut departure).await {
                 let detail = error.reason().to_owned();
                 let failed = Reply::fail(platform, error, Some(scope.route), detail);
                 #[cfg(feature = "grpc")]
@@ -1511,12 +1545,9 @@ impl Gateway {
         let served = match endpoint {
             Endpoint::Live => Ok(serve::live()),
             Endpoint::Ready => {
-                let store = if self.globals.consumer_store.is_some() {
-                    platform.lookup(serve::PROBE).await.err()
-                } else {
-                    None
-                };
-                Ok(serve::ready(&self.upstreams, self.globals.consumer_store.is_some(), store))
+                // Boxed, so that the common case need not carry its size around.
+                let stores = Box::pin(self.stores(platform)).await;
+                Ok(serve::ready(&self.upstreams, &stores, platform.now()))
             }
             Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
             #[cfg(feature = "telemetry")]
@@ -1534,6 +1565,49 @@ impl Gateway {
                 Reply::fail(platform, error, Some(scope.route), reason)
             }
         }
+    }
+
+    /// Asks every store that the configuration uses something that changes nothing.
+    async fn stores<P: Platform>(&self, platform: &P) -> Vec<serve::Found> {
+        let mut all = Vec::new();
+        for used in &self.globals.stores {
+            let found = match used.store {
+                Store::Consumers => serve::Found::of(*used, &platform.lookup(serve::PROBE).await),
+                Store::Counters => {
+                    let rules = vec![crate::quota::Rule::Leases { limit: 1, hold: 1_000 }];
+                    let order = crate::quota::Order { rules, act: crate::quota::Act::Release(0) };
+                    serve::Found::of(*used, &platform.take(serve::PROBE_COUNTERS, &order).await)
+                }
+                Store::Claims => {
+                    let order = crate::claim::Order::Release { token: 0 };
+                    serve::Found::of(*used, &platform.claim(serve::PROBE_HASH, &order).await)
+                }
+                #[cfg(feature = "cache")]
+                Store::Cache => {
+                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Location).await)
+                }
+                #[cfg(feature = "cache")]
+                Store::GlobalCache => {
+                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Global).await)
+                }
+                #[cfg(not(feature = "cache"))]
+                Store::Cache | Store::GlobalCache => continue,
+            };
+            all.push(found);
+        }
+        // The two that instances ask again and again know already, and go on with what they knew.
+        let warns = |fails: bool| fails.then_some(serve::Trouble::Warns);
+        #[cfg(feature = "admin")]
+        if self.admin.is_some() {
+            all.push(serve::Found { name: "store:changes", trouble: warns(self.changes.standing().1.is_some()) });
+        }
+        #[cfg(feature = "rollout")]
+        if let Some(rollout) = &self.rollout {
+            all.push(serve::Found { name: "store:versions", trouble: warns(rollout.is_lost()) });
+        }
+        #[cfg(not(feature = "admin"))]
+        let _ = warns;
+        all
     }
 
     /// The services of this number, for tools that explain.

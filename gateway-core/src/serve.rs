@@ -2,7 +2,7 @@
 //! what it has counted. None of these is there unless a route serves it.
 
 use crate::http::{Body, Headers, Response};
-use crate::platform::StoreError;
+use crate::platform::{StoreError, Timestamp};
 use crate::upstream::{Pool, State};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -23,28 +23,103 @@ pub enum Endpoint {
     Metrics,
 }
 
+/// A store of the platform's that the configuration uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Which one.
+    pub store: Store,
+    /// Whether requests are refused where it does not answer.
+    pub vital: bool,
+}
+
+/// The stores that requests may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// Who may call, and by which plans.
+    Consumers,
+    /// What limits count, and what may be used once.
+    Counters,
+    /// What is done once under a key.
+    Claims,
+    /// What answers are given again: in this data centre.
+    Cache,
+    /// The same for all of them.
+    GlobalCache,
+}
+
+impl Store {
+    /// What its check is called.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Store::Consumers => "store",
+            Store::Counters => "store:counters",
+            Store::Claims => "store:claims",
+            Store::Cache => "store:cache",
+            Store::GlobalCache => "store:global_cache",
+        }
+    }
+}
+
+/// A store, or something else that is kept for all instances, as it was found.
+#[derive(Debug)]
+pub struct Found {
+    /// What its check is called.
+    pub name: &'static str,
+    /// What it is to the gateway that it does not answer; `None`: it does.
+    pub trouble: Option<Trouble>,
+}
+
+/// What it is to the gateway that a store does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Requests are refused.
+    Fails,
+    /// They are answered without what the store has.
+    Warns,
+}
+
+impl Found {
+    /// A store that was asked something.
+    pub fn of<T>(used: Used, answer: &Result<T, StoreError>) -> Self {
+        let trouble = if used.vital { Trouble::Fails } else { Trouble::Warns };
+        Self { name: used.store.as_str(), trouble: answer.is_err().then_some(trouble) }
+    }
+}
+
 /// The key that is looked up to see whether the store answers. Nobody keeps anything there.
 pub const PROBE: &str = "health";
+
+/// The same for counters.
+pub const PROBE_COUNTERS: &str = "global/00000000000000000000000000000000";
+
+/// The same for claims and caches.
+pub const PROBE_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// It answers, so it lives.
 pub fn live<S>() -> Response<S> {
     respond(200, "application/health+json", json!({ "status": "pass" }).to_string())
 }
 
-/// Whether it can do its work, as far as this instance knows: what the store said just now, and how the latest requests to each
+/// Whether it can do its work, as far as this instance knows: what the stores said just now, and how the latest requests to each
 /// upstream went. The form is that of draft-inadarei-api-health-check-06.
-pub fn ready<S>(upstreams: &[Pool], asks_store: bool, store: Option<StoreError>) -> Response<S> {
+pub fn ready<S>(upstreams: &[Pool], stores: &[Found], now: Timestamp) -> Response<S> {
     let mut checks = Map::new();
     let mut fails = false;
     let mut warns = false;
-    if asks_store {
-        let status = if store.is_some() { "fail" } else { "pass" };
-        fails |= store.is_some();
-        checks.insert("store".to_owned(), json!([{ "componentType": "datastore", "status": status }]));
+    for Found { name, trouble } in stores {
+        let status = match trouble {
+            Some(Trouble::Fails) => "fail",
+            Some(Trouble::Warns) => "warn",
+            None => "pass",
+        };
+        fails |= status == "fail";
+        warns |= status == "warn";
+        checks.insert((*name).to_owned(), json!([{ "componentType": "datastore", "status": status }]));
     }
     for pool in upstreams {
-        let (all, usable) = (pool.targets().len(), pool.usable());
-        let breaker = pool.breaker();
+        let (all, usable) = (pool.targets().len(), pool.usable(now));
+        let breaker = pool.breaker(now);
         let status = match breaker {
             Some(State::Open { .. }) => "fail",
             _ if usable == 0 => "fail",

@@ -114,17 +114,8 @@ impl World {
 
     fn serve(&self, instance: &Instance, caller: usize, target: &str) -> (u16, String) {
         let platform = self.platform();
-        let mut headers = Headers::new();
-        headers.receive("authorization", format!("Bearer caller-{caller}").as_bytes());
-        let incoming = Incoming {
-            method: "GET".into(),
-            scheme: Scheme::Http,
-            authority: "gateway.test".into(),
-            target: target.into(),
-            headers,
-            body: Body::Empty,
-            peer: Peer::default(),
-        };
+        let fields = format!("authorization\0Bearer caller-{caller}\n");
+        let incoming = incoming("GET", target, &fields, Body::Empty);
         let Served { reply, by } = run(instance.handle(&platform, incoming));
         self.notes.borrow_mut().extend(reply.notes);
         let before = self.clock.get();
@@ -158,6 +149,24 @@ impl World {
 
 const TOKEN: &str = "a-token-of-the-admin-interface-0001";
 
+/// A request with these fields, in the form of a block.
+fn incoming(method: &str, target: &str, fields: &str, body: Body<Vec<u8>>) -> Incoming<Vec<u8>> {
+    Incoming {
+        method: method.to_owned(),
+        scheme: Scheme::Http,
+        authority: "gateway.test".to_owned(),
+        target: target.to_owned(),
+        headers: Headers::from_block(fields.as_bytes().to_vec()),
+        body,
+        peer: Peer::default(),
+    }
+}
+
+/// Whoever may change everything.
+fn operator() -> String {
+    format!("authorization\0Bearer {TOKEN}\n")
+}
+
 #[test]
 fn a_version_is_picked_up_within_the_interval_and_no_request_waits_for_it() {
     let world = World::new(&version("bundled"));
@@ -188,15 +197,8 @@ fn no_store_is_asked_on_the_way_of_a_request() {
     for round in 0..100 {
         world.pass(INTERVAL / 10);
         let platform = world.platform();
-        let incoming = Incoming {
-            method: "GET".into(),
-            scheme: Scheme::Http,
-            authority: "gateway.test".into(),
-            target: "/name".into(),
-            headers: Headers::new(),
-            body: Body::Empty,
-            peer: Peer { address: format!("192.0.2.{round}").parse().ok(), ..Peer::default() },
-        };
+        let peer = Peer { address: format!("192.0.2.{round}").parse().ok(), ..Peer::default() };
+        let incoming = Incoming { peer, ..incoming("GET", "/name", "", Body::Empty) };
         let Served { reply, by } = run(instance.handle(&platform, incoming));
         assert_eq!(platform.looks.get(), 0, "in round {round}");
         let before = world.clock.get();
@@ -416,16 +418,7 @@ fn a_request_is_settled_by_the_version_that_answered_it() {
     world.push(&version("first"), 100);
     let instance = world.instance();
     let platform = world.platform();
-    let incoming = Incoming {
-        method: "GET".into(),
-        scheme: Scheme::Http,
-        authority: "gateway.test".into(),
-        target: "/name".into(),
-        headers: Headers::new(),
-        body: Body::Empty,
-        peer: Peer::default(),
-    };
-    let Served { reply, by } = run(instance.handle(&platform, incoming));
+    let Served { reply, by } = run(instance.handle(&platform, incoming("GET", "/name", "", Body::Empty)));
     world.push(&version("second"), 100);
     world.pass(INTERVAL);
     world.name(&instance, 1);
@@ -461,10 +454,7 @@ fn operators_are_answered_as_the_document_says() {
                 headers.receive(name, value.as_bytes());
             }
         }
-        let (method, target) = (call.method, call.target);
-        let authority = "gateway.test".to_owned();
-        let incoming =
-            Incoming { method, scheme: Scheme::Https, authority, target, headers, body, peer: Peer::default() };
+        let incoming = Incoming { headers, ..incoming(&call.method, &call.target, "", body) };
         let Served { reply, by } = run(behind.handle(&theirs.platform(), incoming));
         run(behind.settle(&theirs.platform(), &by, reply.deferred));
         let Response { status, headers, body } = reply.response;
@@ -480,17 +470,9 @@ fn operators_are_answered_as_the_document_says() {
     let ask = |method: &str, target: &str, kind: &str, body: &[u8]| {
         let length = if body.is_empty() { String::new() } else { format!("content-length\0{}\n", body.len()) };
         let kind = if body.is_empty() { String::new() } else { format!("content-type\0{kind}\n") };
-        let block = format!("host\0gateway.test\nauthorization\0Bearer {TOKEN}\n{kind}{length}");
-        let incoming = Incoming {
-            method: method.to_owned(),
-            scheme: Scheme::Https,
-            authority: "gateway.test".to_owned(),
-            target: format!("/_admin{target}"),
-            headers: Headers::from_block(block.into_bytes()),
-            body: if body.is_empty() { Body::Empty } else { Body::Stream(body.to_vec()) },
-            peer: Peer::default(),
-        };
-        let reply = run(front.handle(&platform, incoming)).reply;
+        let fields = format!("host\0gateway.test\n{}{kind}{length}", operator());
+        let body = if body.is_empty() { Body::Empty } else { Body::Stream(body.to_vec()) };
+        let reply = run(front.handle(&platform, incoming(method, &format!("/_admin{target}"), &fields, body))).reply;
         let text = match &reply.response.body {
             Body::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Body::Stream(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -523,13 +505,57 @@ fn operators_are_answered_as_the_document_says() {
     assert_eq!(ask("PUT", &format!("/versions/{}?unchecked=true", identify(b"hello")), BYTES, b"hello").0, 200);
     assert_eq!(ask("POST", &format!("{place}/activate"), JSON, br#"{"percent":100}"#).0, 200);
     assert_eq!(ask("POST", "/versions/bundled/activate", "", b"").0, 200);
-    // Everything that was changed is in the log, and what nothing came of as well.
+    // Everything that was wanted is in the log, and once more what nothing came of.
     let (_, audit) = ask("GET", "/audit", "", b"");
     let entries = audit["entries"].as_array().unwrap_or_else(|| panic!("{audit}"));
     let count = |action: &str| entries.iter().filter(|entry| entry["action"] == action).count();
-    assert_eq!((count("store_version"), count("roll_out"), count("roll_back")), (4, 4, 2), "{audit}");
+    assert_eq!((count("store_version"), count("roll_out"), count("roll_back")), (6, 5, 3), "{audit}");
     let failed = entries.iter().filter(|entry| entry["failed"].is_string()).count();
     assert_eq!(failed, 4, "{audit}");
+}
+
+#[test]
+fn nothing_is_done_with_versions_that_was_not_written_down_before() {
+    let world = World::new(&version("bundled"));
+    let pushed = world.push(&version("pushed"), 100);
+    let instance = world.instance();
+    let ask = |platform: &TestPlatform<Upstream>, target: &str, reason: &str| {
+        let body = json!({ "reason": reason }).to_string();
+        let fields = format!("{}content-type\0application/json\ncontent-length\0{}\n", operator(), body.len());
+        run(instance.handle(platform, incoming("POST", target, &fields, Body::Stream(body.into_bytes()))))
+            .reply
+            .response
+    };
+    let logged = || {
+        let audit = ask_for(&world, &instance, "/_admin/audit");
+        let entries = audit["entries"].as_array().cloned().unwrap_or_default();
+        entries.iter().map(|entry| (entry["action"].clone(), entry["failed"].is_string())).collect::<Vec<_>>()
+    };
+    let before = world.standing();
+    let activate = format!("/_admin/versions/{pushed}/activate");
+    for target in ["/_admin/versions/rollback", &activate] {
+        assert_eq!(ask(&world.platform(), target, &"x".repeat(201)).status, 400, "{target}");
+        assert_eq!(world.standing(), before, "{target}");
+        let silent = world.platform();
+        silent.counting_fails.set(true);
+        assert_eq!(ask(&silent, target, "the ledger is gone").status, 503, "{target}");
+        assert_eq!(world.standing(), before, "{target}");
+    }
+    assert_eq!(logged(), []);
+    // What was not done after all is in the log as well.
+    let silent = world.platform();
+    silent.versions_fail.set(true);
+    assert_eq!(ask(&silent, "/_admin/versions/rollback", "nobody answers").status, 503);
+    assert_eq!(logged(), [(json!("roll_back"), false), (json!("roll_back"), true)]);
+    assert_eq!(ask(&world.platform(), "/_admin/versions/rollback", "x").status, 200);
+    assert_ne!(world.standing(), before);
+    assert_eq!(logged().len(), 3);
+}
+
+fn ask_for(world: &World, instance: &Instance, target: &str) -> Value {
+    let reply = run(instance.handle(&world.platform(), incoming("GET", target, &operator(), Body::Empty))).reply;
+    let Body::Bytes(text) = &reply.response.body else { panic!("{target}: nothing") };
+    serde_json::from_slice(text).unwrap_or_else(|_| panic!("{target}: {text:?}"))
 }
 
 #[test]
@@ -543,17 +569,9 @@ fn a_version_without_the_interface_locks_nobody_out() {
     let instance = world.instance();
     assert_eq!(world.name(&instance, 1), "closed");
     let ask = |method: &str, target: &str, token: &str| {
-        let mut headers = Headers::new();
-        headers.receive("authorization", format!("Bearer {token}").as_bytes());
-        let incoming = Incoming {
-            method: method.to_owned(),
-            scheme: Scheme::Http,
-            authority: "gateway.test:8080".into(),
-            target: target.to_owned(),
-            headers,
-            body: Body::Empty,
-            peer: Peer::default(),
-        };
+        let fields = format!("authorization\0Bearer {token}\n");
+        let authority = "gateway.test:8080".to_owned();
+        let incoming = Incoming { authority, ..incoming(method, target, &fields, Body::Empty) };
         run(instance.handle(&world.platform(), incoming)).reply.response.status
     };
     assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "the version has none");

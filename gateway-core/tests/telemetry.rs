@@ -3,6 +3,8 @@
 #![cfg(all(feature = "compile", feature = "telemetry", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test")]
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use gateway_core::Gateway;
 use gateway_core::config::{self, Text};
@@ -11,6 +13,7 @@ use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
 use gateway_core::platform::{Call, Failure, FetchError, Outlet, Platform, Timestamp};
 use gateway_core::testing::{TestPlatform, run};
 use gateway_core::together::{self, Task};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -21,7 +24,19 @@ type Answered = Result<Response<Vec<u8>>, Failure>;
 fn load(configuration: &Value) -> Gateway {
     let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
     let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
-    Gateway::load(Bytes::from(artefact), |_| Some("a secret of thirty-two bytes or more".to_owned())).expect("it loads")
+    Gateway::load(Bytes::from(artefact), |_| Some(SECRET.to_owned())).expect("it loads")
+}
+
+const SECRET: &str = "a secret of thirty-two bytes or more";
+
+/// A token that opens the debug mode for a minute.
+fn token(secret: &str, now: u64) -> String {
+    let claims = json!({ "aud": "postern-debug", "exp": now / 1_000 + 60 });
+    let signed =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 fn ask<F: FnMut(Call<Vec<u8>>) -> Answered>(
@@ -423,9 +438,6 @@ fn a_scrape_tells_what_this_instance_has_counted_and_failing_to_count_is_told() 
 
 #[test]
 fn who_has_a_token_sees_the_decision_and_nobody_else() {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use hmac::{Hmac, KeyInit, Mac};
     let gateway = load(&forwards(&json!({ "metrics": {}, "debug": { "secret": "${secret:DEBUG}" } })));
     let seen = Rc::new(RefCell::new(Vec::new()));
     let hears = seen.clone();
@@ -433,16 +445,7 @@ fn who_has_a_token_sees_the_decision_and_nobody_else() {
         hears.borrow_mut().push(call.headers.contains("postern-debug"));
         answer(200)
     });
-    let token = |secret: &str| {
-        let claims = json!({ "aud": "postern-debug", "exp": platform.clock.get() / 1_000 + 60 });
-        let signed =
-            format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length");
-        mac.update(signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
-    };
-    let reply =
-        ask(&gateway, &platform, "/x", &format!("postern-debug\0{}\n", token("a secret of thirty-two bytes or more")));
+    let reply = ask(&gateway, &platform, "/x", &format!("postern-debug\0{}\n", token(SECRET, platform.clock.get())));
     let decision: Value =
         serde_json::from_str(reply.response.headers.text("postern-decision").expect("it is told")).expect("JSON");
     assert_eq!(decision["route"], "all");
@@ -450,9 +453,156 @@ fn who_has_a_token_sees_the_decision_and_nobody_else() {
     assert_eq!(decision["steps"][0]["upstream"], "origin");
     assert_eq!(decision["steps"][1]["outcome"], "200");
     assert_eq!(reply.response.headers.text("cache-control"), Some("private, no-store"));
-    for fields in [String::new(), format!("postern-debug\0{}\n", token("another secret of thirty-two bytes!"))] {
+    for fields in [
+        String::new(),
+        format!("postern-debug\0{}\n", token("another secret of thirty-two bytes!", platform.clock.get())),
+    ] {
         let reply = ask(&gateway, &platform, "/x", &fields);
         assert!(!reply.response.headers.contains("postern-decision"));
     }
     assert!(seen.take().iter().all(|told| !told), "the upstream never sees a token");
+}
+
+#[test]
+fn a_policy_that_refuses_an_answer_is_named_wherever_it_is_told() {
+    let mut configuration = forwards(&json!({
+        "logs": { "with": "postern.policy" }, "metrics": { "to": "shared" }, "debug": { "secret": "${secret:DEBUG}" },
+    }));
+    configuration["routes"][1]["policies"] =
+        json!([{ "transform": { "response": { "body": { "edit": [{ "set": { "a": "b" } }] } } } }]);
+    let gateway = load(&configuration);
+    let platform = TestPlatform::new(|_| {
+        let headers = Headers::from_block(b"content-type\0application/json\ncontent-length\x001\n".to_vec());
+        Ok(Response { status: 200, headers, body: Body::Stream(b"{".to_vec()) })
+    });
+    let fields = format!("postern-debug\0{}\n", token(SECRET, platform.clock.get()));
+    let reply = ask(&gateway, &platform, "/x", &fields);
+    assert_eq!(reply.response.status, 502);
+    let decision: Value =
+        serde_json::from_str(reply.response.headers.text("postern-decision").expect("it is told")).expect("JSON");
+    let steps = decision["steps"].as_array().expect("steps");
+    let refused = steps.iter().find(|step| step["verdict"] == "refused").unwrap_or_else(|| panic!("{decision}"));
+    assert_eq!((&refused["policy"], &refused["problem"]), (&json!("transform"), &decision["problem"]));
+    run(gateway.settle(&platform, reply.deferred));
+    assert_eq!(lines(&platform)[0]["postern.policy"], "transform");
+    let reply = ask(&gateway, &platform, "/metrics", "");
+    let Body::Bytes(text) = reply.response.body else { panic!("metrics") };
+    let text = String::from_utf8_lossy(&text);
+    let refusals: Vec<_> = text.lines().filter(|line| line.starts_with("postern_refusals_total{")).collect();
+    assert!(refusals.iter().any(|line| line.contains(r#""transform""#)), "{refusals:?}");
+}
+
+#[test]
+fn a_trusted_caller_decides_by_b3_without_naming_a_trace() {
+    let traces = |trust: &str, ratio: u8| json!({ "metrics": {}, "traces": { "trust": trust, "propagation": ["b3", "b3_multi"], "sample": { "ratio": ratio } } });
+    for (trust, ratio, sent, told) in [
+        ("everybody", 1, "b3\x000\n", "-0-"),
+        ("everybody", 1, "x-b3-sampled\x000\n", "-0-"),
+        ("everybody", 0, "b3\x001\n", "-1-"),
+        ("everybody", 0, "b3\0d\n", "-d-"),
+        ("everybody", 0, "x-b3-flags\x001\n", "-d-"),
+        ("everybody", 0, "b3\x000af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-d\n", "-d-"),
+        ("nobody", 1, "b3\x000\n", "-1-"),
+        ("nobody", 0, "b3\0d\n", "-0-"),
+    ] {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let hears = seen.clone();
+        let platform = TestPlatform::new(move |call: Call<Vec<u8>>| {
+            hears.borrow_mut().push(call.headers.text("b3").unwrap_or_default().to_owned());
+            answer(200)
+        });
+        ask(&load(&forwards(&traces(trust, ratio))), &platform, "/x", sent);
+        let seen = seen.take();
+        assert!(seen[0].contains(told), "{trust} {ratio} {sent}: {seen:?}");
+    }
+}
+
+fn ready<F: FnMut(Call<Vec<u8>>) -> Answered>(gateway: &Gateway, platform: &TestPlatform<F>) -> (u16, Value) {
+    let reply = ask(gateway, platform, "/ready", "");
+    let Body::Bytes(text) = reply.response.body else { panic!("no text") };
+    (reply.response.status, serde_json::from_slice(&text).expect("JSON"))
+}
+
+#[test]
+fn an_upstream_is_no_longer_out_when_its_time_is_over_even_if_nobody_asks_it() {
+    let gateway = load(&json!({
+        "allow": ["open-endpoint", "clear-text"],
+        "upstreams": {
+            "broken": { "targets": [{ "url": "http://a.test" }], "breaker": { "consecutive_failures": 2, "open_for": "10s" } },
+            "ejected": {
+                "targets": [{ "url": "http://b.test" }, { "url": "http://c.test" }],
+                "health": { "consecutive_failures": 2, "ejection": "10s", "max_ejected": 100 },
+            },
+        },
+        "routes": [
+            { "name": "ready", "path": "/ready", "serve": "ready" },
+            { "name": "broken", "path": "/broken", "upstream": "broken" },
+            { "name": "ejected", "path": "/ejected", "upstream": "ejected" },
+        ],
+    }));
+    let platform = TestPlatform::new(|_| answer(503));
+    assert_eq!(ready(&gateway, &platform).0, 200);
+    for _ in 0..2 {
+        ask(&gateway, &platform, "/broken", "");
+    }
+    let (status, told) = ready(&gateway, &platform);
+    assert_eq!((status, &told["checks"]["upstream:broken"][0]["breaker"]), (503, &json!("open")));
+    platform.clock.set(platform.clock.get() + 10_000);
+    let (status, told) = ready(&gateway, &platform);
+    let check = &told["checks"]["upstream:broken"][0];
+    assert_eq!((status, &check["status"], &check["breaker"]), (200, &json!("warn"), &json!("half_open")));
+    for _ in 0..4 {
+        ask(&gateway, &platform, "/ejected", "");
+    }
+    let (status, told) = ready(&gateway, &platform);
+    assert_eq!((status, &told["checks"]["upstream:ejected"][0]["status"]), (503, &json!("fail")), "{told}");
+    platform.clock.set(platform.clock.get() + 10_000);
+    let (status, told) = ready(&gateway, &platform);
+    assert_eq!((status, &told["checks"]["upstream:ejected"][0]["status"]), (200, &json!("pass")), "{told}");
+}
+
+#[test]
+fn stores_that_requests_need_are_looked_at_and_no_others() {
+    let route = |name: &str, policy: Value| json!({ "name": name, "path": format!("/{name}"), "upstream": "origin", "policies": [policy] });
+    let limit = |scope: &str, on_failure: &str| json!({ "rate_limit": { "limits": "5 per minute", "scope": scope, "on_failure": on_failure } });
+    let once = |on_failure: &str| json!({ "idempotency": { "on_failure": on_failure } });
+    let load = |policy: &Value| {
+        load(
+            &json!({ "allow": ["open-endpoint", "clear-text", "keys-without-authenticate"], "upstreams": { "origin": { "targets": [{ "url": "http://a.test" }] } }, "routes": [
+            { "name": "ready", "path": "/ready", "serve": "ready" },
+            route("used", policy.clone()),
+        ] }),
+        )
+    };
+    let stores = |told: &Value| {
+        let checks = told["checks"].as_object().cloned().unwrap_or_default();
+        checks.keys().filter(|name| name.starts_with("store")).cloned().collect::<Vec<_>>()
+    };
+    let platform = || {
+        let platform = TestPlatform::new(|_| answer(200));
+        platform.store_fails.set(true);
+        platform.counting_fails.set(true);
+        platform.claiming_fails.set(true);
+        platform.shelf_fails.set(true);
+        platform
+    };
+    for (policy, store, status) in [
+        (limit("global", "closed"), "store:counters", "fail"),
+        (limit("global", "open"), "store:counters", "warn"),
+        (once("closed"), "store:claims", "fail"),
+        (once("open"), "store:claims", "warn"),
+        (json!({ "cache": {} }), "store:cache", "warn"),
+        (json!({ "cache": { "scope": "global" } }), "store:global_cache", "warn"),
+    ] {
+        let gateway = load(&policy);
+        let (code, told) = ready(&gateway, &platform());
+        assert_eq!(stores(&told), [store], "{policy}");
+        assert_eq!(told["checks"][store], json!([{ "componentType": "datastore", "status": status }]), "{policy}");
+        assert_eq!((code, &told["status"]), (if status == "fail" { 503 } else { 200 }, &json!(status)), "{policy}");
+        let well = TestPlatform::new(|_| answer(200));
+        let (code, told) = ready(&gateway, &well);
+        assert_eq!((code, &told["checks"][store][0]["status"]), (200, &json!("pass")), "{policy}");
+    }
+    let (code, told) = ready(&load(&limit("instance", "closed")), &platform());
+    assert_eq!((code, stores(&told).len()), (200, 0), "what this instance counts needs no store");
 }

@@ -12,6 +12,8 @@ use postern_tests::client::{exchange, request};
 use postern_tests::origin::Origin;
 use postern_tests::process;
 use postern_tests::running::Running;
+use postern_tests::scenario::Sign;
+use postern_tests::sign;
 use postern_tests::wire::Field;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -87,7 +89,7 @@ fn configuration(closed: SocketAddr) -> Value {
             "metrics": { "to": ["otlp", "shared"], "interval": "20ms" },
             "request_id": { "to": ["upstream", "client"] },
             "server_timing": true,
-            "debug": { "secret": "${secret:SHARED}" },
+            "debug": { "secret": "${secret:DEBUG}" },
         },
         "upstreams": {
             "origin": { "targets": [{ "url": format!("http://{closed}") }] },
@@ -132,8 +134,18 @@ fn settings() -> BTreeMap<String, String> {
         ("ADMIN", "admin-0123456789abcdef0123456789abcdef"),
         ("CLIENT_SECRET", "PLANTED-client-secret"),
         ("SHARED", "PLANTED-shared-secret-of-more-than-thirty-two-bytes"),
+        ("DEBUG", DEBUG),
     ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+const DEBUG: &str = "PLANTED-debug-secret-of-more-than-thirty-two-bytes";
+
+/// What shows a caller how a request was decided: all that is there to be seen.
+fn debug_token(now: u64) -> String {
+    let claims = Some(format!(r#"{{"aud":"postern-debug","exp":{}}}"#, now + 3_600));
+    sign::sign(&Sign { with: "HS256".to_owned(), key: DEBUG.to_owned(), text: String::new(), claims })
+        .expect("it is signed")
 }
 
 /// Every target with every credential, and with all that do not exclude each other.
@@ -183,10 +195,12 @@ fn the_core_shows_no_secret() {
         Err(Failure { error: FetchError::Unreachable, detail: "nobody listens there".to_owned() })
     });
     platform.store_fails.set(true);
+    let token = debug_token(platform.clock.get() / 1_000);
     let mut notes = String::new();
     for (target, headers) in requests() {
         let mut received = Headers::new();
         headers.iter().for_each(|(name, value)| received.receive(name, value.as_bytes()));
+        received.receive("Postern-Debug", token.as_bytes());
         let incoming = Incoming {
             method: method(target).to_owned(),
             scheme: Scheme::Https,
@@ -226,6 +240,8 @@ fn the_core_shows_no_secret() {
         "unauthenticated",
         "forbidden",
         "character",
+        "postern-decision",
+        "passed_over",
     ] {
         assert!(notes.contains(expected), "nothing was {expected}, so nothing was tried: {notes}");
     }
@@ -245,16 +261,19 @@ fn spin_shows_no_secret() {
 fn a_runtime_shows_no_secret(platform: Platform) {
     let closed = Origin::closed().expect("an address");
     let gateway = Running::start(platform, &configuration(closed), &settings()).expect("a gateway");
+    let token = debug_token(sign::now());
     let mut answers = String::new();
     for (target, headers) in requests() {
         let mut fields: Vec<_> = headers.iter().map(|(name, value)| Field::new(*name, *value)).collect();
         fields.push(Field::new("Content-Type", "text/plain"));
+        fields.push(Field::new("Postern-Debug", &*token));
         let message = request(method(target), target, "gateway.test", &fields, b"PLANTED-body");
         let seen = exchange(gateway.address, &message, method(target)).expect("an answer");
         let fields: Vec<_> = seen.head.fields.iter().map(|field| format!("{field:?}")).collect();
         let _ = writeln!(answers, "{} {fields:?} {}", seen.status, String::from_utf8_lossy(&seen.body));
     }
     assert!(answers.contains("upstream-failed") && answers.contains("unauthenticated"), "{answers}");
+    assert!(answers.to_ascii_lowercase().contains("postern-decision"), "decisions are shown: {answers}");
     assert_silent("an answer", &answers);
     let log = gateway.log();
     assert!(log.contains("postern.access/1"), "requests are logged: {log}");

@@ -121,7 +121,10 @@ pub struct Sign {
     /// The secret, or the file in `gateway-core/tests/keys` that holds the private key.
     pub key: String,
     /// What is signed, byte for byte.
+    #[serde(default)]
     pub text: String,
+    /// The claims of a token, which is wanted instead.
+    pub claims: Option<String>,
 }
 
 /// What a platform tells of a client.

@@ -1,6 +1,7 @@
 //! Times and signatures of a step, by code that is not the gateway's.
 
 use crate::scenario::Sign;
+use gateway_core::jwt::token::encode;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use regex_lite::{Captures, Regex};
 use std::path::Path;
@@ -25,7 +26,7 @@ pub fn times(text: &str, now: u64) -> String {
     place.replace_all(text, fill).into_owned()
 }
 
-/// The signature in Base64.
+/// The signature in Base64, or a token with its claims.
 pub fn sign(written: &Sign) -> Result<String, String> {
     let wrong = |why: String| format!("the signature by {}: {why}", written.key);
     let algorithm: Algorithm = written.with.parse().map_err(|_| wrong(format!("there is no `{}`", written.with)))?;
@@ -41,8 +42,15 @@ pub fn sign(written: &Sign) -> Result<String, String> {
     } else {
         EncodingKey::from_secret(written.key.as_bytes())
     };
-    let signature = jsonwebtoken::crypto::sign(written.text.as_bytes(), &key, algorithm)
-        .map_err(|error| wrong(error.to_string()))?;
+    let sign = |text: &str| {
+        jsonwebtoken::crypto::sign(text.as_bytes(), &key, algorithm).map_err(|error| wrong(error.to_string()))
+    };
+    if let Some(claims) = &written.claims {
+        let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, written.with);
+        let signed = format!("{}.{}", encode(header), encode(claims));
+        return Ok(format!("{signed}.{}", sign(&signed)?));
+    }
+    let signature = sign(&written.text)?;
     // Of the URL's alphabet, without padding.
     let padding = "=".repeat((4 - signature.len() % 4) % 4);
     Ok(signature.replace('-', "+").replace('_', "/") + &padding)

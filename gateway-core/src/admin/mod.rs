@@ -16,7 +16,7 @@ pub use guard::SHORTEST as SHORTEST_TOKEN;
 pub use rules::{Access, ActivityRules, Rules, TokenRule};
 
 use crate::error::Error;
-use crate::explain::{Question, StandIn, stand_in};
+use crate::explain::Question;
 use crate::gateway::{Gateway, LoadError, Note, Reply};
 use crate::http::{self, Body, Response};
 use crate::ledger::Ledger;
@@ -491,17 +491,11 @@ impl Gateway {
 
     /// Explains a request, on another gateway of the same configuration.
     async fn explained<P: Platform>(&self, platform: &P, question: Question) -> Result<Value, Error> {
-        let mut stand_ins = Vec::new();
-        let globals = self.globals();
-        let gateway = Gateway::load(self.configuration.clone(), |reference| match reference.source {
+        let gateway = Gateway::load_to_explain(self.configuration.clone(), |reference| match reference.source {
             Source::Env => self.settings.get(reference).cloned(),
-            Source::Secret => {
-                let value = stand_in(reference, globals);
-                stand_ins.push(StandIn { reference: reference.clone(), value: value.clone() });
-                Some(value)
-            }
+            Source::Secret => None,
         });
-        let gateway = gateway.map_err(|error: LoadError| Error::AdminUncertain {
+        let (gateway, stand_ins) = gateway.map_err(|error: LoadError| Error::AdminUncertain {
             reason: format!("without its secrets the configuration cannot be loaded: {error}"),
         })?;
         gateway.changes.learn((*self.changes.state()).clone(), platform.now());

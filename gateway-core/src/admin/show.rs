@@ -162,7 +162,7 @@ async fn upstream<P: Platform>(platform: &Watched<'_, P>, pool: &Pool, state: &S
         Some(Balance::Latency) => "latency",
         Some(Balance::Hash { .. }) => "hash",
     };
-    let breaker = pool.breaker().map(|breaker| {
+    let breaker = pool.breaker(now).map(|breaker| {
         let until = if let BreakerState::Open { until } = breaker { Some(until) } else { None };
         json!({ "state": breaker.as_str(), "until": until })
     });

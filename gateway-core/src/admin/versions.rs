@@ -103,39 +103,60 @@ impl Gateway {
                     Some("true") => Check::Nothing,
                     Some(_) => return Err(bad("`unchecked` is `true` or `false`.")),
                 };
+                let deed = self.begun(platform, visit, "store_version", &version, note.as_deref()).await?;
                 let done = rollout.store(platform.bare(), &version, artefact, note.as_deref(), check).await;
-                self.logged(platform, visit, "store_version", &version, note.as_deref(), done).await
+                self.ended(platform, visit, deed, done).await
             }
             Of::Activate(version) => {
                 let asked: Activate = read_or_default(platform, request, body).await?;
+                let deed = self.begun(platform, visit, "roll_out", &version, asked.reason.as_deref()).await?;
                 let done = rollout.activate(platform.bare(), &version, Activation { percent: asked.percent }).await;
-                self.logged(platform, visit, "roll_out", &version, asked.reason.as_deref(), done).await
+                self.ended(platform, visit, deed, done).await
             }
             Of::RollBack => {
                 let asked: RollBack = read_or_default(platform, request, body).await?;
                 let reason = asked.reason.as_deref().unwrap_or("by an operator");
-                let subject = served(rollout);
+                let deed = self.begun(platform, visit, "roll_back", &served(rollout), Some(reason)).await?;
                 let done = rollout.roll_back(platform.bare(), reason).await;
-                self.logged(platform, visit, "roll_back", &subject, Some(reason), done).await
+                self.ended(platform, visit, deed, done).await
             }
         }
     }
 
-    /// Writes down what was done, or why it was not.
-    async fn logged<P: Platform>(
+    /// Writes down that somebody wants it, so that nothing is ever done of which the log does not know.
+    async fn begun<P: Platform>(
         &self,
         platform: &Watched<'_, P>,
         visit: &Visit<'_>,
         action: &str,
         subject: &str,
         reason: Option<&str>,
+    ) -> Result<Deed, Error> {
+        let act = Act::Noted { action: action.to_owned(), subject: subject.chars().take(LONGEST_REASON).collect() };
+        let reason = reason.map(str::to_owned);
+        self.write_down(platform, visit, act.clone(), reason.clone(), None).await?;
+        Ok(Deed { act, reason })
+    }
+
+    /// Writes down why it was not done after all, where it was not.
+    async fn ended<P: Platform>(
+        &self,
+        platform: &Watched<'_, P>,
+        visit: &Visit<'_>,
+        deed: Deed,
         done: Result<Value, Trouble>,
     ) -> Result<Value, Error> {
-        let act = Act::Noted { action: action.to_owned(), subject: subject.chars().take(LONGEST_REASON).collect() };
-        let failed = done.as_ref().err().map(Trouble::to_string);
-        self.write_down(platform, visit, act, reason.map(str::to_owned), failed).await?;
+        if let Err(trouble) = &done {
+            let _ = self.write_down(platform, visit, deed.act, deed.reason, Some(trouble.to_string())).await;
+        }
         done.map_err(error)
     }
+}
+
+/// What somebody wants, as it was written down.
+struct Deed {
+    act: Act,
+    reason: Option<String>,
 }
 
 /// What an operator means who names no version.

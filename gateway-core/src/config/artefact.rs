@@ -24,6 +24,7 @@ use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::request::Limits;
+use crate::serve::Used;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::rules::Rules;
 use crate::template::{Reference, Template};
@@ -51,6 +52,9 @@ pub struct Globals {
     /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer_store: Option<StoreRules>,
+    /// The stores of the platform that requests need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<Used>,
     /// The Redis that counts on Spin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redis: Option<Template>,

@@ -4,7 +4,7 @@
 //! that exclude each other, values that HTTP has no room for. What is good is compiled even when its neighbour is not,
 //! so that one pass finds everything.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     answer::{Redirect, Respond},
@@ -28,6 +28,7 @@ use crate::{
         pattern::{Segment, Tail},
         rank::Ranked,
     },
+    serve::{Store, Used},
     template::{Piece, Reference, Template},
     upstream::{HostHeader, Timeouts, Upstream},
     validation::{Operation, Rules},
@@ -243,6 +244,7 @@ impl<'a> Compile<'a> {
             via: settings.written.via.as_ref().map_or("postern", |via| &via.0).to_owned(),
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
+            stores: self.stores(consumer_store.is_some()),
             consumer_store,
             redis,
             upstreams,
@@ -260,6 +262,18 @@ impl<'a> Compile<'a> {
         let services = std::mem::take(&mut self.services_of_grpc);
         let document = std::mem::take(&mut self.document);
         Running { globals, consumers, routes, policies, schemas, operations, services, document }
+    }
+
+    /// The stores that requests need, each once.
+    fn stores(&self, asks_for_consumers: bool) -> Vec<Used> {
+        let mut all = BTreeMap::new();
+        if asks_for_consumers {
+            all.insert(Store::Consumers, true);
+        }
+        for Used { store, vital } in self.policies.iter().flatten().flat_map(Policy::stores) {
+            *all.entry(store).or_insert(false) |= vital;
+        }
+        all.into_iter().map(|(store, vital)| Used { store, vital }).collect()
     }
 
     fn timeouts(&mut self, base: Timeouts, written: Option<&written::Timeouts>, node: Option<&Node>) -> Timeouts {

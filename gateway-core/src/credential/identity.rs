@@ -63,7 +63,8 @@ pub struct Spoken {
 /// Who signs. Shown, it is its issuer.
 pub struct Mint {
     issuer: String,
-    signing: SigningKey,
+    /// `None`: for explanations, which are shown that there would be a token.
+    signing: Option<SigningKey>,
     lifetime: u64,
     published: Bytes,
     tag: String,
@@ -110,11 +111,22 @@ impl Mint {
             keys.push(read);
         }
         let public: Vec<_> = keys.iter().map(SigningKey::public).collect();
-        let published = Bytes::from(json!({ "keys": public }).to_string());
-        let tag = format!("\"{}\"", hex(&Sha256::digest(&published)[..8]));
+        let published = json!({ "keys": public });
         let signing = keys.into_iter().next().ok_or("`identity` has no key")?;
+        Ok(Self::with(Some(signing), &published, rule, settings))
+    }
+
+    /// The same for explanations: the keys are not known, and nobody is shown a token.
+    #[cfg(feature = "admin")]
+    pub fn without_keys(rule: &Identity, settings: &Settings) -> Self {
+        Self::with(None, &json!({ "keys": [] }), rule, settings)
+    }
+
+    fn with(signing: Option<SigningKey>, published: &Value, rule: &Identity, settings: &Settings) -> Self {
+        let published = Bytes::from(published.to_string());
+        let tag = format!("\"{}\"", hex(&Sha256::digest(&published)[..8]));
         let (issuer, lifetime) = (rule.issuer.resolve(settings), rule.lifetime);
-        Ok(Self { issuer, signing, lifetime, published, tag, minted: RefCell::new(Remembered::new(KEPT)) })
+        Self { issuer, signing, lifetime, published, tag, minted: RefCell::new(Remembered::new(KEPT)) }
     }
 
     /// A token that says who is calling; `None` where that is nobody known.
@@ -130,7 +142,11 @@ impl Mint {
         }
         let random = &mut || platform.random();
         let whole = self.whole(claims, now / 1000, &format!("{:016x}{:016x}", random(), random()));
-        let token = Rc::new(self.signing.token(&whole, random)?);
+        let token = match &self.signing {
+            Some(key) => key.token(&whole, random)?,
+            None => format!("(a token of {})", self.issuer),
+        };
+        let token = Rc::new(token);
         if let Some(key) = key {
             // What is sent again has the half of its time left at least.
             let until = now.saturating_add(spoken.reuse.min(self.lifetime / 2));

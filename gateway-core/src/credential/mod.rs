@@ -14,6 +14,7 @@ pub use identity::{Identity, Statement};
 pub use oauth::ClientCredentials;
 
 use crate::caller::Caller;
+use crate::gateway::Purpose;
 use crate::http::{Headers, Response};
 use crate::platform::{Call, Failure, FetchError, Platform};
 use crate::pump;
@@ -54,8 +55,10 @@ pub enum Credential {
 }
 
 /// All that upstreams are shown, ready to be used; those that are the same are one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keyring {
+    #[cfg(feature = "admin")]
+    purpose: Purpose,
     sources: Vec<(ClientCredentials, Rc<Source>)>,
     mint: Option<Rc<Mint>>,
 }
@@ -79,9 +82,18 @@ impl fmt::Debug for Credentials {
 
 impl Keyring {
     /// Takes the keys by which the gateway vouches for its callers.
-    pub fn new(identity: Option<&Identity>, settings: &Settings) -> Result<Self, String> {
-        let mint = identity.map(|identity| Mint::new(identity, settings).map(Rc::new)).transpose()?;
-        Ok(Self { sources: Vec::new(), mint })
+    pub(crate) fn new(purpose: Purpose, identity: Option<&Identity>, settings: &Settings) -> Result<Self, String> {
+        let mint = match purpose {
+            Purpose::Serving => identity.map(|identity| Mint::new(identity, settings)).transpose()?,
+            #[cfg(feature = "admin")]
+            Purpose::Explaining => identity.map(|identity| Mint::without_keys(identity, settings)),
+        };
+        Ok(Self {
+            #[cfg(feature = "admin")]
+            purpose,
+            sources: Vec::new(),
+            mint: mint.map(Rc::new),
+        })
     }
 
     /// The keys by which anybody can see that the gateway has vouched for somebody.
@@ -101,6 +113,12 @@ impl Keyring {
             Credential::Basic { username, password } => {
                 let pair = format!("{}:{}", username.resolve(settings), password.resolve(settings));
                 Ready::Field(AUTHORIZATION.to_owned(), format!("Basic {}", STANDARD.encode(pair)))
+            }
+            #[cfg(feature = "admin")]
+            Credential::Oauth2(rule) if self.purpose == Purpose::Explaining => {
+                let url = rule.token_url.to_string();
+                let asked = url.split('?').next().unwrap_or_default();
+                Ready::Field(rule.header.clone(), format!("Bearer (a token of {asked})"))
             }
             Credential::Oauth2(rule) => match self.sources.iter().find(|(known, _)| known == rule) {
                 Some((_, source)) => Ready::Token(Rc::clone(source)),

@@ -26,6 +26,7 @@ use crate::path;
 use crate::platform::{Item, Platform, Reach, ReadError, Timestamp};
 use crate::pump;
 use crate::request::Line;
+use crate::serve::{Store, Used};
 use crate::template::Template;
 use crate::upstream::is_safe;
 use serde::{Deserialize, Serialize};
@@ -214,6 +215,15 @@ const LONGEST_CUT: u64 = 16 << 20;
 const MOST_FIELDS: usize = 32;
 
 impl Cache {
+    /// The stores of the platform that it uses. Requests are answered without them, too.
+    pub fn stores(&self) -> Vec<Used> {
+        let store = match self.reach {
+            Reach::Location => Store::Cache,
+            Reach::Global => Store::GlobalCache,
+        };
+        vec![Used { store, vital: false }]
+    }
+
     /// Answers from the store, or gets the request ready for the origin.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
         let method = visit.line.method.as_str();

@@ -18,6 +18,7 @@ use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
 use crate::quota::{Act, Decision, Kept, Order, Rule, Standing, perform};
+use crate::serve::{Store, Used};
 use crate::telemetry::watch::{LimitOutcome, Nearly};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -244,6 +245,20 @@ struct Stored {
 }
 
 impl Limit {
+    /// The stores of the platform that it needs.
+    pub fn stores(&self) -> Vec<Used> {
+        let counters = match self.scope {
+            Scope::Location | Scope::Global | Scope::Leased(_) => {
+                Some(Used { store: Store::Counters, vital: !self.opens_on_failure && !self.dry_run })
+            }
+            // Where the platform has that limiter, nobody else is asked.
+            Scope::Instance | Scope::Binding(_) => None,
+        };
+        // Without them the configuration's own count.
+        let plans = self.plans_from_store.map(|_| Used { store: Store::Consumers, vital: false });
+        counters.into_iter().chain(plans).collect()
+    }
+
     /// Admits, delays or refuses.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<(), Error> {
         let watch = visit.platform.watch();

@@ -81,6 +81,7 @@ use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, Timestamp};
 use crate::request::{self, Line};
 use crate::route::{Parameters, Records};
+use crate::serve::Used;
 use crate::telemetry::watch::Record;
 use crate::template::{Scope, Settings, Template, View};
 use crate::upstream::Pool;
@@ -450,6 +451,40 @@ impl Policy {
     /// Whether it only changes what answers look like, whatever becomes of their requests.
     pub fn dresses(&self) -> bool {
         matches!(self, Policy::Cors(_) | Policy::SecurityHeaders(_) | Policy::ErrorPages(_))
+    }
+
+    /// The stores of the platform that it needs.
+    pub fn stores(&self) -> Vec<Used> {
+        match self {
+            Policy::Authenticate(policy) => policy.stores(),
+            #[cfg(feature = "cache")]
+            Policy::Cache(policy) => policy.stores(),
+            #[cfg(feature = "idempotency")]
+            Policy::Idempotency(policy) => {
+                vec![Used { store: crate::serve::Store::Claims, vital: !policy.opens_on_failure }]
+            }
+            Policy::Limit(policy) => policy.stores(),
+            Policy::Authorize(_)
+            | Policy::Cors(_)
+            | Policy::Csrf(_)
+            | Policy::Deprecation(_)
+            | Policy::ErrorPages(_)
+            | Policy::ForwardAuth(_)
+            | Policy::Headers(_)
+            | Policy::Links(_)
+            | Policy::Maintenance(_)
+            | Policy::RequestRules(_)
+            | Policy::SecurityHeaders(_)
+            | Policy::Transform(_) => Vec::new(),
+            #[cfg(feature = "graphql")]
+            Policy::Graphql(_) => Vec::new(),
+            #[cfg(feature = "json_rpc")]
+            Policy::JsonRpc(_) => Vec::new(),
+            #[cfg(feature = "mirror")]
+            Policy::Mirror(_) => Vec::new(),
+            #[cfg(feature = "validation")]
+            Policy::JsonLimits(_) | Policy::Mock(_) | Policy::OpenApi(_) | Policy::Validate(_) => Vec::new(),
+        }
     }
 
     /// What kind of policy it is, as logs, metrics and spans say it.

@@ -397,6 +397,11 @@ impl Rollout {
         (!self.is_lost.replace(true)).then(|| note(platform, "versions-unavailable", detail()))
     }
 
+    /// Whether the owner of the versions did not answer when it was asked last, so that nobody knows how things stand.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.get()
+    }
+
     /// The gateways of all versions that serve.
     pub fn gateways(&self) -> Vec<Rc<Gateway>> {
         let serving = self.serving.borrow();

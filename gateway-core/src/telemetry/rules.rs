@@ -39,6 +39,22 @@ pub struct Rules {
     pub activity: Option<crate::admin::ActivityRules>,
 }
 
+#[cfg(feature = "admin")]
+impl Rules {
+    /// The same where nobody is told anything, and no token opens anything: what is left is what requests and answers show.
+    pub fn untold(&self) -> Self {
+        let Rules { resource: _, otlp: _, logs: _, traces, metrics, request_id, server_timing, debug: _, activity: _ } =
+            self;
+        Self {
+            traces: traces.clone().map(|traces| Traces { export: false, ..traces }),
+            metrics: metrics.clone().map(|metrics| Metrics { otlp: false, ..metrics }),
+            request_id: request_id.clone(),
+            server_timing: *server_timing,
+            ..Self::default()
+        }
+    }
+}
+
 /// A collector that takes OTLP over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Otlp {

@@ -729,7 +729,9 @@ impl Drop for Parcel<'_> {
 
 /// The trace of a request: the caller's, or a new one.
 fn trace(rules: &rules::Traces, trusted: bool, headers: &mut Headers, mut random: impl FnMut() -> u64) -> Trace {
-    let given = rules.formats.read(headers).filter(|_| rules.trust.includes(trusted));
+    let is_believed = rules.trust.includes(trusted);
+    let given = rules.formats.read(headers).filter(|_| is_believed);
+    let decided = rules.formats.decision(headers).filter(|_| is_believed && rules.parent);
     rules.formats.remove(headers);
     let span = random().max(1);
     // The lower half is random whoever made the trace (W3C Trace Context Level 2 §3.2.2.3).
@@ -737,13 +739,16 @@ fn trace(rules: &rules::Traces, trusted: bool, headers: &mut Headers, mut random
     let formats = rules.formats;
     match given {
         Some(given) => {
+            let parent = Some(given.span);
             let sampled = given.sampled.filter(|_| rules.parent).or_else(|| drawn(given.trace));
-            let context = Context { trace: given.trace, span, sampled, state: given.state };
-            Trace { context, parent: Some(given.span), formats }
+            let context = Context { span, sampled, debug: given.debug && rules.parent, ..given };
+            Trace { context, parent, formats }
         }
         None => {
             let trace = (u128::from(random()) << 64 | u128::from(random())).max(1);
-            Trace { context: Context { trace, span, sampled: drawn(trace), state: None }, parent: None, formats }
+            let sampled = decided.map(|decided| decided.sampled).or_else(|| drawn(trace));
+            let debug = decided.is_some_and(|decided| decided.debug);
+            Trace { context: Context { trace, span, sampled, debug, state: None }, parent: None, formats }
         }
     }
 }

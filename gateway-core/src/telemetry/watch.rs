@@ -22,7 +22,7 @@ use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
 #[cfg(feature = "cache")]
 use crate::platform::{Item, Reach};
-use crate::policy::{Flow, Policy, Visit};
+use crate::policy::{Departure, Flow, Policy, Visit};
 use crate::quota::{Decision, Order};
 use bytes::Bytes;
 use std::cell::{OnceCell, RefCell};
@@ -527,6 +527,23 @@ pub async fn enter<P: Platform>(policy: &Policy, visit: &mut Visit<'_, P>) -> Re
         }
     });
     flow
+}
+
+/// Lets a policy see the response, and notes where it refuses that.
+pub async fn leave<P: Platform>(policy: &Policy, departure: &mut Departure<'_, P>) -> Result<(), Error> {
+    let platform = departure.platform;
+    let mut began = 0;
+    platform.watch().note(|_| began = platform.now());
+    let left = policy.on_response(departure).await;
+    if let Err(error) = &left {
+        let (kind, verdict) = (policy.kind(), Verdict::Refused(error.kind().1));
+        platform.watch().note(|record| {
+            record.decided_by = Some(kind);
+            let place = record.begin(What::Policy { kind, verdict }, began);
+            record.end(place, platform.now());
+        });
+    }
+    left
 }
 
 /// A platform in front of another one that notes what is asked of it.

@@ -98,9 +98,13 @@ impl State {
 }
 
 impl Breaker {
-    /// Whether everything, nothing or a few attempts are let through.
-    pub fn state(&self) -> State {
-        self.state
+    /// Whether everything, nothing or a few attempts are let through at this moment: what was open is half-open when its time is over,
+    /// also where nothing has been asked for since.
+    pub fn state(&self, now: Timestamp) -> State {
+        match self.state {
+            State::Open { until } if now >= until => State::HalfOpen { since: until, sent: 0, good: 0 },
+            State::Closed | State::Open { .. } | State::HalfOpen { .. } => self.state,
+        }
     }
 
     /// What it has become since this was last asked: each time, however short.
@@ -190,31 +194,31 @@ mod tests {
         // Nine of ten fail, never five in a row: nothing happens below ten.
         for number in 0..9 {
             breaker.observe(number % 4 != 3, 1, 100, &RULES);
-            assert_eq!(breaker.state(), State::Closed, "{number}");
+            assert_eq!(breaker.state, State::Closed, "{number}");
         }
         breaker.observe(true, 1, 200, &RULES);
-        assert_eq!(breaker.state(), State::Open { until: 30_200 });
+        assert_eq!(breaker.state, State::Open { until: 30_200 });
         assert_eq!(breaker.admit(30_199, &RULES), Admission::Refused { until: 30_200 });
         // Late answers of what was let through before say nothing.
         breaker.observe(false, 1, 300, &RULES);
-        assert_eq!(breaker.state(), State::Open { until: 30_200 });
+        assert_eq!(breaker.state, State::Open { until: 30_200 });
 
         assert_eq!(breaker.admit(30_200, &RULES), Admission::Admitted);
         assert_eq!(breaker.admit(30_300, &RULES), Admission::Admitted);
         assert_eq!(breaker.admit(30_400, &RULES), Admission::Refused { until: 60_300 });
         breaker.observe(false, 1, 30_500, &RULES);
-        assert_eq!(breaker.state(), State::HalfOpen { since: 30_300, sent: 2, good: 1 });
+        assert_eq!(breaker.state, State::HalfOpen { since: 30_300, sent: 2, good: 1 });
         breaker.observe(false, 1, 30_600, &RULES);
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.state, State::Closed);
 
         for number in 0..5 {
-            assert_eq!(breaker.state(), State::Closed, "{number}");
+            assert_eq!(breaker.state, State::Closed, "{number}");
             breaker.observe(true, 1, 40_000, &RULES);
         }
-        assert_eq!(breaker.state(), State::Open { until: 70_000 });
+        assert_eq!(breaker.state, State::Open { until: 70_000 });
         assert_eq!(breaker.admit(70_000, &RULES), Admission::Admitted);
         breaker.observe(false, 1_000, 71_000, &RULES);
-        assert_eq!(breaker.state(), State::Open { until: 101_000 }, "a slow probe is no good one");
+        assert_eq!(breaker.state, State::Open { until: 101_000 }, "a slow probe is no good one");
         // Nobody has looked in between, and yet nothing is missed.
         assert_eq!(breaker.became(), Transitions { open: 3, half_open: 2, closed: 1 });
         assert_eq!(breaker.became(), Transitions::default());
@@ -226,9 +230,9 @@ mod tests {
         for _ in 0..9 {
             breaker.observe(false, 1_000, 1, &RULES);
         }
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.state, State::Closed);
         breaker.observe(false, 999, 1, &RULES);
-        assert_eq!(breaker.state(), State::Open { until: 30_001 }, "nine of ten");
+        assert_eq!(breaker.state, State::Open { until: 30_001 }, "nine of ten");
     }
 
     #[test]
@@ -238,7 +242,7 @@ mod tests {
             breaker.observe(number % 2 == 0, 1, 1_000, &RULES);
         }
         breaker.observe(true, 1, 12_000, &RULES);
-        assert_eq!(breaker.state(), State::Closed);
+        assert_eq!(breaker.state, State::Closed);
     }
 
     #[test]
@@ -258,7 +262,7 @@ mod tests {
             let (mut breaker, mut now) = (Breaker::default(), 1);
             for (failed, wait) in steps {
                 now += wait;
-                let before = breaker.state();
+                let before = breaker.state;
                 let admission = breaker.admit(now, &RULES);
                 match before {
                     State::Closed => prop_assert_eq!(admission, Admission::Admitted),

@@ -94,6 +94,11 @@ impl KnownTarget {
     fn is_out(&self) -> bool {
         self.ejected || self.ill_until > 0 || self.drained
     }
+
+    /// The same at this moment, also where no request has come since one that was out is to come back.
+    fn is_out_at(&self, now: Timestamp) -> bool {
+        (self.ejected && now < self.health.until()) || now < self.ill_until || self.drained
+    }
 }
 
 /// The targets as one kind of request sees them, best first.
@@ -267,10 +272,10 @@ impl Pool {
         self.group.as_ref()?.rules.deadline.as_deref()
     }
 
-    /// The state of its circuit breaker, where it has one.
-    pub fn breaker(&self) -> Option<State> {
+    /// The state of its circuit breaker at this moment, where it has one.
+    pub fn breaker(&self, now: Timestamp) -> Option<State> {
         let group = self.group.as_ref().filter(|group| group.rules.breaker.is_some())?;
-        Some(group.state.borrow().breaker.state())
+        Some(group.state.borrow().breaker.state(now))
     }
 
     /// What its circuit breaker has become since this was last asked.
@@ -278,10 +283,10 @@ impl Pool {
         self.group.as_ref().map_or_else(Transitions::default, |group| group.state.borrow_mut().breaker.became())
     }
 
-    /// How many of its targets are in rotation, as far as this instance knows.
-    pub fn usable(&self) -> usize {
+    /// How many of its targets are in rotation at this moment, as far as this instance knows.
+    pub fn usable(&self, now: Timestamp) -> usize {
         let Some(group) = &self.group else { return if self.is_drained() { 0 } else { self.targets.len() } };
-        group.state.borrow().targets.iter().filter(|target| !target.is_out()).count()
+        group.state.borrow().targets.iter().filter(|target| !target.is_out_at(now)).count()
     }
 
     /// What a target is called.

@@ -14,7 +14,10 @@ use super::{Compile, RouteCompiler};
 use crate::{
     errand::Address,
     expression::Expression,
-    policy::Policy,
+    policy::{
+        Policy,
+        authenticate::{Authenticate, api_key::Place},
+    },
     serve::Endpoint,
     telemetry::{
         Formats,
@@ -210,7 +213,7 @@ impl Compile<'_> {
             fields,
             request_headers: self.shown(headers.and_then(|headers| headers.request.as_ref()), node, "request"),
             response_headers: self.shown(headers.and_then(|headers| headers.response.as_ref()), node, "response"),
-            query: written.query.iter().flat_map(|query| &query.0).cloned().collect(),
+            query: self.shown_in_query(written.query.as_ref(), node),
             sample: self.log_sample(written.sample.as_ref(), node.get("sample")),
             batch: self.batch(written.batch.as_ref(), node),
         })
@@ -242,8 +245,9 @@ impl Compile<'_> {
         for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
             let lower = name.0.to_ascii_lowercase();
             let at = node.place([Field("headers"), Field(side), Item(index)]);
-            let is_secret =
-                SECRET_HEADERS.contains(&lower.as_str()) || SECRET_PARTS.iter().any(|part| lower.contains(part));
+            let is_secret = SECRET_HEADERS.contains(&lower.as_str())
+                || SECRET_PARTS.iter().any(|part| lower.contains(part))
+                || self.opens_something(&Place::Header(lower.clone()));
             if is_secret {
                 let message = format!("`{}` may hold what opens something, so it is never logged", name.0);
                 let help = "who called stands in `postern.consumer`, by which key in `postern.credential`";
@@ -255,6 +259,39 @@ impl Compile<'_> {
             }
         }
         shown
+    }
+
+    /// The parameters of the query that are shown, likewise.
+    fn shown_in_query(&mut self, names: Option<&written::OneOrMany<String>>, node: &Node) -> Vec<String> {
+        let mut shown = Vec::new();
+        for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
+            let at = node.place([Field("query"), Item(index)]);
+            if self.opens_something(&Place::Query(name.clone())) {
+                let message = format!("`{name}` holds what opens something, so its value is never logged");
+                let help = "who called stands in `postern.consumer`, by which key in `postern.credential`";
+                self.problems.push(Problem::error("secret-parameter", at, message).help(help));
+            } else {
+                shown.push(name.clone());
+            }
+        }
+        shown
+    }
+
+    /// Whether credentials stand there, as this configuration says: callers', or tokens that open the debug mode.
+    fn opens_something(&self, place: &Place) -> bool {
+        let methods = self.policies.iter().flatten().filter_map(|policy| {
+            let Policy::Authenticate(authenticate) = policy else { return None };
+            Some(authenticate)
+        });
+        let is_of_callers = methods.flat_map(Authenticate::places).any(|known| match (&known, place) {
+            (Place::Header(known), Place::Header(name)) => known.eq_ignore_ascii_case(name),
+            (known, place) => known == place,
+        });
+        let debug = self.loaded.settings.written.telemetry.as_ref().and_then(|telemetry| telemetry.debug.as_ref());
+        let debug = debug.and_then(|debug| debug.header.as_ref());
+        let opens_debug =
+            matches!(place, Place::Header(name) if debug.is_some_and(|debug| debug.0.eq_ignore_ascii_case(name)));
+        is_of_callers || opens_debug
     }
 
     fn log_sample(&mut self, written: Option<&written::LogSample>, node: Option<&Node>) -> Sampling {

@@ -85,9 +85,10 @@ pub struct Logs {
     /// Fields that a line says besides the usual ones.
     #[schemars(extend("examples" = [["postern.costs", "http.response.body.size"]]))]
     pub with: Option<OneOrMany<LogField>>,
-    /// Header fields that a line shows. Those that hold credentials cannot be shown.
+    /// Header fields that a line shows. Those that hold credentials, here or usually, cannot be shown.
     pub headers: Option<LoggedHeaders>,
-    /// Parameters of the query whose values are shown; those of all others are replaced by `REDACTED`. Default: none.
+    /// Parameters of the query whose values are shown; those of all others are replaced by `REDACTED`. Those in which the
+    /// configuration takes credentials cannot be shown. Default: none.
     #[schemars(extend("examples" = [["page", "sort"]]))]
     pub query: Option<OneOrMany<String>>,
     /// Which requests are logged. Default: all.
@@ -352,7 +353,7 @@ pub struct Debug {
 pub enum Serve {
     /// 200, as long as it answers at all.
     Live,
-    /// 200, or 503 when the store or an upstream cannot be used, as far as this instance knows.
+    /// 200, or 503 when a store that requests need or an upstream cannot be used, as far as this instance knows.
     Ready,
     /// The version of the gateway and of its configuration.
     Version,

@@ -36,11 +36,13 @@ pub use signature::Signature;
 #[cfg(feature = "signatures")]
 pub use signed::ReplayScope;
 
+use self::api_key::Place;
 use super::{Flow, Remark, Visit};
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::http::Headers;
 use crate::platform::Platform;
+use crate::serve::{Store, Used};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -125,6 +127,46 @@ pub enum Verdict {
 }
 
 impl Authenticate {
+    /// The stores of the platform that it needs, but for that of consumers.
+    pub fn stores(&self) -> Vec<Used> {
+        #[cfg(feature = "signatures")]
+        let is_global = |method: &Method| match method {
+            Method::HmacAuth(method) => method.single_use == Some(ReplayScope::Global),
+            Method::Signature(method) => method.replay_scope == ReplayScope::Global,
+            Method::ApiKey(_)
+            | Method::Basic(_)
+            | Method::ClientCertificate(_)
+            | Method::Introspection(_)
+            | Method::Jwt(_) => false,
+            #[cfg(feature = "login")]
+            Method::Login(_) => false,
+        };
+        #[cfg(not(feature = "signatures"))]
+        let is_global = |_: &Method| false;
+        let counters = self.methods.iter().any(is_global);
+        counters.then_some(Used { store: Store::Counters, vital: true }).into_iter().collect()
+    }
+
+    /// Where its credentials stand: in which header fields, and in which parameters of the query.
+    pub fn places(&self) -> Vec<Place> {
+        let header = |name: &str| vec![Place::Header(name.to_owned())];
+        let all = self.methods.iter().flat_map(|method| match method {
+            Method::ApiKey(method) => method.places.clone(),
+            Method::Introspection(method) => method.bearer.places.clone(),
+            Method::Jwt(method) => method.bearer.places.clone(),
+            Method::Basic(_) => header("authorization"),
+            // What the platform has verified; nobody gets in by showing a copy.
+            Method::ClientCertificate(_) => Vec::new(),
+            #[cfg(feature = "login")]
+            Method::Login(method) => vec![Place::Cookie(method.cookie.clone())],
+            #[cfg(feature = "signatures")]
+            Method::HmacAuth(_) => [header("authorization"), header("proxy-authorization")].concat(),
+            #[cfg(feature = "signatures")]
+            Method::Signature(_) => header("signature"),
+        });
+        all.collect()
+    }
+
     /// A request that is refused learns what would be taken, where a header field is there to say it.
     pub fn on_response(&self, status: u16, headers: &mut Headers) {
         #[cfg(feature = "signatures")]
