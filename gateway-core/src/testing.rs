@@ -3,9 +3,10 @@
 #[cfg(feature = "cache")]
 use crate::cache::purge::{Change, Marks};
 use crate::claim;
+use crate::gateway::{Gateway, Reply};
 #[cfg(feature = "cache")]
 use crate::http::Body;
-use crate::http::{Headers, Response};
+use crate::http::{Headers, Incoming, Response};
 use crate::ledger::Ledger;
 use crate::outflow::{Left, Outflow};
 use crate::platform::{Call, Copied, Failure, FetchError, Outlet, Peeked, Platform, ReadError, StoreError, Timestamp};
@@ -25,8 +26,13 @@ use std::time::Duration;
 #[cfg(feature = "rollout")]
 pub type Versions = Rc<RefCell<(Option<crate::rollout::Standing>, HashMap<String, Bytes>)>>;
 
+/// What answers for all upstreams.
+pub type Upstream<'a> = Box<dyn FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> + 'a>;
+
 /// A platform whose upstreams are a function. A body's "stream" is its bytes.
-pub struct TestPlatform<F> {
+///
+/// It is one type, whatever the function: the whole gateway is compiled for each type of platform that there is.
+pub struct TestPlatform<'a> {
     /// Now; a test moves it.
     pub clock: Rc<Cell<Timestamp>>,
     /// The key-value store; a test fills it.
@@ -83,7 +89,7 @@ pub struct TestPlatform<F> {
     /// How many milliseconds each call takes; without it, none.
     pub delay: RefCell<Option<Delay>>,
     seed: Cell<u64>,
-    upstream: RefCell<F>,
+    upstream: RefCell<Upstream<'a>>,
 }
 
 /// What caches have stored, by key.
@@ -93,17 +99,17 @@ pub type Shelf = HashMap<String, (Bytes, Vec<u8>, Timestamp)>;
 /// How many milliseconds a call takes.
 pub type Delay = Box<dyn Fn(&Call<Vec<u8>>) -> u64>;
 
-impl<F> TestPlatform<F>
-where
-    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
-{
+impl<'a> TestPlatform<'a> {
     /// A platform at an arbitrary moment, whose upstreams answer as the function does.
-    pub fn new(upstream: F) -> Self {
+    pub fn new(upstream: impl FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> + 'a) -> Self {
         Self::with_clock(Rc::new(Cell::new(1_750_000_000_000)), upstream)
     }
 
     /// The same with a clock that the upstreams may move, too.
-    pub fn with_clock(clock: Rc<Cell<Timestamp>>, upstream: F) -> Self {
+    pub fn with_clock(
+        clock: Rc<Cell<Timestamp>>,
+        upstream: impl FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> + 'a,
+    ) -> Self {
         Self {
             clock,
             store: RefCell::default(),
@@ -137,7 +143,7 @@ where
             published: RefCell::default(),
             delay: RefCell::default(),
             seed: Cell::new(1),
-            upstream: RefCell::new(upstream),
+            upstream: RefCell::new(Box::new(upstream)),
         }
     }
 
@@ -148,10 +154,7 @@ where
     }
 }
 
-impl<F> Platform for TestPlatform<F>
-where
-    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
-{
+impl Platform for TestPlatform<'_> {
     type Stream = Vec<u8>;
 
     fn now(&self) -> Timestamp {
@@ -421,4 +424,16 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
             clock.set(until.max(clock.get()));
         }
     }
+}
+
+/// Answers a request, and does what is left to do: the reply, without that.
+///
+/// It is here also because the gateway is then compiled for this platform once, with the crate, and not with each program of tests.
+pub fn whole(gateway: &Gateway, platform: &TestPlatform<'_>, incoming: Incoming<Vec<u8>>) -> Reply<Vec<u8>> {
+    run(async {
+        let mut reply = gateway.handle(platform, incoming).await;
+        let notes = gateway.settle(platform, std::mem::take(&mut reply.deferred)).await;
+        reply.notes.extend(notes);
+        reply
+    })
 }

@@ -22,8 +22,7 @@ const OPS: &str = "ops-0123456789abcdef0123456789abcdef";
 const EYES: &str = "eyes-0123456789abcdef0123456789abcdef";
 const PEPPER: &str = "PLANTED-0123456789abcdef0123456789abcdef";
 
-type Answered = Result<Response<Vec<u8>>, Failure>;
-type Platform = TestPlatform<Box<dyn FnMut(Call<Vec<u8>>) -> Answered>>;
+type Platform = TestPlatform<'static>;
 
 /// An instance, and the world that it shares with others.
 struct Instance {

@@ -111,10 +111,7 @@ fn text(body: Body<Vec<u8>>) -> String {
 type Seen = (u16, Headers, String);
 
 /// Asks, and does what is left to do.
-async fn ask<F>(gateway: &Gateway, platform: &TestPlatform<F>, request: Incoming<Vec<u8>>) -> Seen
-where
-    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
-{
+async fn ask(gateway: &Gateway, platform: &TestPlatform<'_>, request: Incoming<Vec<u8>>) -> Seen {
     let reply = gateway.handle(platform, request).await;
     gateway.settle(platform, reply.deferred).await;
     (reply.response.status, reply.response.headers, text(reply.response.body))
@@ -387,9 +384,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 }
 
 /// A platform whose origin takes 100 ms, and how often it is asked.
-fn slow(
-    fields: &'static [(&'static str, &'static str)],
-) -> (TestPlatform<impl FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>>, Rc<Cell<usize>>) {
+fn slow(fields: &'static [(&'static str, &'static str)]) -> (TestPlatform<'static>, Rc<Cell<usize>>) {
     let asked = Rc::new(Cell::new(0));
     let count = Rc::clone(&asked);
     let platform = TestPlatform::new(move |_| {
@@ -555,10 +550,7 @@ routes:
 }
 
 /// The same request a number of times at once, and how long all of them took.
-fn at_once<F>(gateway: &Gateway, platform: &TestPlatform<F>, target: &str, times: usize) -> (Vec<Seen>, u64)
-where
-    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
-{
+fn at_once(gateway: &Gateway, platform: &TestPlatform<'_>, target: &str, times: usize) -> (Vec<Seen>, u64) {
     let begin = platform.now();
     let one = || Box::pin(ask(gateway, platform, incoming("GET", target, &[]))) as Pin<Box<dyn Future<Output = Seen>>>;
     (run(all((0..times).map(|_| one()).collect())), platform.now() - begin)

@@ -87,24 +87,20 @@ impl World {
     }
 }
 
-fn platform(world: &Rc<World>) -> TestPlatform<impl FnMut(Call<Vec<u8>>) -> Outcome> {
+fn platform(world: &Rc<World>) -> TestPlatform<'static> {
     let world = world.clone();
     TestPlatform::new(move |call: Call<Vec<u8>>| world.serve(&call))
 }
 
 /// One request, and what is done after it. Gives the codes that the log hears.
-fn visit<F: FnMut(Call<Vec<u8>>) -> Outcome>(
-    gateway: &Gateway,
-    platform: &TestPlatform<F>,
-    target: &str,
-) -> Vec<String> {
+fn visit(gateway: &Gateway, platform: &TestPlatform<'_>, target: &str) -> Vec<String> {
     let Reply { response, notes, deferred, .. } = run(gateway.handle(platform, get(target)));
     assert_eq!(response.status, 200);
     let settled = run(gateway.settle(platform, deferred));
     notes.into_iter().chain(settled).map(|note| format!("{}: {}", note.problem, note.detail)).collect()
 }
 
-fn later<F: FnMut(Call<Vec<u8>>) -> Outcome>(platform: &TestPlatform<F>, milliseconds: u64) {
+fn later(platform: &TestPlatform<'_>, milliseconds: u64) {
     platform.clock.set(platform.clock.get() + milliseconds);
 }
 
@@ -194,11 +190,7 @@ fn the_store_is_read_when_an_instance_starts_and_then_about_once_in_an_interval(
 }
 
 /// Does what an object with an alarm does: keeps the boards, and puts them where instances see them.
-fn check<F: FnMut(Call<Vec<u8>>) -> Outcome>(
-    gateway: &Gateway,
-    platform: &TestPlatform<F>,
-    kept: &str,
-) -> (String, u64) {
+fn check(gateway: &Gateway, platform: &TestPlatform<'_>, kept: &str) -> (String, u64) {
     let (text, notes) = run(gateway.check(platform, kept));
     assert!(notes.iter().all(|note| note.problem != "target-unasked"), "{notes:?}");
     let (next, boards) = text.split_once('\n').unwrap_or((&text, ""));

@@ -10,8 +10,8 @@ use gateway_core::{
     Gateway,
     config::{Text, compile},
     consumer::{By, hash},
-    http::{Body, Headers, Incoming, Peer, Response, Scheme},
-    platform::{Call, Failure, FetchError},
+    http::{Body, Headers, Incoming, Peer, Scheme},
+    platform::{Failure, FetchError},
     testing::{TestPlatform, run},
 };
 
@@ -107,9 +107,7 @@ fn a_record_that_is_damaged_or_of_another_key_lets_nobody_in() {
     }
 }
 
-type Upstream = fn(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>;
-
-fn platform() -> TestPlatform<Upstream> {
+fn platform() -> TestPlatform<'static> {
     TestPlatform::new(|_| Err(Failure { error: FetchError::Unreachable, detail: String::new() }))
 }
 
@@ -130,24 +128,24 @@ routes:
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
 }
 
-fn store(platform: &TestPlatform<Upstream>, keys: &[(&str, &str)], expires: Option<u64>) {
+fn store(platform: &TestPlatform<'_>, keys: &[(&str, &str)], expires: Option<u64>) {
     for (group, key) in keys {
         let key = serde_json::json!({ "hash": hash(key), "prefix": &key[..7], "expires": expires });
         put(platform, &serde_json::json!({ "name": "carol", "groups": [group], "keys": [key] }).to_string());
     }
 }
 
-fn put(platform: &TestPlatform<Upstream>, record: &str) {
+fn put(platform: &TestPlatform<'_>, record: &str) {
     let key = By::Key(&hash(KEY)).stored().expect("keys are stored");
     platform.store.borrow_mut().insert(key, Bytes::from(record.to_owned()));
 }
 
-fn tick(platform: &TestPlatform<Upstream>, milliseconds: u64) {
+fn tick(platform: &TestPlatform<'_>, milliseconds: u64) {
     platform.clock.set(platform.clock.get() + milliseconds);
 }
 
 /// The status, and the body where all is well.
-fn asked(gateway: &Gateway, platform: &TestPlatform<Upstream>, key: &str) -> (u16, String) {
+fn asked(gateway: &Gateway, platform: &TestPlatform<'_>, key: &str) -> (u16, String) {
     let mut headers = Headers::new();
     headers.receive("x-api-key", key.as_bytes());
     let incoming = Incoming {

@@ -47,7 +47,7 @@ impl World {
         Self { clock: Rc::new(Cell::new(1_750_000_000_000)), ..Self::default() }
     }
 
-    fn platform<'a>(&'a self, mut upstream: impl FnMut(u64) -> Outcome + 'a) -> TestPlatform<Upstream<'a>> {
+    fn platform<'a>(&'a self, mut upstream: impl FnMut(u64) -> Outcome + 'a) -> TestPlatform<'a> {
         let answer: Upstream<'a> = Box::new(move |_| {
             self.calls.set(self.calls.get() + 1);
             upstream(self.calls.get())

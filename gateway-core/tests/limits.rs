@@ -188,9 +188,7 @@ fn fields_are_structured_fields() {
     }
 }
 
-type Upstream = fn(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>;
-
-fn platform() -> TestPlatform<Upstream> {
+fn platform() -> TestPlatform<'static> {
     TestPlatform::new(|_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty }))
 }
 
@@ -215,11 +213,11 @@ routes:
     Gateway::load(Bytes::from(artefact), |_| None).expect("it loads")
 }
 
-fn statuses(gateway: &Gateway, platform: &TestPlatform<Upstream>, times: usize) -> Vec<u16> {
+fn statuses(gateway: &Gateway, platform: &TestPlatform<'_>, times: usize) -> Vec<u16> {
     (0..times).map(|_| ask(gateway, platform).response.status).collect()
 }
 
-fn ask(gateway: &Gateway, platform: &TestPlatform<Upstream>) -> Reply<Vec<u8>> {
+fn ask(gateway: &Gateway, platform: &TestPlatform<'_>) -> Reply<Vec<u8>> {
     run(gateway.handle(platform, incoming()))
 }
 
@@ -237,6 +235,6 @@ fn incoming() -> Incoming<Vec<u8>> {
     }
 }
 
-fn tick(platform: &TestPlatform<Upstream>, milliseconds: u64) {
+fn tick(platform: &TestPlatform<'_>, milliseconds: u64) {
     platform.clock.set(platform.clock.get() + milliseconds);
 }

@@ -74,7 +74,7 @@ impl World {
         }
     }
 
-    fn platform(&self) -> TestPlatform<Upstream> {
+    fn platform(&self) -> TestPlatform<'static> {
         let origin: Upstream = |_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty });
         let mut platform = TestPlatform::with_clock(Rc::clone(&self.clock), origin);
         platform.versions = Rc::clone(&self.known);
@@ -519,7 +519,7 @@ fn nothing_is_done_with_versions_that_was_not_written_down_before() {
     let world = World::new(&version("bundled"));
     let pushed = world.push(&version("pushed"), 100);
     let instance = world.instance();
-    let ask = |platform: &TestPlatform<Upstream>, target: &str, reason: &str| {
+    let ask = |platform: &TestPlatform<'_>, target: &str, reason: &str| {
         let body = json!({ "reason": reason }).to_string();
         let fields = format!("{}content-type\0application/json\ncontent-length\0{}\n", operator(), body.len());
         run(instance.handle(platform, incoming("POST", target, &fields, Body::Stream(body.into_bytes()))))

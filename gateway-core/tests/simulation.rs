@@ -147,10 +147,7 @@ fn simulate(seed: u64, retries: bool, passive: bool, checks: bool) -> Outcome {
 }
 
 /// Sends requests at regular times to instances drawn by lot, as many at once as there are.
-async fn traffic<F>(seed: u64, instances: &[Gateway], platform: &TestPlatform<F>, seen: &RefCell<Outcome>)
-where
-    F: FnMut(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>,
-{
+async fn traffic(seed: u64, instances: &[Gateway], platform: &TestPlatform<'_>, seen: &RefCell<Outcome>) {
     let mut next = 0_u64;
     let mut open: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = Vec::new();
     poll_fn(|context| {

@@ -39,12 +39,7 @@ fn token(secret: &str, now: u64) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
-fn ask<F: FnMut(Call<Vec<u8>>) -> Answered>(
-    gateway: &Gateway,
-    platform: &TestPlatform<F>,
-    target: &str,
-    fields: &str,
-) -> Reply<Vec<u8>> {
+fn ask(gateway: &Gateway, platform: &TestPlatform<'_>, target: &str, fields: &str) -> Reply<Vec<u8>> {
     let incoming = Incoming {
         method: "GET".to_owned(),
         scheme: Scheme::Https,
@@ -61,7 +56,7 @@ fn answer(status: u16) -> Answered {
     Ok(Response { status, headers: Headers::new(), body: Body::Empty })
 }
 
-fn lines<F>(platform: &TestPlatform<F>) -> Vec<Value> {
+fn lines(platform: &TestPlatform<'_>) -> Vec<Value> {
     platform.printed.take().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
@@ -198,10 +193,7 @@ fn who_waits_takes_away_what_others_have_put_there() {
 type Heard = Rc<RefCell<Vec<(Timestamp, String, Vec<Value>)>>>;
 
 /// A platform whose origin answers at once, and whose collectors take so long and answer with this status.
-fn collectors(
-    takes: u64,
-    status: impl Fn(&str) -> u16 + 'static,
-) -> (TestPlatform<impl FnMut(Call<Vec<u8>>) -> Answered>, Heard) {
+fn collectors(takes: u64, status: impl Fn(&str) -> u16 + 'static) -> (TestPlatform<'static>, Heard) {
     let (clock, heard) = (Rc::new(Cell::new(1_750_000_000_000)), Heard::default());
     let (now, hears) = (clock.clone(), heard.clone());
     let platform = TestPlatform::with_clock(clock, move |call: Call<Vec<u8>>| {
@@ -219,11 +211,7 @@ fn collectors(
 }
 
 /// Requests come at these moments, each with an end of its own, as platforms do it.
-fn crowd<F: FnMut(Call<Vec<u8>>) -> Answered>(
-    gateway: &Gateway,
-    platform: &TestPlatform<F>,
-    moments: impl IntoIterator<Item = u64>,
-) {
+fn crowd(gateway: &Gateway, platform: &TestPlatform<'_>, moments: impl IntoIterator<Item = u64>) {
     let tasks = moments.into_iter().map(|moment| {
         Box::pin(async move {
             platform.sleep(std::time::Duration::from_millis(moment)).await;
@@ -370,7 +358,7 @@ fn sums_that_a_collector_refuses_are_not_brought_again_and_told() {
 fn what_is_asked_for_the_gateway_itself_is_counted_with_the_next_request() {
     let gateway = logs_to_a_server(&json!({}));
     let (platform, _) = collectors(0, |_| 200);
-    let operations = |platform: &TestPlatform<_>| {
+    let operations = |platform: &TestPlatform<'_>| {
         let reply = ask(&gateway, platform, "/metrics", "");
         let Body::Bytes(body) = reply.response.body else { panic!("text") };
         let text = String::from_utf8_lossy(&body).into_owned();
@@ -517,7 +505,7 @@ fn a_trusted_caller_decides_by_b3_without_naming_a_trace() {
     }
 }
 
-fn ready<F: FnMut(Call<Vec<u8>>) -> Answered>(gateway: &Gateway, platform: &TestPlatform<F>) -> (u16, Value) {
+fn ready(gateway: &Gateway, platform: &TestPlatform<'_>) -> (u16, Value) {
     let reply = ask(gateway, platform, "/ready", "");
     let Body::Bytes(text) = reply.response.body else { panic!("no text") };
     (reply.response.status, serde_json::from_slice(&text).expect("JSON"))
