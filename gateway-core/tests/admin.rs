@@ -8,7 +8,7 @@ use bytes::Bytes;
 use gateway_core::admin::{DESCRIPTION, changes};
 use gateway_core::config::{self, Text};
 use gateway_core::http::{Body, Headers, Incoming, Peer, Response, Scheme};
-use gateway_core::platform::{Call, Failure, Timestamp};
+use gateway_core::platform::{Call, Timestamp};
 use gateway_core::quota::Kept;
 use gateway_core::testing::{TestPlatform, run};
 use gateway_core::{Gateway, Reply};
