@@ -183,6 +183,7 @@ fn who_waits_takes_away_what_others_have_put_there() {
 type Heard = Rc<RefCell<Vec<(Timestamp, String, Vec<Value>)>>>;
 
 /// A platform whose origin answers at once, and whose collectors take so long and answer with this status.
+#[allow(clippy::type_complexity, reason = "what is implemented has no other name")]
 fn collectors(
     takes: u64,
     status: impl Fn(&str) -> u16 + 'static,
