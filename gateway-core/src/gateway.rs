@@ -62,10 +62,12 @@ use crate::telemetry::Telemetry;
 #[cfg(feature = "admin")]
 use crate::telemetry::rules::Rules as Observed;
 #[cfg(feature = "telemetry")]
+use crate::telemetry::watch::Costs;
+#[cfg(all(feature = "telemetry", feature = "cache"))]
+use crate::telemetry::watch::Record;
+#[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
-#[cfg(feature = "telemetry")]
-use crate::telemetry::watch::{Costs, Record};
 use crate::template::{Reference, Scope, Settings, View};
 #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};

@@ -10,7 +10,7 @@ use gateway_core::{
     Gateway, Reply,
     config::{Text, compile},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
-    platform::{Call, Failure},
+    platform::Call,
     testing::{TestPlatform, run},
 };
 use sfv::{BareItem, ListEntry, Parser};

@@ -29,8 +29,9 @@ export class Versions extends DurableObject {
     }
     const { verdict, kept, forget } = step;
     if (kept !== "") {
-      this.standing = kept;
       this.sql.exec("INSERT OR REPLACE INTO standing (id, text) VALUES (1, ?)", kept);
+      // Only what is written down counts.
+      this.standing = kept;
     }
     for (const version of forget) this.sql.exec("DELETE FROM pieces WHERE version = ?", version);
     return verdict;
