@@ -101,10 +101,16 @@ fn everything() -> Value {
             route("asks", json!([{ "forward_auth": { "url": "https://auth.test", "path": "/a", "cache": { "key": "a", "time": "1s" } } }])),
             route("edits", json!([{ "headers": { "request": { "set": { "x-a": "b" }, "append": { "x-b": "c" }, "default": { "x-c": "d" } } } }])),
             route("links", json!([{ "links": { "replace": { "https://a.test": "https://b.test" }, "cookie_domains": { "a.test": "b.test" }, "cookie_paths": { "/a": "/b" } } }])),
-            route("transforms", json!([{ "transform": { "request": {
-                "query": { "set": { "a": "b" }, "default": { "b": "c" }, "append": { "c": "d" } },
-                "cookies": { "set": { "a": "b" }, "default": { "b": "c" } },
-            } } }])),
+            route("transforms", json!([{ "transform": {
+                "request": {
+                    "query": { "set": { "a": "b" }, "default": { "b": "c" }, "append": { "c": "d" }, "replace": { "d": "e" } },
+                    "cookies": { "set": { "a": "b" }, "default": { "b": "c" }, "append": { "c": "d" }, "replace": { "d": "e" } },
+                },
+                "response": {
+                    "cookies": { "set": { "a": "b" }, "default": { "b": { "value": "c" } }, "append": { "c": "d" } },
+                },
+            } }])),
+            route("replaces", json!([{ "headers": { "request": { "replace": { "x-d": "e" } } } }])),
         ],
     })
 }

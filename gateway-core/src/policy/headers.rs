@@ -196,6 +196,6 @@ mod tests {
         let replace = vec!["4".to_owned(), "4".to_owned()];
         Rendered { edits: &edits, replace, set: vec![], default: vec![], append: vec![] }.apply(&mut headers);
         let lines: Vec<_> = headers.iter().collect();
-        assert_eq!(lines, [("vary", &b"x, \"a,b\", y"[..]), ("b", b"4")]);
+        assert_eq!(lines, [("b", &b"4"[..]), ("vary", b"x, \"a,b\", y")]);
     }
 }
