@@ -107,7 +107,7 @@ fn everything() -> Value {
                     "cookies": { "set": { "a": "b" }, "default": { "b": "c" }, "append": { "c": "d" }, "replace": { "d": "e" } },
                 },
                 "response": {
-                    "cookies": { "set": { "a": "b" }, "default": { "b": { "value": "c" } }, "append": { "c": "d" } },
+                    "cookies": { "set": { "a": "b" }, "default": { "b": { "value": "c" }, "d": "e" }, "append": { "c": "d" } },
                 },
             } }])),
             route("replaces", json!([{ "headers": { "request": { "replace": { "x-d": "e" } } } }])),
