@@ -122,6 +122,8 @@ fn configuration(closed: SocketAddr) -> Value {
                 "request.headers['x-tenant'] == 'acme' || int(request.headers['x-tenant']) > 0 || request.query.q == 'x'" } }])),
             route("closed", json!([{ "headers": { "request": { "set": { "x-key": "${secret:CLIENT_SECRET}" } } } }])),
             json!({ "name": "shown", "path_prefix": "/shown", "upstream": "shown" }),
+            // It is passed over, and whoever may know why is told.
+            json!({ "name": "other", "path": "/shown", "query": { "q": { "exact": "other" } }, "headers": { "x-api-key": { "exact": "other" } }, "respond": { "status": 204 } }),
             json!({ "name": "lacking", "path_prefix": "/lacking", "upstream": "lacking" }),
             route("rules", json!([{ "request_rules": { "content_types": { "allow": "application/json" } } }])),
         ],
