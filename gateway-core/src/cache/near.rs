@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// The answers that are at hand. Bounded: see [`MOST`] and [`ROOM`].
+/// The answers that are at hand: 4,096 keys and 4 MiB at most.
 #[derive(Debug, Default)]
 pub struct Near {
     places: RefCell<HashMap<String, Place>>,
