@@ -491,6 +491,17 @@ routes: [{ name: all, path_prefix: /, upstream: origin, policies: [{ cache: { me
     assert_eq!(get("/a", &[]).2, "GET 4");
     platform.clock.set(platform.clock.get() + 200);
     assert_eq!(get("/a", &[]).2, "GET 5");
+    // Nothing is held where the configuration says so.
+    let never = load(
+        "
+upstreams: { origin: { targets: [{ url: 'http://origin' }] } }
+routes: [{ name: all, path_prefix: /, upstream: origin, policies: [{ cache: { memory: 0s, wait: 0s } }] }]
+"
+        .to_owned(),
+    );
+    for _ in 0..3 {
+        assert_eq!(run(ask(&never, &platform, incoming("GET", "/a", &[]))).2, "GET 5");
+    }
     // What is packed is never in memory.
     for _ in 0..4 {
         assert_eq!(get("/packed", &[]).2, "GET 6");

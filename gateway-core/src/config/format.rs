@@ -60,6 +60,12 @@ pub(super) const FORMATS: &[Format] = &[
         check: |text| statuses(text).map(drop),
     },
     Format {
+        name: "AnyDuration",
+        code: "bad-duration",
+        noun: "a duration such as `10s`, or `0s`",
+        check: |text| any_duration(text).map(drop),
+    },
+    Format {
         name: "CookieAge",
         code: "bad-duration",
         noun: "how long a cookie is kept, such as `30d`",
@@ -193,7 +199,9 @@ pub(super) const FORMATS: &[Format] = &[
 /// What to write instead of a value that is not even a text.
 pub(super) fn instead(definition: &str, value: &Value) -> Option<String> {
     match (definition, value) {
-        ("Duration", Value::Integer(number)) => Some(format!("a duration needs a unit: `{number}s` or `{number}ms`")),
+        ("Duration" | "AnyDuration", Value::Integer(number)) => {
+            Some(format!("a duration needs a unit: `{number}s` or `{number}ms`"))
+        }
         ("Share", Value::Float(_)) => Some("write a fraction of a percent as a text: `0.5%`".to_owned()),
         ("Size", Value::Float(_)) => Some("write a whole number and a unit: `512`, `8KiB`, `10MB`".to_owned()),
         _ => None,
@@ -219,6 +227,14 @@ pub(super) fn cache_statuses(text: &str) -> Result<Statuses, Wrong> {
 }
 
 pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
+    match any_duration(text)? {
+        0 => Err(wrong(format!("a duration of `{text}` leaves no time at all")).help("write at least `1ms`")),
+        milliseconds => Ok(milliseconds),
+    }
+}
+
+/// The same, where no time at all is said, too.
+pub(super) fn any_duration(text: &str) -> Result<u64, Wrong> {
     let (digits, unit) = split_number(text);
     let help = "write a whole number and a unit: `500ms`, `10s`, `5m`, `1h`";
     let factor = match unit {
@@ -235,7 +251,6 @@ pub(super) fn duration(text: &str) -> Result<u64, Wrong> {
     let number: u64 = digits.parse().map_err(|_| wrong(format!("`{text}` is not a duration")).help(help))?;
     let milliseconds = number.checked_mul(factor).filter(|&milliseconds| milliseconds <= 86_400_000);
     match milliseconds {
-        Some(0) => Err(wrong(format!("a duration of `{text}` leaves no time at all")).help("write at least `1ms`")),
         Some(milliseconds) => Ok(milliseconds),
         None => Err(wrong(format!("the duration `{text}` is too long")).help("write at most `24h`")),
     }

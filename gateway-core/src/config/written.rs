@@ -739,6 +739,22 @@ impl<'de> Deserialize<'de> for Duration {
     }
 }
 
+/// A length of time, or none (`0s`): a number and `ms`, `s`, `m` or `h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String", extend("pattern" = "^[0-9]+(ms|s|m|h)$", "examples" = ["0s", "500ms", "10s"]))]
+pub struct AnyDuration {
+    /// The length.
+    pub milliseconds: u64,
+}
+
+impl<'de> Deserialize<'de> for AnyDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let milliseconds = format::any_duration(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
+        Ok(Self { milliseconds })
+    }
+}
+
 /// A moment: a date (`2027-01-31`, which is its first moment in UTC), or a date and a time (RFC 3339).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = "^[0-9]{4}-[0-9]{2}-[0-9]{2}", "examples" = ["2027-01-31", "2027-01-31T18:00:00+01:00"]))]

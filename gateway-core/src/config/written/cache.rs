@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Duration, Expression, HeaderName, Name, Named, OneOrMany, Size, Template, Token};
+use super::{AnyDuration, Duration, Expression, HeaderName, Name, Named, OneOrMany, Size, Template, Token};
 
 /// Answers from the store what has been answered before, by the rules of HTTP (RFC 9111).
 ///
@@ -83,12 +83,12 @@ pub struct CachePolicy {
     /// For how long requests wait for an answer that another request of the same instance fetches; `0s`: not at all. Answers that turn
     /// out not to be stored are not waited for again for ten seconds. Default: 10s.
     #[schemars(extend("default" = "10s"))]
-    pub wait: Option<Duration>,
+    pub wait: Option<AnyDuration>,
     /// For how long an instance answers from its memory what it has found in the store twice within that time, up to `5s`; `0s`: never.
     /// Answers of up to 32 KiB that say their length and are not packed, 4 MiB in all. What another instance stores or takes back by an unsafe request is
     /// seen that much later; purges as ever. Default: 1s.
     #[schemars(extend("default" = "1s"))]
-    pub memory: Option<Duration>,
+    pub memory: Option<AnyDuration>,
     /// Whether `Cache-Control` of requests counts (`no-cache`, `no-store`, `max-age`, `max-stale`, `min-fresh`, `only-if-cached`). Who heeds
     /// it lets clients ask the origin at will. Default: `heed`.
     #[schemars(extend("default" = "heed"))]
