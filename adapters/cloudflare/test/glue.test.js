@@ -3,8 +3,8 @@
 // The core is played by the test: an instance whose exports write the commands that a case needs. Run with `node --test`.
 
 import assert from "node:assert/strict";
-import { registerHooks } from "node:module";
 import { beforeEach, mock, test } from "node:test";
+import { playModules } from "./modules.mjs";
 
 let played;
 globalThis.playedCore = {
@@ -12,20 +12,12 @@ globalThis.playedCore = {
   load: () => played.lives++,
   reset: () => played.reset(),
 };
-const sources = {
+playModules({
   "postern-bindgen":
     "const core = globalThis.playedCore;" +
     "export const initSync = () => core.initSync(), load = () => core.load(), __wbg_reset_state = () => core.reset();",
-  "cloudflare:workers": "export class DurableObject { constructor(ctx, env) { this.ctx = ctx; this.env = env; } }",
   "./gateway.bin": "export default new ArrayBuffer(0);",
   "./postern_bg.wasm": "export default undefined;",
-};
-registerHooks({
-  resolve(specifier, context, next) {
-    const source = sources[specifier];
-    if (source === undefined) return next(specifier, context);
-    return { url: `data:text/javascript,${encodeURIComponent(source)}`, shortCircuit: true };
-  },
 });
 const { Core } = await import("../glue/core.js");
 const { answer } = await import("../glue/exchange.js");

@@ -3,21 +3,11 @@
 // The core is played by the test. Run with `node --test`.
 
 import assert from "node:assert/strict";
-import { registerHooks } from "node:module";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { playModules } from "./modules.mjs";
 
-const sources = {
-  "cloudflare:workers": "export class DurableObject { constructor(ctx, env) { this.ctx = ctx; this.env = env; } }",
-  "./gateway.js": "export const gateway = () => globalThis.playedCore;",
-};
-registerHooks({
-  resolve(specifier, context, next) {
-    const source = sources[specifier];
-    if (source === undefined) return next(specifier, context);
-    return { url: `data:text/javascript,${encodeURIComponent(source)}`, shortCircuit: true };
-  },
-});
+playModules({ "./gateway.js": "export const gateway = () => globalThis.playedCore;" });
 const { Counters } = await import("../glue/counters.js");
 globalThis.playedCore = { merge: (name, kept, added) => (added === "less" ? "short" : kept + added) };
 
