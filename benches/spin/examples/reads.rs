@@ -1,7 +1,7 @@
 //! The same answer by a component that reads its request first, as whoever has to decide something must: header fields, method, URL.
 
-use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response};
-use spin_sdk::wasip3::{self, spawn, wit_future, wit_stream};
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::http::types::{ErrorCode, Method, Request, Response};
 
 struct Reads;
 
@@ -16,20 +16,6 @@ impl wasip3::exports::http::handler::Guest for Reads {
         if !matches!(request.get_method(), Method::Get) || size > 65_536 || url.is_none() {
             return Err(ErrorCode::HttpRequestDenied);
         }
-        let headers = [
-            ("content-type".to_owned(), b"application/json".to_vec()),
-            ("content-length".to_owned(), BODY.len().to_string().into_bytes()),
-            ("x-matched-route".to_owned(), b"route-000000".to_vec()),
-        ];
-        let headers = Fields::from_list(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-        let (mut writer, body) = wit_stream::new();
-        let (_, trailers) = wit_future::new(|| Ok(None));
-        spawn(async move {
-            writer.write_all(BODY.to_vec()).await;
-        });
-        let (response, _) = Response::new(headers, Some(body), trailers);
-        Ok(response)
+        postern_bench_spin::answer(&[("x-matched-route", "route-000000")])
     }
 }
-
-const BODY: &[u8] = br#"{"id":"0190b5a1-7c5e-7000-8000-000000000000","name":"postern","state":"open!!!"}"#;

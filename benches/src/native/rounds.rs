@@ -19,6 +19,13 @@ pub struct Variant<'a> {
     pub check: Check<'a>,
 }
 
+impl Variant<'_> {
+    /// The same that must refuse.
+    pub fn that_refuses(self) -> Self {
+        Self { refused: true, ..self }
+    }
+}
+
 /// Starts a server.
 pub type Start<'a> = Box<dyn Fn() -> Result<Server, String> + 'a>;
 

@@ -259,7 +259,7 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         load.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         load
     };
-    let mut variants = vec![
+    let variants = vec![
         pass.variant("JavaScript pass-through", Load::get(few.clone()), passed),
         pass.variant("the same once more (control)", Load::get(few.clone()), passed),
         hello.variant("JavaScript hello", Load::get(few.clone()), answered),
@@ -273,13 +273,17 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
         full.variant("Postern, 10,000 routes, rewrite, 7 header edits", Load::get(many.clone()), |path, answer| {
             matched(MANY, path, answer)
         }),
-        full.variant("Postern, 10,000 routes, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
+        full.variant("Postern, 10,000 routes, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer))
+            .that_refuses(),
         full.variant(
             "Postern, 10,000 routes, refuses: 405",
             Load { method: "DELETE", ..Load::get(many.clone()) },
             |_, answer| refused(405, answer),
-        ),
-        refuses.variant("JavaScript by hand, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer)),
+        )
+        .that_refuses(),
+        refuses
+            .variant("JavaScript by hand, refuses: 404", Load::get(missed()), |_, answer| refused(404, answer))
+            .that_refuses(),
         chain.variant("Postern, the same 10,000 routes, ES256 token, rate limit", with_token(&many), |path, answer| {
             matched(MANY, path, answer)
         }),
@@ -287,7 +291,6 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
             matched(1_000, path, answer)
         }),
     ];
-    variants[9..12].iter_mut().for_each(|variant| variant.refused = true);
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
     let against = [(0, "pass-through"), (2, "hello"), (3, "rewrite"), (4, "by hand")];
     results.keep(compared.table("workers", "on Workers", &against));
