@@ -54,7 +54,7 @@ use crate::request::{Line, Request, RouteLimits, strip_hop_by_hop};
 #[cfg(feature = "rollout")]
 use crate::rollout::Rollout;
 use crate::route::{self, Found, Matched, Routes};
-use crate::serve::{self, Endpoint, Store};
+use crate::serve::{self, Endpoint};
 #[cfg(feature = "soap")]
 use crate::soap::Soap;
 #[cfg(feature = "telemetry")]
@@ -646,7 +646,7 @@ impl Gateway {
                     #[cfg(not(feature = "telemetry"))]
                     let record = None;
                     let watched = Watched::new(platform, record);
-                    let body = if start.body.is_empty() { Body::Empty } else { Body::Bytes(start.body.clone()) };
+                    let body = start.body.clone().into();
                     let reply = Box::pin(self.follow(&watched, matched, request, body, start)).await;
                     #[cfg(feature = "telemetry")]
                     if let Some(record) = watched.into_record() {
@@ -1548,7 +1548,7 @@ impl Gateway {
             Endpoint::Live => Ok(serve::live()),
             Endpoint::Ready => {
                 // Boxed, so that the common case need not carry its size around.
-                let stores = Box::pin(self.stores(platform)).await;
+                let stores = Box::pin(serve::stores(self, platform)).await;
                 Ok(serve::ready(&self.upstreams, &stores, platform.now()))
             }
             Endpoint::Version => Ok(serve::version(&self.configuration, &self.globals.features)),
@@ -1567,49 +1567,6 @@ impl Gateway {
                 Reply::fail(platform, error, Some(scope.route), reason)
             }
         }
-    }
-
-    /// Asks every store that the configuration uses something that changes nothing.
-    async fn stores<P: Platform>(&self, platform: &P) -> Vec<serve::Found> {
-        let mut all = Vec::new();
-        for used in &self.globals.stores {
-            let found = match used.store {
-                Store::Consumers => serve::Found::of(*used, &platform.lookup(serve::PROBE).await),
-                Store::Counters => {
-                    let rules = vec![crate::quota::Rule::Leases { limit: 1, hold: 1_000 }];
-                    let order = crate::quota::Order { rules, act: crate::quota::Act::Release(0) };
-                    serve::Found::of(*used, &platform.take(serve::PROBE_COUNTERS, &order).await)
-                }
-                Store::Claims => {
-                    let order = crate::claim::Order::Release { token: 0 };
-                    serve::Found::of(*used, &platform.claim(serve::PROBE_HASH, &order).await)
-                }
-                #[cfg(feature = "cache")]
-                Store::Cache => {
-                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Location).await)
-                }
-                #[cfg(feature = "cache")]
-                Store::GlobalCache => {
-                    serve::Found::of(*used, &platform.recall(serve::PROBE_HASH, crate::platform::Reach::Global).await)
-                }
-                #[cfg(not(feature = "cache"))]
-                Store::Cache | Store::GlobalCache => continue,
-            };
-            all.push(found);
-        }
-        // The two that instances ask again and again know already, and go on with what they knew.
-        let warns = |fails: bool| fails.then_some(serve::Trouble::Warns);
-        #[cfg(feature = "admin")]
-        if self.admin.is_some() {
-            all.push(serve::Found { name: "store:changes", trouble: warns(self.changes.standing().1.is_some()) });
-        }
-        #[cfg(feature = "rollout")]
-        if let Some(rollout) = &self.rollout {
-            all.push(serve::Found { name: "store:versions", trouble: warns(rollout.is_lost()) });
-        }
-        #[cfg(not(feature = "admin"))]
-        let _ = warns;
-        all
     }
 
     /// The services of this number, for tools that explain.

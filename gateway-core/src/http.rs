@@ -108,6 +108,13 @@ pub enum Body<S> {
     Made(Outflow),
 }
 
+impl<S> From<Bytes> for Body<S> {
+    /// What is in memory. No bytes are no body.
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Body::Empty } else { Body::Bytes(bytes) }
+    }
+}
+
 impl<S> Body<S> {
     /// The same body once more, for another attempt. A stream can be sent only once.
     pub fn replay(&self) -> Option<Self> {
@@ -152,6 +159,14 @@ impl Headers {
     /// An empty block. Everything in it will be an edit.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A block of these lines, as received.
+    #[cfg(test)]
+    pub(crate) fn of(lines: &[(&str, &str)]) -> Self {
+        let mut headers = Self::new();
+        lines.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
+        headers
     }
 
     /// Whether nothing in it was received: it belongs to a request that the gateway makes for itself. Adapters that start
@@ -432,6 +447,17 @@ pub fn list<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a
         .flat_map(|value| value.split(','))
         .map(|member| member.trim_matches([' ', '\t']))
         .filter(|member| !member.is_empty())
+}
+
+/// The parts of a field's value between separators; one in a quoted string separates nothing (RFC 9110 §5.6.4).
+pub fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |byte| {
+        let is_end = *byte == separator && !quoted;
+        quoted ^= *byte == b'"' && !escaped;
+        escaped = quoted && *byte == b'\\' && !escaped;
+        is_end
+    })
 }
 
 /// The values of a query parameter, decoded as forms are (`+` is a space, `%XX` a byte).

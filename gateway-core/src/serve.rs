@@ -1,8 +1,13 @@
 //! What the gateway says of itself on routes that ask for it: whether it lives, whether it is ready, which version it is, and
 //! what it has counted. None of these is there unless a route serves it.
 
+use crate::claim;
+use crate::gateway::Gateway;
 use crate::http::{Body, Headers, Response};
-use crate::platform::{StoreError, Timestamp};
+#[cfg(feature = "cache")]
+use crate::platform::Reach;
+use crate::platform::{Platform, StoreError, Timestamp};
+use crate::quota::{self, Act, Rule};
 use crate::upstream::{Pool, State};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -88,13 +93,52 @@ impl Found {
 }
 
 /// The key that is looked up to see whether the store answers. Nobody keeps anything there.
-pub const PROBE: &str = "health";
+const PROBE: &str = "health";
 
 /// The same for counters.
-pub const PROBE_COUNTERS: &str = "global/00000000000000000000000000000000";
+const PROBE_COUNTERS: &str = "global/00000000000000000000000000000000";
 
 /// The same for claims and caches.
-pub const PROBE_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const PROBE_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Asks every store that the configuration uses something that changes nothing.
+pub async fn stores<P: Platform>(gateway: &Gateway, platform: &P) -> Vec<Found> {
+    let mut all = Vec::new();
+    for used in &gateway.globals().stores {
+        let found = match used.store {
+            Store::Consumers => Found::of(*used, &platform.lookup(PROBE).await),
+            Store::Counters => {
+                let rules = vec![Rule::Leases { limit: 1, hold: 1_000 }];
+                let order = quota::Order { rules, act: Act::Release(0) };
+                Found::of(*used, &platform.take(PROBE_COUNTERS, &order).await)
+            }
+            Store::Claims => {
+                let order = claim::Order::Release { token: 0 };
+                Found::of(*used, &platform.claim(PROBE_HASH, &order).await)
+            }
+            #[cfg(feature = "cache")]
+            Store::Cache => Found::of(*used, &platform.recall(PROBE_HASH, Reach::Location).await),
+            #[cfg(feature = "cache")]
+            Store::GlobalCache => Found::of(*used, &platform.recall(PROBE_HASH, Reach::Global).await),
+            #[cfg(not(feature = "cache"))]
+            Store::Cache | Store::GlobalCache => continue,
+        };
+        all.push(found);
+    }
+    // The two that instances ask again and again know already, and go on with what they knew.
+    let warns = |fails: bool| fails.then_some(Trouble::Warns);
+    #[cfg(feature = "admin")]
+    if gateway.admin.is_some() {
+        all.push(Found { name: "store:changes", trouble: warns(gateway.changes.standing().1.is_some()) });
+    }
+    #[cfg(feature = "rollout")]
+    if let Some(rollout) = &gateway.rollout {
+        all.push(Found { name: "store:versions", trouble: warns(rollout.is_lost()) });
+    }
+    #[cfg(not(feature = "admin"))]
+    let _ = warns;
+    all
+}
 
 /// It answers, so it lives.
 pub fn live<S>() -> Response<S> {

@@ -269,14 +269,8 @@ fn value(text: &[u8]) -> (String, &[u8]) {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::new();
-        lines.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
-        headers
-    }
-
     fn read(value: &str) -> Directives {
-        Directives::read(&headers(&[("cache-control", value)]), &[])
+        Directives::read(&Headers::of(&[("cache-control", value)]), &[])
     }
 
     #[test]
@@ -316,7 +310,7 @@ mod tests {
     #[test]
     fn what_is_said_to_us_outranks_what_is_said_to_all() {
         let ours: Vec<String> = vec!["own".into(), "cdn-cache-control".into()];
-        let read = |lines: &[(&str, &str)]| Directives::read(&headers(lines), &ours);
+        let read = |lines: &[(&str, &str)]| Directives::read(&Headers::of(lines), &ours);
         let both = read(&[("cache-control", "no-store"), ("cdn-cache-control", "max-age=60, public")]);
         assert_eq!((both.max_age, both.no_store, both.public, both.targeted), (Some(60), false, true, true));
         let first = read(&[("cdn-cache-control", "max-age=60"), ("own", "no-store")]);
@@ -337,7 +331,7 @@ mod tests {
     fn parameters_are_ignored_save_where_they_say_for_whom_a_directive_is() {
         let ours: Vec<String> = vec!["cdn-cache-control".into(), "surrogate-control".into()];
         let read = |field: &str, value: &str| {
-            let read = Directives::read(&headers(&[("cache-control", "max-age=1"), (field, value)]), &ours);
+            let read = Directives::read(&Headers::of(&[("cache-control", "max-age=1"), (field, value)]), &ours);
             (read.max_age, read.no_store, read.targeted)
         };
         assert_eq!(read("cdn-cache-control", "max-age=3;other, no-store;x=1"), (Some(3), true, true));
@@ -351,7 +345,7 @@ mod tests {
 
     #[test]
     fn requests_say_what_they_take() {
-        let read = |value| Wishes::read(&headers(&[("cache-control", value)]));
+        let read = |value| Wishes::read(&Headers::of(&[("cache-control", value)]));
         assert_eq!(read("max-stale").max_stale, Some(u64::MAX));
         assert_eq!(read("max-stale=5, min-fresh=3").max_stale, Some(5));
         assert_eq!(read("max-age=0, only-if-cached").max_age, Some(0));

@@ -102,14 +102,8 @@ mod tests {
     const NOW: Timestamp = 784_111_777_000;
     const TIMES: Times = Times { requested: NOW - 2_000, received: NOW };
 
-    fn headers(lines: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::new();
-        lines.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
-        headers
-    }
-
     fn told(status: u16, lines: &[(&str, &str)]) -> Lifetime {
-        let headers = headers(lines);
+        let headers = Headers::of(lines);
         lifetime(status, &headers, &Directives::read(&headers, &["own".to_owned()]), TIMES)
     }
 
@@ -147,7 +141,7 @@ mod tests {
 
     #[test]
     fn age_is_what_was_said_and_what_has_passed() {
-        let age = |lines: &[(&str, &str)]| initial_age(&headers(lines), TIMES);
+        let age = |lines: &[(&str, &str)]| initial_age(&Headers::of(lines), TIMES);
         assert_eq!(age(&[]), Some(2), "the time that it took");
         assert_eq!(age(&[("age", "30")]), Some(32));
         assert_eq!(age(&[("age", "30"), ("date", "Sun, 06 Nov 1994 08:48:37 GMT")]), Some(60));

@@ -6,14 +6,18 @@
 
 use crate::platform::Timestamp;
 use bytes::Bytes;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// The answers that are at hand: 4,096 keys and 4 MiB at most.
 #[derive(Debug, Default)]
-pub struct Near {
-    places: RefCell<HashMap<String, Place>>,
-    bytes: Cell<usize>,
+pub struct Near(RefCell<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    known: HashMap<String, Place>,
+    /// Of all of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -50,15 +54,12 @@ impl Near {
         if moment == 0 {
             return Lately::Unknown;
         }
-        let mut places = self.places.borrow_mut();
-        match places.get(key) {
-            // A clock that was set back makes nothing last.
-            Some(place) if now.checked_sub(place.since).is_some_and(|age| age < moment) => match &place.held {
-                Some((record, body)) => Lately::Found(record.clone(), body.clone()),
-                None => Lately::AskedFor,
-            },
-            Some(_) | None => {
-                self.put(&mut places, key, Place { since: now, held: None }, moment);
+        let places = &mut *self.0.borrow_mut();
+        match places.known.get(key).filter(|place| place.is_of_late(moment, now)) {
+            Some(Place { held: Some((record, body)), .. }) => Lately::Found(record.clone(), body.clone()),
+            Some(Place { held: None, .. }) => Lately::AskedFor,
+            None => {
+                places.put(key, Place { since: now, held: None }, moment);
                 Lately::Unknown
             }
         }
@@ -67,40 +68,52 @@ impl Near {
     /// Keeps what the store has given for a key.
     pub fn hold(&self, key: &str, record: Bytes, body: Bytes, moment: u64, now: Timestamp) {
         if moment > 0 && body.len() <= LONGEST {
-            self.put(&mut self.places.borrow_mut(), key, Place { since: now, held: Some((record, body)) }, moment);
+            self.0.borrow_mut().put(key, Place { since: now, held: Some((record, body)) }, moment);
         }
     }
 
     /// Forgets a key, under which something else is stored from now on, or nothing.
     pub fn forget(&self, key: &str) {
-        if let Some(place) = self.places.borrow_mut().remove(key) {
-            self.bytes.set(self.bytes.get().saturating_sub(place.size(key)));
+        self.0.borrow_mut().remove(key);
+    }
+}
+
+impl Places {
+    fn put(&mut self, key: &str, place: Place, moment: u64) {
+        self.remove(key);
+        let (size, now) = (place.size(key), place.since);
+        if !self.has_room(size) {
+            self.known.retain(|_, place| place.is_of_late(moment, now));
+            self.bytes = self.known.iter().map(|(key, place)| place.size(key)).sum();
+        }
+        if !self.has_room(size) {
+            // What is asked for again comes again.
+            *self = Self::default();
+        }
+        self.bytes += size;
+        self.known.insert(key.to_owned(), place);
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(place) = self.known.remove(key) {
+            self.bytes -= place.size(key);
         }
     }
 
-    fn put(&self, places: &mut HashMap<String, Place>, key: &str, place: Place, moment: u64) {
-        let (size, now) = (place.size(key), place.since);
-        if places.len() >= MOST || self.bytes.get() + size > ROOM {
-            places.retain(|_, place| now.checked_sub(place.since).is_some_and(|age| age < moment));
-            // What is asked for again comes again.
-            if places.len() >= MOST || sum(places) + size > ROOM {
-                places.clear();
-            }
-            self.bytes.set(sum(places));
-        }
-        let before = places.insert(key.to_owned(), place).map_or(0, |place| place.size(key));
-        self.bytes.set((self.bytes.get() + size).saturating_sub(before));
+    fn has_room(&self, size: usize) -> bool {
+        self.known.len() < MOST && self.bytes + size <= ROOM
     }
 }
 
 impl Place {
+    /// Whether the moment is not over. A clock that was set back makes nothing last.
+    fn is_of_late(&self, moment: u64, now: Timestamp) -> bool {
+        now.checked_sub(self.since).is_some_and(|age| age < moment)
+    }
+
     fn size(&self, key: &str) -> usize {
         key.len() + self.held.as_ref().map_or(0, |(record, body)| record.len() + body.len())
     }
-}
-
-fn sum(places: &HashMap<String, Place>) -> usize {
-    places.iter().map(|(key, place)| place.size(key)).sum()
 }
 
 #[cfg(test)]
@@ -135,12 +148,12 @@ mod tests {
             near.look(&key, 1_000, number);
             near.hold(&key, bytes(100), bytes(LONGEST - 300), 1_000, number);
             near.hold(&key, bytes(100), bytes(LONGEST + 1), 1_000, number);
-            let places = near.places.borrow();
-            assert!(places.len() <= MOST && near.bytes.get() <= ROOM);
-            assert_eq!(near.bytes.get(), sum(&places));
+            let places = near.0.borrow();
+            assert!(places.known.len() <= MOST && places.bytes <= ROOM);
+            assert_eq!(places.bytes, places.known.iter().map(|(key, place)| place.size(key)).sum::<usize>());
         }
         // Keys alone, too.
         (0..20_000).for_each(|number| drop(near.look(&format!("q{number}"), 1_000, 20_000)));
-        assert!(near.places.borrow().len() <= MOST);
+        assert!(near.0.borrow().known.len() <= MOST);
     }
 }

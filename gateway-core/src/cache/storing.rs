@@ -285,14 +285,8 @@ mod tests {
         Asked { authorized: false, no_store: false, url: "http://a/".to_owned() }
     }
 
-    fn headers(lines: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::new();
-        lines.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
-        headers
-    }
-
     fn stored(terms: &Terms, asked: &Asked, status: u16, lines: &[(&str, &str)]) -> Result<Entry, Why> {
-        judge(asked, status, &headers(lines), terms, TIMES).map(|storable| storable.entry)
+        judge(asked, status, &Headers::of(lines), terms, TIMES).map(|storable| storable.entry)
     }
 
     #[test]

@@ -58,17 +58,11 @@ impl Heard {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[(&str, &str)]) -> Headers {
-        let mut headers = Headers::new();
-        lines.iter().for_each(|(name, value)| headers.receive(name, value.as_bytes()));
-        headers
-    }
-
     fn told(answers: &[&[(&str, &str)]], own: &[(&str, &str)], fields: &[&str]) -> (Vec<String>, Vec<String>) {
         let fields: Vec<String> = fields.iter().map(|name| (*name).to_owned()).collect();
         let mut heard = Heard::default();
-        answers.iter().for_each(|lines| heard.hear(&headers(lines), &fields));
-        let mut answer = headers(own);
+        answers.iter().for_each(|lines| heard.hear(&Headers::of(lines), &fields));
+        let mut answer = Headers::of(own);
         heard.tell(&mut answer, &fields);
         let all = |name| list(&answer, name).map(str::to_owned).collect();
         (all("cache-control"), all("vary"))

@@ -480,7 +480,7 @@ impl Cache {
         let (platform, near) = (visit.platform, &visit.cache.near);
         let lately = near.look(key, self.moment, platform.now());
         if let Lately::Found(record, body) = lately {
-            return Some((Record::read(&record), if body.is_empty() { Body::Empty } else { Body::Bytes(body) }));
+            return Some((Record::read(&record), body.into()));
         }
         let (record, body) = platform.recall(key, self.reach).await.ok()??;
         let read = Record::read(&record);
@@ -498,7 +498,7 @@ impl Cache {
         }
         let body = pump::read(platform, body, near::LONGEST).await.ok()?;
         near.hold(key, record, body.clone(), self.moment, platform.now());
-        Some((read, if body.is_empty() { Body::Empty } else { Body::Bytes(body) }))
+        Some((read, body.into()))
     }
 
     /// Takes away what is stored under a key.

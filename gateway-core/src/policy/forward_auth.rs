@@ -222,7 +222,7 @@ impl ForwardAuth {
     async fn shown_body<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Body<P::Stream>, Error> {
         let Some(limit) = self.body else { return Ok(Body::Empty) };
         let bytes = visit.read_body(limit).await?;
-        Ok(if bytes.is_empty() { Body::Empty } else { Body::Bytes(bytes) })
+        Ok(bytes.into())
     }
 
     /// What of an answer is worth remembering.

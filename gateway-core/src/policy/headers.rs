@@ -1,6 +1,6 @@
 //! Sets, appends, renames and removes header fields.
 
-use crate::http::{Headers, Statuses};
+use crate::http::{Headers, Statuses, split_unquoted};
 use crate::template::{Scope, Template};
 use serde::{Deserialize, Serialize};
 
@@ -164,14 +164,7 @@ impl Rendered<'_> {
 
 /// The members of a list; a comma in quotes is part of one (RFC 9110 §5.6.1, §5.6.4).
 fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let parts = line.split(move |byte| {
-        let is_end = *byte == b',' && !quoted;
-        quoted ^= *byte == b'"' && !escaped;
-        escaped = quoted && *byte == b'\\' && !escaped;
-        is_end
-    });
-    parts.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    split_unquoted(line, b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Puts lines in the place of those that a field has.

@@ -344,7 +344,7 @@ fn again<S>(outcome: Outcome) -> Result<Flow<S>, Error> {
         headers.append(name, value);
     }
     headers.set(REPLAYED, "true");
-    let body = if body.is_empty() { Body::Empty } else { Body::Bytes(body) };
+    let body = body.into();
     Ok(Flow::Respond(Response { status, headers, body }))
 }
 

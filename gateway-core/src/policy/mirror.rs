@@ -248,7 +248,7 @@ pub async fn send<P: Platform>(platform: &P, upstreams: &[Pool], copy: Mirrored)
         target,
         host: None,
         headers,
-        body: if body.is_empty() { Body::Empty } else { Body::Bytes(body) },
+        body: body.into(),
         body_limit: None,
         timeout: Duration::ZERO,
         interest: if answered.is_some() { Interest::Everything } else { Interest::HopByHop },

@@ -404,20 +404,14 @@ impl Rules {
 
 /// A media type with the right charset, where it names another one: what is written here is UTF-8.
 fn in_utf8(content_type: &str) -> Option<String> {
-    let (mut quoted, mut escaped) = (false, false);
-    let parts = content_type.split(|c| {
-        let is_end = c == ';' && !quoted;
-        quoted ^= c == '"' && !escaped;
-        escaped = quoted && c == '\\' && !escaped;
-        is_end
-    });
     let is_wrong = |part: &&str| {
         part.split_once('=').is_some_and(|(name, value)| {
             let is_utf8 = value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8");
             name.trim().eq_ignore_ascii_case("charset") && !is_utf8
         })
     };
-    let parts: Vec<&str> = parts.collect();
+    let parts = http::split_unquoted(content_type.as_bytes(), b';').map(std::str::from_utf8);
+    let parts: Vec<&str> = parts.collect::<Result<_, _>>().ok()?;
     parts.iter().any(is_wrong).then(|| {
         let right = parts.iter().map(|part| if is_wrong(part) { " charset=utf-8" } else { part });
         right.collect::<Vec<_>>().join(";")
