@@ -882,16 +882,19 @@ impl RouteCompiler<'_, '_> {
             self.changeable(&to, entry.value.at, direction);
             edits.rename.push((from, to));
         }
-        for (field, named) in [("replace", &written.replace), ("default", &written.default)] {
+        let mut values = |field: &str, named: &Option<written::Named<written::HeaderName, written::Template>>| {
+            let mut all = Vec::new();
             for (name, value) in named.iter().flat_map(|named| &named.0) {
                 let Some(entry) = node.get(field).and_then(|named| named.entry(&name.0)) else { continue };
                 let lower = name.0.to_ascii_lowercase();
                 self.changeable(&lower, entry.name_at, direction);
                 let value = self.value_in(&value.0, entry.value.at, paths, seen);
-                let list = if field == "replace" { &mut edits.replace } else { &mut edits.default };
-                list.extend(value.map(|value| (lower, value)));
+                all.extend(value.map(|value| (lower, value)));
             }
-        }
+            all
+        };
+        edits.replace = values("replace", &written.replace);
+        edits.default = values("default", &written.default);
         edits.statuses = written.statuses.iter().flat_map(|all| &all.0).map(|one| transform::status(*one)).collect();
         if let (Some(statuses), Direction::Request) = (node.entry("statuses"), direction) {
             let problem = Problem::error("unknown-field", statuses.name_at, "requests have no status");

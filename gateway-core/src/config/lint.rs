@@ -385,57 +385,29 @@ impl Lint<'_> {
     fn authorisation(&mut self, route: &Defined<written::Route>) {
         let policies = route.written.policies.iter().flatten();
         for (index, policy) in policies.enumerate() {
-            match policy {
-                written::Policy::Authenticate(_) => return,
-                written::Policy::Authorize(rules) => {
-                    let named = [
-                        ("consumers", rules.consumers.is_some()),
-                        ("groups", rules.groups.is_some()),
-                        ("scopes", rules.scopes.is_some()),
-                        ("claims", rules.claims.is_some()),
-                    ];
-                    let named = named.into_iter().find(|(_, given)| *given);
-                    let asks = || expressions(rules).any(|expression| expression.asks_who());
-                    let (field, message) = match named {
-                        Some((field, _)) => (
-                            field,
-                            format!("nobody is known to be calling yet, so rules on `{field}` refuse everybody"),
-                        ),
-                        None if asks() => ("expression", "this asks who calls, and nobody is known yet".to_owned()),
-                        None => continue,
-                    };
-                    let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field(field)]);
-                    let problem = Problem::warning("authorize-without-authenticate", at, message);
-                    self.warn(route, problem.help("put an `authenticate` before it"));
-                    return;
-                }
-                written::Policy::Cache(_)
-                | written::Policy::Concurrency(_)
-                | written::Policy::Cors(_)
-                | written::Policy::Csrf(_)
-                | written::Policy::Deprecation(_)
-                | written::Policy::ErrorPages(_)
-                | written::Policy::Graphql(_)
-                | written::Policy::Headers(_)
-                | written::Policy::Idempotency(_)
-                | written::Policy::JsonLimits(_)
-                | written::Policy::JsonRpc(_)
-                | written::Policy::Links(_)
-                | written::Policy::Maintenance(_)
-                | written::Policy::Mock(_)
-                | written::Policy::Mirror(_)
-                | written::Policy::OpenApi(_)
-                | written::Policy::Quota(_)
-                | written::Policy::RateLimit(_)
-                | written::Policy::RequestRules(_)
-                | written::Policy::SecurityHeaders(_)
-                | written::Policy::SpikeArrest(_)
-                | written::Policy::Transform(_)
-                | written::Policy::Validate(_) => {}
-                // It may say who calls.
-                written::Policy::ForwardAuth(policy) if policy.caller.is_some() => return,
-                written::Policy::ForwardAuth(_) => {}
+            if policy.asks_who_calls() {
+                return;
             }
+            let written::Policy::Authorize(rules) = policy else { continue };
+            let named = [
+                ("consumers", rules.consumers.is_some()),
+                ("groups", rules.groups.is_some()),
+                ("scopes", rules.scopes.is_some()),
+                ("claims", rules.claims.is_some()),
+            ];
+            let named = named.into_iter().find(|(_, given)| *given);
+            let asks = || expressions(rules).any(|expression| expression.asks_who());
+            let (field, message) = match named {
+                Some((field, _)) => {
+                    (field, format!("nobody is known to be calling yet, so rules on `{field}` refuse everybody"))
+                }
+                None if asks() => ("expression", "this asks who calls, and nobody is known yet".to_owned()),
+                None => continue,
+            };
+            let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field(field)]);
+            let problem = Problem::warning("authorize-without-authenticate", at, message);
+            self.warn(route, problem.help("put an `authenticate` before it"));
+            return;
         }
     }
 

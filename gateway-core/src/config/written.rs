@@ -731,28 +731,12 @@ pub struct Duration {
     pub milliseconds: u64,
 }
 
-impl<'de> Deserialize<'de> for Duration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let milliseconds = format::duration(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
-        Ok(Self { milliseconds })
-    }
-}
-
 /// A length of time, or none (`0s`): a number and `ms`, `s`, `m` or `h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "String", extend("pattern" = "^[0-9]+(ms|s|m|h)$", "examples" = ["0s", "500ms", "10s"]))]
 pub struct AnyDuration {
     /// The length.
     pub milliseconds: u64,
-}
-
-impl<'de> Deserialize<'de> for AnyDuration {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let milliseconds = format::any_duration(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
-        Ok(Self { milliseconds })
-    }
 }
 
 /// A moment: a date (`2027-01-31`, which is its first moment in UTC), or a date and a time (RFC 3339).
@@ -763,12 +747,24 @@ pub struct Moment {
     pub milliseconds: u64,
 }
 
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let milliseconds = format::moment(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
-        Ok(Self { milliseconds })
-    }
+/// What is read from a text into a number.
+macro_rules! numbers {
+    ($($kind:ident { $unit:ident } by $read:path;)*) => {
+        $(impl<'de> Deserialize<'de> for $kind {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                let $unit = $read(&text).map_err(|wrong| de::Error::custom(wrong.message))?;
+                Ok(Self { $unit })
+            }
+        })*
+    };
+}
+
+numbers! {
+    Duration { milliseconds } by format::duration;
+    AnyDuration { milliseconds } by format::any_duration;
+    Moment { milliseconds } by format::moment;
+    CookieAge { seconds } by format::cookie_age;
 }
 
 /// A number of bytes: a plain number, or a number and `KB`, `MB`, `GB` (thousands) or `KiB`, `MiB`, `GiB` (1024s).

@@ -101,30 +101,7 @@ fn says(policy: &written::Policy, said: Said) -> bool {
                 AuthenticationMethod::Anonymous => false,
             })
         }
-        written::Policy::ForwardAuth(policy) => policy.caller.is_some() && said != Said::Token,
-        written::Policy::Authorize(_)
-        | written::Policy::Cache(_)
-        | written::Policy::Concurrency(_)
-        | written::Policy::Cors(_)
-        | written::Policy::Csrf(_)
-        | written::Policy::Deprecation(_)
-        | written::Policy::ErrorPages(_)
-        | written::Policy::Graphql(_)
-        | written::Policy::Headers(_)
-        | written::Policy::Idempotency(_)
-        | written::Policy::JsonLimits(_)
-        | written::Policy::JsonRpc(_)
-        | written::Policy::Links(_)
-        | written::Policy::Maintenance(_)
-        | written::Policy::Mirror(_)
-        | written::Policy::Mock(_)
-        | written::Policy::OpenApi(_)
-        | written::Policy::Quota(_)
-        | written::Policy::RateLimit(_)
-        | written::Policy::RequestRules(_)
-        | written::Policy::SecurityHeaders(_)
-        | written::Policy::SpikeArrest(_)
-        | written::Policy::Transform(_)
-        | written::Policy::Validate(_) => false,
+        // What another service says of a caller is no token's.
+        _ => policy.asks_who_calls() && said != Said::Token,
     }
 }

@@ -140,12 +140,8 @@ impl RouteCompiler<'_, '_> {
         let (Some(written), Some(node)) = (written, node) else { return PairEdits::default() };
         let names = |names: &Option<written::OneOrMany<String>>| names.as_ref().map(|names| names.0.clone());
         let mut values = |field: &str, values: &Option<written::Named<String, written::Template>>| {
-            let mut all = Vec::new();
-            for (name, value) in values.iter().flat_map(|values| &values.0) {
-                let at = node.place([Field(field), Field(name)]);
-                all.extend(self.text(&value.0, at, paths).map(|value| (name.clone(), value)));
-            }
-            all
+            let values = values.iter().flat_map(|values| &values.0).map(|(name, value)| (name.as_str(), value));
+            pairs(node, field, values, |text, at| self.text(text, at, paths))
         };
         PairEdits {
             keep: names(&written.keep),
@@ -166,12 +162,8 @@ impl RouteCompiler<'_, '_> {
     ) -> PairEdits {
         let (Some(written), Some(node)) = (written, node) else { return PairEdits::default() };
         let mut values = |field: &str, values: &Option<written::Named<written::Token, written::Template>>| {
-            let mut all = Vec::new();
-            for (name, value) in values.iter().flat_map(|values| &values.0) {
-                let at = node.place([Field(field), Field(&name.0)]);
-                all.extend(self.value(&value.0, at, paths).map(|value| (name.0.clone(), value)));
-            }
-            all
+            let values = values.iter().flat_map(|values| &values.0).map(|(name, value)| (name.0.as_str(), value));
+            pairs(node, field, values, |text, at| self.value(text, at, paths))
         };
         PairEdits {
             replace: values("replace", &written.replace),
@@ -625,6 +617,20 @@ pub(super) fn status(written: written::AnswerStatus) -> Statuses {
         written::AnswerStatus::One(status) => Statuses::One(status),
         written::AnswerStatus::Class(digit) => Statuses::Class(digit),
     }
+}
+
+/// What is written under names, where it can be read.
+fn pairs<'w>(
+    node: &Node,
+    field: &str,
+    values: impl Iterator<Item = (&'w str, &'w written::Template)>,
+    mut read: impl FnMut(&str, Span) -> Option<Template>,
+) -> Vec<(String, Template)> {
+    let read = values.filter_map(|(name, value)| {
+        let at = node.place([Field(field), Field(name)]);
+        read(&value.0, at).map(|value| (name.to_owned(), value))
+    });
+    read.collect()
 }
 
 fn tokens(written: Option<&written::OneOrMany<written::Token>>) -> Vec<String> {

@@ -72,6 +72,40 @@ pub enum Policy {
     Validate(ValidatePolicy),
 }
 
+impl Policy {
+    /// Whether it may say who is calling.
+    pub fn asks_who_calls(&self) -> bool {
+        match self {
+            Policy::Authenticate(_) => true,
+            Policy::ForwardAuth(policy) => policy.caller.is_some(),
+            Policy::Authorize(_)
+            | Policy::Cache(_)
+            | Policy::Concurrency(_)
+            | Policy::Cors(_)
+            | Policy::Csrf(_)
+            | Policy::Deprecation(_)
+            | Policy::ErrorPages(_)
+            | Policy::Graphql(_)
+            | Policy::Headers(_)
+            | Policy::Idempotency(_)
+            | Policy::JsonLimits(_)
+            | Policy::JsonRpc(_)
+            | Policy::Links(_)
+            | Policy::Maintenance(_)
+            | Policy::Mock(_)
+            | Policy::Mirror(_)
+            | Policy::OpenApi(_)
+            | Policy::Quota(_)
+            | Policy::RateLimit(_)
+            | Policy::RequestRules(_)
+            | Policy::SecurityHeaders(_)
+            | Policy::SpikeArrest(_)
+            | Policy::Transform(_)
+            | Policy::Validate(_) => false,
+        }
+    }
+}
+
 /// Proves who is calling, in one of several ways (`any_of`) or in several at once (`all_of`).
 ///
 /// Whatever proves right makes the same known caller, for the policies after it, for `{consumer.name}` and for the log. The

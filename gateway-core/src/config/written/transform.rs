@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, IgnoredAny},
-};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::{
     Cidr, Duration, HeaderName, JsonPath, MediaRange, Method, Moment, Named, OneOrMany, OpenApiDocument, PlainPath,
@@ -197,14 +194,6 @@ pub struct WholeCookie {
 pub struct CookieAge {
     /// The length.
     pub seconds: u64,
-}
-
-impl<'de> Deserialize<'de> for CookieAge {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let seconds = format::cookie_age(&text).map_err(|wrong| D::Error::custom(wrong.message))?;
-        Ok(Self { seconds })
-    }
 }
 
 /// With which requests of other sites a cookie is sent (RFC 6265bis §4.1.2.7).
