@@ -406,6 +406,7 @@ impl Graphql {
             body.push(b']');
         }
         *visit.query = request::others(visit.query.as_deref());
+        visit.headers.forget_body();
         visit.headers.set("content-type", "application/json");
         visit.headers.set("content-length", body.len().to_string());
         *visit.body = Body::Bytes(body.into());
