@@ -10,7 +10,7 @@ use gateway_core::{
     config::{Text, compile},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
     platform::{Call, Failure},
-    testing::{TestPlatform, run},
+    testing::{TestPlatform, whole},
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,9 +35,8 @@ fn a_million_clients_stay_within_the_stated_size() {
             TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> { panic!("no upstream") });
         let (before, mut most) = (LIVE.load(Ordering::Relaxed), 0);
         for client in 0..clients {
-            let reply = run(gateway.handle(&platform, from(client)));
+            let reply = whole(&gateway, &platform, from(client));
             assert_eq!(reply.response.status, 200, "{policy}");
-            run(gateway.settle(&platform, reply.deferred));
             // The owners of the keys are not the instance.
             platform.counters.borrow_mut().clear();
             if client % 1_000 == 0 {

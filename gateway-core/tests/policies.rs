@@ -18,7 +18,7 @@ use gateway_core::{
     claim::Kept,
     config::{Text, compile, schema},
     http::{Body, Headers, Incoming, Peer, Response, Scheme},
-    testing::{Shelf, TestPlatform, run},
+    testing::{Shelf, TestPlatform, whole},
 };
 
 #[test]
@@ -148,9 +148,7 @@ fn check(name: &str, gateway: &Gateway, claims: &Claims, line: &str) {
     // What was claimed in one line is claimed in the next.
     platform.claims = Rc::clone(claims);
     platform.shelf = SHELF.with(Rc::clone);
-    let reply = run(gateway.handle(&platform, incoming));
-    run(gateway.settle(&platform, reply.deferred));
-    let response = reply.response;
+    let response = whole(gateway, &platform, incoming).response;
     let mut expected = parts(expected);
     assert_eq!(expected.next(), Some(response.status.to_string().as_str()), "{name}: {line}");
     for field in expected {

@@ -294,11 +294,7 @@ pub(super) fn purged(change: &crate::cache::purge::Change) -> String {
 
 #[cfg(feature = "cache")]
 fn clipped(text: &str) -> &str {
-    let mut end = text.len().min(200);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(200)]
 }
 
 /// Keys that are revoked.

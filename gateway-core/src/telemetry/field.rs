@@ -184,13 +184,7 @@ impl Said<'_> {
     /// The same, of each text only so many bytes, and of each list only so many items: what shows that it was longer ends in `…`.
     #[cfg(feature = "admin")]
     pub fn cut(self, bytes: usize, items: usize) -> Self {
-        let short = |text: &str| {
-            let mut end = bytes;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            Said::Made(format!("{}…", text.get(..end).unwrap_or_default()))
-        };
+        let short = |text: &str| Said::Made(format!("{}…", &text[..text.floor_char_boundary(bytes)]));
         match self {
             Said::Text(text) if text.len() > bytes => short(text),
             Said::Made(text) if text.len() > bytes => short(&text),

@@ -8,7 +8,9 @@ use super::metrics::{self, Instrument, Registry, Sums};
 use super::otlp::{self, Signal};
 use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
 use super::sink::{self, Allowance, Sink, Wanted};
-use super::watch::{Costs, Record, Trace, Watch, Watched};
+#[cfg(feature = "admin")]
+use super::watch::Watch;
+use super::watch::{Costs, Record, Trace, Watched};
 use super::{debug, field, line};
 #[cfg(feature = "admin")]
 use crate::admin::{self, ActivityRules, activity::Activity};
@@ -807,7 +809,7 @@ fn point(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(b"{\"indexes\":[");
     let route = record.route.as_deref().unwrap_or_default();
-    line::text(shortened(route, LONGEST_INDEX), &mut out);
+    line::text(&route[..route.floor_char_boundary(LONGEST_INDEX)], &mut out);
     out.extend_from_slice(b"],\"blobs\":[");
     let status = record.status.to_string();
     let blobs = [
@@ -825,7 +827,7 @@ fn point(record: &Record) -> Vec<u8> {
         if place > 0 {
             out.push(b',');
         }
-        line::text(shortened(blob, LONGEST_BLOB), &mut out);
+        line::text(&blob[..blob.floor_char_boundary(LONGEST_BLOB)], &mut out);
     }
     out.extend_from_slice(b"],\"doubles\":[");
     line::seconds(record.took(), &mut out);
@@ -839,12 +841,3 @@ const LONGEST_INDEX: usize = 96;
 
 /// All texts of a point together have at most 16 KB; so many bytes each is far less.
 const LONGEST_BLOB: usize = 512;
-
-/// The beginning of a text, of at most so many bytes.
-fn shortened(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
-}
