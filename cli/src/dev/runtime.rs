@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid};
 
 use super::folder::Folder;
 use super::repository::Repository;
@@ -154,6 +154,8 @@ impl Drop for Running {
 
 /// How long it may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long what was killed may take to be gone.
+const BURIAL: Duration = Duration::from_secs(1);
 /// How long it may take to reload by order; then it is started anew.
 const RELOAD: Duration = Duration::from_secs(5);
 
@@ -379,8 +381,15 @@ pub fn end_group(child: &mut Child, grace: Duration) {
             thread::sleep(Duration::from_millis(10));
         }
         let _ = kill_process_group(group, Signal::KILL);
+        let _ = child.wait();
+        // What it had started takes a moment to die, too. Where nobody buries the dead, the group never empties.
+        let start = Instant::now();
+        while start.elapsed() < BURIAL && test_kill_process_group(group).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    } else {
+        let _ = child.wait();
     }
-    let _ = child.wait();
 }
 
 /// How a child has ended, without burying it: as long as it has its number, no other process group can get it.
