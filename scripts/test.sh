@@ -12,23 +12,21 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
 
+source scripts/native.sh
+
 main() {
     case ${1:-all} in
     all)
-        run cargo test --no-fail-fast --package gateway-core --all-features
-        run env POSTERN_RUNTIMES=1 cargo test --no-fail-fast --package postern
+        # The Makefile has built what runs in the runtimes, and the tool that they are started with comes with its own tests.
+        run env POSTERN_RUNTIMES=1 POSTERN_BUILT=1 cargo test --no-fail-fast "${native[@]}"
         # The conversions of the Workers adapter, inside Wasm, in Node.
         run env CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER="$(wasm_bindgen)/wasm-bindgen-test-runner" \
             cargo test --no-fail-fast --package postern-cloudflare --target wasm32-unknown-unknown
         # Its glue, against a core that a test plays.
         run node --test "adapters/cloudflare/test/*.test.js"
-        run cargo test --no-fail-fast --package postern-spin
-        # The Makefile has built what runs in the runtimes, and the tool has just been built.
-        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests
         ;;
     conformance)
-        run cargo build --package postern
-        run env POSTERN_BUILT=1 cargo test --no-fail-fast --package postern-tests --test contract --test fidelity --test cache_suite -- --nocapture
+        run cargo test --no-fail-fast --package postern-tests --test contract --test fidelity --test cache_suite -- --nocapture
         ;;
     *)
         echo "test.sh knows no suite '$1': all, conformance" >&2
@@ -52,6 +50,8 @@ wasm_bindgen() {
 report() {
     local command
     printf '\n'
+    # What failed said why long before the end.
+    awk '/^---- .* ----$/ { shown = 1 } /^failures:$/ { shown = 0 } shown' "$log"
     for command in ${failed[@]+"${failed[@]}"}; do printf 'failed: %s\n' "$command"; done
     # `test result: ok. 12 passed; 0 failed; 1 ignored; …`, once for each test program.
     awk '/^test result: / {

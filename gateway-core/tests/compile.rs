@@ -1,7 +1,7 @@
 //! Every configuration in `tests/compile` gives exactly the problems that stand beside it.
 //!
 //! A case is a file (`names.yaml`, with its problems in `names.yaml.problems`), or a folder with a `gateway.yaml` and its
-//! `problems` in it. `UPDATE_EXPECTED=1 cargo test -p gateway-core --features compile --test compile` writes them anew.
+//! `problems` in it. `UPDATE_EXPECTED=1 cargo test -p gateway-core --all-features --test behaviour compile::` writes them anew.
 
 #![cfg(feature = "compile")]
 

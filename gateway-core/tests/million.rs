@@ -23,12 +23,22 @@ const BOUND: isize = 48 << 20;
 const HELD: isize = 16 << 20;
 
 #[test]
-fn a_million_clients_stay_within_the_stated_size() {
+fn clients_without_end_stay_within_the_stated_size() {
     // More than 262,144 change nothing any more.
-    for (policy, bound, clients) in [
-        ("rate_limit: { limits: { rate: 10 per second, algorithm: token_bucket }, scope: instance }", BOUND, 1_000_000),
-        ("rate_limit: { limits: 10 per second, mode: leased }", HELD, 280_000),
-        ("concurrency: { limit: 10, scope: instance }", BOUND, 280_000),
+    clients_stay_within_the_stated_size(280_000);
+}
+
+#[test]
+#[ignore = "takes minutes without optimisation, and 280,000 meet the same bound; `cargo test --release … -- --ignored` runs it"]
+fn a_million_clients_stay_within_the_stated_size() {
+    clients_stay_within_the_stated_size(1_000_000);
+}
+
+fn clients_stay_within_the_stated_size(clients: u32) {
+    for (policy, bound) in [
+        ("rate_limit: { limits: { rate: 10 per second, algorithm: token_bucket }, scope: instance }", BOUND),
+        ("rate_limit: { limits: 10 per second, mode: leased }", HELD),
+        ("concurrency: { limit: 10, scope: instance }", BOUND),
     ] {
         let gateway = gateway(policy);
         let platform =

@@ -1,8 +1,8 @@
 //! A whole deployment in virtual time: two hundred instances of the gateway, twelve targets and faults by seed, under one stream of
 //! requests. The same seed, the same numbers, which are those of docs/upstreams.md.
 //!
-//!     cargo test -p gateway-core --all-features --test simulation -- --nocapture        # prints the table
-//!     POSTERN_WRITE_DOCS=1 cargo test -p gateway-core --all-features --test simulation  # writes it into docs/upstreams.md
+//!     cargo test -p gateway-core --all-features --test behaviour simulation:: -- --nocapture        # prints the table
+//!     POSTERN_WRITE_DOCS=1 cargo test -p gateway-core --all-features --test behaviour simulation::  # writes it into docs/upstreams.md
 
 #![cfg(all(feature = "compile", feature = "testing"))]
 #![allow(clippy::panic, reason = "a test may fail")]
