@@ -18,8 +18,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// How often what failed on Spin is tried again.
-const AGAIN: usize = 2;
+/// How often what failed is tried again.
+const AGAIN: usize = 4;
 
 #[derive(Debug, Deserialize)]
 struct Outcome {
@@ -54,7 +54,7 @@ fn nearly_all_that_is_required_passes_and_the_rest_is_explained() {
         running.into_iter().map(|running| running.join().expect("it ends")).collect()
     });
     print(&results);
-    for (name, outcomes) in &results[..2] {
+    for ((name, outcomes), address) in results.iter().zip([workers.address, spin.address]) {
         let outcomes = outcomes.as_ref().expect("it was started");
         let required: Vec<_> = outcomes.iter().filter(|outcome| outcome.kind == "required").collect();
         let failed: Vec<_> = required.iter().filter(|outcome| !outcome.passed).collect();
@@ -65,11 +65,11 @@ fn nearly_all_that_is_required_passes_and_the_rest_is_explained() {
         let passed = required.len() - failed.len();
         assert!(passed * 100 >= required.len() * 95, "{name}: only {passed} of {}", required.len());
         let mut failed: BTreeSet<String> = failed.iter().map(|outcome| outcome.id.clone()).collect();
-        // On Spin any request may meet another instance before the first has written what it stores, so what fails there by
-        // accident is tried anew, as scenarios are.
+        // On Spin any request may meet another instance before the first has written what it stores, and on a busy machine what is
+        // fresh for a second may be stale when it is asked for: what fails by accident is tried anew, as scenarios are.
         for _ in 0..AGAIN {
-            if *name == "spin" && failed != explained(name) {
-                let again = run(spin.address);
+            if failed != explained(name) {
+                let again = run(address);
                 failed.retain(|id| again.iter().any(|outcome| outcome.id == *id && !outcome.passed));
             }
         }
