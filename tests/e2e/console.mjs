@@ -15,7 +15,7 @@ const { gateway, admin, write, read, sent } = facts;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const VIEWS = ["overview", "upstreams", "callers", "requests", "errors", "explain", "changes"];
 // Longer than anything takes to be told, and to be in effect.
-const PATIENCE = 20_000;
+const PATIENCE = 60_000;
 
 const browsers = new Set();
 
@@ -359,7 +359,10 @@ const PARTS = {
             await page.$eval("#explain-url", (input) => input.select());
             await page.type("#explain-url", "http://shop.example/orders/7");
             await page.keyboard.press("Enter");
-            await page.waitForSelector("[data-key=way]");
+            await page.waitForSelector("[data-key=way]").catch(async (error) => {
+              const typed = await page.$eval("#explain-url", (input) => input.value);
+              throw new Error(`${scheme}, ${width}: no way is shown for "${typed}" (${error.message}), but ${await text(page, "main")}`);
+            });
           }
           if (view === "requests") {
             await page.waitForSelector("[data-key=requests-table] .path");
