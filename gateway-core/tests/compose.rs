@@ -223,6 +223,38 @@ fn who_waits_for_what_another_step_fetches_does_so_no_longer_than_for_its_own() 
 }
 
 #[test]
+fn a_call_that_failed_is_made_again_within_its_time_and_its_budget() {
+    let compose = |more: Value| {
+        let mut step = json!({ "upstream": "o", "path": "/one", "on_error": "errors", "retries": { "pause": "1ms", "longest_pause": "1ms" } });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            step[name] = value.clone();
+        }
+        json!({ "steps": { "one": step } })
+    };
+    let ill = |_: &str| (503, "0".to_owned());
+    let code = |course: &Course| {
+        let body: Value = serde_json::from_str(&course.sent[0].0).expect("JSON");
+        body["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
+    };
+
+    let healed = Cell::new(false);
+    let heals = move |_: &str| (if healed.replace(true) { 200 } else { 503 }, "1".to_owned());
+    let one = course(&gateway(&compose(json!({}))), |_| 10, heals);
+    assert_eq!((one.sent[0].0.as_str(), one.begun.len()), (r#"{"one":1}"#, 2));
+
+    let never = course(&gateway(&compose(json!({}))), |_| 10, ill);
+    assert_eq!((code(&never).as_str(), never.begun.len()), ("status", 3));
+
+    // The last one had 48 milliseconds left, or 49.
+    let slow = course(&gateway(&compose(json!({ "timeout": "450ms" }))), |_| 200, ill);
+    assert_eq!((code(&slow).as_str(), slow.begun.len(), slow.took), ("timeout", 3, 450));
+
+    let scarce = gateway(&compose(json!({ "retries": { "pause": "1ms", "budget": { "percent": 0, "at_least": 3 } } })));
+    let begun: Vec<usize> = (0..3).map(|_| course(&scarce, |_| 10, ill).begun.len()).collect();
+    assert_eq!(begun, [3, 2, 1], "three more within ten seconds");
+}
+
+#[test]
 fn a_store_that_fails_makes_no_failure_of_what_an_upstream_has_answered() {
     let platform = TestPlatform::new(|_: Call<Vec<u8>>| -> Result<_, Failure> {
         let headers = Headers::from_block(b"content-type\0application/json\ncache-control\0max-age=60\n".to_vec());

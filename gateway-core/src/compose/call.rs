@@ -11,7 +11,7 @@ use crate::template::{Fill, Piece, Scope, Template, Variable};
 use bytes::Bytes;
 
 /// One request of a step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sending {
     /// What it asks for, of the host that the client has asked.
     pub line: Line,

@@ -28,6 +28,7 @@ use crate::json;
 use crate::policy::PolicyList;
 use crate::shape::{Blueprint, Path};
 use crate::template::Template;
+use crate::upstream::RetryRules;
 use serde::{Deserialize, Serialize};
 
 /// Answers from several calls.
@@ -125,6 +126,9 @@ pub struct Step {
     /// How long it may take, in milliseconds, until the answer's body is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// When a call that has failed is made once more; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetryRules>,
     /// What must hold, or it is left out.
     #[cfg(feature = "expressions")]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,9 @@ use super::{Format, LIMITS, Step};
 use crate::error::Error;
 use crate::http::{Headers, Response};
 use crate::json::{self, Json, Limits, Part, Refused};
+use crate::platform::FetchError;
 use crate::shape::Value;
+use crate::upstream::Ended;
 use bytes::Bytes;
 
 /// A JSON text that has been read, and is kept.
@@ -181,6 +183,28 @@ impl Failure {
             503 => Failure::Unavailable,
             _ => Failure::Unreachable,
         }
+    }
+}
+
+/// How a call of a step ended, as rules about further ones see it; `None`: another one would fail as this one did. `patience` is what its
+/// answer asked for, in milliseconds.
+pub fn ended(outcome: &Outcome, patience: Option<u64>) -> Option<Ended> {
+    let Outcome::Failed(failure) = outcome else { return None };
+    match failure {
+        Failure::Status(status) => Some(Ended::Answered { status: *status, retry_after: patience }),
+        Failure::Timeout => Some(Ended::Failed(FetchError::Timeout)),
+        Failure::Unreachable => Some(Ended::Failed(FetchError::Reset)),
+        Failure::Unavailable
+        | Failure::NotJson(_)
+        | Failure::Malformed
+        | Failure::TooDeep
+        | Failure::TooLarge
+        | Failure::Missing(_)
+        | Failure::BadPath
+        | Failure::NoList
+        | Failure::TooMany
+        | Failure::Condition(_)
+        | Failure::NoObject => None,
     }
 }
 

@@ -83,7 +83,7 @@ impl Lint<'_> {
         if calls > compose::MOST {
             let message = format!("{told}, and Workers make {} for one request", compose::MOST);
             let problem = Problem::error("too-many-calls", at, message);
-            self.problems.push(problem.help("lower `at_most`, or the upstreams' `retries`"));
+            self.problems.push(problem.help("lower `at_most`, or the `retries` of the steps and their upstreams"));
         } else if calls > FREE_CALLS {
             let message = format!("{told}, and Workers on the free plan make {FREE_CALLS} for one request");
             self.warn(

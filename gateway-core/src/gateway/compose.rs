@@ -29,7 +29,7 @@ use crate::route::{Conditions, Matched, Route};
 use crate::shape::{Path, Value};
 use crate::telemetry::watch::Watched;
 use crate::template::{Documents, Scope, View};
-use crate::upstream::{self, First, Timeouts};
+use crate::upstream::{self, First, RetryFacts, Timeouts};
 use crate::validation;
 use bytes::Bytes;
 use std::cell::{Cell, RefCell};
@@ -698,12 +698,52 @@ impl<'r, P: Platform> Run<'r, P> {
             Err(Failure::Missing(_)) if !all_there(step, sight) => return Outcome::Skipped,
             Err(failure) => return Outcome::Failed(failure),
         };
-        self.acquire().await;
-        // What it begins is not within what other calls have begun.
-        let outcome = self.platform.watch().apart(self.perform(step, sending, scope)).await;
-        self.free.set(self.free.get() + 1);
-        self.moved.set(true);
-        outcome
+        let mut left = step.timeout.unwrap_or(u64::MAX);
+        let mut made = 0;
+        loop {
+            self.acquire().await;
+            made += 1;
+            let begun = self.platform.now();
+            let given = self.until.saturating_sub(begun).min(left);
+            let patience = Cell::new(None);
+            // What it begins is not within what other calls have begun.
+            let calling = self.perform(step, sending.clone(), scope, given, &patience);
+            let outcome = self.platform.watch().apart(calling).await;
+            self.free.set(self.free.get() + 1);
+            self.moved.set(true);
+            let took = self.platform.now().saturating_sub(begun);
+            let Some(pause) = self.again(step, &sending, &outcome, patience.get(), made, given.saturating_sub(took)) else {
+                return outcome;
+            };
+            if let Outcome::Failed(failure) = &outcome {
+                self.note("step-again", format!("the step `{}` is called once more: {}", step.name, failure.why()));
+            }
+            self.platform.sleep(Duration::from_millis(pause)).await;
+            left = left.saturating_sub(took.saturating_add(pause));
+        }
+    }
+
+    /// After how many milliseconds a call that ended like this is made once more; `None`: it is not.
+    fn again(
+        &self,
+        step: &Step,
+        sending: &call::Sending,
+        outcome: &Outcome,
+        patience: Option<u64>,
+        made: u32,
+        left: u64,
+    ) -> Option<u64> {
+        let rules = step.retries.as_ref()?;
+        let pool = self.gateway.upstreams.get(step.forward.upstream as usize)?;
+        let now = self.platform.now();
+        if made == 1 {
+            pool.note_call(now);
+        }
+        let ended = outcome::ended(outcome, patience)?;
+        let repeatable = rules.unsafe_methods
+            || upstream::is_idempotent(&sending.line.method)
+            || sending.headers.contains("idempotency-key");
+        pool.again(rules, ended, RetryFacts { repeatable, made, left, random: self.platform.random() }, now)
     }
 
     /// Waits until one more call may be made.
@@ -718,10 +758,18 @@ impl<'r, P: Platform> Run<'r, P> {
         .await;
     }
 
-    async fn perform(&self, step: &Step, sending: call::Sending, scope: &Scope<'_>) -> Outcome {
+    /// Makes a call that is `given` so many milliseconds, until the answer's body is there. `patience` is told how many an answer that is
+    /// no success asks for.
+    async fn perform(
+        &self,
+        step: &Step,
+        sending: call::Sending,
+        scope: &Scope<'_>,
+        given: u64,
+        patience: &Cell<Option<u64>>,
+    ) -> Outcome {
         let Self { gateway, platform, .. } = *self;
         let begun = platform.now();
-        let given = self.until.saturating_sub(begun).min(step.timeout.unwrap_or(u64::MAX));
         let Some(pool) = gateway.upstreams.get(step.forward.upstream as usize) else {
             return Outcome::Failed(Failure::Unreachable);
         };
@@ -786,6 +834,7 @@ impl<'r, P: Platform> Run<'r, P> {
             return Outcome::Failed(Failure::of_refusal(response.status));
         }
         if let Err(failure) = outcome::judge(step, &response) {
+            patience.set(response.headers.text("retry-after").and_then(upstream::retry_after));
             pump::discard(platform, response.body);
             return Outcome::Failed(failure);
         }

@@ -33,7 +33,9 @@ pub use maglev::{hash, mix};
 pub use pool::Report;
 pub use pool::{Asked, Pool};
 pub use proxy_status::proxy_status;
-pub use retry::{BudgetRules, MOST as MOST_RETRIES, RetryRules, Trouble, is_idempotent, is_safe};
+pub use retry::{BudgetRules, Ended, MOST as MOST_RETRIES, RetryRules, Trouble, is_idempotent, is_safe};
+#[cfg(feature = "compose")]
+pub use retry::{Facts as RetryFacts, retry_after};
 pub use send::{Answer, Attempt, Cause, Failed, keep_body, keep_short, may_be_done, send};
 #[cfg(feature = "compose")]
 pub(crate) use send::{First, first};

@@ -13,6 +13,8 @@ use super::latency::{Histogram, Latency};
 use super::lease::{Lease, Leases};
 use super::maglev::hash;
 use super::retry::{self, Budget};
+#[cfg(feature = "compose")]
+use super::retry::{Ended, RetryRules};
 use super::sticky::Signer;
 use super::{Fallback, Hedge, Rules, Target, Upstream};
 #[cfg(feature = "credentials")]
@@ -35,6 +37,9 @@ pub struct Pool {
     group: Option<Group>,
     /// Whether the only target of an upstream without rules gets no more requests.
     drained: Cell<bool>,
+    /// The calls of steps that may be made again, and how many were.
+    #[cfg(feature = "compose")]
+    again: RefCell<Budget>,
     #[cfg(feature = "credentials")]
     credentials: Credentials,
 }
@@ -203,6 +208,8 @@ impl Pool {
             targets,
             group,
             drained: Cell::new(false),
+            #[cfg(feature = "compose")]
+            again: RefCell::default(),
             #[cfg(feature = "credentials")]
             credentials: Credentials::default(),
         })
@@ -221,6 +228,21 @@ impl Pool {
             return Some(limit.map_or(most, |limit| limit.min(most)));
         }
         limit
+    }
+
+    /// Notes a call that may be made again as a whole, its answer's body included.
+    #[cfg(feature = "compose")]
+    pub fn note_call(&self, now: Timestamp) {
+        self.again.borrow_mut().request(now);
+    }
+
+    /// After how many milliseconds such a call is made again, by its own rules and within their budget; `None`: it is not.
+    #[cfg(feature = "compose")]
+    pub fn again(&self, rules: &RetryRules, ended: Ended, facts: retry::Facts, now: Timestamp) -> Option<u64> {
+        match retry::decide(rules, ended, facts) {
+            retry::Next::Again(pause) if self.again.borrow_mut().take(now, rules.budget) => Some(pause),
+            retry::Next::Again(_) | retry::Next::Stop => None,
+        }
     }
 
     /// Sends a call that names its target, with what that is to be shown.

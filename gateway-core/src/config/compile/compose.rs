@@ -248,6 +248,10 @@ impl RouteCompiler<'_, '_> {
             }
             _ => None,
         };
+        let retries = match (&written.retries, node.get("retries")) {
+            (Some(retries), Some(node)) => Some(self.all.retries(&retries.into(), node)),
+            _ => None,
+        };
         let forward = Forward {
             upstream: upstream?,
             path: PathChange::Keep,
@@ -274,6 +278,7 @@ impl RouteCompiler<'_, '_> {
             },
             limit: written.limit.map_or(1 << 20, |size| size.bytes),
             timeout: written.timeout.map(|timeout| timeout.milliseconds),
+            retries,
             when,
             for_each,
             on_error,
@@ -723,7 +728,10 @@ fn mentions(blueprint: &Blueprint, step: &str) -> bool {
 
 /// How many calls a composition makes at most, and how many of them at once, as far as its graph lets them.
 pub(in crate::config) fn calls(compose: &Compose, attempts: impl Fn(u32) -> u32) -> (u32, u32) {
-    let all = compose.steps.iter().map(|step| step.most_calls().saturating_mul(attempts(step.forward.upstream)));
+    let all = compose.steps.iter().map(|step| {
+        let times = 1 + step.retries.as_ref().map_or(0, |rules| rules.attempts);
+        step.most_calls().saturating_mul(times).saturating_mul(attempts(step.forward.upstream))
+    });
     let all = all.fold(0_u32, u32::saturating_add);
     let depths = compose.depths();
     let widest = (1..=compose.steps.len()).map(|depth| {

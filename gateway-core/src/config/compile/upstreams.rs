@@ -226,7 +226,7 @@ impl Compile<'_> {
         }
     }
 
-    fn retries(&mut self, written: &written::Retries, node: &Node) -> RetryRules {
+    pub(super) fn retries(&mut self, written: &written::Retries, node: &Node) -> RetryRules {
         let trouble = |trouble: &written::Trouble| match trouble {
             written::Trouble::Unreachable => Trouble::Unreachable,
             written::Trouble::Reset => Trouble::Reset,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::{
     AnswerStatus, CachePolicy, Duration, Expression, HeaderName, HostHeader, JsonPath, JsonTemplate, Method, Name,
-    Named, OneOrMany, Query, Size, StepName, Template, number_or_text,
+    Named, OneOrMany, Query, Retries, RetryBudget, Size, Status, StepName, Template, number_or_text,
 };
 
 /// Answers from several calls: steps that need nothing of each other run side by side.
@@ -94,6 +94,11 @@ pub struct ComposeStep {
     /// How long a call may take, with all attempts, until the answer's body is there. Default: as long as the upstream's `timeouts` and
     /// the whole allow.
     pub timeout: Option<Duration>,
+    /// Makes a call that has failed once more: there was no answer in time, or only a part of one, or one with a status that is no success
+    /// and stands here. That comes on top of what the upstream's own `retries` do, which see the head of an answer, not its body.
+    /// Default: it is made once.
+    #[schemars(extend("examples" = [{"attempts": 1}]))]
+    pub retries: Option<StepRetries>,
     /// The `Host` that the upstream sees, instead of what the upstream's own `host` says.
     pub host_header: Option<HostHeader>,
     /// Calls only if this holds; with `for_each`, `each` is the item, and it is asked for every one. What is not there makes it not hold.
@@ -126,6 +131,38 @@ pub struct ComposeStep {
     /// Whether it is not in the answer: only for other steps. Default: `false`.
     #[schemars(extend("default" = false))]
     pub hidden: Option<bool>,
+}
+
+/// When a call is made once more, and how often, within the step's `timeout`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepRetries {
+    /// How often at most, after the first call. Default: 2.
+    #[schemars(extend("default" = 2), range(min = 0, max = 10))]
+    pub attempts: Option<u32>,
+    /// After which statuses. `Retry-After` (in seconds) is waited for where the time allows it. Default: 502, 503 and 504.
+    #[schemars(extend("default" = [502, 503, 504]))]
+    pub statuses: Option<OneOrMany<Status>>,
+    /// Whether also with a method that is not idempotent: the upstream may do it twice. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub unsafe_methods: Option<bool>,
+    /// How long to wait before the first time, at most; each further time at most twice as long. How much of it is drawn by
+    /// lot. Default: `25ms`.
+    #[schemars(extend("default" = "25ms"))]
+    pub pause: Option<Duration>,
+    /// How long to wait at most. Default: `250ms`.
+    #[schemars(extend("default" = "250ms"))]
+    pub longest_pause: Option<Duration>,
+    /// How many extra calls there may be within ten seconds, of all those to the upstream that may be made again, in one instance of the
+    /// gateway.
+    pub budget: Option<RetryBudget>,
+}
+
+impl From<&StepRetries> for Retries {
+    fn from(written: &StepRetries) -> Self {
+        let StepRetries { attempts, statuses, unsafe_methods, pause, longest_pause, budget } = written.clone();
+        Self { attempts, on: None, statuses, unsafe_methods, pause, longest_pause, body: None, budget }
+    }
 }
 
 /// How a step's answer is read.
