@@ -19,11 +19,12 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let cache = workers.cache_api(setup)?;
     let policy = |policy| configurations::limited(&workers.origin(), &policy);
     let plain = workers.postern("cache-none", &configurations::pass(&workers.origin()))?;
-    let stored = workers.postern("cache-hit", &policy(json!({ "cache": { "ttl": { "default": "10m" } } })))?;
+    let kept = |memory| policy(json!({ "cache": { "ttl": { "default": "10m" }, "memory": memory } }));
+    let (held, stored) = (workers.postern("cache-held", &kept("1s"))?, workers.postern("cache-stored", &kept("0s"))?);
     let never = workers.postern("cache-miss", &policy(json!({ "cache": {} })))?;
     let pass = workers.script("pass")?;
     let by_hand = workers.script("cache")?.with_cache(cache.address);
-    let (stored, never) = (stored.with_cache(cache.address), never.with_cache(cache.address));
+    let [held, stored, never] = [held, stored, never].map(|worker| worker.with_cache(cache.address));
 
     let load = || Load::get(workers::paths(100));
     let hit = |_: &str, answer: &Answer| {
@@ -37,13 +38,14 @@ pub fn measure(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let variants = [
         plain.variant("Postern, forwarded", load(), workers::passed),
         plain.variant("the same once more (control)", load(), workers::passed),
-        filled(&stored, "Postern, from the cache", load(), hit),
+        filled(&held, "Postern, from the cache", load(), hit),
+        filled(&stored, "Postern, from the cache, `memory: 0s`", load(), hit),
         never.variant("Postern, a cache that stores nothing of this", load(), workers::passed),
         pass.variant("JavaScript pass-through", load(), workers::passed),
         filled(&by_hand, "JavaScript, from the cache, by hand", load(), aged),
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
-    results.keep(compared.table("cached", "on Workers", &[(0, "forwarded"), (4, "pass-through"), (5, "by hand")]));
+    results.keep(compared.table("cached", "on Workers", &[(0, "forwarded"), (5, "pass-through"), (6, "by hand")]));
     Ok(())
 }
 
