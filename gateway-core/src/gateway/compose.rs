@@ -712,7 +712,8 @@ impl<'r, P: Platform> Run<'r, P> {
             self.free.set(self.free.get() + 1);
             self.moved.set(true);
             let took = self.platform.now().saturating_sub(begun);
-            let Some(pause) = self.again(step, &sending, &outcome, patience.get(), made, given.saturating_sub(took)) else {
+            let Some(pause) = self.again(step, &sending, &outcome, patience.get(), made, given.saturating_sub(took))
+            else {
                 return outcome;
             };
             if let Outcome::Failed(failure) = &outcome {
