@@ -50,7 +50,7 @@ pub fn full(origin: &str, routes: usize) -> Value {
 pub fn chain(origin: &str, routes: usize, key: &Value) -> Value {
     let mut configuration = full(origin, routes);
     let jwt = json!({ "issuers": { "issuer": "https://idp.example", "audiences": "orders", "jwks": key } });
-    let limit = json!({ "limits": "1,000,000 per second", "key": "{token.claims.sub}", "scope": "instance" });
+    let limit = json!({ "limits": "1,000,000 per second", "key": { "claim": "sub" }, "scope": "instance" });
     if let Some(policies) = configuration["groups"][0]["defaults"]["policies"].as_array_mut() {
         policies
             .splice(0..0, [json!({ "authenticate": { "any_of": [{ "jwt": jwt }] } }), json!({ "rate_limit": limit })]);

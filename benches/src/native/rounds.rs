@@ -1,4 +1,7 @@
-//! Compares servers: all of them in every round, each started anew, each against the baseline of the same round.
+//! Compares servers: all of them in every round, each started anew, each against the baseline of the same moment.
+//!
+//! What else a shared machine does comes and goes within seconds. So in a round all servers run, and are loaded one after the other for a
+//! second, several times around: a ratio is taken between windows that lie seconds apart, and its median is the round's.
 
 use crate::results::{Results, Table, number, ratio};
 use crate::run::Setup;
@@ -43,8 +46,15 @@ pub struct Compared {
 #[derive(Debug)]
 struct Line {
     label: String,
-    cpu: Samples,
+    /// Microseconds of CPU time per request, of each window of each round.
+    rounds: Vec<Vec<f64>>,
     busy: Samples,
+}
+
+impl Line {
+    fn cpu(&self) -> Samples {
+        Samples(self.rounds.concat())
+    }
 }
 
 /// How far the control may be from its twin before a run is called noisy.
@@ -63,21 +73,29 @@ pub const CONTROL: usize = 1;
 
 /// Runs the rounds. The first two variants are the same, and tell the noise.
 pub fn compare(setup: &Setup, variants: &[Variant<'_>], rounds: usize) -> Result<Compared, String> {
-    let new = |variant: &Variant<'_>| Line {
-        label: variant.label.clone(),
-        cpu: Samples::default(),
-        busy: Samples::default(),
-    };
+    let new =
+        |variant: &Variant<'_>| Line { label: variant.label.clone(), rounds: Vec::new(), busy: Samples::default() };
     let mut lines: Vec<Line> = variants.iter().map(new).collect();
     for round in 0..rounds {
-        // Another one begins each time, so that nobody is always measured after the same neighbour.
-        for step in 0..variants.len() {
-            let at = (step + round * 3) % variants.len();
-            let named = |problem: String| format!("{}: {problem}", variants[at].label);
-            let window = measure(setup, &variants[at], round == 0).map_err(named)?;
-            lines[at].cpu.0.push(window.cpu);
-            lines[at].busy.0.push(window.busy);
+        let named = |at: usize| move |problem: String| format!("{}: {problem}", variants[at].label);
+        let mut servers = Vec::new();
+        for (at, variant) in variants.iter().enumerate() {
+            servers.push(warmed(setup, variant, round == 0).map_err(named(at))?);
+            lines[at].rounds.push(Vec::new());
             eprint!(".");
+        }
+        let (_, windows) = setup.seconds();
+        for window in 0..windows as usize {
+            // Another one begins each time, so that nobody is always measured after the same neighbour.
+            for step in 0..variants.len() {
+                let at = (step + (round + window) * 3) % variants.len();
+                let Variant { load, refused, .. } = &variants[at];
+                let measured = serving::load(&servers[at], load, *refused, 1, &setup.scratch).map_err(named(at))?;
+                if let Some(round) = lines[at].rounds.last_mut() {
+                    round.push(measured.cpu);
+                }
+                lines[at].busy.0.push(measured.busy);
+            }
         }
     }
     eprintln!();
@@ -86,7 +104,8 @@ pub fn compare(setup: &Setup, variants: &[Variant<'_>], rounds: usize) -> Result
     Ok(compared)
 }
 
-fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<serving::Window, String> {
+/// Starts a server, sees whether it answers rightly, and has it answer until its compiler is done.
+fn warmed(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<Server, String> {
     let server = (variant.start)()?;
     let load = &variant.load;
     let headers: Vec<_> = load.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -94,7 +113,7 @@ fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<ser
         let answer = serving::ask_with(server.address, load.method, path, &headers, &load.body)?;
         (variant.check)(path, &answer).map_err(|wrong| format!("{path}: {wrong}: {answer:?}"))?;
     }
-    let (warm, window) = setup.seconds();
+    let (warm, _) = setup.seconds();
     // Time alone does not warm a compiler that is kept from the processor.
     let mut warmed = 0;
     for _ in 0..5 {
@@ -103,7 +122,7 @@ fn measure(setup: &Setup, variant: &Variant<'_>, thoroughly: bool) -> Result<ser
             break;
         }
     }
-    serving::load(&server, load, variant.refused, window, &setup.scratch)
+    Ok(server)
 }
 
 impl Compared {
@@ -114,7 +133,7 @@ impl Compared {
         columns.extend(titles.iter().map(String::as_str));
         let mut table = Table::new(id, &columns);
         for (at, line) in self.lines.iter().enumerate() {
-            let mut row = vec![line.label.clone(), number(line.cpu.median()), number(line.cpu.min())];
+            let mut row = vec![line.label.clone(), number(line.cpu().median()), number(line.cpu().min())];
             row.extend(against.iter().map(|(base, _)| self.show(at, *base)));
             table.push(row);
         }
@@ -148,23 +167,28 @@ impl Compared {
 
     /// Microseconds of CPU time per request, as a table shows them.
     pub fn cost(&self, variant: usize) -> String {
-        number(self.lines[variant].cpu.median())
+        number(self.lines[variant].cpu().median())
     }
 
-    /// Each within its round.
+    /// One for each round: the median of those between windows of the same time around.
     fn ratios(&self, variant: usize, base: usize) -> Samples {
-        let pairs = self.lines[variant].cpu.0.iter().zip(&self.lines[base].cpu.0);
-        Samples(pairs.map(|(cost, base)| cost / base).collect())
+        let rounds = self.lines[variant].rounds.iter().zip(&self.lines[base].rounds);
+        let ratio = |(costs, bases): (&Vec<f64>, &Vec<f64>)| {
+            Samples(costs.iter().zip(bases).map(|(cost, base)| cost / base).collect()).median()
+        };
+        Samples(rounds.map(ratio).collect())
     }
 
     /// What to think of the run.
     pub fn remark(&self) -> String {
-        let rounds = self.lines[BASELINE].cpu.0.len();
+        let rounds = &self.lines[BASELINE].rounds;
+        let windows: usize = rounds.iter().map(Vec::len).sum();
         let mark = if self.noise > QUIET { "**This run was noisy.** " } else { "" };
         let busy = self.lines.iter().map(|line| line.busy.min()).fold(1.0, f64::min);
         format!(
-            "{mark}Rounds: {rounds}; the control differs from its twin by at most {:.1} %; every server was busy for at \
+            "{mark}Rounds: {}, with {windows} windows; the control differs from its twin by at most {:.1} %; every server was busy for at \
              least {:.0} % of its window.",
+            rounds.len(),
             self.noise * 100.0,
             busy * 100.0
         )

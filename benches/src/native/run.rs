@@ -65,9 +65,9 @@ impl Setup {
         if self.quick { 1 } else { 3 }
     }
 
-    /// How long a server is loaded before and while it is measured.
+    /// For how many seconds a server is loaded before it is measured, and in how many windows of a second it is.
     pub fn seconds(&self) -> (u32, u32) {
-        if self.quick { (1, 1) } else { (3, 2) }
+        if self.quick { (1, 1) } else { (3, 5) }
     }
 
     /// Whether all of these programs are here; says what to do where they are not.
