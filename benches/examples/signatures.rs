@@ -119,7 +119,7 @@ pub extern "C" fn handle(times: usize, route: usize) -> usize {
 
 /// A kilobyte of JSON, as an order might look.
 fn body() -> String {
-    let items: Vec<String> = (0..8)
+    let items: Vec<String> = (1..9)
         .map(|n| format!(r#"{{"id":{n},"sku":"SKU-{n:06}","name":"A thing with a name","price":{n}9.90,"cost":{n}1.25,"tags":["a","b"]}}"#))
         .collect();
     format!(
