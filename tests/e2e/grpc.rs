@@ -196,13 +196,14 @@ fn many_messages_need_no_memory(platform: Platform) {
         count("application/x-ndjson");
     }
     let (_, before) = process::memory(worker);
-    let (lines, length) = count("application/x-ndjson");
-    assert!(lines == 100_000 && length > 6_000_000, "{lines} lines, {length} bytes");
+    for _ in 0..3 {
+        let (lines, length) = count("application/x-ndjson");
+        assert!(lines == 100_000 && length > 6_000_000, "{lines} lines, {length} bytes");
+    }
     let (_, peak) = process::memory(worker);
     let grown = peak.saturating_sub(before);
-    println!("{platform}: {grown} KiB more for 100,000 messages");
-    // If each were kept, with its promise and its pieces, it would be more than twice as much.
-    assert!(grown < 20 << 10, "{grown} KiB more for 100,000 messages");
+    println!("{platform}: {grown} KiB more for 300,000 messages");
+    assert!(grown < 20 << 10, "{grown} KiB more for 300,000 messages");
     stage.stop();
 }
 

@@ -693,7 +693,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     /// One call.
     async fn once(&self, step: &Step, scope: &Scope<'_>, sight: &Sight<'_>) -> Outcome {
-        let sending = match call::write(step, scope, self.headers) {
+        let mut sending = match call::write(step, scope, self.headers) {
             Ok(sending) => sending,
             Err(Failure::Missing(_)) if !all_there(step, sight) => return Outcome::Skipped,
             Err(failure) => return Outcome::Failed(failure),
@@ -706,16 +706,19 @@ impl<'r, P: Platform> Run<'r, P> {
             let begun = self.platform.now();
             let given = self.until.saturating_sub(begun).min(left);
             let patience = Cell::new(None);
+            let repeated = step.retries.is_some().then(|| sending.clone());
             // What it begins is not within what other calls have begun.
-            let calling = self.perform(step, sending.clone(), scope, given, &patience);
+            let calling = self.perform(step, sending, scope, given, &patience);
             let outcome = self.platform.watch().apart(calling).await;
             self.free.set(self.free.get() + 1);
             self.moved.set(true);
             let took = self.platform.now().saturating_sub(begun);
-            let Some(pause) = self.again(step, &sending, &outcome, patience.get(), made, given.saturating_sub(took))
+            let Some(repeated) = repeated else { return outcome };
+            let Some(pause) = self.again(step, &repeated, &outcome, patience.get(), made, given.saturating_sub(took))
             else {
                 return outcome;
             };
+            sending = repeated;
             if let Outcome::Failed(failure) = &outcome {
                 self.note("step-again", format!("the step `{}` is called once more: {}", step.name, failure.why()));
             }
@@ -741,9 +744,7 @@ impl<'r, P: Platform> Run<'r, P> {
             pool.note_call(now);
         }
         let ended = outcome::ended(outcome, patience)?;
-        let repeatable = rules.unsafe_methods
-            || upstream::is_idempotent(&sending.line.method)
-            || sending.headers.contains("idempotency-key");
+        let repeatable = rules.may_repeat(&sending.line.method, &sending.headers);
         pool.again(rules, ended, RetryFacts { repeatable, made, left, random: self.platform.random() }, now)
     }
 

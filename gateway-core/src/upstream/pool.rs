@@ -461,9 +461,7 @@ impl Group {
             key: if rules.keys.is_empty() { None } else { ask::hashed(&rules.keys, scope, headers) },
             stay,
             deadline: rules.deadline.as_ref().and_then(|name| ask::client_deadline(name, headers)),
-            repeatable: rules.retries.unsafe_methods
-                || retry::is_idempotent(method)
-                || headers.contains("idempotency-key"),
+            repeatable: rules.retries.may_repeat(method, headers),
             safe: retry::is_safe(method),
             #[cfg(feature = "credentials")]
             caller: None,

@@ -1,6 +1,7 @@
 //! Whether a request is sent once more, when, and how much of that an upstream is asked to bear.
 
 use super::window::{Counts, Window};
+use crate::http::Headers;
 use crate::platform::{FetchError, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,11 @@ impl Default for BudgetRules {
 }
 
 impl RetryRules {
+    /// Whether a request of this method and with these fields may be sent twice.
+    pub fn may_repeat(&self, method: &str, headers: &Headers) -> bool {
+        self.unsafe_methods || is_idempotent(method) || headers.contains("idempotency-key")
+    }
+
     /// What holds where nothing is said: another target for what reached nobody or broke off, at once.
     pub fn unsaid(targets: usize) -> Self {
         Self {
