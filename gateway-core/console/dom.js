@@ -43,7 +43,14 @@ export function become(element, wanted) {
 
 function becomeChildren(element, wanted) {
   const keyed = new Map();
-  for (const child of element.children) if (child.dataset?.key) keyed.set(child.dataset.key, child);
+  const kept = new Set([...wanted.children].map((child) => child.dataset?.key));
+  for (const child of [...element.children]) {
+    const key = child.dataset?.key;
+    if (!key) continue;
+    // At once, since what comes behind it would be moved in front of it, and what is moved loses the focus.
+    if (kept.has(key)) keyed.set(key, child);
+    else child.remove();
+  }
   let place = element.firstChild;
   for (const child of [...wanted.childNodes]) {
     const key = child.dataset?.key;

@@ -297,11 +297,10 @@ function arrive() {
 
 addEventListener("hashchange", () => {
   arrive();
-  // Whoever hears the page, or uses it by keyboard, begins with what is new.
-  requestAnimationFrame(() => requestAnimationFrame(() => {
-    document.querySelector("main h1")?.focus();
-    document.querySelector(".views [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  }));
+  // Whoever hears the page, or uses it by keyboard, begins with what is new: at once, before anybody is somewhere else in it.
+  show();
+  document.querySelector("main h1")?.focus();
+  document.querySelector(".views [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 });
 addEventListener("resize", draw);
 document.addEventListener("visibilitychange", () => document.hidden || app.paused || refresh());
