@@ -64,8 +64,7 @@ proptest! {
 
     #[test]
     fn what_is_a_document_the_referee_says_too(words in prop::collection::vec(prop::sample::select(&WORDS[..]), 1..14)) {
-        let text = words.join(" ");
-        check(&text);
+        check(&words.join(" "), &undescribed(&words));
     }
 
     #[test]
@@ -85,14 +84,23 @@ fn good_documents_are_taken_by_both() {
         "subscription { a } fragment F on T @x { ...G } fragment G on T { a }",
         "mutation M { a(b: ENUM, c: null, d: true, e: \"\"\"\n  x \\\"\"\" y\n\"\"\", f: \"\\u{1F600}\\uD83D\\uDE00\") }",
     ] {
-        assert!(check(text), "{text}");
+        assert!(check(text, text), "{text}");
     }
 }
 
-/// Whether both take it. What only we refuse are names that stand twice, and what only they take is the schema language.
-fn check(text: &str) -> bool {
+/// The document without descriptions of fragments and variables, which September 2025 §2.2 brought and the referee does not know yet.
+fn undescribed(words: &[&str]) -> String {
+    let follows = |at: usize| words[at + 1..].iter().find(|word| !matches!(**word, "," | "# c\n")).copied();
+    let describes = |at: usize| follows(at).is_some_and(|word| word == "$" || word.starts_with("fragment"));
+    let kept = words.iter().enumerate().filter(|(at, word)| !(word.starts_with('"') && describes(*at)));
+    kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether both take it. What only we refuse are names that stand twice, and what only they take is the schema language. What we take
+/// may be `plain` for the referee.
+fn check(text: &str, plain: &str) -> bool {
     let ours = Document::read(text, MOST);
-    let tree = apollo_parser::Parser::new(text).recursion_limit(100).parse();
+    let tree = apollo_parser::Parser::new(if ours.is_ok() { plain } else { text }).recursion_limit(100).parse();
     let theirs = tree.errors().len() == 0;
     let definitions: Vec<Definition> = tree.document().definitions().collect();
     let executable = definitions
