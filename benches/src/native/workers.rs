@@ -354,6 +354,7 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let all =
         serde_json::json!({ "otlp": otlp, "logs": { "to": "console" }, "traces": traces, "metrics": { "to": "otlp" } });
     let all = observed("postern-observed", all)?;
+    let (pass, logged) = (workers.script("pass")?, workers.script("logged")?);
     let load = || Load::get(paths(1_000));
     let variants = vec![
         off.variant("everything off", load(), passed),
@@ -362,9 +363,12 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
         metrics.variant("metrics, pushed every 10 s", load(), passed),
         one_percent.variant("traces, 1 % of them recorded", load(), passed),
         all.variant("all three", load(), passed),
+        pass.variant("JavaScript pass-through", load(), passed),
+        logged.variant("JavaScript pass-through, and such a line on the console", load(), passed),
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
-    results.keep(compared.table("telemetry", "Postern on Workers, one route", &[(0, "everything off")]));
+    let against = [(0, "everything off"), (6, "pass-through")];
+    results.keep(compared.table("telemetry", "Postern on Workers, one route", &against));
     compared.reach(results, "O1", compared.ratio(5, 0), "benches/run.sh telemetry");
     Ok(())
 }
