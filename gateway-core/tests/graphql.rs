@@ -88,10 +88,12 @@ fn good_documents_are_taken_by_both() {
     }
 }
 
-/// The document without descriptions of fragments and variables, which September 2025 §2.2 brought and the referee does not know yet.
+/// The document without the descriptions that September 2025 §2.2 brought, of operations, fragments and variables: the referee does not
+/// know them yet.
 fn undescribed(words: &[&str]) -> String {
     let follows = |at: usize| words[at + 1..].iter().find(|word| !matches!(**word, "," | "# c\n")).copied();
-    let describes = |at: usize| follows(at).is_some_and(|word| word == "$" || word.starts_with("fragment"));
+    let described = ["$", "query", "mutation", "subscription", "fragment"];
+    let describes = |at: usize| follows(at).is_some_and(|next| described.iter().any(|word| next.starts_with(word)));
     let kept = words.iter().enumerate().filter(|(at, word)| !(word.starts_with('"') && describes(*at)));
     kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
 }

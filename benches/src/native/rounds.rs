@@ -64,7 +64,7 @@ const QUIET: f64 = 0.06;
 const LOUD: f64 = 0.15;
 
 /// How many requests a server has answered at least before it is measured, unless it is five times too slow.
-const WARM: u64 = 10_000;
+const WARM: u64 = 20_000;
 
 /// Which of the variants is the baseline: the first. The second is the same once more, the control.
 pub const BASELINE: usize = 0;
