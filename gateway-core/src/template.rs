@@ -603,6 +603,12 @@ fn hole(text: &str) -> Result<Piece, String> {
     Ok(Piece::Piped(Box::new(parameter(first.trim())?), functions))
 }
 
+/// The names of all that is always the same thing, wherever it may be asked for.
+#[cfg(feature = "compile")]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    Variable::ALL.iter().map(|(name, _)| *name)
+}
+
 fn parameter(name: &str) -> Result<Piece, String> {
     if let Some((_, variable)) = Variable::ALL.iter().find(|(known, _)| *known == name) {
         return Ok(Piece::Variable(*variable));
@@ -627,7 +633,10 @@ fn parameter(name: &str) -> Result<Piece, String> {
         let known = Variable::ALL.iter().map(|(known, _)| format!("`{{{known}}}`"));
         let members = Collection::ALL.iter().map(|(prefix, _)| format!("`{{{prefix}NAME}}`"));
         let known: Vec<_> = known.chain(members).collect();
-        return Err(format!("there is no `{{{name}}}`; templates know {}", known.join(", ")));
+        let known = known.join(", ");
+        return Err(format!(
+            "there is no `{{{name}}}`; templates know parameters of the path by their names alone (`{{id}}`), {known}"
+        ));
     }
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err(format!(
