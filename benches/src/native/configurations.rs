@@ -1,7 +1,7 @@
 //! The configurations that are measured, written as users write them and compiled by the same compiler.
 
 use crate::tables::{self, Row, Shape};
-use gateway_core::config::{Severity, Text, compile};
+use gateway_core::config::{Disk, Files, Severity, compile};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -78,12 +78,27 @@ pub fn route_name(place: usize) -> String {
 /// The answer of everything that answers.
 pub const ANSWER: &str = r#"{"id":"0190b5a1-7c5e-7000-8000-000000000000","name":"postern","state":"open!!!"}"#;
 
-/// Compiles a configuration as `postern compile` does.
+/// Compiles a configuration as `postern compile` does. The files that it names are on the disk.
 pub fn artefact(configuration: &Value) -> Result<Vec<u8>, String> {
-    let compiled = compile(Path::new("gateway.json"), &Text(configuration.to_string()));
+    let compiled = compile(Path::new(FILE), &Made(configuration.to_string()));
     compiled.artefact.ok_or_else(|| {
         let errors = compiled.problems.iter().filter(|problem| problem.severity == Severity::Error);
         let messages: Vec<_> = errors.take(3).map(|problem| problem.message.clone()).collect();
         format!("the configuration does not compile: {}", messages.join("; "))
     })
+}
+
+const FILE: &str = "gateway.json";
+
+/// The text of the configuration; every other file is read.
+struct Made(String);
+
+impl Files for Made {
+    fn read(&self, path: &Path) -> Result<String, String> {
+        if path == Path::new(FILE) { Ok(self.0.clone()) } else { Disk.read(path) }
+    }
+
+    fn read_bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
+        if path == Path::new(FILE) { Ok(self.0.clone().into_bytes()) } else { Disk.read_bytes(path) }
+    }
 }
