@@ -304,7 +304,7 @@ http {{
     location / {{ return 200 '{answer}\\n'; }}
     location = /calls/answer {{ root {folder}; default_type application/grpc-web+proto; }}
     # Else nginx would answer before it has read the body.
-    location /shop.v1.Shop/ {{ proxy_pass http://{address}/calls/answer; proxy_method GET; proxy_set_body \"\"; }}
+    location /shop.v1.Shop/ {{ rewrite ^ /calls/answer break; proxy_pass http://{address}; proxy_method GET; proxy_set_body \"\"; }}
     location = /upload {{ proxy_pass http://{address}/taken; proxy_set_body \"\"; proxy_hide_header x-origin-target; }}
   }}
 }}
