@@ -603,12 +603,6 @@ fn hole(text: &str) -> Result<Piece, String> {
     Ok(Piece::Piped(Box::new(parameter(first.trim())?), functions))
 }
 
-/// The names of all that is always the same thing, wherever it may be asked for.
-#[cfg(feature = "compile")]
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    Variable::ALL.iter().map(|(name, _)| *name)
-}
-
 fn parameter(name: &str) -> Result<Piece, String> {
     if let Some((_, variable)) = Variable::ALL.iter().find(|(known, _)| *known == name) {
         return Ok(Piece::Variable(*variable));
@@ -630,13 +624,7 @@ fn parameter(name: &str) -> Result<Piece, String> {
         }
     }
     if name.contains('.') {
-        let known = Variable::ALL.iter().map(|(known, _)| format!("`{{{known}}}`"));
-        let members = Collection::ALL.iter().map(|(prefix, _)| format!("`{{{prefix}NAME}}`"));
-        let known: Vec<_> = known.chain(members).collect();
-        let known = known.join(", ");
-        return Err(format!(
-            "there is no `{{{name}}}`; templates know parameters of the path by their names alone (`{{id}}`), {known}"
-        ));
+        return Err(format!("there is no `{{{name}}}`; {}", meant(name)));
     }
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return Err(format!(
@@ -644,6 +632,23 @@ fn parameter(name: &str) -> Result<Piece, String> {
         ));
     }
     Ok(Piece::Parameter(name.to_owned()))
+}
+
+/// What to write instead of a name with a dot that names nothing.
+fn meant(name: &str) -> String {
+    // As other gateways have it.
+    let parameter = ["request.path.", "request.params.", "request.parameters.", "path.", "params.", "parameters."];
+    if let Some(name) = parameter.iter().find_map(|prefix| name.strip_prefix(prefix)).filter(|name| !name.is_empty()) {
+        return format!("a parameter of the path stands by its name alone: `{{{name}}}`");
+    }
+    #[cfg(feature = "compile")]
+    if let Some(meant) = crate::config::suggest::closest(name, Variable::ALL.iter().map(|(known, _)| *known)) {
+        return format!("did you mean `{{{meant}}}`?");
+    }
+    let known = Variable::ALL.iter().map(|(known, _)| format!("`{{{known}}}`"));
+    let members = Collection::ALL.iter().map(|(prefix, _)| format!("`{{{prefix}NAME}}`"));
+    let known: Vec<_> = known.chain(members).collect();
+    format!("templates know parameters of the path by their names alone (`{{id}}`), {}", known.join(", "))
 }
 
 fn reference(text: &str) -> Result<Piece, String> {

@@ -519,28 +519,8 @@ fn regex(text: &str) -> Result<(), Wrong> {
 fn template(text: &str) -> Result<(), Wrong> {
     match Template::parse(text) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let hole = text.get(error.at..error.at + error.length);
-            let meant = hole.filter(|_| error.message.starts_with("there is no `{")).and_then(meant);
-            let wrong = told(error.message).part(error.at, error.at + error.length);
-            Err(match meant {
-                Some(help) => wrong.help(help),
-                None => wrong,
-            })
-        }
+        Err(error) => Err(told(error.message).part(error.at, error.at + error.length)),
     }
-}
-
-/// What somebody meant who wrote a hole with a dot that names nothing.
-fn meant(hole: &str) -> Option<String> {
-    let name = hole.trim_matches(['{', '}']).split('|').next()?.trim();
-    // As other gateways have it.
-    let parameter = ["request.path.", "request.params.", "request.parameters.", "path.", "params.", "parameters."];
-    if let Some(name) = parameter.iter().find_map(|prefix| name.strip_prefix(prefix)).filter(|name| !name.is_empty()) {
-        return Some(format!("a parameter of the path stands by its name alone: `{{{name}}}`"));
-    }
-    let meant = name.contains('.').then(|| closest(name, crate::template::names())).flatten()?;
-    Some(format!("did you mean `{{{meant}}}`?"))
 }
 
 fn root_field(text: &str) -> Result<(), Wrong> {

@@ -46,7 +46,7 @@ mod secrets;
 #[cfg(feature = "compile")]
 mod source;
 #[cfg(feature = "compile")]
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(feature = "compile")]
 mod syntax;
 #[cfg(feature = "compile")]
