@@ -47,7 +47,8 @@ bundle() {
     # No wasm-opt: docs/decisions/0051-no-wasm-opt.md.
     "$bindgen" "$1" --target web --no-typescript --omit-default-module-path --experimental-reset-state-function \
         --remove-name-section --remove-producers-section --out-dir "$scratch" --out-name postern
-    esbuild adapters/cloudflare/glue/entry.js --bundle --format=esm --target=es2024 --log-level=warning \
+    # Names stay, for whoever reads a stack trace.
+    esbuild adapters/cloudflare/glue/entry.js --bundle --minify-whitespace --minify-syntax --format=esm --target=es2024 --log-level=warning \
         --alias:postern-bindgen="./$scratch/postern.js" --external:cloudflare:workers --external:./gateway.bin --external:./postern_bg.wasm \
         --outfile="$scratch/index.js"
     # The bundle's first file comes last: whoever finds it finds the other.

@@ -8,6 +8,7 @@ use crate::held::{Halves, Held, Standing, StoreRules};
 #[cfg(feature = "signatures")]
 use crate::jwt::replay::Used;
 use crate::platform::{Platform, StoreError, Timestamp};
+use crate::record;
 use crate::route::Records;
 use crate::secret::Secret;
 use crate::signature::Algorithm;
@@ -258,7 +259,7 @@ impl Consumers {
 
     /// A record of the store. A consumer that the configuration knows has its groups too.
     fn read(&self, record: &[u8]) -> Result<Rc<Consumer>, StoreError> {
-        let mut consumer: Consumer = serde_json::from_slice(record)
+        let mut consumer: Consumer = record::read_in_any_order(record)
             .map_err(|error| StoreError(format!("the record of a consumer in the store cannot be read: {error}")))?;
         if let Some(configured) = self.find(By::Name(&consumer.name)) {
             let missing = configured.groups.iter().filter(|group| !consumer.groups.contains(group));
@@ -286,7 +287,7 @@ impl Consumers {
         if let Some(consumer) = self.awake.borrow().get(&record) {
             return Some(consumer.clone());
         }
-        let consumer: Rc<Consumer> = Rc::new(serde_json::from_slice(&self.records.as_ref()?.get(record)?).ok()?);
+        let consumer: Rc<Consumer> = Rc::new(record::read(&self.records.as_ref()?.get(record)?).ok()?);
         self.awake.borrow_mut().insert(record, consumer.clone());
         Some(consumer)
     }
@@ -312,12 +313,12 @@ pub fn freeze(consumers: &[Consumer]) -> Result<(Vec<u8>, Vec<u8>), TooLarge> {
     out.push(0);
     let table = out.table(&entries)?;
     out.patch(0, table);
-    let records: Vec<_> = consumers.iter().map(record).collect();
+    let records: Vec<_> = consumers.iter().map(packed).collect();
     Ok((out.bytes, Records::freeze(&records)?))
 }
 
-fn record(consumer: &Consumer) -> Vec<u8> {
-    serde_json::to_vec(consumer).expect("a consumer holds only strings, numbers and lists, which JSON can write")
+fn packed(consumer: &Consumer) -> Vec<u8> {
+    record::write(consumer).expect("a consumer holds only strings, numbers and lists, which JSON can write")
 }
 
 #[cfg(test)]

@@ -359,6 +359,30 @@ impl Reader<'_> {
     }
 }
 
+/// What stands between the quotes of a string, read: RFC 8259 §7. `None` where something is escaped in no way that there is.
+pub fn unescaped(raw: &str) -> Option<String> {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (character, length) = match rest.as_bytes().get(1)? {
+            b'u' => code(rest.as_bytes())?,
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{c}', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            same @ (b'"' | b'\\' | b'/') => (char::from(*same), 2),
+            _ => return None,
+        };
+        text.push(character);
+        rest = &rest[length..];
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
 /// The character that `\uXXXX` stands for, or a pair of them, and how many bytes that takes. Half a pair is none.
 fn code(bytes: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
@@ -422,36 +446,8 @@ impl<'a> Json<'a> {
         if self.parts.get(part as usize).is_none_or(|part| part.plain) {
             return raw.into();
         }
-        let mut text = String::with_capacity(raw.len());
-        let mut rest = raw;
-        while let Some(at) = rest.find('\\') {
-            text.push_str(&rest[..at]);
-            rest = &rest[at..];
-            let length = match rest.as_bytes().get(1) {
-                Some(b'u') => match code(rest.as_bytes()) {
-                    Some((character, length)) => {
-                        text.push(character);
-                        length
-                    }
-                    None => 2,
-                },
-                Some(other) => {
-                    text.push(match other {
-                        b'b' => '\u{8}',
-                        b'f' => '\u{c}',
-                        b'n' => '\n',
-                        b'r' => '\r',
-                        b't' => '\t',
-                        other => char::from(*other),
-                    });
-                    2
-                }
-                None => 1,
-            };
-            rest = rest.get(length..).unwrap_or("");
-        }
-        text.push_str(rest);
-        text.into()
+        // What was read was sound.
+        unescaped(raw).map_or(raw.into(), Cow::Owned)
     }
 
     /// The items of a list.

@@ -56,6 +56,7 @@ pub mod translate;
 pub mod telemetry;
 
 pub mod frozen;
+pub mod record;
 pub mod together;
 
 pub mod json;

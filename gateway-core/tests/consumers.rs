@@ -96,7 +96,7 @@ fn a_consumer_of_the_configuration_has_its_groups_with_a_key_of_the_store_too() 
 fn a_record_that_is_damaged_or_of_another_key_lets_nobody_in() {
     for (record, status) in [
         ("", 503),
-        ("[]", 401),
+        ("[]", 503),
         ("{\"name\": 5}", 503),
         ("{}", 401),
         (r#"{"name":"mallory","keys":[{"hash":"00","prefix":"x"}]}"#, 401),

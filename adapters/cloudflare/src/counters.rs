@@ -2,6 +2,7 @@
 
 use gateway_core::platform::Timestamp;
 use gateway_core::quota::{self, Kept, Order, Rule};
+use gateway_core::record;
 
 /// Does what is ordered: decision, time, durability and counters, a line for each. What was kept by another version counts as none.
 pub fn decide(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
@@ -9,8 +10,8 @@ pub fn decide(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
     if let Some(step) = crate::shelf::mark(order, kept, now) {
         return Some(step);
     }
-    let order: Order = serde_json::from_slice(order).ok()?;
-    let kept: Option<Kept> = serde_json::from_slice(kept).ok();
+    let order: Order = record::read(order).ok()?;
+    let kept: Option<Kept> = record::read(kept).ok();
     let step = quota::perform(&order, kept, now);
     let decision = serde_json::to_string(&step.decision).ok()?;
     let kept = serde_json::to_string(&step.kept).ok()?;

@@ -14,6 +14,7 @@ use gateway_core::ledger::Ledger;
 use gateway_core::outflow::Left;
 use gateway_core::platform::{Call, Failure, FetchError, Interest, Outlet, ReadError, Sockets, StoreError};
 use gateway_core::quota::{Decision, Order};
+use gateway_core::record;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -306,8 +307,7 @@ pub fn write_claim(out: &mut Commands, number: u32, key: &str, order: &claim::Or
 /// Reads what became of that: 200 with the verdict, or the code of a failure.
 pub fn read_claimed(status: u32, packed: &[u8]) -> Result<claim::Verdict, StoreError> {
     match status {
-        200 => serde_json::from_slice(packed)
-            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        200 => record::read(packed).map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
 }
@@ -352,8 +352,7 @@ pub fn write_order(out: &mut Commands, number: u32, key: &str, order: &impl Seri
 /// Reads what became of that: 200 with the decision, or the code of a failure.
 pub fn read_taken(status: u32, packed: &[u8]) -> Result<Decision, StoreError> {
     match status {
-        200 => serde_json::from_slice(packed)
-            .map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
+        200 => record::read(packed).map_err(|error| StoreError(format!("what it decided is unreadable: {error}"))),
         _ => Err(StoreError(String::from_utf8_lossy(packed).into_owned())),
     }
 }

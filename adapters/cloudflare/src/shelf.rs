@@ -11,6 +11,7 @@ use gateway_core::cache::entry::KEPT_LONGEST;
 use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::http::Body;
 use gateway_core::platform::{Item, Reach, StoreError, Timestamp};
+use gateway_core::record;
 
 /// What the glue was asked for.
 #[derive(Debug)]
@@ -63,8 +64,7 @@ impl Ask {
             }),
             Ask::Keep(_) | Ask::Done => Found::Done(if status == 200 { Ok(()) } else { Err(failed()) }),
             Ask::Marks => Found::Marks(match status {
-                200 => serde_json::from_slice(packed)
-                    .map_err(|error| StoreError(format!("the marks are unreadable: {error}"))),
+                200 => record::read(packed).map_err(|error| StoreError(format!("the marks are unreadable: {error}"))),
                 _ => Err(failed()),
             }),
         }
@@ -123,8 +123,8 @@ fn far(reach: Reach) -> u32 {
 /// Changes marks as ordered, for the object that keeps them, in the four lines of [`decide`](crate::counters::decide); `None`: this is
 /// no order of that kind.
 pub fn mark(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
-    let change: Change = serde_json::from_slice(order).ok()?;
-    let marks = purge::perform(serde_json::from_slice(kept).ok(), &change, now);
+    let change: Change = record::read(order).ok()?;
+    let marks = purge::perform(record::read(kept).ok(), &change, now);
     let marks = serde_json::to_string(&marks).ok()?;
     let until = now.saturating_add(KEPT_LONGEST * 1_000);
     Some(format!("{marks}\n{until}\n1\n{marks}"))

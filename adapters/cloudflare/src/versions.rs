@@ -2,6 +2,7 @@
 
 use crate::http::Commands;
 use gateway_core::platform::StoreError;
+use gateway_core::record;
 use gateway_core::rollout::{Order, Verdict};
 
 const ROLL_OUT: u32 = 70;
@@ -18,7 +19,7 @@ pub fn write_order(out: &mut Commands, number: u32, order: &Order) {
 /// Reads what it said, which comes like a value.
 pub fn read_verdict(packed: Option<&[u8]>) -> Result<Verdict, StoreError> {
     let packed = packed.ok_or_else(|| StoreError("the owner of the versions says nothing".to_owned()))?;
-    serde_json::from_slice(packed).map_err(|error| StoreError(format!("what it decided is unreadable: {error}")))
+    record::read(packed).map_err(|error| StoreError(format!("what it decided is unreadable: {error}")))
 }
 
 /// Writes that an artefact is wanted. What comes is read like a value.

@@ -10,6 +10,7 @@ use bindings::wasi::keyvalue::store::{self, Bucket};
 use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
+use gateway_core::record;
 
 pub(crate) mod bindings {
     #![allow(missing_docs, clippy::all, reason = "generated")]
@@ -108,7 +109,7 @@ fn sum_key(key: &str, place: usize, start: Timestamp) -> String {
 fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<Decision, StoreError> {
     let key = format!("postern/counters/{key}");
     let kept = bucket.get(&key).map_err(failed)?;
-    let kept = kept.and_then(|text| serde_json::from_slice(&text).ok());
+    let kept = kept.and_then(|text| record::read(&text).ok());
     let step = quota::perform(order, kept, now);
     let text = serde_json::to_vec(&step.kept).map_err(|error| StoreError(error.to_string()))?;
     bucket.set(&key, &text).map_err(failed)?;
@@ -120,7 +121,7 @@ fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<
 pub fn mark(key: &str, change: &Change, now: Timestamp) -> Result<Marks, StoreError> {
     let bucket = store::open("default").map_err(failed)?;
     let key = format!("postern/marks/{key}");
-    let kept = bucket.get(&key).map_err(failed)?.and_then(|text| serde_json::from_slice(&text).ok());
+    let kept = bucket.get(&key).map_err(failed)?.and_then(|text| record::read(&text).ok());
     let marks = purge::perform(kept, change, now);
     if !change.add.is_empty() {
         let text = serde_json::to_vec(&marks).map_err(|error| StoreError(error.to_string()))?;

@@ -11,6 +11,7 @@ use crate::counters::failed;
 use bytes::Bytes;
 use gateway_core::ledger::Ledger;
 use gateway_core::platform::{StoreError, Timestamp};
+use gateway_core::record;
 use serde::{Deserialize, Serialize};
 
 /// Adds what there is to add; with nothing, gives the ledger.
@@ -69,7 +70,7 @@ fn parcel(ledger: Ledger, number: i64) -> String {
 
 fn fold(bucket: &Bucket, ledger: Ledger, now: Timestamp) -> Result<Bytes, StoreError> {
     let read = bucket.get(&checkpoint(ledger)).map_err(failed)?;
-    let mut known: Checkpoint = read.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let mut known: Checkpoint = read.and_then(|text| record::read(&text).ok()).unwrap_or_default();
     let last = increment(bucket, &sequence(ledger), 0).map_err(failed)?;
     // All of them, and those of them behind which none is missing.
     let (mut all, mut certain) = (known.sums.clone().into_bytes(), known.sums.clone().into_bytes());

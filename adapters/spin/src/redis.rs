@@ -7,6 +7,7 @@
 use gateway_core::held::Halves;
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Decision, Order};
+use gateway_core::record;
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use std::cell::RefCell;
@@ -47,7 +48,7 @@ async fn count(address: &str, key: &str, order: &Order, now: impl Fn() -> Timest
     let mut kept = with(|redis| redis.last.get(key)).flatten().unwrap_or_default();
     loop {
         let now = now();
-        let step = quota::perform(order, serde_json::from_str(&kept).ok(), now);
+        let step = quota::perform(order, record::read(kept.as_bytes()).ok(), now);
         let next = serde_json::to_string(&step.kept).map_err(|error| StoreError(error.to_string()))?;
         // Whoever comes in between builds on it: its order goes the same way, behind this one.
         with(|redis| redis.last.put(key, next.clone()));

@@ -348,28 +348,34 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
     };
     let otlp = serde_json::json!({ "endpoint": origin });
     let logs = observed("postern-logs", serde_json::json!({ "logs": { "to": "console" } }))?;
+    let sent = serde_json::json!({ "to": "otlp" });
+    let logs_sent = observed("postern-logs-sent", serde_json::json!({ "otlp": otlp, "logs": sent }))?;
     let metrics = observed("postern-metrics", serde_json::json!({ "otlp": otlp, "metrics": { "to": "otlp" } }))?;
     let traces = serde_json::json!({ "to": "otlp", "sample": { "ratio": 0.01 } });
     let one_percent = observed("postern-traces", serde_json::json!({ "otlp": otlp, "traces": traces }))?;
-    let all =
-        serde_json::json!({ "otlp": otlp, "logs": { "to": "console" }, "traces": traces, "metrics": { "to": "otlp" } });
-    let all = observed("postern-observed", all)?;
+    let all = |name: &str, logs: serde_json::Value| {
+        observed(name, serde_json::json!({ "otlp": otlp, "logs": logs, "traces": traces, "metrics": sent }))
+    };
+    let all_sent = all("postern-observed-sent", sent.clone())?;
+    let all = all("postern-observed", serde_json::json!({ "to": "console" }))?;
     let (pass, logged) = (workers.script("pass")?, workers.script("logged")?);
     let load = || Load::get(paths(1_000));
     let variants = vec![
         off.variant("everything off", load(), passed),
         off.variant("the same once more (control)", load(), passed),
         logs.variant("access log on the console", load(), passed),
+        logs_sent.variant("access log by OTLP, in batches", load(), passed),
         metrics.variant("metrics, pushed every 10 s", load(), passed),
         one_percent.variant("traces, 1 % of them recorded", load(), passed),
-        all.variant("all three", load(), passed),
+        all.variant("all three, the log on the console", load(), passed),
+        all_sent.variant("all three by OTLP", load(), passed),
         pass.variant("JavaScript pass-through", load(), passed),
         logged.variant("JavaScript pass-through, and such a line on the console", load(), passed),
     ];
     let compared = rounds::compare(setup, &variants, setup.rounds())?;
-    let against = [(0, "everything off"), (6, "pass-through")];
+    let against = [(0, "everything off"), (8, "pass-through")];
     results.keep(compared.table("telemetry", "Postern on Workers, one route", &against));
-    compared.reach(results, "O1", compared.ratio(5, 0), "benches/run.sh telemetry");
+    compared.reach(results, "O1", compared.ratio(7, 0), "benches/run.sh telemetry");
     Ok(())
 }
 

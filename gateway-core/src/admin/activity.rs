@@ -5,6 +5,7 @@
 //! seconds' worth and adds it to the [ledger](crate::ledger::Ledger::Activity), whose owner keeps the last day.
 
 use crate::platform::Timestamp;
+use crate::record;
 use crate::telemetry::watch::{Nearly, Record};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -374,7 +375,7 @@ impl Activity {
 
     /// Reads what [`merge`] has written. What another version has kept counts as nothing.
     pub fn read(text: &[u8]) -> Self {
-        serde_json::from_slice(text).unwrap_or_default()
+        record::read(text).unwrap_or_default()
     }
 
     /// As text for [`merge`]; nothing is left.

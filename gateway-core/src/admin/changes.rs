@@ -5,6 +5,7 @@
 
 use crate::consumer;
 use crate::platform::Timestamp;
+use crate::record;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -191,7 +192,7 @@ impl Act {
 /// The step of the owner: adds lines, each with what it changes.
 pub fn merge(kept: &[u8], added: &[u8]) -> Vec<u8> {
     let mut state = State::read(kept);
-    let added: Vec<Entry> = serde_json::from_slice(added).unwrap_or_default();
+    let added: Vec<Entry> = record::read(added).unwrap_or_default();
     added.into_iter().for_each(|entry| state.perform(entry));
     // Texts and numbers: it cannot fail.
     serde_json::to_vec(&state).unwrap_or_default()
@@ -200,7 +201,7 @@ pub fn merge(kept: &[u8], added: &[u8]) -> Vec<u8> {
 impl State {
     /// Reads what [`merge`] has written. What another version has kept counts as nothing.
     pub fn read(text: &[u8]) -> Self {
-        serde_json::from_slice(text).unwrap_or_default()
+        record::read(text).unwrap_or_default()
     }
 
     /// Whether one more of the kind that this adds has no place.

@@ -3,6 +3,7 @@
 use super::directive::LONGEST;
 use crate::http::Headers;
 use crate::platform::Timestamp;
+use crate::record;
 use serde::{Deserialize, Serialize};
 
 /// What is written beside a body.
@@ -169,7 +170,7 @@ impl Record {
 
     /// What was written; what cannot be read is as good as absent.
     pub fn read(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
+        record::read(text).ok()
     }
 }
 

@@ -11,6 +11,7 @@
 
 use super::{Kept, Order, Step, Verdict, perform};
 use crate::platform::{StoreError, Timestamp};
+use crate::record;
 use serde::{Deserialize, Serialize};
 
 /// The store. Every step is done as a whole, and seen by whoever comes after it.
@@ -120,7 +121,7 @@ async fn end<K: KeyValue>(store: &K, key: &str, order: &Order, token: u64) -> Re
 /// What stands there, as it is and as it is read. What another version has written counts as nothing.
 async fn look<K: KeyValue>(store: &K, key: &str) -> Result<(Option<Vec<u8>>, Option<Record>), StoreError> {
     let text = store.get(&place(key)).await?;
-    let record = text.as_deref().and_then(|text| serde_json::from_slice(text).ok());
+    let record = text.as_deref().and_then(|text| record::read(text).ok());
     Ok((text, record))
 }
 

@@ -6,6 +6,7 @@
 pub mod elected;
 
 use crate::platform::Timestamp;
+use crate::record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -207,8 +208,8 @@ impl Kept {
 /// something (0: nothing is to be kept), and what is to be kept. `None`: the order cannot be read. What was kept by another
 /// version counts as nothing.
 pub fn perform_in_text(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
-    let order: Order = serde_json::from_slice(order).ok()?;
-    let kept: Option<Kept> = serde_json::from_slice(kept).ok();
+    let order: Order = record::read(order).ok()?;
+    let kept: Option<Kept> = record::read(kept).ok();
     let Step { verdict, kept } = perform(&order, kept, now);
     let verdict = serde_json::to_string(&verdict).ok()?;
     let Some(kept) = kept else { return Some(format!("{verdict}\n0\n")) };

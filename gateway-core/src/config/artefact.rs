@@ -4,7 +4,7 @@
 //! "POSTERN" 0x00 · format version · then ten sections, each as offset and length:
 //!   globals   JSON: what the whole gateway shares, decoded when it is loaded
 //!   index     the frozen route index (route/index.rs), never decoded
-//!   records   one JSON text per route, packed (route/records.rs), decoded when the route is first considered
+//!   records   one JSON text per route (record.rs), packed (route/records.rs), decoded when the route is first considered
 //!   policies  one JSON text per list of policies, packed alike, decoded when a route with it is first taken
 //!   schemas   what messages are checked against (schema/mod.rs), never decoded
 //!   operations  one JSON text per operation of an OpenAPI document, packed alike, decoded when it is first asked for
@@ -23,6 +23,7 @@ use crate::credential::Identity;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
 use crate::policy::authenticate::issuer::Issuer;
+use crate::record;
 use crate::request::Limits;
 use crate::serve::Used;
 #[cfg(feature = "telemetry")]
@@ -146,7 +147,7 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 const HEADER: usize = MAGIC.len() + 4 + 10 * 8;
 
 impl Artefact {
@@ -207,6 +208,6 @@ impl Artefact {
 
     /// Decodes the shared part.
     pub fn globals(&self) -> Result<Globals, Unreadable> {
-        serde_json::from_slice(&self.globals).map_err(|error| Unreadable::Globals(error.to_string()))
+        record::read(&self.globals).map_err(|error| Unreadable::Globals(error.to_string()))
     }
 }

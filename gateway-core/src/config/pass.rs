@@ -5,6 +5,7 @@ use std::{collections::HashMap, path::Path};
 use crate::{
     consumer,
     grpc::Services,
+    record,
     route::{
         Records,
         rank::{self, Frozen},
@@ -59,9 +60,9 @@ fn too_large() -> Problem {
 }
 
 fn pack(running: &Running, frozen: Frozen, problems: &mut Vec<Problem>) -> Option<Vec<u8>> {
-    let lists = running.policies.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
-    let operations = running.operations.iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>();
-    let all = lists.and_then(|lists| Ok((lists, serde_json::to_vec(&running.globals)?, operations?)));
+    let lists = running.policies.iter().map(record::write).collect::<Result<Vec<_>, _>>();
+    let operations = running.operations.iter().map(record::write).collect::<Result<Vec<_>, _>>();
+    let all = lists.and_then(|lists| Ok((lists, record::write(&running.globals)?, operations?)));
     let (lists, globals, operations) = match all {
         Ok(written) => written,
         Err(error) => {

@@ -21,6 +21,7 @@ pub use dialect::{Client, Clients, Dialect, Protocol, StreamForm};
 pub use message::{BodyField, Mapping};
 
 use crate::forward::Forward;
+use crate::record;
 use crate::route::Records;
 use bytes::Bytes;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
@@ -145,7 +146,7 @@ impl Services {
     /// Where they take too much room.
     pub fn freeze(services: &[(Table, Vec<u8>)]) -> Result<Vec<u8>, crate::frozen::TooLarge> {
         let tables = services.iter().map(|(table, descriptors)| {
-            let table = serde_json::to_vec(table).expect("a table holds only texts and numbers, which JSON can write");
+            let table = record::write(table).expect("a table holds only texts and numbers, which JSON can write");
             [table, descriptors.clone()]
         });
         Records::freeze(&tables.flatten().collect::<Vec<_>>())
@@ -157,7 +158,7 @@ impl Services {
             return Some(Rc::clone(service));
         }
         let place = number.checked_mul(2)?;
-        let table = serde_json::from_slice(&self.records.get(place)?).ok()?;
+        let table = record::read(&self.records.get(place)?).ok()?;
         let service = Rc::new(Service::new(table, &self.records.get(place + 1)?)?);
         self.awake.borrow_mut().insert(number, Rc::clone(&service));
         Some(service)

@@ -18,6 +18,7 @@ use crate::quota::lease::{Purse, Spend};
 use crate::quota::rate::Rate;
 use crate::quota::table::Table;
 use crate::quota::{Act, Decision, Kept, Order, Rule, Standing, perform};
+use crate::record;
 use crate::serve::{Store, Used};
 use crate::telemetry::watch::{LimitOutcome, Nearly};
 use serde::{Deserialize, Serialize};
@@ -673,7 +674,7 @@ impl Counters {
         }
         let found = match platform.lookup(place).await {
             Ok(None) => Rc::default(),
-            Ok(Some(bytes)) => match serde_json::from_slice(&bytes) {
+            Ok(Some(bytes)) => match record::read_in_any_order(&bytes) {
                 Ok(stored) => Rc::new(stored),
                 Err(error) => {
                     let detail = format!("{place} in the store is not a plan: {error}");

@@ -79,6 +79,7 @@ use crate::error::Error;
 use crate::expression::Facts;
 use crate::http::{Body, Headers, Response};
 use crate::platform::{Platform, Timestamp};
+use crate::record;
 use crate::request::{self, Line};
 use crate::route::{Parameters, Records};
 use crate::serve::Used;
@@ -123,7 +124,7 @@ impl PolicyLists {
         if let Some(policies) = self.awake.borrow().get(&list) {
             return Some(policies.clone());
         }
-        let policies: Rc<Vec<Policy>> = Rc::new(serde_json::from_slice(&self.records.get(list.0)?).ok()?);
+        let policies: Rc<Vec<Policy>> = Rc::new(record::read(&self.records.get(list.0)?).ok()?);
         self.awake.borrow_mut().insert(list, policies.clone());
         Some(policies)
     }

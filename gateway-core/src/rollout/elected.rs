@@ -9,6 +9,7 @@ use super::judge::{Pair, Tally};
 use super::standing::{Act, Order, Standing, Step, Trial, Verdict, perform};
 use crate::claim::elected::KeyValue;
 use crate::platform::StoreError;
+use crate::record;
 
 /// Does what is ordered.
 pub async fn roll_out<K: KeyValue>(store: &K, order: &Order) -> Result<Verdict, StoreError> {
@@ -18,7 +19,7 @@ pub async fn roll_out<K: KeyValue>(store: &K, order: &Order) -> Result<Verdict, 
     }
     for _ in 0..ATTEMPTS {
         let text = store.get(STANDING).await?;
-        let known: Option<Standing> = text.as_deref().and_then(|text| serde_json::from_slice(text).ok());
+        let known: Option<Standing> = text.as_deref().and_then(|text| record::read(text).ok());
         let mut counted = known.clone();
         if let (Act::Look { .. } | Act::Tell, Some(standing)) = (&order.act, &mut counted)
             && standing.base == order.base

@@ -3,6 +3,7 @@
 use super::judge::{Counted, Judgement, Pair, judge};
 use super::{Rules, is_identifier};
 use crate::platform::Timestamp;
+use crate::record;
 use serde::{Deserialize, Serialize};
 
 /// How things stand, for all instances.
@@ -252,9 +253,9 @@ pub fn perform(order: &Order, kept: Option<Standing>, now: Timestamp) -> Step {
 /// As [`perform`], for whoever keeps texts: an order and what was kept, as they are written. Gives three lines: the verdict, what is
 /// to be kept (nothing where that is the same as before), and the versions to forget. `None`: the order cannot be read.
 pub fn perform_in_text(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
-    let order: Order = serde_json::from_slice(order).ok()?;
+    let order: Order = record::read(order).ok()?;
     // What another version of the gateway has written counts as nothing.
-    let before: Option<Standing> = serde_json::from_slice(kept).ok();
+    let before: Option<Standing> = record::read(kept).ok();
     let step = perform(&order, before.clone(), now);
     let verdict = serde_json::to_string(&step.verdict).ok()?;
     let kept =

@@ -51,7 +51,7 @@ pub struct Exclusion {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Matcher>,
     /// The rest.
-    #[serde(flatten)]
+    #[serde(rename = "c")]
     pub conditions: Conditions,
 }
 

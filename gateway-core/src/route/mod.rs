@@ -17,6 +17,7 @@ pub use records::Records;
 
 use crate::client::Client;
 use crate::http::Headers;
+use crate::record;
 use bytes::Bytes;
 use index::{Index, Reach};
 use serde::de::DeserializeOwned;
@@ -211,7 +212,7 @@ impl<T: DeserializeOwned> Routes<T> {
 
     fn look(&self, record: u32) -> Option<Rc<Route<T>>> {
         let awake = self.awake.borrow().get(&record).cloned();
-        awake.or_else(|| Some(Rc::new(serde_json::from_slice(&self.records.get(record)?).ok()?)))
+        awake.or_else(|| Some(Rc::new(record::read(&self.records.get(record)?).ok()?)))
     }
 
     fn reach<'a>(&'a self, head: &'a Head<'a>) -> (Reach, impl Iterator<Item = Considered<T>> + 'a) {

@@ -4,7 +4,9 @@ use super::index::{By, Freezer};
 use super::pattern::{Host, Pattern};
 use super::{Matcher, Records, Route};
 use crate::frozen::TooLarge;
+use crate::record;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::cmp::Ordering;
 
 /// A route with what decides its place.
@@ -89,7 +91,7 @@ pub struct Frozen {
 }
 
 /// Freezes a table of routes, given in the order of the file.
-pub fn freeze<T: Serialize>(routes: &[Ranked<T>]) -> Result<Frozen, TooLarge> {
+pub fn freeze<T: Serialize + DeserializeOwned + PartialEq>(routes: &[Ranked<T>]) -> Result<Frozen, TooLarge> {
     let mut ranks = Vec::new();
     for (place, ranked) in routes.iter().enumerate() {
         for host in 0..ranked.hosts.len() {
@@ -103,10 +105,10 @@ pub fn freeze<T: Serialize>(routes: &[Ranked<T>]) -> Result<Frozen, TooLarge> {
         let number = |place: usize| u32::try_from(place).map_err(|_| TooLarge);
         freezer.add(rank.host, &key, number(rank.place.0)?, number(rank.place.2)?);
     }
-    let records: Vec<_> = routes.iter().map(|ranked| record(&ranked.route)).collect();
+    let records: Vec<_> = routes.iter().map(|ranked| packed(&ranked.route)).collect();
     Ok(Frozen { index: freezer.freeze()?, records: Records::freeze(&records)? })
 }
 
-fn record<T: Serialize>(route: &Route<T>) -> Vec<u8> {
-    serde_json::to_vec(route).expect("a route holds only strings, numbers and lists, which JSON can write")
+fn packed<T: Serialize + DeserializeOwned + PartialEq>(route: &Route<T>) -> Vec<u8> {
+    record::write(route).expect("a route holds only strings, numbers and lists, which JSON can write")
 }

@@ -6,6 +6,7 @@
 
 use super::field::{self, split};
 use super::watch::{Costs, Outcome, Record};
+use crate::record;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -443,7 +444,7 @@ struct Entry(String, Vec<String>, Value);
 impl Kept {
     /// What another version has kept, and what is no text of ours, counts as nothing.
     fn read(text: &[u8]) -> Self {
-        serde_json::from_slice(text).unwrap_or_default()
+        record::read(text).unwrap_or_default()
     }
 
     fn write(&self) -> Vec<u8> {

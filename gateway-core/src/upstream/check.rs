@@ -6,6 +6,7 @@
 //! for a while counts no more: where nobody checks, nobody is ill.
 
 use crate::platform::Timestamp;
+use crate::record;
 use crate::template::Template;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -158,7 +159,7 @@ impl Finding {
 impl Board {
     /// Reads what a store has kept. What another version has written counts as nothing.
     pub fn read(text: &[u8]) -> Self {
-        serde_json::from_slice(text).unwrap_or_default()
+        record::read(text).unwrap_or_default()
     }
 
     /// What a store keeps; one line.

@@ -10,6 +10,7 @@ use crate::http::{self, Headers, Statuses};
 use crate::json;
 use crate::platform::Platform;
 use crate::policy::Visit;
+use crate::record;
 use crate::route::Records;
 use crate::schema::{Schemas, TooCostly};
 use bytes::Bytes;
@@ -103,7 +104,7 @@ impl Validation {
         if let Some(operation) = self.awake.borrow().get(&number) {
             return Some(operation.clone());
         }
-        let operation: Rc<Operation> = Rc::new(serde_json::from_slice(&self.operations.get(number)?).ok()?);
+        let operation: Rc<Operation> = Rc::new(record::read(&self.operations.get(number)?).ok()?);
         self.awake.borrow_mut().insert(number, operation.clone());
         Some(operation)
     }

@@ -2,6 +2,7 @@
 
 use crate::jwt::{json, rules};
 use crate::platform::Timestamp;
+use crate::record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -64,7 +65,7 @@ pub enum Standing {
 impl Session {
     /// Reads what was sealed.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        record::read(bytes).ok()
     }
 
     /// What is sealed.
@@ -170,7 +171,7 @@ pub const PATIENCE: u64 = 600_000;
 impl Pending {
     /// Reads what was sealed, if it is not too old.
     pub fn read(bytes: &[u8], now: Timestamp) -> Option<Self> {
-        let pending: Self = serde_json::from_slice(bytes).ok()?;
+        let pending: Self = record::read(bytes).ok()?;
         let age = now.saturating_sub(pending.began);
         (age < PATIENCE && pending.began <= now.saturating_add(LEEWAY)).then_some(pending)
     }
