@@ -598,7 +598,12 @@ fn hole(text: &str) -> Result<Piece, String> {
     let first = parts.next().unwrap_or_default();
     let functions = parts.map(Function::parse).collect::<Result<Vec<_>, _>>()?;
     if functions.is_empty() {
-        return parameter(first);
+        return match (parameter(first), first.trim()) {
+            (Err(_), bare) if bare != first && parameter(bare).is_ok() => {
+                Err(format!("`{{{first}}}` names nothing; write `{{{bare}}}`, without spaces"))
+            }
+            (piece, _) => piece,
+        };
     }
     Ok(Piece::Piped(Box::new(parameter(first.trim())?), functions))
 }

@@ -73,6 +73,11 @@ impl Function {
             "before" => Function::Before(argument("\",\"")?.to_owned()),
             "after" => Function::After(argument("\" \"")?.to_owned()),
             "default" => Function::Default(argument("\"none\"")?.to_owned()),
+            "" => {
+                return Err(
+                    "`|` stands before nothing; write what is to be made of the value, as in `{id | lower}`".to_owned()
+                );
+            }
             _ => {
                 let known: Vec<_> = PLAIN.iter().map(|(known, _)| format!("`{known}`")).collect();
                 return Err(format!(
