@@ -64,6 +64,7 @@ pub struct Log {
 struct Seen {
     received: Vec<Received>,
     begun: usize,
+    ended: usize,
     bytes: u64,
     aborted: usize,
     connections: usize,
@@ -95,6 +96,11 @@ impl Log {
         self.wait(patience, |seen| seen.begun >= count).begun
     }
 
+    /// Waits until every request that has begun has ended, whole or cut off.
+    pub fn wait_for_ended(&self, patience: Duration) {
+        drop(self.wait(patience, |seen| seen.ended >= seen.begun));
+    }
+
     /// Waits until so many bytes of bodies have come, whole or not, and says how many did.
     pub fn wait_for_bytes(&self, count: u64, patience: Duration) -> u64 {
         self.wait(patience, |seen| seen.bytes >= count).bytes
@@ -115,7 +121,9 @@ impl Log {
 
     /// Adds a request.
     pub fn record(&self, received: Received) {
-        lock(&self.seen).received.push(received);
+        let mut seen = lock(&self.seen);
+        seen.received.push(received);
+        seen.ended += 1;
         self.changed.notify_all();
     }
 

@@ -67,6 +67,8 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
         let expect = exception.and_then(|exception| exception.expect.as_ref()).unwrap_or(&step.expect);
         let receives = exception.and_then(|exception| exception.receives.as_ref()).or(step.receives.as_ref());
         for time in 0..step.times {
+            // A request that the gateway gave up may still be on its way.
+            stage.log.wait_for_ended(SOON);
             stage.log.take();
             let ended = stage.log.aborted();
             let written = if step.log.is_empty() { 0 } else { gateway.written().len() };
