@@ -156,6 +156,12 @@ impl Fields {
         self.0 &= !place.map_or(0, |place| 1 << place);
     }
 
+    /// All but these.
+    pub fn without(self, others: &[Field]) -> Self {
+        let places = Field::ALL.iter().enumerate().filter(|(_, (_, field, _))| others.contains(field));
+        Self(self.0 & !places.map(|(place, _)| 1 << place).sum::<u64>())
+    }
+
     /// Whether it is one of them.
     pub fn has(self, field: Field) -> bool {
         let place = Field::ALL.iter().position(|(_, known, _)| *known == field).unwrap_or(63);

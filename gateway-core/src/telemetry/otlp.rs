@@ -1,8 +1,8 @@
 //! What the OpenTelemetry protocol (OTLP 1.x) says of logs, traces and metrics: `opentelemetry/proto/*/v1/*.proto`.
 
-use super::field::{self, Choice, Said, split};
+use super::field::{self, Choice, Field, Said, split};
 use super::metrics::{Instrument, Kind, Series, Value};
-use super::protobuf::Message;
+use super::protobuf::{Message, Repeated};
 use super::rules::Encoding;
 use super::watch::{Called, Outcome, Record, Step, Verdict, What};
 use super::{SCHEMA_URL, SCOPE, VERSION};
@@ -39,8 +39,9 @@ pub fn export(signal: Signal, encoding: Encoding, resource: &[(String, String)],
     };
     let mut inner = Message::new(encoding);
     inner.message(1, "resource", |message| {
-        let all: Vec<_> = resource.iter().map(|(name, value)| attribute(encoding, name, &Said::Text(value))).collect();
-        message.list(1, "attributes", &all);
+        message.repeated(1, "attributes", |all| {
+            resource.iter().for_each(|(name, value)| attribute(all, name, &Said::Text(value)));
+        });
     });
     let mut scope = Message::new(encoding);
     scope.message(1, "scope", |message| {
@@ -69,14 +70,11 @@ pub fn log(record: &Record, encoding: Encoding, choice: Choice<'_>) -> Vec<u8> {
         let route = record.route.as_deref().unwrap_or("no route");
         body.string(1, "stringValue", &format!("{} {route} {}", field::method(&record.method), record.status));
     });
-    let mut attributes = Vec::new();
-    field::describe(record, choice, |name, said| {
-        // These have places of their own.
-        if !matches!(name, "timestamp" | "trace_id" | "span_id") {
-            attributes.push(attribute(encoding, name, &said));
-        }
+    // These have places of their own.
+    let fields = choice.fields.without(&[Field::Timestamp, Field::TraceId, Field::SpanId]);
+    message.repeated(6, "attributes", |all| {
+        field::describe(record, Choice { fields, ..choice }, |name, said| attribute(all, name, &said));
     });
-    message.list(6, "attributes", &attributes);
     if let Some(trace) = &record.trace {
         message.fixed32(8, "flags", trace.context.sampled.unwrap_or(false).into());
         message.identifier(9, "traceId", &trace.context.trace.to_be_bytes());
@@ -130,15 +128,11 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
     let name = record.route.as_ref().map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let kind = if record.made_by.is_some() { INTERNAL } else { SERVER };
     let mut whole = begin(context.span, trace.parent, &name, kind, (record.began, record.ended));
-    let mut attributes = Vec::new();
-    let choice = Choice { fields: field::Fields::default(), request_headers: &[], response_headers: &[], query: &[] };
-    field::describe(record, choice, |name, said| {
-        // What has places of its own, and what the other spans say.
-        if !matches!(name, "timestamp" | "trace_id" | "span_id" | "postern.attempts" | "http.server.request.duration") {
-            attributes.push(attribute(encoding, name, &said));
-        }
-    });
-    whole.list(9, "attributes", &attributes);
+    // What has places of its own, and what the other spans say.
+    let elsewhere = [Field::Timestamp, Field::TraceId, Field::SpanId, Field::Attempts, Field::Duration];
+    let fields = field::Fields::default().without(&elsewhere);
+    let choice = Choice { fields, request_headers: &[], response_headers: &[], query: &[] };
+    whole.repeated(9, "attributes", |all| field::describe(record, choice, |name, said| attribute(all, name, &said)));
     if record.failed() {
         fail(&mut whole, record.problem.unwrap_or_default());
     }
@@ -148,9 +142,7 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
         let ended = if step.ended == 0 { record.ended } else { step.ended };
         let (name, kind) = named(step);
         let mut message = begin(*span, Some(parent), &name, kind, (step.began, ended));
-        let said = said(step);
-        let attributes: Vec<_> = said.iter().map(|(name, said)| attribute(encoding, name, said)).collect();
-        message.list(9, "attributes", &attributes);
+        message.repeated(9, "attributes", |all| said(step).iter().for_each(|(name, said)| attribute(all, name, said)));
         match &step.what {
             What::Call(called) => match called.outcome {
                 Outcome::Status(status) if status >= 400 => fail(&mut message, ""),
@@ -267,21 +259,20 @@ const DELTA: u64 = 1;
 
 fn point(series: &Series<'_>, bounds: &[u64], encoding: Encoding, since: Timestamp, now: Timestamp) -> Vec<u8> {
     let mut point = Message::new(encoding);
-    let attributes: Vec<_> = series
-        .labels()
-        .map(|(name, value)| match value.parse::<u64>() {
+    let attributes = |all: &mut Repeated<'_>| {
+        series.labels().for_each(|(name, value)| match value.parse::<u64>() {
             Ok(number) if matches!(name, "http.response.status_code" | "server.port") => {
-                attribute(encoding, name, &Said::Number(number))
+                attribute(all, name, &Said::Number(number));
             }
-            Ok(_) | Err(_) => attribute(encoding, name, &Said::Text(value)),
-        })
-        .collect();
+            Ok(_) | Err(_) => attribute(all, name, &Said::Text(value)),
+        });
+    };
     match series.value {
         Value::Sum(sum) => {
             point.fixed64(2, "startTimeUnixNano", nanoseconds(since));
             point.fixed64(3, "timeUnixNano", nanoseconds(now));
             point.fixed64(6, "asInt", *sum);
-            point.list(7, "attributes", &attributes);
+            point.repeated(7, "attributes", attributes);
         }
         Value::Times { counts, sum } => {
             point.fixed64(2, "startTimeUnixNano", nanoseconds(since));
@@ -290,41 +281,32 @@ fn point(series: &Series<'_>, bounds: &[u64], encoding: Encoding, since: Timesta
             point.seconds(5, "sum", *sum);
             point.fixed64s(6, "bucketCounts", counts);
             point.all_seconds(7, "explicitBounds", bounds);
-            point.list(9, "attributes", &attributes);
+            point.repeated(9, "attributes", attributes);
         }
     }
     point.finish()
 }
 
-/// A `KeyValue`.
-fn attribute(encoding: Encoding, name: &str, said: &Said<'_>) -> Vec<u8> {
-    let mut message = Message::new(encoding);
-    message.string(1, "key", name);
-    message.message(2, "value", |value| any(encoding, said, value));
-    message.finish()
+/// One more `KeyValue`.
+fn attribute(all: &mut Repeated<'_>, name: &str, said: &Said<'_>) {
+    all.push(|message| {
+        message.string(1, "key", name);
+        message.message(2, "value", |value| any(said, value));
+    });
 }
 
 /// An `AnyValue`.
-fn any(encoding: Encoding, said: &Said<'_>, value: &mut Message) {
+fn any(said: &Said<'_>, value: &mut Message) {
     match said {
         Said::Text(text) => value.string(1, "stringValue", text),
         Said::Made(text) => value.string(1, "stringValue", text),
         Said::Number(number) => value.int64(3, "intValue", *number),
         Said::Seconds(milliseconds) => value.seconds(4, "doubleValue", *milliseconds),
         Said::List(items) => value.message(5, "arrayValue", |array| {
-            let items: Vec<_> = items
-                .iter()
-                .map(|item| {
-                    let mut value = Message::new(encoding);
-                    any(encoding, item, &mut value);
-                    value.finish()
-                })
-                .collect();
-            array.list(1, "values", &items);
+            array.repeated(1, "values", |all| items.iter().for_each(|item| all.push(|value| any(item, value))));
         }),
         Said::Map(members) => value.message(6, "kvlistValue", |map| {
-            let members: Vec<_> = members.iter().map(|(name, said)| attribute(encoding, name, said)).collect();
-            map.list(1, "values", &members);
+            map.repeated(1, "values", |all| members.iter().for_each(|(name, said)| attribute(all, name, said)));
         }),
     }
 }

@@ -7,11 +7,21 @@ use super::line;
 use super::rules::Encoding;
 use std::io::Write;
 
-/// A message on its way.
+/// A message on its way. Those within it are written into the same buffer: a line of a log has some fifty.
 #[derive(Debug)]
 pub struct Message {
     encoding: Encoding,
     out: Vec<u8>,
+    /// Where the fields begin of the message that is being written.
+    start: usize,
+}
+
+/// Messages of one field, written one after the other.
+#[derive(Debug)]
+pub struct Repeated<'m> {
+    message: &'m mut Message,
+    number: u32,
+    start: usize,
 }
 
 /// The types of fields on the wire (protobuf encoding, "message structure").
@@ -21,17 +31,21 @@ const LEN: u32 = 2;
 const I32: u32 = 5;
 
 impl Message {
-    /// An empty message, as its fields only: what [`Message::list`] takes.
+    /// An empty message.
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, out: Vec::new() }
+        let mut out = Vec::with_capacity(512);
+        if matches!(encoding, Encoding::Json) {
+            out.push(b'{');
+        }
+        Self { encoding, start: out.len(), out }
     }
 
     /// The whole message.
-    pub fn finish(self) -> Vec<u8> {
-        match self.encoding {
-            Encoding::Protobuf => self.out,
-            Encoding::Json => [b"{".as_slice(), &self.out, b"}"].concat(),
+    pub fn finish(mut self) -> Vec<u8> {
+        if matches!(self.encoding, Encoding::Json) {
+            self.out.push(b'}');
         }
+        self.out
     }
 
     /// `string`
@@ -149,15 +163,24 @@ impl Message {
 
     /// A message within this one.
     pub fn message(&mut self, number: u32, name: &str, write: impl FnOnce(&mut Message)) {
-        let mut inner = Message::new(self.encoding);
-        write(&mut inner);
-        let inner = inner.finish();
         match self.encoding {
-            Encoding::Protobuf => self.bytes_field(number, &inner),
-            Encoding::Json => {
-                self.name(name);
-                self.out.extend(inner);
-            }
+            Encoding::Protobuf => self.tag(number, LEN),
+            Encoding::Json => self.name(name),
+        }
+        self.within(write);
+    }
+
+    /// Messages within this one, as many as are pushed.
+    pub fn repeated(&mut self, number: u32, name: &str, write: impl FnOnce(&mut Repeated<'_>)) {
+        let is_json = matches!(self.encoding, Encoding::Json);
+        if is_json {
+            self.name(name);
+            self.out.push(b'[');
+        }
+        let start = self.out.len();
+        write(&mut Repeated { message: self, number, start });
+        if is_json {
+            self.out.push(b']');
         }
     }
 
@@ -167,6 +190,30 @@ impl Message {
             Encoding::Protobuf => messages.iter().for_each(|message| self.bytes_field(number, message.as_ref())),
             Encoding::Json => self.array(name, messages, |message, out| out.extend_from_slice(message.as_ref())),
         }
+    }
+
+    fn within(&mut self, write: impl FnOnce(&mut Message)) {
+        let open = self.out.len();
+        self.out.push(b'{');
+        let outer = std::mem::replace(&mut self.start, self.out.len());
+        write(self);
+        self.start = outer;
+        match self.encoding {
+            Encoding::Json => self.out.push(b'}'),
+            Encoding::Protobuf => self.put_length(open),
+        }
+    }
+
+    /// Puts the length of all that was written since then in the place of one byte that was kept for it.
+    fn put_length(&mut self, place: usize) {
+        let length = self.out.len() - place - 1;
+        if length < 0x80 {
+            self.out[place] = length as u8;
+            return;
+        }
+        let mut long = Vec::with_capacity(5);
+        varint(length as u64, &mut long);
+        self.out.splice(place..=place, long);
     }
 
     fn array<T>(&mut self, name: &str, values: &[T], write: impl Fn(&T, &mut Vec<u8>)) {
@@ -192,11 +239,23 @@ impl Message {
     }
 
     fn name(&mut self, name: &str) {
-        if !self.out.is_empty() {
+        if self.out.len() > self.start {
             self.out.push(b',');
         }
         line::text(name, &mut self.out);
         self.out.push(b':');
+    }
+}
+
+impl Repeated<'_> {
+    /// One more.
+    pub fn push(&mut self, write: impl FnOnce(&mut Message)) {
+        match self.message.encoding {
+            Encoding::Protobuf => self.message.tag(self.number, LEN),
+            Encoding::Json if self.message.out.len() > self.start => self.message.out.push(b','),
+            Encoding::Json => {}
+        }
+        self.message.within(write);
     }
 }
 
@@ -225,6 +284,10 @@ mod tests {
         message.seconds(4, "time", 1_500);
         message.identifier(5, "id", &[0xab, 1]);
         message.message(6, "inner", |inner| inner.truth(1, "yes"));
+        message.repeated(9, "each", |each| {
+            each.push(|inner| inner.string(1, "a", &"b".repeat(200)));
+            each.push(|inner| inner.message(1, "c", |_| {}));
+        });
         message.list(7, "list", &[Message::new(encoding).finish(), Message::new(encoding).finish()]);
         message.fixed64s(8, "counts", &[1, 2]);
         message.finish()
@@ -233,14 +296,22 @@ mod tests {
     #[test]
     fn one_description_makes_both_forms() {
         let json = String::from_utf8(written(Encoding::Json)).expect("text");
-        let expected = r#"{"text":"a\"b","number":300,"big":"1","time":1.500,"id":"ab01","inner":{"yes":true},"list":[{},{}],"counts":["1","2"]}"#;
+        let long = "b".repeat(200);
+        let expected = format!(
+            r#"{{"text":"a\"b","number":300,"big":"1","time":1.500,"id":"ab01","inner":{{"yes":true}},"each":[{{"a":"{long}"}},{{"c":{{}}}}],"list":[{{}},{{}}],"counts":["1","2"]}}"#
+        );
         assert_eq!(json, expected);
         #[rustfmt::skip]
-        let expected = [
+        let before = [
             0x0a, 3, b'a', b'"', b'b', 0x10, 0xac, 2, 0x19, 1, 0, 0, 0, 0, 0, 0, 0,
-            0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x2a, 2, 0xab, 1, 0x32, 2, 8, 1, 0x3a, 0, 0x3a, 0,
+            0x21, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x2a, 2, 0xab, 1, 0x32, 2, 8, 1,
+            0x4a, 0xcb, 1, 0x0a, 0xc8, 1,
+        ];
+        #[rustfmt::skip]
+        let behind = [
+            0x4a, 2, 0x0a, 0, 0x3a, 0, 0x3a, 0,
             0x42, 16, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
         ];
-        assert_eq!(written(Encoding::Protobuf), expected);
+        assert_eq!(written(Encoding::Protobuf), [&before, long.as_bytes(), &behind].concat());
     }
 }
