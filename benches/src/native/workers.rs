@@ -145,7 +145,29 @@ struct Module {
     file: PathBuf,
 }
 
+/// Builds the bundle with none of the abilities that can be left out, and says where it is.
+fn bare_bundle(setup: &Setup) -> Result<PathBuf, String> {
+    let built = Command::new("adapters/cloudflare/build.sh")
+        .current_dir(&setup.root)
+        .env("POSTERN_FEATURES", "")
+        .env("POSTERN_OUT", "build/bench/bare")
+        .env("CARGO_TARGET_DIR", setup.root.join("target/bare"))
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return Err("the bundle without optional abilities cannot be built".to_owned());
+    }
+    Ok(setup.root.join("build/bench/bare"))
+}
+
 impl Worker<'_> {
+    /// The same, of another bundle of Postern's.
+    fn of_bundle(mut self, folder: &Path) -> Self {
+        for module in self.modules.iter_mut().filter(|module| module.kind != "data") {
+            module.file = folder.join(&module.name);
+        }
+        self
+    }
+
     /// The same with objects that count.
     pub fn with_objects(self) -> Self {
         Self { counts: true, ..self }
@@ -384,20 +406,20 @@ pub fn telemetry(setup: &Setup, results: &mut Results) -> Result<(), String> {
 pub fn cold(setup: &Setup, results: &mut Results) -> Result<(), String> {
     let workers = Workers::new(setup)?;
     let hello = workers.script("hello")?;
-    let routed: Vec<_> = [10, 1_000, MANY]
-        .into_iter()
-        .map(|routes| {
-            let worker =
-                workers.postern(&format!("postern-cold-{routes}"), &configurations::full(&workers.origin(), routes))?;
-            Ok((routes, worker))
-        })
-        .collect::<Result<_, String>>()?;
+    let postern = |name: String, routes| workers.postern(&name, &configurations::full(&workers.origin(), routes));
+    let mut routed = Vec::new();
+    for routes in [10, 1_000, MANY] {
+        let label = format!("{} routes, every ability", crate::lookup::group(routes));
+        routed.push((label, routes, postern(format!("postern-cold-{routes}"), routes)?));
+    }
+    let bare = postern("postern-cold-bare".to_owned(), MANY)?.of_bundle(&bare_bundle(setup)?);
+    routed.push((format!("{} routes, no optional one", crate::lookup::group(MANY)), MANY, bare));
     let mut base = Samples::default();
     let mut over = vec![[Samples::default(), Samples::default()]; routed.len()];
     for _ in 0..setup.rounds() {
         let [first, settled] = start_cold(&hello, "/", |_| Ok(()))?;
         base.0.push(settled);
-        for ((routes, worker), over) in routed.iter().zip(&mut over) {
+        for ((_, routes, worker), over) in routed.iter().zip(&mut over) {
             let path = paths(*routes)[5].clone();
             let cold = start_cold(worker, &path, |answer| matched(*routes, &path, answer))?;
             over[0].0.push(cold[0] - first);
@@ -407,14 +429,15 @@ pub fn cold(setup: &Setup, results: &mut Results) -> Result<(), String> {
     }
     eprintln!();
     let mut table =
-        Table::new("cold", &["routes", "to the first answer, ms over hello (min)", "half a second later (min)"]);
-    for ((routes, _), over) in routed.iter().zip(&over) {
+        Table::new("cold", &["Postern", "to the first answer, ms over hello (min)", "half a second later (min)"]);
+    for ((label, ..), over) in routed.iter().zip(&over) {
         let show = |samples: &Samples| format!("{} ({})", number(samples.median()), number(samples.min()));
-        table.push(vec![crate::lookup::group(*routes), show(&over[0]), show(&over[1])]);
+        table.push(vec![label.clone(), show(&over[0]), show(&over[1])]);
     }
     table.remarks.push(format!("{} starts each; hello itself takes {} ms.", setup.rounds(), number(base.median())));
     results.keep(table);
-    if let Some(over) = over.last() {
+    // With every ability.
+    if let Some(over) = over.get(2) {
         results.reach("C1", over[1].median(), "benches/run.sh cold");
     }
     Ok(())
@@ -439,16 +462,7 @@ fn start_cold(
 
 /// Measures and writes the table `bundle`, and target Z1: with every ability, and with none of those that can be left out.
 pub fn bundle(setup: &Setup, results: &mut Results) -> Result<(), String> {
-    let bare = setup.root.join("build/bench/bare");
-    let built = Command::new("adapters/cloudflare/build.sh")
-        .current_dir(&setup.root)
-        .env("POSTERN_FEATURES", "")
-        .env("POSTERN_OUT", "build/bench/bare")
-        .env("CARGO_TARGET_DIR", setup.root.join("target/bare"))
-        .status();
-    if !built.is_ok_and(|status| status.success()) {
-        return Err("the bundle without optional abilities cannot be built".to_owned());
-    }
+    let bare = bare_bundle(setup)?;
     let mut table = Table::new("bundle", &["file", "KB", "KB gzipped"]);
     let mut total = 0.0;
     for (folder, which) in [(setup.root.join("build/worker"), "every ability"), (bare, "no optional one")] {
