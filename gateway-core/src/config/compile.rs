@@ -947,7 +947,9 @@ impl RouteCompiler<'_, '_> {
     /// Fields that frame and route messages are the platform's and the gateway's own.
     fn changeable(&mut self, name: &str, at: Span, direction: Direction) {
         let help = match (name, direction) {
-            ("host", Direction::Request) => "use `host_header`, or the upstream's `host`",
+            ("host", Direction::Request) => {
+                "it is the target's own on both platforms; `X-Forwarded-Host` has the client's"
+            }
             ("upgrade", Direction::Request) => "use `websocket`",
             ("via", Direction::Request) => "RFC 9110 asks every gateway for it; `via` sets its name",
             (

@@ -322,7 +322,8 @@ pub struct Route {
     /// Replaces what a regular expression finds in the path, everywhere; excludes the other three.
     #[schemars(extend("examples" = [{"find": "^/v[0-9]+/(?<rest>.*)$", "replace": "/api/${rest}"}]))]
     pub rewrite_regex: Option<RewriteRegex>,
-    /// The `Host` that the upstream sees, instead of what the upstream's own `host` says.
+    /// The `Host` that the upstream sees, instead of what the upstream's own `host` says. On Workers and on Spin it is always the
+    /// target's own; `X-Forwarded-Host` has the one that the client asked for.
     pub host_header: Option<HostHeader>,
     /// How long an answer may take, instead of what the upstream says.
     pub timeouts: Option<Timeouts>,
@@ -644,7 +645,7 @@ texts! {
     #[schemars(extend("examples" = ["http://127.0.0.1:9000", "https://api.example.com/v1", "${env:ORIGIN_URL}"]))]
     TargetUrl;
     /// The `Host` that an upstream sees: `target` for the target's own, `keep` for the one the client asked for, or a
-    /// fixed name.
+    /// fixed name. Workers and Spin send the target's own whatever stands here, and `postern check` says so (`host-override`).
     #[schemars(extend("examples" = ["target", "keep", "internal.example.com"]))]
     HostHeader;
     /// An origin as browsers write it: `https://app.example.com`, with the port where it is not the usual one. `*` in front

@@ -99,7 +99,8 @@ pub struct ComposeStep {
     /// Default: it is made once.
     #[schemars(extend("examples" = [{"attempts": 1}]))]
     pub retries: Option<StepRetries>,
-    /// The `Host` that the upstream sees, instead of what the upstream's own `host` says.
+    /// The `Host` that the upstream sees, instead of what the upstream's own `host` says. On Workers and on Spin it is always the
+    /// target's own; `X-Forwarded-Host` has the one that the client asked for.
     pub host_header: Option<HostHeader>,
     /// Calls only if this holds; with `for_each`, `each` is the item, and it is asked for every one. What is not there makes it not hold.
     #[schemars(extend("examples" = ["steps.user.body.premium", "has(steps.user) && request.query.full == \"1\""]))]

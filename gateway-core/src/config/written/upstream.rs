@@ -21,7 +21,8 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// How long an answer may take.
     pub timeouts: Option<Timeouts>,
-    /// The `Host` that the targets see. Default: `target`.
+    /// The `Host` that the targets see. On Workers and on Spin it is always the target's own; `X-Forwarded-Host` has the one that
+    /// the client asked for. Default: `target`.
     #[schemars(extend("default" = "target"))]
     pub host: Option<HostHeader>,
     /// What the targets are shown: the gateway's own credentials, and who is calling. Default: nothing.
