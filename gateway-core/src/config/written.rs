@@ -194,7 +194,8 @@ pub struct Group {
     /// What this group is called, for people.
     pub name: String,
     /// What each route of the group has unless it says otherwise itself. `timeouts` and `limits` are taken value by
-    /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route.
+    /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route. A limit among the policies
+    /// counts for each route by itself, unless it has a `name`.
     pub defaults: Option<Defaults>,
     /// The routes.
     pub routes: Option<Vec<Route>>,
