@@ -678,6 +678,7 @@ mod tests {
             Error::LimitUncertain { reason: String::new() },
             Error::MetricsUncertain { reason: String::new() },
             Error::HeadersTooLarge,
+            Error::ClientGone,
             Error::MethodNotImplemented,
             Error::Internal { reason: String::new() },
             Error::UpstreamFailed(FetchError::Reset),
