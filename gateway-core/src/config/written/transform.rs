@@ -77,7 +77,7 @@ pub struct RequestTransform {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResponseTransform {
-    /// AnswerStatus, and what they become: `404`, or `5xx` for all that begin alike. The first that fits counts. What becomes 204,
+    /// Statuses, and what they become: `404`, or `5xx` for all that begin alike. The first that fits counts. What becomes 204,
     /// 205 or 304 loses its body.
     #[schemars(extend("examples" = [{"404": 410, "5xx": 503}]))]
     pub status: Option<Named<AnswerStatus, NewStatus>>,
@@ -379,7 +379,7 @@ impl JsonSchema for JsonValues {
     }
 }
 
-/// AnswerStatus: one (`404`), or all that begin alike (`5xx`).
+/// A status (`404`), or all that begin alike (`5xx`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerStatus {
     /// This one.
@@ -395,7 +395,7 @@ impl JsonSchema for AnswerStatus {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "AnswerStatus: one (`404`), or all that begin alike (`5xx`).",
+            "description": "A status (`404`), or all that begin alike (`5xx`).",
             "type": ["integer", "string"],
             "minimum": 200,
             "maximum": 599,
