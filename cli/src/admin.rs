@@ -59,7 +59,7 @@ impl Admin {
             }
             _ => {
                 return Err(Failure::told(format!(
-                    "`{url}` needs a scheme and a host, like https://api.example.com/_admin"
+                    "`{url}` needs a scheme and a host, like https://api.example.com/_postern"
                 )));
             }
         }

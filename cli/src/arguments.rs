@@ -456,10 +456,11 @@ pub struct Explain {
 Examples:
   postern diff gateway.yaml next.yaml --traffic access.log
   git show main:gateway.yaml > old.yaml && postern diff old.yaml gateway.yaml --traffic access.log
-  wrangler tail | postern diff old.yaml new.yaml --traffic - --format json | jq .different
+  postern diff old.yaml new.yaml --traffic - --format json < access.log | jq .different
 
 The log has lines of JSON as the gateway writes them (docs/observability.md), or the Common or Combined format, which do not
-name the host: --host does.
+name the host: --host does. On Workers, this writes one until Ctrl-C:
+  npx wrangler tail --format json | jq --unbuffered -r '.logs[].message[]' > access.log
 
 Exit codes: 0 no request would be treated differently, 1 some would, 2 wrong arguments or problems in a configuration")]
 pub struct Diff {
@@ -553,7 +554,7 @@ pub struct Replay {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export POSTERN_ADMIN_URL=https://api.example.com/_admin POSTERN_ADMIN_TOKEN=…
+  export POSTERN_ADMIN_URL=https://api.example.com/_postern POSTERN_ADMIN_TOKEN=…
   postern push                              for as many callers as the deployed configuration says
   postern push --percent 5 --watch          and show what becomes of it
   postern push --percent 100                for everybody at once, without a trial
@@ -766,7 +767,7 @@ fn binding(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_postern
   postern tail --status 5xx
   postern tail --route orders --slower-than 500ms
   postern tail --json | jq -r '.[\"url.path\"]'
@@ -821,7 +822,7 @@ pub struct Tail {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_postern
   postern top
   postern top --sort errors --window 15m
   postern top --once --json | jq '.routes[] | select(.errors > 0) | .route'
@@ -959,7 +960,7 @@ impl From<Runtime> for gateway_core::config::Runtime {
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_postern
   postern admin drain origin one --reason 'a new disk'
   postern admin maintenance orders --retry-after 600
   postern admin revoke --prefix pk_7fQ2
@@ -1065,7 +1066,7 @@ pub struct RevokedKey {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_admin
+  export POSTERN_ADMIN_TOKEN=… POSTERN_ADMIN_URL=https://api.example.com/_postern
   postern purge --tag products --soft
   postern purge --prefix https://api.example.com/files/
   postern purge --everything")]
