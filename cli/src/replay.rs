@@ -103,10 +103,10 @@ fn send(agent: &ureq::Agent, base: &str, request: &Logged, options: &Replay) -> 
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| told(&error))?;
     let target = if request.target == "*" { "/" } else { &request.target };
     let mut message = Request::builder().method(method).uri(format!("{base}{target}"));
-    if let Some((_, host)) = request.origin.as_ref().filter(|_| !options.own_host) {
+    let given = |name: &str| options.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    if let Some((_, host)) = request.origin.as_ref().filter(|_| !options.own_host && !given("host")) {
         message = message.header("host", host);
     }
-    let given = |name: &str| options.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     for (name, value) in request.headers.iter().filter(|(name, _)| !given(name)).chain(&options.headers) {
         message = message.header(name, value);
     }

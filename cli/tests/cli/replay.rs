@@ -88,6 +88,21 @@ fn all_methods_are_sent_when_told_and_machines_read_what_came_of_it() {
 }
 
 #[test]
+fn a_host_that_is_given_takes_the_place_of_the_logs() {
+    let (address, got) = server();
+    let to = format!("http://{address}");
+    let folder = repository().join("examples/rollout");
+    run(&folder, &["replay", "access.log", "--to", &to, "-H", "Host: staging.example"]);
+    let got = got.lock().expect("nobody panics");
+    assert!(!got.is_empty());
+    for (_, head) in got.iter() {
+        let hosts: Vec<String> =
+            head.iter().map(|f| f.to_ascii_lowercase()).filter(|f| f.starts_with("host:")).collect();
+        assert_eq!(hosts, ["host: staging.example"]);
+    }
+}
+
+#[test]
 fn the_pace_is_kept() {
     let (address, got) = server();
     let to = format!("http://{address}");
