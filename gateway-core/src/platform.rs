@@ -54,6 +54,12 @@ pub trait Platform {
     /// sent under it again.
     fn decodes(&self, coding: &str) -> bool;
 
+    /// From here on the request is gone through to its end, whatever becomes of its client: what it holds is given back on the way of
+    /// its answer. Calls to upstreams may end with the client, as [`FetchError::ClientGone`].
+    ///
+    /// For platforms that end a request's code when its client goes away; others need do nothing.
+    fn stay(&self) {}
+
     /// Whether a client is sent the fields that a [`Pump`](crate::pump::Pump) puts behind the body of a response.
     fn sends_trailers(&self) -> bool;
 

@@ -65,6 +65,42 @@ fn a_client_that_goes_away_takes_no_place_with_it(platform: Platform, paths: &[&
     stage.gateway.stop().expect("nothing left");
 }
 
+#[test]
+fn nor_does_one_that_goes_away_before_the_answer_on_workers() {
+    nor_does_one_that_goes_away_before_the_answer(Platform::Workers, &["/here", "/owner"]);
+}
+
+#[test]
+fn nor_does_one_that_goes_away_before_the_answer_on_spin() {
+    nor_does_one_that_goes_away_before_the_answer(Platform::Spin, &["/owner"]);
+}
+
+fn nor_does_one_that_goes_away_before_the_answer(platform: Platform, paths: &[&str]) {
+    let stage = Stage::set(platform);
+    for path in paths {
+        let mut connection = Connection::open(stage.address()).expect("a connection");
+        connection.send(&request("GET", &format!("{path}?late"), "limits.test", &[], b"")).expect("sent");
+        let start = Instant::now();
+        while stage.status(path) != 429 {
+            assert!(start.elapsed() < PATIENCE, "{path}: nobody has taken the place");
+            thread::sleep(Duration::from_millis(10));
+        }
+        drop(connection);
+        match platform {
+            // Spin tells nobody before the answer, for which the gateway waits.
+            Platform::Spin => {
+                stage.origin_goes_on();
+                stage.is_free(path);
+            }
+            _ => {
+                stage.is_free(path);
+                stage.origin_goes_on();
+            }
+        }
+    }
+    stage.gateway.stop().expect("nothing left");
+}
+
 struct Stage {
     gateway: Running,
     /// How many bodies may be finished.
@@ -81,15 +117,23 @@ impl Stage {
                 exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquick")?;
                 return Ok(Then::Keep);
             }
+            let wait = || {
+                let mine = number.fetch_add(1, Ordering::Relaxed) + 1;
+                let (finished, changed) = &*waiting;
+                let finished = finished.lock().expect("whole");
+                drop(changed.wait_timeout_while(finished, PATIENCE, |finished| *finished < mine).expect("whole"));
+            };
+            if received.target.ends_with(b"?late") {
+                wait();
+                exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")?;
+                return Ok(Then::Keep);
+            }
             let sized = received.target.starts_with(b"/length");
             let chunk = |text: &[u8]| if sized { text.to_vec() } else { wire::chunk(text) };
             let framing = if sized { "Content-Length: 12" } else { "Transfer-Encoding: chunked" };
             exchange.write(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes())?;
             exchange.write(&chunk(b"first "))?;
-            let mine = number.fetch_add(1, Ordering::Relaxed) + 1;
-            let (finished, changed) = &*waiting;
-            let finished = finished.lock().expect("whole");
-            drop(changed.wait_timeout_while(finished, PATIENCE, |finished| *finished < mine).expect("whole"));
+            wait();
             exchange.write(&chunk(b"second"))?;
             exchange.write(if sized { b"" } else { b"0\r\n\r\n" })?;
             Ok(Then::Keep)

@@ -91,6 +91,7 @@ export class Core {
 
   // Has an order performed on what was kept; gives the lines that come of it.
   perform(what, order, kept) {
+    if (this.output.length === 0) this.look();
     const size = (order.length + kept.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
     const { written } = encoder.encodeInto(order, this.room);
@@ -102,6 +103,7 @@ export class Core {
 
   // Adds to a ledger of all instances: what is to be kept.
   merge(ledger, kept, added) {
+    if (this.output.length === 0) this.look();
     const size = (ledger.length + kept.length + added.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
     const name = encoder.encodeInto(ledger, this.room).written;
@@ -145,6 +147,7 @@ export class Core {
   // The body in memory of a call.
   bodyOf(number, call) {
     this.exports.body(number, call);
+    if (this.output.length === 0) this.look();
     return this.body();
   }
 
@@ -167,13 +170,16 @@ export class Core {
     return this.read(this.exports.drain(number)) === 0 ? undefined : this.body();
   }
 
+  // Memory may have grown in a call that nothing was read from.
   write(text) {
+    if (this.output.length === 0) this.look();
     // UTF-8 takes at most three bytes for each of a string's units.
     if (text.length * 3 > this.capacity) this.makeRoom(text.length * 3);
     return encoder.encodeInto(text, this.room).written;
   }
 
   writeBytes(bytes) {
+    if (this.output.length === 0) this.look();
     if (bytes.length > this.capacity) this.makeRoom(bytes.length);
     this.room.set(bytes);
     return bytes.length;

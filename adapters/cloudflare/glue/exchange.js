@@ -18,6 +18,7 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const STAY = 24;
 const BOARD = 30;
 const COLLECT = 40;
 const PUBLISH = 41;
@@ -60,6 +61,7 @@ const APPEND = 2;
 const RESET = 1;
 const TIMEOUT = 2;
 const BODY_TOO_LARGE = 3;
+const CLIENT_GONE = 4;
 const FORBIDDEN = 5;
 const BODY_REFUSED = 6;
 const BODY_STALLED = 7;
@@ -112,13 +114,17 @@ async function carryOn(exchange) {
   }
 }
 
-// Does what an answer has left to do. What its calls brought keeps its numbers.
-async function settle(core, request, ctx, number, attempts = [], writer = undefined) {
+// Does what an answer of the instance's `life` has left to do. What its calls brought keeps its numbers; an answer can have two such
+// rests, which number their own calls alike, so each has a list of its own.
+async function settle(core, life, request, ctx, number, attempts = [], writer = undefined) {
   try {
+    if (life !== core.life) throw new Error("the gateway was restarted meanwhile");
     const exchange = new Exchange(core, request, ctx, core.settle(number));
     exchange.writer = writer;
-    exchange.attempts = attempts;
     exchange.before = attempts;
+    exchange.attempts = attempts.slice();
+    // It is done also when the client is gone.
+    exchange.listens = true;
     for (;;) {
       exchange.perform();
       if (exchange.number === 0) return;
@@ -149,6 +155,8 @@ class Exchange {
   listens = false;
   // Ends the wish to be carried on although the client goes away.
   leave = undefined;
+  // Whether what it does is to be done once, and so to its end.
+  claims = false;
   // The attempts of the exchange that this one settles.
   before = undefined;
   // Takes the body of the answer, where this exchange makes it.
@@ -270,6 +278,9 @@ class Exchange {
         case FINISH:
           this.finish(core.number() === 1);
           break;
+        case STAY:
+          this.stay();
+          break;
         case END:
           this.attempts[core.number()].end();
           break;
@@ -292,6 +303,7 @@ class Exchange {
     const attempt = new Fetching(call, timeout, (flags & (LAST | STREAM | WATCHED)) !== LAST);
     this.attempts[call] = attempt;
     const pump = flags & PUMPED ? core.number() : 0;
+    if (pump !== 0) attempt.stop = () => this.life === core.life && core.exports.stop(pump);
     const [idle, whole] = flags & WATCHED ? [core.number(), core.number()] : [0, 0];
     if (flags & RELAYED) attempt.sockets = { most: core.number(), idle: core.number() };
     attempt.readsAll = (flags & EVERYTHING) !== 0;
@@ -329,6 +341,7 @@ class Exchange {
       attempt.wait(way.fetch(url, init));
     } catch (error) {
       // What the runtime refuses is an outcome too.
+      attempt.stop?.();
       attempt.promise = Promise.reject(error);
     }
   }
@@ -336,7 +349,14 @@ class Exchange {
   read() {
     const { core, request, attempts } = this;
     const [call, source, limit] = [core.number(), core.number(), core.number()];
-    this.take(call, whole(source === 0 ? request.body : decoded(attempts[source - 1]), limit));
+    if (source === 0) return this.take(call, whole(request.body, limit));
+    const origin = attempts[source - 1];
+    this.take(call, whole(decoded(origin), limit));
+    this.attempts[call].end = function () {
+      // Whoever gives the reading up wants no more of what is read.
+      if (this.promise !== undefined) origin.end();
+      letGo.call(this);
+    };
   }
 
   // A piece of the body that is made. It has been written when the client's side has taken it.
@@ -374,9 +394,22 @@ class Exchange {
 
   // What is to be done once is done, also when nobody is there any more to hear of it.
   claim() {
-    const { core, ctx } = this;
-    if (this.leave === undefined) ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
+    const { core } = this;
+    this.stay();
+    this.claims = true;
     this.take(core.number(), claimed(core.env, core.string(), core.string()));
+  }
+
+  // Is carried on although the client goes away. With it end only calls to upstreams, unless it is about what is done once.
+  stay() {
+    if (this.leave !== undefined) return;
+    this.ctx.waitUntil(new Promise((leave) => (this.leave = leave)));
+    this.request.signal.addEventListener("abort", () => {
+      if (this.claims) return;
+      for (const attempt of this.attempts) {
+        if (attempt instanceof Fetching && attempt.promise !== undefined) attempt.giveUp(CLIENT_GONE);
+      }
+    });
   }
 
   keepArtefact() {
@@ -388,8 +421,9 @@ class Exchange {
   peek() {
     const { core } = this;
     const [call, source, limit] = [core.number(), core.number(), core.number()];
+    const { packed, watch, response } = this.attempts[source - 1];
     const [mine, theirs] = this.tee(source);
-    const read = whole(mine, limit).then((read) => {
+    const read = whole(decoded({ packed, watch, response: { body: mine, headers: response.headers } }), limit).then((read) => {
       if (read.status === 200) theirs?.cancel().catch(() => {});
       return read;
     });
@@ -496,6 +530,10 @@ class Fetching {
   watch = undefined;
   // What may pass through a WebSocket, where anybody looks.
   sockets = undefined;
+  // Ends the change of the body that it sends.
+  stop = undefined;
+  // Ends the waiting for it, where it has no controller.
+  refuse = undefined;
   // Why we ended it ourselves. The error that the fetch ends with is not the object that it was aborted with.
   givenUp = undefined;
 
@@ -514,7 +552,8 @@ class Fetching {
       return;
     }
     this.promise = new Promise((resolve, reject) => {
-      setTimeout(late, this.timeout, this, reject);
+      this.refuse = reject;
+      setTimeout(expire, this.timeout, this);
       arrives.then(resolve, reject);
     });
   }
@@ -522,9 +561,12 @@ class Fetching {
   giveUp(why) {
     this.givenUp = why;
     this.controller?.abort();
+    this.stop?.();
+    this.refuse?.();
   }
 
   end() {
+    this.stop?.();
     this.promise?.catch(() => {});
     this.promise = undefined;
     this.controller?.abort();
@@ -686,18 +728,13 @@ function expire(attempt) {
   if (attempt.response === undefined) attempt.giveUp(TIMEOUT);
 }
 
-function late(attempt, reject) {
-  if (attempt.response !== undefined) return;
-  attempt.giveUp(TIMEOUT);
-  reject();
-}
-
 function reply(core, request, ctx, attempts) {
+  const { life } = core;
   if (core.peek() === AFTERWARDS) {
     core.number();
     const number = core.number();
     // Not at once: the answer still stands where its commands would.
-    ctx.waitUntil(Promise.resolve().then(() => settle(core, request, ctx, number, attempts)));
+    ctx.waitUntil(Promise.resolve().then(() => settle(core, life, request, ctx, number, attempts)));
   }
   let made;
   if (core.peek() === MADE) {
@@ -708,7 +745,7 @@ function reply(core, request, ctx, attempts) {
   if (core.peek() === AFTER_THE_BODY) {
     core.number();
     const number = core.number();
-    ends = () => settle(core, request, ctx, number, attempts);
+    ends = () => settle(core, life, request, ctx, number, attempts);
   }
   let pump = 0;
   if (core.peek() === PUMPED_BODY) {
@@ -735,7 +772,11 @@ function reply(core, request, ctx, attempts) {
     let { webSocket } = response;
     if (webSocket && sockets !== undefined) webSocket = relayed(webSocket, sockets);
     let body = pump === 0 ? response.body : pumped(core, response.body, pump, request);
-    if (waits) body = toItsEnd(body, pump === 0 ? response.headers.get("content-length") : null, ctx, ends);
+    if (waits) {
+      // The length is that of what was sent, which the runtime may have unpacked.
+      const asItCame = packed || watch !== undefined || !response.headers.has("content-encoding");
+      body = toItsEnd(body, pump === 0 && asItCame ? response.headers.get("content-length") : null, ctx, ends);
+    }
     const headers = edit(core, new Headers(response.headers));
     if (watch === undefined && !packed) return new Response(body, { status, statusText, headers, webSocket });
     return new Response(body, { status, statusText, headers, webSocket, encodeBody: "manual" });
@@ -753,8 +794,9 @@ function reply(core, request, ctx, attempts) {
 function makes(core, request, ctx, number, attempts, status, ends) {
   const headers = fields(core);
   const { readable, writable } = new IdentityTransformStream();
+  const { life } = core;
   // Not at once: the answer still stands where its commands would.
-  const made = Promise.resolve().then(() => settle(core, request, ctx, number, attempts, writable.getWriter()));
+  const made = Promise.resolve().then(() => settle(core, life, request, ctx, number, attempts, writable.getWriter()));
   ctx.waitUntil(ends === undefined ? made : made.then(ends));
   return new Response(readable, { status, headers });
 }

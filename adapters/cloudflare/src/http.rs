@@ -125,6 +125,7 @@ pub struct Commands {
     /// `6 call key`: look a value up in the store.
     /// `7 call key order`: have the owner of a key's counters do what is ordered.
     /// `8 call milliseconds`: wait.
+    /// `24`: go on although the client goes away; only calls to upstreams end with it.
     /// `9 number`: before an answer: there is something to settle when it has been sent.
     /// `40 call ledger text`: have the owner of the ledger of this name add this, or nothing, and say what it is.
     /// `41 call kind name text`: hand a JSON array to the queue (0) or the dataset (1) that is bound under that name.
@@ -190,6 +191,7 @@ const PEEK: u32 = 21;
 const COPY: u32 = 22;
 const COPIED: u32 = 23;
 const PUMPED: u32 = 10;
+const STAY: u32 = 24;
 const BOARD: u32 = 30;
 const ADMIT: u32 = 60;
 const AFTER_THE_BODY: u32 = 61;
@@ -390,6 +392,11 @@ pub fn write_publish(out: &mut Commands, number: u32, outlet: &Outlet, batch: &[
     out.numbers.extend([PUBLISH, number, kind]);
     out.text(&[name]);
     out.text(&[&String::from_utf8_lossy(batch)]);
+}
+
+/// Writes that the request goes on although its client goes away.
+pub fn write_stay(out: &mut Commands) {
+    out.number(STAY);
 }
 
 /// Writes that time is to pass.

@@ -202,6 +202,11 @@ impl Exchange {
         number
     }
 
+    /// Has the glue go on although the client goes away.
+    fn stay(&self) {
+        http::write_stay(&mut self.commands.borrow_mut());
+    }
+
     /// Takes the commands recorded since the last time.
     pub fn commands(&self) -> Commands {
         self.commands.take()
@@ -321,6 +326,10 @@ impl Platform for Workers {
 
     async fn board(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         self.value(|out, number| http::write_board(out, number, key)).await
+    }
+
+    fn stay(&self) {
+        self.exchange.stay();
     }
 
     fn decodes(&self, coding: &str) -> bool {

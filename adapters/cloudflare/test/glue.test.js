@@ -33,6 +33,10 @@ const CLAIM = 20;
 const PEEK = 21;
 const COPY = 22;
 const COPIED = 23;
+const STAY = 24;
+const END = 2;
+const READ = 5;
+const AFTER_THE_BODY = 61;
 const COLLECT = 40;
 const PUBLISH = 41;
 const RECALL = 50;
@@ -441,6 +445,121 @@ test("a request whose body cannot be changed ends its fetch, and the core hears 
   assert.deepEqual([response.status, heard], [400, [7, 0, 6]]);
 });
 
+test("the two rests of an answer number their calls alike and do not meet", async () => {
+  mock.method(globalThis, "fetch", async () => new Response("stored"));
+  const namespace = { idFromName: (name) => name, get: () => ({ take: async () => "{}" }) };
+  const told = [];
+  const core = play(
+    {
+      begin: () => say(0, [AFTERWARDS, 8, AFTER_THE_BODY, 9, ANSWER, 204, 0, 0]),
+      // One renews what is stored, the other gives a place back.
+      settle: (number) => say(number + 10, number === 8 ? [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0] : [TAKE, 0, "global/ab", "{}"]),
+      resume: (number, call, status, length) => {
+        told.push([number, call, new TextDecoder().decode(new Uint8Array(played.memory.buffer, 0x10000, length)).trim()]);
+        return number === 18 && call === 0 ? say(18, [READ, 1, 1, 99]) : say(0, []);
+      },
+    },
+    { POSTERN_COUNTERS: namespace },
+  );
+  const rests = [];
+  await answer(core, new Request("http://g/"), { waitUntil: (promise) => rests.push(promise) });
+  await Promise.all(rests);
+  assert.deepEqual(told.filter(([, call]) => call === 1), [[18, 1, "stored"]]);
+  assert.equal(told.length, 3);
+});
+
+test("what an answer of a crashed instance leaves to do is nobody's", async () => {
+  let crashes = false;
+  const core = play({
+    begin: () => {
+      if (crashes) throw new WebAssembly.RuntimeError("unreachable");
+      return say(0, [AFTERWARDS, 9, ANSWER, 200, 0, 0]);
+    },
+    settle: () => assert.fail("the number is not of this instance"),
+  });
+  let rest;
+  await answer(core, new Request("http://g/"), {
+    waitUntil: (promise) => {
+      rest = promise;
+      crashes = true;
+      answer(core, new Request("http://g/"), {});
+    },
+  });
+  await rest;
+  assert.equal(played.lives, 2);
+});
+
+test("who gives up reading a body gives up the body", async () => {
+  let ended;
+  const body = new ReadableStream({ cancel: () => (ended = "cancelled") });
+  mock.method(globalThis, "fetch", async (_, { signal }) => {
+    signal.addEventListener("abort", () => (ended = "aborted"));
+    return new Response(body);
+  });
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const core = play({
+    begin: () => say(7, [FETCH, 0, 1000, 0, 0, 0, "GET", "http://o/p", 0]),
+    resume: (number, call) => {
+      if (number === 7) return say(8, [READ, 1, 1, 99, SLEEP, 2, 50]);
+      assert.deepEqual([number, call], [8, 2], "the time is over");
+      return say(0, [END, 1, ANSWER, 504, 0, 0]);
+    },
+  });
+  const waits = answer(core, new Request("http://g/"));
+  await new Promise(setImmediate);
+  mock.timers.tick(60);
+  assert.equal((await waits).status, 504);
+  assert.equal(ended, "aborted");
+});
+
+test("a body that nobody sends any more is not changed any more", async () => {
+  for (const url of ["http://o/p", "no url"]) {
+    mock.method(globalThis, "fetch", (url) => {
+      new URL(url);
+      return new Promise(() => {});
+    });
+    mock.timers.enable({ apis: ["setTimeout"] });
+    const stopped = [];
+    const core = play({
+      begin: () => say(7, [FETCH, 0, 1000, 0, 0, 1 | 32, 9, "POST", url, 0]),
+      resume: () => say(0, [END, 0, ANSWER, 504, 0, 0]),
+      stop: (number) => stopped.push(number),
+    });
+    // The promise of a fetch that is given up is rejected by the runtime; the time limit is what tells here.
+    const waits = answer(core, new Request("http://g/", { method: "POST", body: new ReadableStream(), duplex: "half" }));
+    await new Promise(setImmediate);
+    mock.timers.tick(2000);
+    assert.equal(stopped[0], 9, url);
+    if (url === "no url") assert.equal((await waits).status, 504);
+    mock.timers.reset();
+    mock.restoreAll();
+  }
+});
+
+test("whoever holds a place is carried on when the client goes away, and only the call to the upstream ends", async () => {
+  mock.method(globalThis, "fetch", () => new Promise(() => {}));
+  mock.timers.enable({ apis: ["setTimeout"] });
+  let heard;
+  const core = play({
+    // The last call of its request, which has no controller.
+    begin: () => say(7, [STAY, FETCH, 0, 30_000, 0, 0, 1024, "GET", "http://o/p", 0]),
+    resume: (number, call, status) => {
+      heard = [number, call, status];
+      return say(0, [ANSWER, 499, 0, 0]);
+    },
+    forget: () => assert.fail("it is carried on"),
+  });
+  const leaving = new AbortController();
+  const promises = [];
+  const request = new Request("http://g/", { signal: leaving.signal });
+  const response = answer(core, request, { waitUntil: (promise) => promises.push(promise) });
+  assert.equal(promises.length, 1);
+  leaving.abort();
+  assert.equal((await response).status, 499);
+  await promises[0];
+  assert.deepEqual(heard, [7, 0, 4]);
+});
+
 // A body of these chunks.
 function chunks(...texts) {
   return ReadableStream.from(texts.map((text) => new TextEncoder().encode(text)));
@@ -632,7 +751,7 @@ function play(exports, env = {}) {
     lives: 0,
     memory,
     reset() {},
-    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, has_checks: () => 1, ...exports },
+    exports: { memory, input: () => 0x10000, output: () => OUTPUT, reads_certificates: () => 0, has_checks: () => 1, stop: () => {}, ...exports },
   };
   return new Core(undefined, new ArrayBuffer(0), env);
 }

@@ -294,6 +294,9 @@ impl Limit {
                 return Err(error);
             }
         };
+        if self.holds() {
+            visit.platform.stay();
+        }
         let outcome = self.take(visit, &key, &rules, cost, lease).await;
         let (owner, decision) = match outcome {
             Ok(taken) => taken,

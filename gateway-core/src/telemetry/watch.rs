@@ -710,6 +710,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.platform.decodes(coding)
     }
 
+    fn stay(&self) {
+        self.platform.stay();
+    }
+
     fn sends_trailers(&self) -> bool {
         self.platform.sends_trailers()
     }
