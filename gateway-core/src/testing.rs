@@ -55,6 +55,8 @@ pub struct TestPlatform<'a> {
     pub claims: Rc<RefCell<HashMap<String, claim::Kept>>>,
     /// Whether nobody keeps claims; a test says so.
     pub claiming_fails: Cell<bool>,
+    /// Whether what keeps claims does what it is asked, and nobody hears of it.
+    pub claiming_is_lost: Cell<bool>,
     /// What caches have stored: what was written of it, the body, and until when.
     #[cfg(feature = "cache")]
     pub shelf: Rc<RefCell<Shelf>>,
@@ -122,6 +124,7 @@ impl<'a> TestPlatform<'a> {
             checks: Cell::default(),
             claims: Rc::default(),
             claiming_fails: Cell::default(),
+            claiming_is_lost: Cell::default(),
             #[cfg(feature = "cache")]
             shelf: Rc::default(),
             #[cfg(feature = "cache")]
@@ -248,6 +251,9 @@ impl Platform for TestPlatform<'_> {
         let step = claim::perform(order, claims.remove(key), self.now());
         if let Some(kept) = step.kept {
             claims.insert(key.to_owned(), kept);
+        }
+        if self.claiming_is_lost.get() {
+            return Err(StoreError("whoever keeps claims does not answer".to_owned()));
         }
         Ok(step.verdict)
     }

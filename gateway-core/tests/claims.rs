@@ -162,6 +162,20 @@ fn what_is_over_does_not_stay_in_the_store() {
     assert!(left < 50, "{left} values are left");
 }
 
+#[test]
+fn what_cannot_be_tidied_up_fails_nobody() {
+    let world = World::new(false);
+    world.deletes_fail.set(true);
+    let mut all = Box::pin(async {
+        assert_eq!(elected::claim(&world, "key", &begin(1)).await, Ok(Verdict::Yours));
+        let finish = end(1, Fate::Release).expect("an order");
+        assert_eq!(elected::claim(&world, "key", &finish).await, Ok(Verdict::Noted));
+        world.clock.set(world.clock.get() + 3 * LEASE);
+        assert_eq!(elected::claim(&world, "key", &begin(2)).await, Ok(Verdict::Yours));
+    });
+    while all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
+}
+
 /// A store, each of whose steps waits until it is its turn.
 struct World {
     values: RefCell<HashMap<String, Vec<u8>>>,
@@ -169,6 +183,7 @@ struct World {
     waits: bool,
     doing: Doing,
     over: Cell<bool>,
+    deletes_fail: Cell<bool>,
 }
 
 impl World {
@@ -179,6 +194,7 @@ impl World {
             waits,
             doing: Doing::default(),
             over: Cell::new(false),
+            deletes_fail: Cell::new(false),
         }
     }
 
@@ -202,6 +218,9 @@ impl KeyValue for World {
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         self.turn().await;
+        if self.deletes_fail.get() {
+            return Err(StoreError("nothing can be deleted".to_owned()));
+        }
         self.values.borrow_mut().remove(key);
         Ok(())
     }

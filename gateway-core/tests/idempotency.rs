@@ -306,6 +306,16 @@ fn while_nobody_keeps_claims_requests_pass_or_are_refused_as_declared() {
 }
 
 #[test]
+fn a_claim_of_which_nobody_hears_holds_no_key() {
+    let (gateway, world) = (gateway(json!({ "when_unknown": "refuse" })), World::new());
+    let platform = world.platform(|_| answer(200, "", b"done"));
+    platform.claiming_is_lost.set(true);
+    assert_eq!(run(gateway.handle(&platform, post("k", ""))).response.status, 503);
+    platform.claiming_is_lost.set(false);
+    assert_eq!(run(gateway.handle(&platform, post("k", ""))).response.status, 200);
+}
+
+#[test]
 fn an_answer_that_cannot_be_kept_reaches_the_client_and_the_log() {
     let (gateway, world) = (gateway(json!({})), World::new());
     let fails = Rc::new(Cell::new(false));

@@ -79,11 +79,12 @@ async fn begin<K: KeyValue>(
         let now = store.now();
         let Step { verdict, kept } = perform(order, kept, now);
         write(store, key, &Record { kept, generation, lease, written: (now, token) }).await?;
+        // The record is what counts. What cannot be tidied up now takes a place for longer, and nothing else.
         for past in first.saturating_sub(1)..generation {
-            store.delete(&counter(key, past)).await?;
-            store.delete(&noticed(key, past)).await?;
+            drop(store.delete(&counter(key, past)).await);
+            drop(store.delete(&noticed(key, past)).await);
         }
-        remember(store, key, now.saturating_add(lease)).await?;
+        drop(remember(store, key, now.saturating_add(lease)).await);
         return Ok(verdict);
     }
     Ok(Verdict::Held { for_another: lease })
@@ -113,7 +114,7 @@ async fn end<K: KeyValue>(store: &K, key: &str, order: &Order, token: u64) -> Re
     if verdict == Verdict::Noted {
         let (generation, lease) = record.map_or((0, 1), |record| (record.generation, record.lease));
         write(store, key, &Record { kept, generation, lease, written: (now, token) }).await?;
-        sweep(store).await?;
+        drop(sweep(store).await);
     }
     Ok(verdict)
 }

@@ -215,7 +215,13 @@ impl Idempotency {
                     pause = (pause * 2).min(PAUSES.1);
                 }
                 Ok(Verdict::Noted | Verdict::Lost) => return self.uncertain(visit, "an answer to another question"),
-                Err(StoreError(reason)) => return self.uncertain(visit, &reason),
+                Err(StoreError(reason)) => {
+                    // It may have been taken all the same, and nobody would give it back: not before the lease is over, while nothing is
+                    // done. Whether this is heard is as uncertain.
+                    let release = Order::Release { token: claimed.token };
+                    drop(visit.platform.claim(&claimed.key, &release).await);
+                    return self.uncertain(visit, &reason);
+                }
             }
         }
     }
