@@ -9,6 +9,7 @@ use crate::http::{Body, Headers, Response, list};
 use crate::jwt::remembered::Fingerprint;
 use crate::path;
 use crate::platform::{Call, Interest, Patience, Platform};
+use crate::pump;
 use crate::request::strip_hop_by_hop;
 use crate::template::Template;
 use crate::upstream::{self, HostHeader, Timeouts};
@@ -207,6 +208,8 @@ impl ForwardAuth {
         match response.status {
             200..=299 => {
                 let until = self.counts_until(&response.headers, visit.platform.now());
+                // Nobody reads it, and an unread body keeps the connection.
+                pump::discard(platform, response.body);
                 Ok(Answer::Pass(self.pass(&response.headers), until))
             }
             300..=499 => {
@@ -214,7 +217,10 @@ impl ForwardAuth {
                 self.keep_declared(&mut response.headers);
                 Ok(Answer::Refusal(response))
             }
-            status => Ok(Answer::Failure(format!("forward_auth `{}`: the status {status}", pool.upstream.name))),
+            status => {
+                pump::discard(platform, response.body);
+                Ok(Answer::Failure(format!("forward_auth `{}`: the status {status}", pool.upstream.name)))
+            }
         }
     }
 
