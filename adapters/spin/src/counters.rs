@@ -57,6 +57,10 @@ fn add(bucket: &Bucket, key: &str, order: &Order, windows: &[Window], now: Times
     let mut states = Vec::with_capacity(windows.len());
     for (place, (start, before)) in windows.iter().enumerate() {
         let sum = increment(bucket, &sum_key(key, place, *start), most).map_err(failed)?;
+        if most < 0 && sum < 0 {
+            // What is given back was taken in the window before; this one must not admit one more for that.
+            increment(bucket, &sum_key(key, place, *start), most.max(sum).saturating_neg()).map_err(failed)?;
+        }
         if sum == most && most > 0 {
             begin(bucket, key, place, (*start, *before))?;
         }
@@ -97,7 +101,9 @@ fn begin(bucket: &Bucket, key: &str, place: usize, (start, before): Window) -> R
     }
     let mut kept: Vec<String> =
         starts.iter().filter(|noted| **noted >= oldest && **noted != start).map(ToString::to_string).collect();
-    kept.push(start.to_string());
+    // Looking at the window before has made a sum of it where there was none.
+    let looked_at = before.filter(|before| !starts.contains(before));
+    kept.extend(looked_at.iter().chain([&start]).map(ToString::to_string));
     bucket.set(&note, kept.join(" ").as_bytes()).map_err(failed)
 }
 
