@@ -485,6 +485,56 @@ fn a_deadline_that_a_client_has_set_says_nothing_of_the_target() {
     }
 }
 
+/// Nor may one that sends a body as slowly as it likes.
+#[test]
+fn the_time_of_a_body_that_is_still_being_sent_says_nothing_of_the_target() {
+    let gateway = gateway(json!({
+        "targets": targets(2), "retries": { "attempts": 0 },
+        "health": { "consecutive_failures": 2, "max_ejected": 50 }, "timeouts": { "attempt": "1s", "total": "1s" },
+        "breaker": { "consecutive_failures": 5, "slow_rate": 10, "slow_after": "500ms", "minimum_requests": 5 },
+    }));
+    let upload = |took| {
+        let platform = TestPlatform::new(|_| status(200));
+        *platform.delay.borrow_mut() = Some(Box::new(move |_| took));
+        run(gateway.handle(&platform, request("POST", "", Body::Stream(b"x".to_vec())))).response.status
+    };
+    let now = 1_750_000_000_000;
+    assert_eq!((0..20).map(|_| upload(2_000)).collect::<Vec<_>>(), [504; 20]);
+    assert_eq!((0..20).map(|_| upload(600)).collect::<Vec<_>>(), [200; 20]);
+    assert_eq!(gateway.upstreams()[0].usable(now), 2);
+    let read = || request("POST", "", Body::Bytes(Bytes::from_static(b"x")));
+    let statuses: Vec<_> =
+        (0..6).map(|_| tried(&gateway, read(), |_, _| fails(FetchError::Timeout)).0.response.status).collect();
+    assert_eq!(statuses, [504, 504, 504, 504, 504, 503], "what was there from the beginning does");
+}
+
+/// Whatever its clients do, a half-open breaker finds out.
+#[test]
+fn probes_whose_end_says_nothing_make_room_for_others_at_once() {
+    let gateway = gateway(json!({
+        "targets": targets(1), "deadline_header": "x-timeout",
+        "breaker": { "consecutive_failures": 1, "open_for": "30s", "probes": 1 },
+    }));
+    let platform = TestPlatform::new(|_| status(200));
+    let late = platform.clock.get() + 30_000;
+    for says_nothing in ["deadline", "gone"] {
+        assert_eq!(tried(&gateway, get(""), |_, _| status(503)).0.response.status, 503);
+        platform.clock.set(late);
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 100));
+        for _ in 0..5 {
+            if says_nothing == "deadline" {
+                assert_eq!(run(gateway.handle(&platform, get("x-timeout\x001\n"))).response.status, 504);
+            } else {
+                let mut left = Box::pin(gateway.handle(&platform, get("")));
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                assert!(left.as_mut().poll(&mut context).is_pending());
+            }
+        }
+        *platform.delay.borrow_mut() = None;
+        assert_eq!(run(gateway.handle(&platform, get(""))).response.status, 200, "{says_nothing}");
+    }
+}
+
 #[test]
 fn a_fallback_takes_the_place_of_a_failure() {
     let spare = json!({ "targets": [{ "url": "http://spare" }] });

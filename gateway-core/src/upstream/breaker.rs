@@ -3,8 +3,8 @@
 //! **Closed**: everything is let through. When, within the window, at least `minimum_requests` attempts have ended and the
 //! share of failures (or of slow ones) reaches its limit, or when so many failures come in a row, it becomes **open**: for
 //! `open_for`, nothing is let through. Then it is **half-open**: `probes` attempts are let through. When all of them end
-//! well it is closed, with an empty window; with the first that fails or is slow it is open again. Probes that nobody reports
-//! the end of are given up after `open_for`, and others are let through.
+//! well it is closed, with an empty window; with the first that fails or is slow it is open again. One whose end says nothing
+//! gives its place back. Probes that nobody reports the end of are given up after `open_for`, and others are let through.
 
 use super::window::{Counts, Window, reaches};
 use crate::platform::Timestamp;
@@ -37,6 +37,8 @@ pub struct Breaker {
     state: State,
     window: Window,
     consecutive: u32,
+    /// How often probes have begun: those of before have no place to give back.
+    rounds: u32,
     /// What it has become since somebody last asked.
     became: Transitions,
 }
@@ -73,6 +75,10 @@ pub enum State {
         good: u32,
     },
 }
+
+/// One of the few attempts that a half-open breaker lets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe(u32);
 
 /// What is to become of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,9 +123,11 @@ impl Breaker {
         let (since, sent, good) = match self.state {
             State::Closed => return Admission::Admitted,
             State::Open { until } if now < until => return Admission::Refused { until },
-            State::Open { .. } => (now, 0, 0),
-            State::HalfOpen { since, .. } if now >= since + rules.open_for => (now, 0, 0),
-            State::HalfOpen { since, sent, good } => (since, sent, good),
+            State::HalfOpen { since, sent, good } if now < since + rules.open_for => (since, sent, good),
+            State::Open { .. } | State::HalfOpen { .. } => {
+                self.rounds = self.rounds.wrapping_add(1);
+                (now, 0, 0)
+            }
         };
         if sent >= rules.probes {
             return Admission::Refused { until: since + rules.open_for };
@@ -131,9 +139,23 @@ impl Breaker {
         Admission::Admitted
     }
 
-    /// Notes how an attempt ended that took so many milliseconds.
-    pub fn observe(&mut self, failed: bool, took: u64, now: Timestamp, rules: &BreakerRules) {
-        let slow = rules.slow_rate.is_some() && took >= rules.slow_after;
+    /// Which probe an attempt is that was let through just now, if it is one.
+    pub fn probe(&self) -> Option<Probe> {
+        matches!(self.state, State::HalfOpen { .. }).then_some(Probe(self.rounds))
+    }
+
+    /// Takes a probe's place back: how it ended says nothing, or nobody has waited for that.
+    pub fn give_back(&mut self, Probe(round): Probe) {
+        if let State::HalfOpen { sent, .. } = &mut self.state
+            && round == self.rounds
+        {
+            *sent = sent.saturating_sub(1);
+        }
+    }
+
+    /// Notes how an attempt ended, and how many milliseconds it took, where that says anything.
+    pub fn observe(&mut self, failed: bool, took: Option<u64>, now: Timestamp, rules: &BreakerRules) {
+        let slow = rules.slow_rate.is_some() && took.is_some_and(|took| took >= rules.slow_after);
         match self.state {
             // It was let through before.
             State::Open { .. } => {}
@@ -143,7 +165,7 @@ impl Breaker {
             }
             State::HalfOpen { .. } => {
                 let became = Transitions { closed: self.became.closed + 1, ..self.became };
-                *self = Self { became, ..Self::default() };
+                *self = Self { became, rounds: self.rounds, ..Self::default() };
             }
             State::Closed => {
                 self.consecutive = if failed { self.consecutive.saturating_add(1) } else { 0 };
@@ -168,7 +190,8 @@ impl Breaker {
 
     fn open(&mut self, now: Timestamp, rules: &BreakerRules) {
         let became = Transitions { open: self.became.open + 1, ..self.became };
-        *self = Self { state: State::Open { until: now + rules.open_for }, became, ..Self::default() };
+        let state = State::Open { until: now + rules.open_for };
+        *self = Self { state, became, rounds: self.rounds, ..Self::default() };
     }
 }
 
@@ -193,31 +216,31 @@ mod tests {
         let mut breaker = Breaker::default();
         // Nine of ten fail, never five in a row: nothing happens below ten.
         for number in 0..9 {
-            breaker.observe(number % 4 != 3, 1, 100, &RULES);
+            breaker.observe(number % 4 != 3, Some(1), 100, &RULES);
             assert_eq!(breaker.state, State::Closed, "{number}");
         }
-        breaker.observe(true, 1, 200, &RULES);
+        breaker.observe(true, Some(1), 200, &RULES);
         assert_eq!(breaker.state, State::Open { until: 30_200 });
         assert_eq!(breaker.admit(30_199, &RULES), Admission::Refused { until: 30_200 });
         // Late answers of what was let through before say nothing.
-        breaker.observe(false, 1, 300, &RULES);
+        breaker.observe(false, Some(1), 300, &RULES);
         assert_eq!(breaker.state, State::Open { until: 30_200 });
 
         assert_eq!(breaker.admit(30_200, &RULES), Admission::Admitted);
         assert_eq!(breaker.admit(30_300, &RULES), Admission::Admitted);
         assert_eq!(breaker.admit(30_400, &RULES), Admission::Refused { until: 60_300 });
-        breaker.observe(false, 1, 30_500, &RULES);
+        breaker.observe(false, Some(1), 30_500, &RULES);
         assert_eq!(breaker.state, State::HalfOpen { since: 30_300, sent: 2, good: 1 });
-        breaker.observe(false, 1, 30_600, &RULES);
+        breaker.observe(false, Some(1), 30_600, &RULES);
         assert_eq!(breaker.state, State::Closed);
 
         for number in 0..5 {
             assert_eq!(breaker.state, State::Closed, "{number}");
-            breaker.observe(true, 1, 40_000, &RULES);
+            breaker.observe(true, Some(1), 40_000, &RULES);
         }
         assert_eq!(breaker.state, State::Open { until: 70_000 });
         assert_eq!(breaker.admit(70_000, &RULES), Admission::Admitted);
-        breaker.observe(false, 1_000, 71_000, &RULES);
+        breaker.observe(false, Some(1_000), 71_000, &RULES);
         assert_eq!(breaker.state, State::Open { until: 101_000 }, "a slow probe is no good one");
         // Nobody has looked in between, and yet nothing is missed.
         assert_eq!(breaker.became(), Transitions { open: 3, half_open: 2, closed: 1 });
@@ -228,10 +251,10 @@ mod tests {
     fn slow_answers_open_it_too() {
         let mut breaker = Breaker::default();
         for _ in 0..9 {
-            breaker.observe(false, 1_000, 1, &RULES);
+            breaker.observe(false, Some(1_000), 1, &RULES);
         }
         assert_eq!(breaker.state, State::Closed);
-        breaker.observe(false, 999, 1, &RULES);
+        breaker.observe(false, Some(999), 1, &RULES);
         assert_eq!(breaker.state, State::Open { until: 30_001 }, "nine of ten");
     }
 
@@ -239,9 +262,9 @@ mod tests {
     fn what_has_left_the_window_does_not_count() {
         let mut breaker = Breaker::default();
         for number in 0..9 {
-            breaker.observe(number % 2 == 0, 1, 1_000, &RULES);
+            breaker.observe(number % 2 == 0, Some(1), 1_000, &RULES);
         }
-        breaker.observe(true, 1, 12_000, &RULES);
+        breaker.observe(true, Some(1), 12_000, &RULES);
         assert_eq!(breaker.state, State::Closed);
     }
 
@@ -252,6 +275,26 @@ mod tests {
         assert_eq!(breaker.admit(10, &RULES), Admission::Admitted);
         assert_eq!(breaker.admit(30_009, &RULES), Admission::Refused { until: 30_010 });
         assert_eq!(breaker.admit(30_010, &RULES), Admission::Admitted);
+    }
+
+    #[test]
+    fn probes_that_say_nothing_give_their_place_back_and_no_other() {
+        let mut breaker = Breaker { state: State::Open { until: 10 }, ..Breaker::default() };
+        assert_eq!(breaker.probe(), None);
+        assert_eq!(breaker.admit(10, &RULES), Admission::Admitted);
+        let first = breaker.probe().expect("a probe");
+        assert_eq!(breaker.admit(11, &RULES), Admission::Admitted);
+        assert_eq!(breaker.admit(12, &RULES), Admission::Refused { until: 30_011 });
+        breaker.give_back(first);
+        assert_eq!(breaker.admit(13, &RULES), Admission::Admitted);
+        assert_eq!(breaker.admit(14, &RULES), Admission::Refused { until: 30_013 });
+        breaker.observe(true, Some(1), 20, &RULES);
+        breaker.give_back(first);
+        assert_eq!(breaker.state, State::Open { until: 30_020 });
+        assert_eq!(breaker.admit(30_020, &RULES), Admission::Admitted);
+        assert_eq!(breaker.admit(30_020, &RULES), Admission::Admitted);
+        breaker.give_back(first);
+        assert_eq!(breaker.admit(30_021, &RULES), Admission::Refused { until: 60_020 }, "its place was one of before");
     }
 
     proptest! {
@@ -272,7 +315,7 @@ mod tests {
                     }
                 }
                 if admission == Admission::Admitted {
-                    breaker.observe(failed, 1, now, &RULES);
+                    breaker.observe(failed, Some(1), now, &RULES);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use super::ask::{self, Side};
 use super::balance::{Balance, Facts, Member, Tier};
-use super::breaker::{Admission, Breaker, State, Transitions};
+use super::breaker::{Admission, Breaker, Probe, State, Transitions};
 #[cfg(feature = "checks")]
 use super::check::{self, Board, CheckRules, Watch};
 use super::health::{Health, WHOLE};
@@ -181,9 +181,9 @@ pub struct Report {
 }
 
 /// Where an attempt goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pick {
-    Target(u32),
+#[derive(Debug)]
+pub(super) enum Pick<'a> {
+    Target(Turn<'a>),
     /// The breaker is open.
     Refused {
         until: Timestamp,
@@ -494,15 +494,21 @@ impl Group {
         tried: &[u32],
         now: Timestamp,
         random: &mut impl FnMut() -> u64,
-    ) -> Pick {
+    ) -> Pick<'_> {
         let known = &mut *self.state.borrow_mut();
-        if let Some(rules) = &self.rules.breaker
-            && let Admission::Refused { until } = known.breaker.admit(now, rules)
-        {
-            return Pick::Refused { until };
+        let mut probe = None;
+        if let Some(rules) = &self.rules.breaker {
+            if let Admission::Refused { until } = known.breaker.admit(now, rules) {
+                return Pick::Refused { until };
+            }
+            probe = known.breaker.probe();
         }
-        match self.pick(known, upstream, asked, tried, now, random) {
-            Some(target) => Pick::Target(target),
+        let target = self.pick(known, upstream, asked, tried, now, random);
+        if let (None, Some(probe)) = (target, probe) {
+            known.breaker.give_back(probe);
+        }
+        match target {
+            Some(target) => Pick::Target(Turn { group: self, target, probe }),
             None if known.targets.iter().all(|target| target.drained) => Pick::Drained,
             None => Pick::Nobody,
         }
@@ -610,19 +616,24 @@ impl Group {
         UnderWay { group: self, target, of_target, of_all }
     }
 
-    /// Notes how an attempt ended that took so many milliseconds.
-    pub fn observe(&self, target: u32, failed: bool, took: u64, now: Timestamp) {
+    /// Notes how an attempt ended, and how many milliseconds it took, where that says anything of the target.
+    fn observe(&self, target: u32, failed: bool, took: Option<u64>, now: Timestamp) {
         let rules = &self.rules;
         let known = &mut *self.state.borrow_mut();
         if let Some(breaker) = &rules.breaker {
             known.breaker.observe(failed, took, now, breaker);
         }
-        if rules.hedge.is_some() && !failed {
+        if rules.hedge.is_some()
+            && !failed
+            && let Some(took) = took
+        {
             known.took.observe(took);
         }
         let count = known.targets.len();
         let Some(one) = known.targets.get_mut(target as usize) else { return };
-        if rules.balance == Balance::Latency {
+        if rules.balance == Balance::Latency
+            && let Some(took) = took
+        {
             // An error that comes quickly is not what anybody waits for.
             one.latency.observe(if failed { took.max(self.longest) } else { took }, now);
         }
@@ -752,6 +763,31 @@ impl Facts for Now<'_> {
 
     fn latency(&self, target: u32) -> f32 {
         self.targets.get(target as usize).map_or(0.0, |known| known.latency.at(self.now))
+    }
+}
+
+/// An attempt that has been let through to a target. If it is dropped before anybody has observed how it ended, the breaker has the
+/// place of its probe back.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    group: &'a Group,
+    pub target: u32,
+    probe: Option<Probe>,
+}
+
+impl Turn<'_> {
+    /// Notes how it ended, and how many milliseconds it took, where that says anything of the target.
+    pub fn observe(mut self, failed: bool, took: Option<u64>, now: Timestamp) {
+        self.probe = None;
+        self.group.observe(self.target, failed, took, now);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(probe) = self.probe {
+            self.group.state.borrow_mut().breaker.give_back(probe);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way to an answer: pick a target, call it, see how it went, and perhaps once more.
 
-use super::pool::{Asked, Group, Pick, Pool};
+use super::pool::{Asked, Group, Pick, Pool, Turn};
 use super::retry::{self, Ended, Facts, Next};
 use super::{Timeouts, deadline};
 use crate::http::{Body, Response};
@@ -224,8 +224,8 @@ impl<P: Platform> Trip<'_, P> {
             if left == 0 {
                 return Err(Failed { cause: last, history: course.history });
             }
-            let target = match self.pick(&course, now) {
-                Pick::Target(target) => target,
+            let turn = match self.pick(&course, now) {
+                Pick::Target(turn) => turn,
                 Pick::Refused { .. } if !course.tried.is_empty() => {
                     return Err(Failed { cause: last, history: course.history });
                 }
@@ -236,12 +236,12 @@ impl<P: Platform> Trip<'_, P> {
                 Pick::Drained => return Err(Failed { cause: Cause::Drained, history: course.history }),
                 Pick::Nobody => return Err(Failed { cause: nobody(), history: course.history }),
             };
-            course.tried.push(target);
+            course.tried.push(turn.target);
             let made = course.tried.len() as u32;
             let again = if made <= rules.attempts { call.replay() } else { None };
             let outcome = match self.hedge(&call, left) {
-                Some((second, delay)) => self.race(call, target, second, delay, deadline, &mut course).await,
-                None => self.attempt(call, target, left).await,
+                Some((second, delay)) => self.race(call, turn, second, delay, deadline, &mut course).await,
+                None => self.attempt(call, turn, left).await,
             };
             let now = platform.now();
             let facts = Facts {
@@ -275,12 +275,13 @@ impl<P: Platform> Trip<'_, P> {
         }
     }
 
-    fn pick(&self, course: &Course, now: u64) -> Pick {
+    fn pick(&self, course: &Course, now: u64) -> Pick<'_> {
         self.group.next(&self.pool.upstream, self.asked, &course.tried, now, &mut || self.platform.random())
     }
 
     /// Calls one target, and takes note of how it went.
-    async fn attempt(&self, mut call: Call<P::Stream>, target: u32, left: u64) -> Outcome<P::Stream> {
+    async fn attempt(&self, mut call: Call<P::Stream>, turn: Turn<'_>, left: u64) -> Outcome<P::Stream> {
+        let target = turn.target;
         let Trip { platform, pool, group, timeouts, host, asked } = *self;
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
@@ -297,6 +298,8 @@ impl<P: Platform> Trip<'_, P> {
             let failure = Failure { error: FetchError::Unreachable, detail: "there is no such target".to_owned() };
             return Outcome { target, result: Err(failure), took: 0 };
         }
+        // While the client still sends it, time passes that is not the target's.
+        let streams = !matches!(call.body, Body::Empty | Body::Bytes(_));
         let under_way = group.under_way(target, started);
         let result = pool.fetch(platform, asked, call).await;
         drop(under_way);
@@ -306,7 +309,7 @@ impl<P: Platform> Trip<'_, P> {
             Ok(response) => Some(group.rules.failures.contains(&response.status)),
             Err(failure) => match failure.error {
                 // Whom a client's deadline, or what earlier attempts have left, gives little time is not slow for that.
-                FetchError::Timeout => (given >= timeouts.attempt.min(timeouts.total)).then_some(true),
+                FetchError::Timeout => (!streams && given >= timeouts.attempt.min(timeouts.total)).then_some(true),
                 FetchError::Unreachable | FetchError::Reset => Some(true),
                 // These say nothing about the target.
                 FetchError::BodyTooLarge
@@ -318,7 +321,7 @@ impl<P: Platform> Trip<'_, P> {
             },
         };
         if let Some(failed) = failed {
-            group.observe(target, failed, took, now);
+            turn.observe(failed, (!streams).then_some(took), now);
         }
         Outcome { target, result, took }
     }
@@ -336,7 +339,7 @@ impl<P: Platform> Trip<'_, P> {
     async fn race(
         &self,
         call: Call<P::Stream>,
-        target: u32,
+        turn: Turn<'_>,
         second: Call<P::Stream>,
         delay: u64,
         deadline: u64,
@@ -344,7 +347,7 @@ impl<P: Platform> Trip<'_, P> {
     ) -> Outcome<P::Stream> {
         let Trip { platform, group, .. } = *self;
         let left = |now: u64| deadline.saturating_sub(now);
-        let mut one = pin!(self.attempt(call, target, left(platform.now())));
+        let mut one = pin!(self.attempt(call, turn, left(platform.now())));
         {
             let mut timer = pin!(platform.sleep(Duration::from_millis(delay)));
             if let First::One(outcome) = first(one.as_mut(), timer.as_mut()).await {
@@ -353,10 +356,12 @@ impl<P: Platform> Trip<'_, P> {
         }
         let now = platform.now();
         let other = match self.pick(course, now) {
-            Pick::Target(other) if !course.tried.contains(&other) && left(now) > 0 && group.take_extra(now) => other,
+            Pick::Target(other) if !course.tried.contains(&other.target) && left(now) > 0 && group.take_extra(now) => {
+                other
+            }
             Pick::Target(_) | Pick::Refused { .. } | Pick::Drained | Pick::Nobody => return one.await,
         };
-        course.tried.push(other);
+        course.tried.push(other.target);
         let mut two = pin!(self.attempt(second, other, left(now)));
         // Whoever fails first has not decided the race.
         let (failed, rest) = match first(one.as_mut(), two.as_mut()).await {
