@@ -770,10 +770,38 @@ const FILES: &str = r#"
       rpc Put(stream PutRequest) returns (PutResponse) {
         option (google.api.http) = { put: "/files/{name}" body: "content" };
       }
+      rpc Note(stream NoteRequest) returns (PutResponse) {
+        option (google.api.http) = { post: "/notes/{name}" body: "*" };
+      }
     }
     message PutRequest { string name = 1; google.api.HttpBody content = 2; }
+    message NoteRequest { string name = 1; string text = 2; }
     message PutResponse {}
 "#;
+
+/// Two bytes of each are the client's own, and the rest stands in the path.
+#[test]
+fn short_values_do_not_become_more_than_is_taken_at_once() {
+    let gateway = loaded(&json!({
+        "upstreams": { "files": { "targets": [{ "url": "http://127.0.0.1:9000" }] } },
+        "routes": [{
+            "name": "files", "upstream": "files",
+            "grpc": { "protos": "files.proto", "dialect": "grpc_web", "max_message": "1KiB" },
+        }],
+    }));
+    let request = format!("POST /notes/{}", "n".repeat(3_000));
+    let length = "content-type\0application/json\ncontent-length\0";
+    for (count, status) in [(100, 200), (500, 413)] {
+        let body = "{}".repeat(count);
+        let mut sent = 0;
+        let (reply, _) = send(&gateway, &request, &format!("{length}{}\n", body.len()), &body, |call| {
+            sent = bytes_of(call).len();
+            ok("grpc_web", &[])
+        });
+        assert_eq!(reply.response.status, status, "{}", shown(&reply));
+        assert_eq!(sent, if status == 200 { count * 3_008 } else { 0 });
+    }
+}
 
 #[test]
 fn a_file_becomes_messages_piece_by_piece() {

@@ -154,9 +154,7 @@ impl Call<'_> {
         Ok(Upload::new(match self.protocol {
             Protocol::Json => {
                 self.check_type(headers, is_empty)?;
-                let maker = self.maker(query, headers)?;
-                maker.check()?;
-                Messages::of_json(maker, self.most())
+                Messages::of_json(self.maker(query, headers)?, self.most())
             }
             protocol => self.frames(protocol),
         }))
@@ -180,16 +178,7 @@ impl Call<'_> {
                 };
                 encoded(message, encoding, self.grpc.mapping, &self.method.descriptor.input())?
             }
-            protocol => {
-                let mut messages = self.frames(protocol).whole(body)?;
-                match (messages.pop(), messages.len()) {
-                    (Some(message), 0) => message,
-                    (last, others) => {
-                        let count = others + last.iter().count();
-                        return Err(untranslatable(format!("the method takes one message, and there are {count}")));
-                    }
-                }
-            }
+            protocol => self.frames(protocol).only(body)?,
         };
         if self.grpc.dialect == Dialect::Connect && !self.streams() {
             return Ok(message.into());
@@ -284,14 +273,8 @@ impl Call<'_> {
                 .map_err(|name| untranslatable(format!("`{name}` in the path is not UTF-8")))?,
             None => Vec::new(),
         };
-        Ok(Maker {
-            mapping: self.grpc.mapping,
-            kind: self.method.descriptor.input(),
-            body: self.body().clone(),
-            media_type: media_type(headers),
-            query: query.map(str::to_owned),
-            captured: captured.into_iter().map(|(name, text)| (name.to_owned(), text)).collect(),
-        })
+        let kind = self.method.descriptor.input();
+        Maker::new(self.grpc.mapping, kind, self.body().clone(), media_type(headers), query, captured)
     }
 
     fn frames(&self, protocol: Protocol) -> Messages {

@@ -158,16 +158,17 @@ impl Mapping {
         Ok(message)
     }
 
-    /// Sets fields by the parameters of a query. `bound` are those that the path or the body gives.
+    /// What the parameters of a query give to a message. `bound` are the fields that the path or the body gives.
     ///
     /// # Errors
     /// Where there is no such field, or its value is none, in words for the client.
-    pub fn set_query(
+    pub fn from_query(
         self,
-        message: &mut DynamicMessage,
+        kind: &MessageDescriptor,
         query: &str,
         bound: impl Fn(&str) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<Given>, String> {
+        let mut given = Vec::new();
         let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -178,7 +179,7 @@ impl Mapping {
             }
         }
         for (name, mut values) in parameters {
-            match path(&message.descriptor(), &name) {
+            match path(kind, &name) {
                 Some(fields) if !bound(&original(&fields)) => {
                     if let Some(Kind::Enum(kind)) = fields.last().map(FieldDescriptor::kind)
                         && self.ignore_unknown
@@ -188,14 +189,14 @@ impl Mapping {
                             continue;
                         }
                     }
-                    set(message, &fields, &values).map_err(|why| format!("the parameter `{name}`: {why}"))?;
+                    given.push(Given::of(fields, &values).map_err(|why| format!("the parameter `{name}`: {why}"))?);
                 }
                 _ if self.ignore_unknown => {}
                 Some(_) => return Err(format!("the parameter `{name}`: it is taken from the path or the body")),
                 None => return Err(format!("the parameter `{name}`: there is no such field")),
             }
         }
-        Ok(())
+        Ok(given)
     }
 }
 
@@ -335,31 +336,49 @@ fn original(fields: &[FieldDescriptor]) -> String {
     fields.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")
 }
 
-/// Sets the field at the end of a path by texts.
-///
-/// # Errors
-/// Where they are no values of it, in words for the client.
-pub fn set(message: &mut DynamicMessage, fields: &[FieldDescriptor], texts: &[String]) -> Result<(), String> {
-    let Some((field, way)) = fields.split_last() else { return Err("it names no field".to_owned()) };
-    if field.is_map() {
-        return Err("a map cannot be given so".to_owned());
-    }
-    let value = if field.is_list() {
-        Value::List(texts.iter().map(|text| value(&field.kind(), text)).collect::<Result<_, _>>()?)
-    } else {
-        match texts {
-            [text] => value(&field.kind(), text)?,
-            _ => return Err("it is given more than once".to_owned()),
+/// The value of a field, wherever it stands in a message: read once, and set in each of many.
+#[derive(Debug)]
+pub struct Given {
+    way: Vec<FieldDescriptor>,
+    field: FieldDescriptor,
+    value: Value,
+}
+
+impl Given {
+    /// What these texts say of the field at the end of a path.
+    ///
+    /// # Errors
+    /// Where they are no values of it, in words for the client.
+    pub fn of(mut way: Vec<FieldDescriptor>, texts: &[String]) -> Result<Self, String> {
+        let Some(field) = way.pop() else { return Err("it names no field".to_owned()) };
+        if field.is_map() {
+            return Err("a map cannot be given so".to_owned());
         }
-    };
-    let mut inner = message;
-    for step in way {
-        inner = match inner.get_field_mut(step) {
-            Value::Message(inner) => inner,
-            _ => return Err(format!("`{}` has no fields", step.name())),
+        let value = if field.is_list() {
+            Value::List(texts.iter().map(|text| value(&field.kind(), text)).collect::<Result<_, _>>()?)
+        } else {
+            match texts {
+                [text] => value(&field.kind(), text)?,
+                _ => return Err("it is given more than once".to_owned()),
+            }
         };
+        Ok(Self { way, field, value })
     }
-    inner.try_set_field(field, value).map_err(|error| error.to_string())
+
+    /// Sets it, whatever was there.
+    ///
+    /// # Errors
+    /// Where the message has no such field.
+    pub fn set(&self, message: &mut DynamicMessage) -> Result<(), String> {
+        let mut inner = message;
+        for step in &self.way {
+            inner = match inner.get_field_mut(step) {
+                Value::Message(inner) => inner,
+                _ => return Err(format!("`{}` has no fields", step.name())),
+            };
+        }
+        inner.try_set_field(&self.field, self.value.clone()).map_err(|error| error.to_string())
+    }
 }
 
 /// Whether a field can be given as a text: a scalar, an enum, or a message that JSON writes as a text or a number.

@@ -2,34 +2,62 @@
 
 use super::dialect::{Encoding, Protocol};
 use super::frame::{self, COMPRESSED, Frame, Frames, Wrong};
-use super::message::{self, BodyField, Mapping};
+use super::message::{self, BodyField, Given, Mapping};
 use super::values::{Bad, Values};
 use crate::error::Error;
 use crate::http::Headers;
 use crate::pump::{Broken, Transform};
 use prost::Message;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost_reflect::MessageDescriptor;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Makes messages of what a JSON client writes: its body, or a part of it, and what path and query say beside.
 #[derive(Debug)]
 pub struct Maker {
-    /// How JSON is read.
-    pub mapping: Mapping,
-    /// What is made.
-    pub kind: MessageDescriptor,
-    /// What the body gives.
-    pub body: BodyField,
-    /// The type of the body.
-    pub media_type: String,
-    /// The query.
-    pub query: Option<String>,
-    /// The fields that the path gives.
-    pub captured: Vec<(String, String)>,
+    mapping: Mapping,
+    kind: MessageDescriptor,
+    body: BodyField,
+    media_type: String,
+    /// What path and query give to each.
+    given: Vec<Given>,
 }
 
 impl Maker {
+    /// Makes messages of a kind: of what the body gives, which is of a type, the query, and the fields that the path gives.
+    ///
+    /// # Errors
+    /// [`Error::UntranslatableRequest`] where query or path cannot be set at all, whatever the body says.
+    pub fn new(
+        mapping: Mapping,
+        kind: MessageDescriptor,
+        body: BodyField,
+        media_type: String,
+        query: Option<&str>,
+        captured: Vec<(&str, String)>,
+    ) -> Result<Self, Error> {
+        let bound = |field: &str| {
+            let begins =
+                |with: &str| field == with || field.strip_prefix(with).is_some_and(|rest| rest.starts_with('.'));
+            match &body {
+                BodyField::Whole => true,
+                BodyField::Field(name) => begins(name) || captured.iter().any(|(known, _)| *known == field),
+                BodyField::None => captured.iter().any(|(known, _)| *known == field),
+            }
+        };
+        let mut given = match query {
+            Some(query) => mapping.from_query(&kind, query, bound).map_err(untranslatable)?,
+            None => Vec::new(),
+        };
+        for (name, text) in captured {
+            let fields = message::path(&kind, name)
+                .ok_or_else(|| untranslatable(format!("`{name}`: there is no such field")))?;
+            let value = Given::of(fields, &[text]);
+            given.push(value.map_err(|why| untranslatable(format!("`{name}` in the path: {why}")))?);
+        }
+        Ok(Self { mapping, kind, body, media_type, given })
+    }
+
     /// A message in protobuf's binary form.
     ///
     /// # Errors
@@ -37,43 +65,13 @@ impl Maker {
     pub fn make(&self, body: &[u8]) -> Result<Vec<u8>, Error> {
         let message = self.mapping.from_body(&self.kind, &self.body, &self.media_type, body);
         let mut message = message.map_err(untranslatable)?;
-        self.set_others(&mut message)?;
+        self.given.iter().try_for_each(|given| given.set(&mut message)).map_err(untranslatable)?;
         Ok(message.encode_to_vec())
-    }
-
-    /// Whether path and query can be set at all, whatever the body says.
-    ///
-    /// # Errors
-    /// As [`Maker::make`].
-    pub fn check(&self) -> Result<(), Error> {
-        self.set_others(&mut DynamicMessage::new(self.kind.clone()))
-    }
-
-    /// Sets what query and path give.
-    fn set_others(&self, message: &mut DynamicMessage) -> Result<(), Error> {
-        let bound = |field: &str| {
-            let begins =
-                |with: &str| field == with || field.strip_prefix(with).is_some_and(|rest| rest.starts_with('.'));
-            match &self.body {
-                BodyField::Whole => true,
-                BodyField::Field(name) => begins(name) || self.captured.iter().any(|(known, _)| known == field),
-                BodyField::None => self.captured.iter().any(|(known, _)| known == field),
-            }
-        };
-        if let Some(query) = &self.query {
-            self.mapping.set_query(message, query, bound).map_err(untranslatable)?;
-        }
-        for (name, text) in &self.captured {
-            let fields = message::path(&self.kind, name)
-                .ok_or_else(|| untranslatable(format!("`{name}`: there is no such field")))?;
-            message::set(message, &fields, std::slice::from_ref(text))
-                .map_err(|why| untranslatable(format!("`{name}` in the path: {why}")))?;
-        }
-        Ok(())
     }
 }
 
-/// Reads the messages of a body, however it comes. Keeps no more than one that is not whole.
+/// Reads the messages of a body, however it comes. Keeps no more than one that is not whole, and those that end within a few
+/// kilobytes: of a body that comes in one piece all of them together would be many times its size.
 #[derive(Debug)]
 pub struct Messages {
     form: Form,
@@ -117,21 +115,26 @@ impl Messages {
         Self { form, most }
     }
 
-    /// The messages that are whole now, in protobuf's binary form. One that comes so is the upstream's to judge.
+    /// Hands on each message that is whole now, in protobuf's binary form. One that comes so is the upstream's to judge.
     ///
     /// # Errors
-    /// What the client is told where they are none.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    /// What the client is told where they are none, and where `each` fails.
+    pub fn push(&mut self, bytes: &[u8], each: &mut Each<'_>) -> Result<(), Error> {
+        let piece = if matches!(self.form, Form::Raw { .. }) { self.most.max(1) } else { PIECE };
+        bytes.chunks(piece).try_for_each(|piece| self.push_piece(piece, each))
+    }
+
+    fn push_piece(&mut self, bytes: &[u8], each: &mut Each<'_>) -> Result<(), Error> {
         let most = self.most;
         match &mut self.form {
             Form::Values(values, maker) => {
                 let values = values.push(bytes).map_err(|bad| misplaced(bad, most))?;
-                values.iter().map(|value| maker.make(value)).collect()
+                values.iter().try_for_each(|value| each(maker.make(value)?))
             }
-            Form::Raw { maker, begun } => bytes.chunks(most.max(1)).map(|piece| raw(maker, begun, piece)).collect(),
+            Form::Raw { maker, begun } => each(raw(maker, begun, bytes)?),
             Form::Frames(frames, encoding, mapping, kind) => {
                 let frames = frames.push(bytes).map_err(|wrong| malformed(wrong, most))?;
-                frames.into_iter().map(|frame| encoded(plain(frame)?, *encoding, *mapping, kind)).collect()
+                frames.into_iter().try_for_each(|frame| each(encoded(plain(frame)?, *encoding, *mapping, kind)?))
             }
             Form::Text(rest, frames) => {
                 rest.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()));
@@ -139,7 +142,7 @@ impl Messages {
                 let bytes = frame::from_text(&rest[..groups]).map_err(|wrong| malformed(wrong, most))?;
                 rest.drain(..groups);
                 let frames = frames.push(&bytes).map_err(|wrong| malformed(wrong, most))?;
-                frames.into_iter().map(plain).collect()
+                frames.into_iter().try_for_each(|frame| each(plain(frame)?))
             }
         }
     }
@@ -163,16 +166,33 @@ impl Messages {
         }
     }
 
-    /// The messages of a whole body.
+    /// The only message of a whole body.
     ///
     /// # Errors
-    /// As [`Messages::push`] and [`Messages::finish`].
-    pub fn whole(&mut self, body: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-        let mut messages = self.push(body)?;
-        messages.extend(self.finish()?);
-        Ok(messages)
+    /// As [`Messages::push`] and [`Messages::finish`], and where there is another number of them.
+    pub fn only(&mut self, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let (mut first, mut count) = (None, 0_usize);
+        self.push(body, &mut |message| {
+            first.get_or_insert(message);
+            count += 1;
+            Ok(())
+        })?;
+        if let Some(message) = self.finish()? {
+            first.get_or_insert(message);
+            count += 1;
+        }
+        match first {
+            Some(message) if count == 1 => Ok(message),
+            _ => Err(untranslatable(format!("the method takes one message, and there are {count}"))),
+        }
     }
 }
+
+/// Who gets each message.
+pub type Each<'a> = dyn FnMut(Vec<u8>) -> Result<(), Error> + 'a;
+
+/// So many bytes of a body are cut into messages at a time.
+const PIECE: usize = 4 << 10;
 
 /// A message of the client in protobuf's binary form.
 ///
@@ -249,7 +269,7 @@ impl Refusal {
     fn keep(&self, error: Error) -> Broken {
         let why = match &error {
             Error::UntranslatableRequest { reason } => reason.clone(),
-            Error::BodyTooLarge { limit } => format!("a message has more than {limit} bytes"),
+            Error::BodyTooLarge { limit } => format!("a message, or what comes at once, has more than {limit} bytes"),
             Error::UnsupportedContentCoding => "a message is compressed".to_owned(),
             _ => "it is no stream of messages".to_owned(),
         };
@@ -266,11 +286,20 @@ impl Upload {
     }
 }
 
+/// What comes at once may become so many times the longest message, as JSON may: a digit and a comma are a `double`.
+const MADE: usize = 4;
+/// And so many bytes more.
+const ALWAYS_MADE: usize = 1 << 20;
+
 impl Transform for Upload {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
-        let messages = self.messages.push(bytes).map_err(|error| self.refusal.keep(error))?;
-        messages.iter().for_each(|message| frame::write(0, message, out));
-        Ok(())
+        // Two bytes of JSON may make a long message, since each has what path and query say.
+        let most = self.messages.most.saturating_mul(MADE).saturating_add(ALWAYS_MADE);
+        let write = &mut |message: Vec<u8>| {
+            frame::write(0, &message, out);
+            if out.len() > most { Err(Error::BodyTooLarge { limit: most as u64 }) } else { Ok(()) }
+        };
+        self.messages.push(bytes, write).map_err(|error| self.refusal.keep(error))
     }
 
     fn finish(&mut self, _: Headers, out: &mut Vec<u8>) -> Result<Headers, Broken> {
