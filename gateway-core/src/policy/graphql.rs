@@ -15,6 +15,8 @@ use crate::validation::{is_plain, refused};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What is taken by a GraphQL upstream.
@@ -299,8 +301,12 @@ impl Graphql {
         let variables = asked.variables.as_deref().unwrap_or("{}");
         let parts = json::read(variables, &json::Limits::USUAL).map_err(|why| refused(why, &json::Limits::USUAL))?;
         let variables = Json::new(variables, &parts);
+        // Many arguments may ask, for as many variables.
+        let values = OnceCell::new();
         let number = |name: &str| {
-            let (_, value) = variables.members(0).find(|(member, _)| variables.text(*member) == name)?;
+            let members = || variables.members(0).map(|(member, value)| (variables.text(member), value));
+            let values: &BTreeMap<_, _> = values.get_or_init(|| members().collect());
+            let value = *values.get(name)?;
             // Text that looks like a number is taken for one by some.
             whole(variables.raw(value))
                 .filter(|_| matches!(variables.kind(value), json::Kind::Number | json::Kind::Text))
