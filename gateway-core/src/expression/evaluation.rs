@@ -79,7 +79,7 @@ impl<'a> Evaluation<'a> {
                 let items = match self.value(*range)? {
                     Value::List(list) => list,
                     Value::Map(map) => {
-                        let keys = map.keys();
+                        let keys = self.keys(&map).map_err(fault)?;
                         self.spend(keys.len()).map_err(fault)?;
                         List::Made(Rc::new(keys))
                     }
@@ -379,8 +379,9 @@ impl<'a> Evaluation<'a> {
         map.get(key)
     }
 
+    /// All keys of a map. Each is written down, which takes longer than to look at it.
     fn keys(&mut self, map: &Map<'a>) -> Result<Vec<Value<'a>>, Why> {
-        self.spend(weight(map))?;
+        self.spend(weight(map).saturating_mul(4))?;
         Ok(map.keys())
     }
 

@@ -9,6 +9,7 @@ use crate::route::Parameters;
 use crate::shape::Value as Shape;
 use serde_json::Value as Json;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -234,10 +235,12 @@ impl<'a> Map<'a> {
 
     /// Every key once, in order.
     pub fn keys(&self) -> Vec<Value<'a>> {
-        let mut names: Vec<String> = Vec::new();
+        let (mut names, mut known) = (Vec::new(), BTreeSet::new());
         let mut once = |name: String| {
-            if !names.contains(&name) {
-                names.push(name);
+            if !known.contains(name.as_str()) {
+                let name: Rc<str> = name.into();
+                known.insert(Rc::clone(&name));
+                names.push(Value::Text(Text::Made(name)));
             }
         };
         match self {
@@ -253,7 +256,7 @@ impl<'a> Map<'a> {
             }
             Map::Made(entries) => return entries.iter().map(|(key, _)| key.clone()).collect(),
         }
-        names.into_iter().map(Value::made).collect()
+        names
     }
 }
 
