@@ -10,6 +10,7 @@ use crate::shape::{Blueprint, Edit, Value};
 use crate::template::Scope;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What is made of the steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,21 +123,22 @@ impl Answer {
         let mut out = Vec::new();
         match self {
             Answer::Members(members) => {
-                let mut all: Vec<(Cow<'_, str>, Value<'_>)> = Vec::with_capacity(members.len() + 1);
+                let (mut all, mut places) = (Vec::with_capacity(members.len() + 1), BTreeMap::new());
+                let mut put = |name, value| put(&mut all, &mut places, name, value);
                 for member in members {
                     let Some(mut value) = member.value(steps, scope, sight) else { continue };
                     match member.part {
-                        Part::Step(..) | Part::Template(_) => put(&mut all, (&member.name).into(), value),
+                        Part::Step(..) | Part::Template(_) => put((&member.name).into(), value),
                         Part::Merge(..) => {
                             value.open();
                             if let Value::Object(members) = value {
-                                members.into_iter().for_each(|(name, value)| put(&mut all, name, value));
+                                members.into_iter().for_each(|(name, value)| put(name, value));
                             }
                         }
                     }
                 }
                 if !told.is_empty() {
-                    put(&mut all, "errors".into(), Value::List(told.iter().map(Told::value).collect()));
+                    put("errors".into(), Value::List(told.iter().map(Told::value).collect()));
                 }
                 Value::Object(all).write(&mut out);
             }
@@ -149,10 +151,18 @@ impl Answer {
 }
 
 /// Adds a member, in the place of another one of its name.
-fn put<'v>(all: &mut Vec<(Cow<'v, str>, Value<'v>)>, name: Cow<'v, str>, value: Value<'v>) {
-    match all.iter_mut().find(|(known, _)| *known == name) {
+fn put<'v>(
+    all: &mut Vec<(Cow<'v, str>, Value<'v>)>,
+    places: &mut BTreeMap<Cow<'v, str>, usize>,
+    name: Cow<'v, str>,
+    value: Value<'v>,
+) {
+    match places.get(&name).and_then(|place| all.get_mut(*place)) {
         Some((_, known)) => *known = value,
-        None => all.push((name, value)),
+        None => {
+            places.insert(name.clone(), all.len());
+            all.push((name, value));
+        }
     }
 }
 
