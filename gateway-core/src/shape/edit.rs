@@ -186,8 +186,7 @@ fn take<'a>(value: &mut Value<'a>, steps: &[Step]) -> Option<Value<'a>> {
         parent.open();
         match (parent, last) {
             (Value::Object(members), Step::Name(name)) => {
-                while let Some(at) = members.iter().position(|(member, _)| member == name) {
-                    let (_, value) = members.remove(at);
+                for (_, value) in members.extract_if(.., |(member, _)| member == name) {
                     taken.get_or_insert(value);
                 }
             }
