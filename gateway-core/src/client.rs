@@ -30,6 +30,8 @@ impl Client {
     /// addresses are trusted; what stands left of the first one that is not is anybody's claim.
     pub fn resolve(peer: Peer, scheme: Scheme, headers: &Headers, trusted: &[Cidr]) -> Self {
         let is_trusted = |address: &IpAddr| trusted.iter().any(|range| range.contains(*address));
+        // One spelling wherever it stands: systems that listen on both give IPv4 addresses in IPv6 form (RFC 4291 §2.5.5.2).
+        let peer = Peer { address: peer.address.map(|address| address.to_canonical()), ..peer };
         let through_trusted = peer.address.as_ref().is_some_and(is_trusted);
         let mut client = Client {
             address: peer.address,
@@ -45,7 +47,7 @@ impl Client {
         }
         let (hops, proto) = claims(headers);
         for hop in hops.into_iter().rev() {
-            let Some(address) = hop else { break };
+            let Some(address) = hop.map(|address| address.to_canonical()) else { break };
             client.address = Some(address);
             if !is_trusted(&address) {
                 break;
@@ -153,7 +155,12 @@ impl FromStr for Cidr {
             Some(_) => return Err(wrong()),
             None => most,
         };
-        if bits > most { Err(wrong()) } else { Ok(Self { address, bits }) }
+        match (address.to_canonical(), bits) {
+            _ if bits > most => Err(wrong()),
+            // Addresses in this form count as IPv4, and so must the range.
+            (address @ IpAddr::V4(_), bits) if most == 128 && bits >= 96 => Ok(Self { address, bits: bits - 96 }),
+            _ => Ok(Self { address, bits }),
+        }
     }
 }
 
@@ -201,11 +208,19 @@ mod tests {
             ("x-forwarded-for\x0010.1.1.1, 10.2.2.2\n", "10.1.1.1"),
             ("x-forwarded-for\x006.6.6.6, nonsense, 10.2.2.2\n", "10.2.2.2"),
             ("forwarded\0for=6.6.6.6, for=\"[2001:db8::1]:4711\";proto=https, for=10.2.2.2\n", "2001:db8::1"),
+            ("x-forwarded-for\x006.6.6.6, ::ffff:192.0.2.1, ::ffff:10.2.2.2\n", "192.0.2.1"),
             ("accept\0*/*\n", "10.0.0.1"),
         ] {
             let client = resolve("10.0.0.1", block, &["10.0.0.0/8"]);
             assert_eq!(client.address.map(|a| a.to_string()).as_deref(), Some(expected), "{block}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_is_one_in_either_form() {
+        let client = resolve("::ffff:192.0.2.9", "accept\0*/*\n", &[]);
+        assert_eq!(client.peer.map(|a| a.to_string()).as_deref(), Some("192.0.2.9"));
+        assert_eq!(client.address, client.peer);
     }
 
     #[test]
@@ -220,6 +235,12 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
+            ("::ffff:192.0.2.0/120", "192.0.2.7", true),
+            ("::ffff:192.0.2.0/120", "::ffff:192.0.2.7", true),
+            ("::ffff:192.0.2.0/120", "192.0.3.7", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("::ffff:0:0/96", "203.0.113.1", true),
+            ("::/0", "::ffff:192.0.2.1", false),
         ] {
             let range: Cidr = range.parse().expect("a range");
             assert_eq!(range.contains(address.parse().expect("an address")), inside, "{range} {address}");
