@@ -277,13 +277,13 @@ fn with_defaults(route: &Node, defaults: &Node) -> Node {
             // Nothing is forwarded by a route that acts otherwise, so what only forwarding needs is not for it.
             ("host_header" | "timeouts" | "websocket", None) if acts && route.get("upstream").is_none() => {}
             (_, None) => entries.push(default.clone()),
-            ("timeouts" | "limits" | "headers" | "query" | "cookies", Some(own)) => {
-                let mine: Vec<String> =
-                    own.value.entries().iter().map(|entry| entry.name.to_ascii_lowercase()).collect();
+            (field @ ("timeouts" | "limits" | "headers" | "query" | "cookies"), Some(own)) => {
+                let mine: Vec<String> = own.value.entries().iter().map(|entry| entry.name.clone()).collect();
+                // Only the names of fields are the same in any case (RFC 9110 §5.1).
+                let same = |a: &str, b: &str| a == b || field == "headers" && a.eq_ignore_ascii_case(b);
                 if let Value::Map(own) = &mut own.value.value {
-                    let missing =
-                        default.value.entries().iter().filter(|entry| !mine.contains(&entry.name.to_ascii_lowercase()));
-                    own.extend(missing.cloned());
+                    let missing = default.value.entries().iter();
+                    own.extend(missing.filter(|entry| !mine.iter().any(|mine| same(mine, &entry.name))).cloned());
                 }
             }
             ("policies" | "allow", Some(own)) => {
