@@ -1250,7 +1250,8 @@ impl Gateway {
                 platform.watch().problem(None);
                 (Reply::answer(respond.answer(scope)), origin)
             }
-            (Instead::Upstream(place), Some(spare)) => {
+            // What may have been done is not done elsewhere as well.
+            (Instead::Upstream(place), Some(spare)) if asked.is_repeatable() || origin != Origin::Lost => {
                 let Some(other) = self.upstreams.get(*place as usize) else {
                     return self.no_upstream(platform, *place, scope);
                 };
@@ -1263,8 +1264,8 @@ impl Gateway {
                 platform.watch().forwarded(platform);
                 self.conclude(platform, other, &asked, outcome, limit, scope)
             }
-            // A body that was streamed is gone.
-            (Instead::Upstream(_), None) => return (before, origin),
+            // And a body that was streamed is gone.
+            (Instead::Upstream(_), _) => return (before, origin),
         };
         // What went wrong before belongs into the log, whatever the client gets.
         let Reply { response, mut notes, .. } = before;

@@ -91,6 +91,11 @@ pub trait Platform {
     /// Whether the platform has somebody who checks targets without being asked by a request, so that instances need not.
     fn checks_by_itself(&self) -> bool;
 
+    /// Whether [`FetchError::Unreachable`] is ever told from [`FetchError::Reset`]: bodies are kept for that.
+    fn tells_unreachable(&self) -> bool {
+        true
+    }
+
     /// Has the keeper of a claim do what is ordered: by [`claim::perform`], with its own clock.
     ///
     /// Must: do it in one step, or elect who may ([`claim::elected`]), so that nobody takes what another one holds; keep what

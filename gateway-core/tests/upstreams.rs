@@ -150,10 +150,15 @@ fn what_may_have_been_acted_on_is_sent_again_only_where_that_does_no_harm() {
 #[test]
 fn a_body_is_kept_up_to_its_size_and_streamed_beyond() {
     let upstream = json!({ "targets": targets(2), "retries": { "attempts": 1, "body": 4 } });
-    for (body, length, attempts) in
-        [("1234", "content-length\x004\n", 2), ("12345", "content-length\x005\n", 1), ("1234", "", 1)]
-    {
-        let incoming = request("PUT", length, Body::Stream(body.as_bytes().to_vec()));
+    for (method, body, length, attempts) in [
+        ("PUT", "1234", "content-length\x004\n", 2),
+        ("PUT", "12345", "content-length\x005\n", 1),
+        ("PUT", "1234", "", 1),
+        // It reached nobody, so it may be sent again.
+        ("POST", "1234", "content-length\x004\n", 2),
+        ("POST", "12345", "content-length\x005\n", 1),
+    ] {
+        let incoming = request(method, length, Body::Stream(body.as_bytes().to_vec()));
         let mut sent = Vec::new();
         let (_, tried) = tried(&gateway(upstream.clone()), incoming, |_, call| {
             sent.push(match &call.body {
@@ -558,10 +563,21 @@ fn a_fallback_takes_the_place_of_a_failure() {
             assert_eq!(body.as_ref(), b"later, /x");
         }
     }
-    // A body that was streamed cannot be sent again.
-    let gateway = gateway_with(upstreams(json!({ "upstream": "v" })));
-    let incoming = request("POST", "", Body::Stream(b"x".to_vec()));
-    assert_eq!(tried(&gateway, incoming, |_, _| fails(FetchError::Reset)).0.response.status, 502);
+    // A body that was streamed cannot be sent again, and what may have been done is not done once more.
+    let gateway = gateway_with(upstreams(json!({ "upstream": "v", "statuses": [500] })));
+    for (method, length, first, expected) in [
+        ("POST", "", fails(FetchError::Unreachable), 502),
+        ("POST", "content-length\x001\n", fails(FetchError::Unreachable), 200),
+        ("POST", "content-length\x001\n", status(500), 200),
+        ("POST", "content-length\x001\n", fails(FetchError::Reset), 502),
+        ("POST", "content-length\x001\n", fails(FetchError::Timeout), 504),
+        ("PUT", "content-length\x001\n", fails(FetchError::Timeout), 200),
+        ("PUT", "", fails(FetchError::Timeout), 504),
+    ] {
+        let (incoming, mut first) = (request(method, length, Body::Stream(b"x".to_vec())), Some(first));
+        let (reply, _) = tried(&gateway, incoming, |_, _| first.take().unwrap_or_else(|| status(200)));
+        assert_eq!(reply.response.status, expected, "{method} {length}");
+    }
 }
 
 #[test]

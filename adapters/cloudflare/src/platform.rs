@@ -346,6 +346,11 @@ impl Platform for Workers {
         false
     }
 
+    fn tells_unreachable(&self) -> bool {
+        // `fetch` fails in the same way for both.
+        false
+    }
+
     fn checks_by_itself(&self) -> bool {
         true
     }

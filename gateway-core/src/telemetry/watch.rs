@@ -718,6 +718,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.platform.sends_trailers()
     }
 
+    fn tells_unreachable(&self) -> bool {
+        self.platform.tells_unreachable()
+    }
+
     fn checks_by_itself(&self) -> bool {
         self.platform.checks_by_itself()
     }

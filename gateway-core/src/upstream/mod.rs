@@ -119,6 +119,23 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Whether bodies are kept to be sent again: where a request may be repeated, where it is known that one has reached nobody
+    /// and another target may have it, or where another upstream may.
+    fn keeps_bodies(&self, repeatable: bool, tells_unreachable: bool) -> bool {
+        repeatable
+            || tells_unreachable && self.retries.attempts > 0 && self.retries.on.contains(&Trouble::Unreachable)
+            || self.fallback.as_ref().is_some_and(Fallback::is_upstream)
+    }
+}
+
+impl Fallback {
+    /// Whether it needs the request once more.
+    pub fn is_upstream(&self) -> bool {
+        matches!(self.instead, Instead::Upstream(_))
+    }
+}
+
 /// The statuses that count as failures where nothing is said. Not 500: a request that makes every target stumble would
 /// otherwise take them out one after the other.
 pub const FAILURES: [u16; 3] = [502, 503, 504];

@@ -143,6 +143,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Whether sending it twice does what sending it once does.
+    pub fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
     /// What would be found in a request with this key, for tools that measure.
     pub fn with_key(key: u64) -> Self {
         Self { key: Some(key), ..Self::default() }

@@ -95,8 +95,8 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Reads a body that may have to be sent again, where it is short enough by its declared length. A longer one, or one whose
-/// length nobody has declared, is streamed and sent once.
+/// Reads a body that may have to be sent again, here or elsewhere, where it is short enough by its declared length. A longer one,
+/// or one whose length nobody has declared, is streamed and sent once.
 pub async fn keep_body<P: Platform>(
     platform: &P,
     pool: &Pool,
@@ -105,7 +105,9 @@ pub async fn keep_body<P: Platform>(
     body: Body<P::Stream>,
 ) -> Result<Body<P::Stream>, FetchError> {
     match pool.group() {
-        Some(group) if asked.repeatable => keep_short(platform, group.rules.retries.body, length, body).await,
+        Some(group) if group.rules.keeps_bodies(asked.repeatable, platform.tells_unreachable()) => {
+            keep_short(platform, group.rules.retries.body, length, body).await
+        }
         Some(_) | None => Ok(body),
     }
 }

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Bodies of up to so many bytes are kept where nothing else is said.
+const KEPT: u64 = 64 << 10;
+
 impl Compile<'_> {
     /// Every upstream, in the order of the files; the first of each name counts.
     pub(super) fn all_upstreams(&mut self) -> Vec<Upstream> {
@@ -171,6 +174,9 @@ impl Compile<'_> {
         rules.canary = written.canary.as_ref().map(|canary| self.canary(canary, targets, at("canary")));
         rules.fallback =
             written.fallback.as_ref().and_then(|fallback| self.fallback(fallback, defined, at("fallback"), names));
+        if written.retries.is_none() && rules.fallback.as_ref().is_some_and(Fallback::is_upstream) {
+            rules.retries.body = KEPT;
+        }
         rules.deadline = written.deadline_header.as_ref().map(|name| name.0.to_ascii_lowercase());
         rules.proxy_status = written.proxy_status.unwrap_or(false);
         rules
@@ -247,7 +253,7 @@ impl Compile<'_> {
                 (Some(time), _) => time.milliseconds,
                 (None, pause) => pause.map_or(250, |time| time.milliseconds.max(250)),
             },
-            body: written.body.map_or(64 << 10, |size| size.bytes),
+            body: written.body.map_or(KEPT, |size| size.bytes),
             budget: BudgetRules {
                 percent: budget.percent.unwrap_or(default.percent),
                 at_least: budget.at_least.unwrap_or(default.at_least),

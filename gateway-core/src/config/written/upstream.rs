@@ -356,8 +356,9 @@ pub struct CookieSign {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
-    /// The answer of this upstream, with its own timeouts. It has no fallback in turn. A body that was streamed cannot be
-    /// sent there.
+    /// The answer of this upstream, with its own timeouts. It has no fallback in turn. Bodies are kept for it up to
+    /// `retries.body`; one that was streamed cannot be sent there. What may not be sent again (see `retries`) goes there only where
+    /// a status was answered, or nobody can have done it yet.
     pub upstream: Option<Name>,
     /// This answer.
     pub respond: Option<Respond>,
