@@ -39,7 +39,7 @@ impl Key {
             Key::Query(name) => text(parameters(scope.line.query.as_deref()?, name).next()?.into_owned()),
             Key::PathParameter(name) => text(scope.parameters.get(name)?.to_owned()),
             Key::Consumer => Some(scope.caller.name()?.as_bytes().into()),
-            Key::Claim(name) => match scope.caller.claims.get(name)? {
+            Key::Claim(name) => match scope.caller.claim(name)? {
                 Value::String(value) => text(value.clone()),
                 Value::Number(number) => text(number.to_string()),
                 Value::Bool(truth) => text(truth.to_string()),
@@ -155,7 +155,7 @@ mod tests {
             path: "/".into(),
             query: Some("user=q%20q".into()),
         };
-        let claims = serde_json::json!({ "sub": "s", "n": 5, "list": [] });
+        let claims = serde_json::json!({ "sub": "s", "n": 5, "list": [], "org": { "tenant": "t" } });
         let claims = claims.as_object().cloned().unwrap_or_default();
         let caller = Caller { claims: claims.into(), ..Caller::default() };
         let settings = Settings::new();
@@ -185,6 +185,8 @@ mod tests {
             (Key::Claim("sub".into()), Some("s")),
             (Key::Claim("n".into()), Some("5")),
             (Key::Claim("list".into()), None),
+            (Key::Claim("org.tenant".into()), Some("t")),
+            (Key::Claim("org".into()), None),
         ] {
             let found = with("x-user\0h\ncookie\0user=c\n", |scope, headers| {
                 key.of(scope, headers).map(|value| value.into_owned())
