@@ -106,7 +106,7 @@ impl Compile<'_> {
                 self.problems.push(problem.help("the platform writes it"));
             }
             let template = self.template(&value.0, at)?;
-            if template.pieces().iter().any(|piece| matches!(piece, Piece::Parameter(_) | Piece::Variable(_))) {
+            if !template.pieces().iter().all(|piece| matches!(piece.base(), Piece::Text(_) | Piece::Reference(_))) {
                 let problem =
                     Problem::error("bad-check", at, "a check belongs to no request, so it has no values of one");
                 self.problems.push(problem.help("write a text, or `${secret:NAME}`"));
