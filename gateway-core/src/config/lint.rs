@@ -102,11 +102,22 @@ impl Lint<'_> {
         }
     }
 
-    /// Queues and datasets are Cloudflare's.
+    /// Whether Spin does not pass on what clients' certificates say.
+    fn certificates_from_proxy(&self) -> bool {
+        self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
+            == Some(written::CertificateFrom::ClientCert)
+    }
+
+    /// Queues and datasets are Cloudflare's; and what Spin cannot tell, no rule on lines can ask for.
     fn bindings(&mut self) {
         if !self.options.runtimes.contains(&Runtime::Spin) {
             return;
         }
+        let rules =
+            self.loaded.settings.node.reach([Field("telemetry"), Field("logs"), Field("sample"), Field("rules")]);
+        let asked = rules.map(Node::items).unwrap_or_default().iter().filter_map(|rule| rule.get("when"));
+        let from_proxy = self.certificates_from_proxy();
+        self.problems.extend(asked.flat_map(|text| condition_untold(text, from_proxy)));
         let sinks = self.loaded.settings.node.reach([Field("telemetry"), Field("logs"), Field("to")]);
         for (sink, name) in sinks
             .map(Node::items)
@@ -258,22 +269,9 @@ impl Lint<'_> {
             let problem = Problem::warning("location-unavailable", countries.name_at, message);
             self.warn(route, problem.help("compile for Workers only, or allow the warning"));
         }
-        let from_proxy = self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
-            == Some(written::CertificateFrom::ClientCert);
-        for (index, policy) in route.written.policies.iter().flatten().enumerate() {
-            let written::Policy::Authorize(rules) = policy else { continue };
-            let at = route.node.place([Field("policies"), Item(index), Field("authorize"), Field("expression")]);
-            let asks =
-                |of: fn(evaluated::Variable) -> bool| expressions(rules).any(|expression| expression.asks_for(of));
-            if asks(|variable| matches!(variable, evaluated::Variable::Country | evaluated::Variable::DataCentre)) {
-                let message = "Spin tells neither country nor data centre, so there what needs them does not hold";
-                let problem = Problem::warning("location-unavailable", at, message);
-                self.warn(route, problem.help("compile for Workers only, or allow the warning"));
-            }
-            if asks(evaluated::Variable::is_of_certificate) && !from_proxy {
-                let message = "Spin reports no certificates, so there what needs them does not hold";
-                self.warn(route, Problem::warning("certificate-unavailable", at, message).help(PASS_ON));
-            }
+        let from_proxy = self.certificates_from_proxy();
+        for problem in conditions(&route.node).into_iter().flat_map(|text| condition_untold(text, from_proxy)) {
+            self.warn(route, problem);
         }
         for text in texts(&route.node) {
             let template = text.text().and_then(|text| Template::parse(text).ok());
@@ -283,6 +281,10 @@ impl Lint<'_> {
             };
             if uses(|variable| variable == Variable::Country) {
                 let message = "Spin does not tell the country, so there `{client.country}` is empty";
+                self.warn(route, Problem::warning("location-unavailable", text.at, message));
+            }
+            if uses(|variable| variable == Variable::DataCentre) {
+                let message = "Spin does not tell the data centre, so there `{client.data_centre}` is empty";
                 self.warn(route, Problem::warning("location-unavailable", text.at, message));
             }
             if uses(Variable::is_of_certificate) && !from_proxy {
@@ -659,6 +661,42 @@ const FREE_CALLS: u32 = 50;
 
 /// For the heads of how many responses Workers wait at once.
 const CONNECTIONS: u32 = 6;
+
+/// Where a route has conditions in the expression language.
+fn conditions(route: &Node) -> Vec<&Node> {
+    let policies = route.get("policies").map(Node::items).unwrap_or_default();
+    let steps = route.reach([Field("compose"), Field("steps")]).map(Node::entries).unwrap_or_default();
+    let of_policies = policies.iter().filter_map(|policy| match policy.get("authorize") {
+        Some(rules) => rules.get("expression"),
+        None => policy.get("cache")?.get("bypass"),
+    });
+    let of_steps = steps.iter().flat_map(|step| {
+        let bypass = step.value.get("cache").and_then(|cache| cache.get("bypass"));
+        step.value.get("when").into_iter().chain(bypass)
+    });
+    of_policies.chain(of_steps).flat_map(Node::items).collect()
+}
+
+/// What a condition asks for that Spin does not tell.
+fn condition_untold(text: &Node, from_proxy: bool) -> Vec<Problem> {
+    let expression = text
+        .text()
+        .and_then(|text| expression::condition(text, &[]).or_else(|_| expression::condition_on_steps(text, &[])).ok());
+    let Some(expression) = expression else { return Vec::new() };
+    let mut problems = Vec::new();
+    if expression
+        .asks_for(|variable| matches!(variable, evaluated::Variable::Country | evaluated::Variable::DataCentre))
+    {
+        let message = "Spin tells neither country nor data centre, so there what needs them does not hold";
+        let problem = Problem::warning("location-unavailable", text.at, message);
+        problems.push(problem.help("compile for Workers only, or allow the warning"));
+    }
+    if expression.asks_for(evaluated::Variable::is_of_certificate) && !from_proxy {
+        let message = "Spin reports no certificates, so there what needs them does not hold";
+        problems.push(Problem::warning("certificate-unavailable", text.at, message).help(PASS_ON));
+    }
+    problems
+}
 
 /// The conditions of a policy, as far as they can be read.
 fn expressions(rules: &written::AuthorizePolicy) -> impl Iterator<Item = Expression> {
