@@ -112,7 +112,8 @@ pub struct ParameterSchema {
     pub required: Option<bool>,
     /// How lists and objects are written, in the words of OpenAPI. Default: `form` in the query and in cookies, `simple` elsewhere.
     pub style: Option<ParameterStyle>,
-    /// Whether each item and property stands by itself: `x=a&x=b` instead of `x=a,b`. Default: `true` with `form`, else `false`.
+    /// Whether each item and property stands by itself: `x=a&x=b` instead of `x=a,b`. Default: `true` with `form` in the
+    /// query, else `false`: in cookies, what OpenAPI says of it is not how they are written.
     pub explode: Option<bool>,
 }
 
