@@ -133,8 +133,7 @@ impl Conditions {
     /// means that everything else fits.
     pub fn unmet(&self, head: &Head<'_>) -> Option<Unmet> {
         for named in &self.headers {
-            let mut values = head.headers.all(&named.name).map(|value| String::from_utf8_lossy(value));
-            if !named.test.passes(&mut values) {
+            if !passes(&named.test, head.headers, &named.name) {
                 return Some(Unmet::Header(named.name.clone()));
             }
         }
@@ -165,8 +164,9 @@ impl Conditions {
         for named in &self.headers {
             match (announced(head.headers, &named.name), &named.test) {
                 (Announced::Yes, Test::Present) | (Announced::No, Test::Absent) => {}
+                (Announced::Shown, test) if passes(test, head.headers, &named.name) => {}
                 (Announced::Yes, Test::Absent) => return Foreseen::Never,
-                (Announced::No, _) => return Foreseen::Never,
+                (Announced::Shown | Announced::No, _) => return Foreseen::Never,
                 (Announced::Yes | Announced::Unsaid, _) => certain = false,
             }
         }
@@ -256,32 +256,60 @@ impl Exclusion {
     }
 }
 
+/// Whether a field passes a test.
+fn passes(test: &Test, headers: &Headers, name: &str) -> bool {
+    test.passes(&mut headers.all(name).map(|value| String::from_utf8_lossy(value)))
+}
+
 /// What a preflight says of a field.
 enum Announced {
     Yes,
     No,
+    /// It has it itself, as whoever stands before us adds it to the request as well.
+    Shown,
     /// Browsers send it unannounced, or add it themselves.
     Unsaid,
 }
 
 fn announced(preflight: &Headers, name: &str) -> Announced {
-    const UNSAID: [&str; 12] = [
+    // Forbidden to scripts (Fetch §2.2.2), safelisted, or written by browsers: those of caches (§4.6), and of navigations.
+    const UNSAID: [&str; 28] = [
         "accept",
+        "accept-charset",
         "accept-encoding",
         "accept-language",
+        "cache-control",
+        "connection",
         "content-language",
         "content-length",
         "content-type",
+        "cookie",
+        "date",
         "dnt",
+        "expect",
+        "if-modified-since",
+        "if-none-match",
+        "keep-alive",
         "origin",
+        "pragma",
+        "priority",
         "range",
         "referer",
         "save-data",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "upgrade-insecure-requests",
         "user-agent",
     ];
     if list(preflight, "access-control-request-headers").any(|announced| announced.eq_ignore_ascii_case(name)) {
         Announced::Yes
     } else if UNSAID.contains(&name) || name.starts_with("sec-") {
+        Announced::Unsaid
+    } else if preflight.contains(name) {
+        Announced::Shown
+    } else if name == "via" || name.starts_with("proxy-") {
         Announced::Unsaid
     } else {
         Announced::No
@@ -358,6 +386,16 @@ mod tests {
             (header("accept", exact()), ASKS, Perhaps),
             (header("sec-fetch-site", exact()), ASKS, Perhaps),
             (header("authorization", Test::Present), ASKS, Never),
+            (header("if-none-match", Test::Present), ASKS, Perhaps),
+            (header("cache-control", Test::Absent), "cache-control\0no-cache\n", Perhaps),
+            (header("cookie", Test::Present), ASKS, Perhaps),
+            (header("via", Test::Present), ASKS, Perhaps),
+            (header("via", Test::Present), "via\x001.1 a\n", Certainly),
+            (header("x-forwarded-proto", exact()), "x-forwarded-proto\x001\n", Certainly),
+            (header("x-forwarded-proto", exact()), "x-forwarded-proto\x002\n", Never),
+            (header("x-forwarded-proto", Test::Absent), "x-forwarded-proto\x002\n", Never),
+            (header("x-forwarded-proto", exact()), ASKS, Never),
+            (header("x-a", exact()), "access-control-request-headers\0x-a\nx-a\x002\n", Perhaps),
             (excluding(header("x-a", Test::Present)), ASKS, Never),
             (excluding(header("x-a", exact())), ASKS, Perhaps),
             (excluding(header("x-b", Test::Present)), ASKS, Certainly),
