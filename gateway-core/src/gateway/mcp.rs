@@ -218,7 +218,10 @@ impl Gateway {
         let read = self.read_inner(platform, &mut reply, most).await;
         let Response { status, headers, .. } = &reply.response;
         let told = match read {
-            Ok(body) => result::of(tool, &self.validation.schemas, &target, *status, headers, &body),
+            Ok(body) => {
+                let uri = format!("{}://{}{target}", asked.client.scheme, line.authority);
+                result::of(tool, &self.validation.schemas, &uri, *status, headers, &body)
+            }
             Err(ReadError::TooLarge) => {
                 result::failed(&[format!("The answer is longer than the {most} bytes that a tool can give.")])
             }

@@ -143,7 +143,7 @@ mod tests {
         };
         let mut headers = Headers::new();
         headers.set("content-type", media_type);
-        let result = of(&tool, &Schemas::new(Bytes::new()), "/x", status, &headers, body);
+        let result = of(&tool, &Schemas::new(Bytes::new()), "https://a.test/x", status, &headers, body);
         serde_json::from_str(&result).unwrap_or_else(|why| panic!("{why}: {result}"))
     }
 
@@ -175,7 +175,7 @@ mod tests {
                 200,
                 "application/pdf",
                 b"%",
-                json!({ "content": [{ "type": "resource", "resource": { "uri": "/x", "mimeType": "application/pdf", "blob": "JQ==" } }] }),
+                json!({ "content": [{ "type": "resource", "resource": { "uri": "https://a.test/x", "mimeType": "application/pdf", "blob": "JQ==" } }] }),
             ),
             (204, "", b"", json!({ "content": [text("Done: the answer has the status 204, and nothing in it.")] })),
             (
