@@ -135,12 +135,16 @@ impl JsonRpc {
                     visit.memo.called = Some(Called { method: String::new(), id: Some("null".to_owned()) });
                 }
                 Batch::Split(at_once) => {
-                    let entry = |message: Message<'_>| {
-                        let called = self.check(&message, visit)?;
-                        Ok(Entry { called, body: bytes.slice_ref(message.raw().as_bytes()) })
+                    let entry = |message: Result<Message<'_>, Fault>| match message {
+                        Ok(message) => match self.check(&message, visit) {
+                            Ok(called) => Some(Ok(Entry { called, body: bytes.slice_ref(message.raw().as_bytes()) })),
+                            // Of what becomes of a notification nobody is told (JSON-RPC 2.0 §4.1).
+                            Err(_) if message.id.is_none() && message.method.is_some() => None,
+                            Err(fault) => Some(Err(fault.to_json())),
+                        },
+                        Err(fault) => Some(Err(fault.to_json())),
                     };
-                    let told = |fault: Fault| fault.to_json();
-                    let entries = messages.into_iter().map(|message| message.and_then(entry).map_err(told)).collect();
+                    let entries = messages.into_iter().filter_map(entry).collect();
                     let (at_once, bytes) = (at_once as usize, usize::try_from(self.bytes).unwrap_or(usize::MAX));
                     visit.memo.split = Some(Box::new(Split { entries, at_once, bytes }));
                 }
