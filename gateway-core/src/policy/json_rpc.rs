@@ -5,6 +5,7 @@
 
 use super::transform::drop_body;
 use super::{Departure, Flow, Visit};
+use crate::answer;
 use crate::error::Error;
 use crate::http::Body;
 use crate::json_rpc::{self, Content, Fault, INVALID_PARAMS, INVALID_REQUEST, Limits, METHOD_NOT_FOUND, Message};
@@ -106,8 +107,11 @@ const MOST_VIOLATIONS: usize = 10;
 impl JsonRpc {
     /// Whether a request may go on, and as what.
     pub async fn on_request<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Flow<P::Stream>, Error> {
-        if visit.line.method != "POST" {
-            return Err(Error::MethodNotAllowed { allow: vec!["POST".to_owned()] });
+        let allow = || ["POST", "OPTIONS"].map(str::to_owned);
+        match visit.line.method.as_str() {
+            "POST" => {}
+            "OPTIONS" => return Ok(Flow::Respond(answer::options(&allow()))),
+            _ => return Err(Error::MethodNotAllowed { allow: allow().into() }),
         }
         if !visit.headers.is_json() || visit.headers.all("content-type").count() != 1 {
             return Err(Error::UnsupportedMediaType { accept: vec!["application/json".to_owned()] });

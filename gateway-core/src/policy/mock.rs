@@ -48,6 +48,9 @@ impl Mock {
         let answers = match openapi::find(&self.base, &self.paths, &line.method, &line.path) {
             Known::Operation(_, number) => self.operations.get(number as usize),
             _ if self.unknown == openapi::Unknown::Pass => return Ok(Flow::Continue),
+            Known::OtherMethods(allow) if line.method == "OPTIONS" => {
+                return Ok(Flow::Respond(crate::answer::options(&allow)));
+            }
             Known::OtherMethods(allow) => return Err(Error::MethodNotAllowed { allow }),
             Known::Nothing => return Err(Error::NoRoute),
         };

@@ -91,7 +91,7 @@ impl Segment {
 pub(super) enum Known<'a> {
     /// This operation, by its number.
     Operation(&'a Path, u32),
-    /// The path is there, with these methods.
+    /// The path is there, and takes these methods.
     OtherMethods(Vec<String>),
     /// Nothing.
     Nothing,
@@ -117,9 +117,22 @@ pub(super) fn find<'a>(base: &str, paths: &'a [Path], method: &str, path: &str) 
         if let Some((_, operation)) = by(method).or_else(|| if method == "HEAD" { by("GET") } else { None }) {
             return Known::Operation(candidate, *operation);
         }
-        others.extend(candidate.operations.iter().map(|(method, _)| method.clone()));
+        for (method, _) in &candidate.operations {
+            let also = if method == "GET" { Some("HEAD") } else { None };
+            for method in [method.as_str()].into_iter().chain(also) {
+                if !others.iter().any(|known| known == method) {
+                    others.push(method.to_owned());
+                }
+            }
+        }
     }
-    if others.is_empty() { Known::Nothing } else { Known::OtherMethods(others) }
+    if others.is_empty() {
+        return Known::Nothing;
+    }
+    if !others.iter().any(|known| known == "OPTIONS") {
+        others.push("OPTIONS".to_owned());
+    }
+    Known::OtherMethods(others)
 }
 
 impl OpenApi {
@@ -300,7 +313,7 @@ mod tests {
             ("GET", "/v1/pets/7", Ok(2)),
             ("PUT", "/v1/pets/mine", Ok(3)),
             ("GET", "/v1/", Ok(5)),
-            ("DELETE", "/v1/pets/7", Err(2)),
+            ("DELETE", "/v1/pets/7", Err(4)),
             ("GET", "/v1/pets/", Err(0)),
             ("GET", "/v1", Err(0)),
             ("GET", "/v10/pets/7", Err(0)),
