@@ -76,9 +76,20 @@ impl Respond {
     }
 }
 
-/// What `OPTIONS` is answered where no route takes it itself (RFC 9110 §9.3.7).
+/// Takes one of the servers away that an `OPTIONS` may go on to (RFC 9110 §7.6.2). Whether there is one left.
+pub fn goes_on(headers: &mut Headers) -> bool {
+    let Some(left) = headers.text("max-forwards").and_then(|left| left.parse::<u32>().ok()) else { return true };
+    if left > 0 {
+        headers.set("max-forwards", (left - 1).to_string());
+    }
+    left > 0
+}
+
+/// What `OPTIONS` is answered where no route takes it itself (RFC 9110 §9.3.7). Without methods, any may be.
 pub fn options<S>(allow: &[String]) -> Response<S> {
     let mut headers = Headers::new();
-    headers.set("allow", allow.join(", "));
+    if !allow.is_empty() {
+        headers.set("allow", allow.join(", "));
+    }
     Response { status: 204, headers, body: Body::Empty }
 }

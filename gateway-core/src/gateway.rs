@@ -929,6 +929,9 @@ impl Gateway {
                 let batching = batch::Batching { batch, headers, body, body_limit, depth };
                 Err(Box::pin(self.batch(platform, batching, &scope)).await)
             }
+            (None, Action::Forward(_)) if line.method == "OPTIONS" && !answer::goes_on(&mut headers) => {
+                Err(Reply::answer(answer::options(&matched.route.conditions.allowed())))
+            }
             (None, Action::Forward(forward)) => Ok(Onward::Forward(forward)),
             #[cfg(feature = "grpc")]
             (None, Action::Grpc(grpc)) => Ok(Onward::Grpc(grpc)),

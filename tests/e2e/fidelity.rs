@@ -155,6 +155,7 @@ fn explain(
             }
             "trailer" if workers => got.is_empty().then_some("request-trailers"),
             "expect" => got.is_empty().then_some("expect"),
+            "max-forwards" if ask.method == "OPTIONS" && **direct == [b"10"] && **got == [b"9"] => Some("max-forwards"),
             "transfer-encoding" => {
                 (got.is_empty() && matches!(ask.method.as_str(), "GET" | "HEAD")).then_some("get-chunked")
             }
@@ -430,6 +431,9 @@ impl Ask {
                 fields.push(Field::new("Content-Length", bytes.len().to_string()));
                 body = bytes;
             }
+        }
+        if method == "OPTIONS" && random.once_in(2) {
+            fields.push(Field::new("Max-Forwards", "10"));
         }
         let start = format!("{method} {} HTTP/1.1", target(random));
         let mut message = Head { start: start.clone().into_bytes(), fields: fields.clone() }.to_bytes();

@@ -224,6 +224,15 @@ impl Conditions {
         self.methods.is_empty() && self.count() == 0
     }
 
+    /// The methods that it takes, with `HEAD` beside `GET`; empty: any.
+    pub fn allowed(&self) -> Vec<String> {
+        let mut methods = self.methods.clone();
+        if !methods.is_empty() && self.takes("HEAD") && !methods.iter().any(|known| known == "HEAD") {
+            methods.push("HEAD".to_owned());
+        }
+        methods
+    }
+
     fn takes(&self, method: &str) -> bool {
         self.methods.is_empty()
             || self.methods.iter().any(|known| known == method || (known == "GET" && method == "HEAD"))
