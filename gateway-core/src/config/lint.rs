@@ -102,7 +102,7 @@ impl Lint<'_> {
         }
     }
 
-    /// Whether Spin does not pass on what clients' certificates say.
+    /// Whether a trusted proxy passes on what clients' certificates say, which is all that Spin hears of them.
     fn certificates_from_proxy(&self) -> bool {
         self.loaded.settings.written.client.as_ref().and_then(|client| client.certificate_from)
             == Some(written::CertificateFrom::ClientCert)
