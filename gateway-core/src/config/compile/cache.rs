@@ -56,8 +56,11 @@ impl RouteCompiler<'_, '_> {
         paths: &[Matcher],
     ) -> Cache {
         self.all.features.insert("cache");
-        let seconds =
-            |duration: Option<written::Duration>| duration.map_or(0, |duration| duration.milliseconds / 1_000);
+        let mut seconds = |duration: Option<written::Duration>, field: &str| {
+            duration.map_or(0, |duration| self.seconds(duration, node.place([Field(field)])))
+        };
+        let while_revalidate = seconds(written.stale_while_revalidate, "stale_while_revalidate");
+        let if_error = seconds(written.stale_if_error, "stale_if_error");
         let ttl = self.ttl(written, node);
         if let (Some(entry), true) = (node.entry("override_origin"), ttl.is_empty()) {
             let message = "`override_origin` says that `ttl` counts, and there is none";
@@ -96,8 +99,8 @@ impl RouteCompiler<'_, '_> {
             terms: Terms {
                 ttl,
                 overrides: written.override_origin == Some(true),
-                while_revalidate: seconds(written.stale_while_revalidate),
-                if_error: seconds(written.stale_if_error),
+                while_revalidate,
+                if_error,
                 across_callers: written.across_callers == Some(true),
                 set_cookie: match written.set_cookie {
                     None | Some(written::CacheSetCookie::Bypass) => SetCookie::Bypass,
@@ -132,14 +135,10 @@ impl RouteCompiler<'_, '_> {
     fn ttl(&mut self, written: &written::CachePolicy, node: &Node) -> Vec<(Statuses, u64)> {
         let mut ttl: Vec<(Statuses, u64)> = Vec::new();
         for (statuses, duration) in written.ttl.iter().flat_map(|ttl| &ttl.0) {
-            let at = node.place([Field("ttl"), Field(&statuses.0)]);
-            if duration.milliseconds < 1_000 && duration.milliseconds > 0 {
-                let problem = Problem::error("bad-duration", at, "caches count whole seconds");
-                self.all.problems.push(problem.help("write `1s` or more, or `0s`"));
-            }
+            let seconds = self.seconds(*duration, node.place([Field("ttl"), Field(&statuses.0)]));
             // The shape was checked before.
             let Ok(statuses) = format::cache_statuses(&statuses.0) else { continue };
-            ttl.push((statuses, duration.milliseconds / 1_000));
+            ttl.push((statuses, seconds));
         }
         ttl.sort_by_key(|(statuses, _)| match statuses {
             Statuses::One(_) => 0,
@@ -147,6 +146,15 @@ impl RouteCompiler<'_, '_> {
             Statuses::Usual => 2,
         });
         ttl
+    }
+
+    /// A length of time as caches have it.
+    fn seconds(&mut self, duration: written::Duration, at: Span) -> u64 {
+        if duration.milliseconds < 1_000 {
+            let problem = Problem::error("bad-duration", at, "caches count whole seconds");
+            self.all.problems.push(problem.help("write `1s` or more"));
+        }
+        duration.milliseconds / 1_000
     }
 
     fn key_rules(&mut self, written: Option<&written::CacheKey>, node: &Node, paths: &[Matcher]) -> KeyRules {
