@@ -21,6 +21,8 @@ pub struct Caller {
     pub credential: Option<String>,
     /// How it was proven; empty where it was not.
     pub proofs: Vec<&'static str>,
+    /// Whether a service has had a say in who comes in (`forward_auth`), which need not have told who that is.
+    pub vouched: bool,
 }
 
 impl Caller {
@@ -60,5 +62,6 @@ impl Caller {
         self.scopes.extend(other.scopes);
         self.credential = self.credential.take().or(other.credential);
         self.proofs.extend(other.proofs);
+        self.vouched |= other.vouched;
     }
 }

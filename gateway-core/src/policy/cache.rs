@@ -249,7 +249,7 @@ impl Cache {
         };
         let wishes = if self.heeds_clients { Wishes::read(visit.headers) } else { Wishes::default() };
         let renews = visit.cached.renews;
-        let known = visit.headers.contains("authorization") || visit.caller.is_known();
+        let known = visit.headers.contains("authorization") || visit.caller.is_known() || visit.caller.vouched;
         let mut asks = Asks {
             asked: Asked {
                 // Nobody else has what is stored for this caller.
@@ -341,6 +341,10 @@ impl Cache {
     async fn place<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Option<Place>, Error> {
         let conditional = ["if-match", "if-unmodified-since", "upgrade"];
         if conditional.iter().chain(&OVERRIDES).any(|name| visit.headers.contains(name)) || self.is_bypassed(visit) {
+            return Ok(None);
+        }
+        // Somebody has been let in, and nobody can say who: a part of the store for all of those would be shared by strangers.
+        if self.key.by_caller && (visit.caller.is_known() || visit.caller.vouched) && identity(visit).is_none() {
             return Ok(None);
         }
         let mut more = String::new();

@@ -108,6 +108,7 @@ impl ForwardAuth {
                 Answer::Failure(reason) => match self.on_failure {
                     OnFailure::Refuse => return Err(Error::CredentialUncertain { reason }),
                     OnFailure::Allow => {
+                        visit.caller.vouched = true;
                         visit.memo.remarks.push(Remark { problem: "credential-uncertain", detail: reason });
                         self.taken.iter().for_each(|name| visit.headers.remove_alike(name));
                         return Ok(Flow::Continue);
@@ -115,6 +116,7 @@ impl ForwardAuth {
                 },
             },
         };
+        visit.caller.vouched = true;
         self.name_caller(visit, &pass)?;
         for name in &self.taken {
             visit.headers.remove_alike(name);

@@ -199,10 +199,20 @@ impl RouteCompiler<'_, '_> {
     fn needs_caller(&mut self, node: &Node, field: &str) {
         let policies = self.defined.node.get("policies").map(Node::items).unwrap_or_default();
         let known = policies.iter().any(|policy| policy.entry("authenticate").is_some());
-        if let (Some(entry), false) = (node.entry(field), known) {
+        // Tokens have claims, what another service says of a caller has none.
+        let mut services =
+            policies.iter().filter(|_| field == "partition").filter_map(|policy| policy.entry("forward_auth"));
+        let silent = services.clone().next();
+        let named = services.any(|service| service.value.get("caller").is_some());
+        if let (Some(entry), false) = (node.entry(field), known || named) {
             let message = format!("`{field}` asks who is calling, and nothing on this route says so");
             let problem = Problem::error("cache-without-authenticate", entry.name_at, message);
-            self.all.problems.push(problem.help("add `authenticate` before the cache"));
+            self.all.problems.push(match silent {
+                Some(silent) => problem
+                    .related(silent.name_at, "this lets callers in without saying who they are")
+                    .help("add `caller` to it"),
+                None => problem.help("add `authenticate` before the cache"),
+            });
         }
     }
 

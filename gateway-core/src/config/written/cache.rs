@@ -156,7 +156,7 @@ pub enum CacheQuery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CachePartition {
-    /// Each caller that `authenticate` has recognised, by consumer, subject and credential.
+    /// Each caller that `authenticate` has recognised or `forward_auth` has named, by consumer, subject and credential.
     Caller,
 }
 

@@ -123,5 +123,6 @@ pub(super) fn known(verified: &Verified, issuer: Option<&str>, consumers: &Consu
         // A token's identifier opens nothing.
         credential: claim("jti").map(str::to_owned),
         proofs: vec![proof],
+        vouched: false,
     }
 }
