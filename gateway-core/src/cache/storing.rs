@@ -148,8 +148,9 @@ pub fn judge(asked: &Asked, status: u16, headers: &Headers, terms: &Terms, times
     if asked.no_store {
         return Err(Why::Request);
     }
-    // A part, or that nothing has changed, is no answer for others; nor is an interim response.
-    if !(200..=599).contains(&status) || matches!(status, 206 | 304) {
+    // A part, that nothing has changed, or that a condition or a range of this request does not hold is no answer for others; nor is an
+    // interim response.
+    if !(200..=599).contains(&status) || matches!(status, 206 | 304 | 412 | 416) {
         return Err(Why::Status);
     }
     let said = Directives::read(headers, &terms.targeted);
@@ -301,6 +302,8 @@ mod tests {
             (asked(), 201, &cc("max-age=60"), Ok(60)),
             (asked(), 206, &cc("max-age=60"), Err(Why::Status)),
             (asked(), 304, &cc("max-age=60"), Err(Why::Status)),
+            (asked(), 412, &cc("max-age=60"), Err(Why::Status)),
+            (asked(), 416, &cc("max-age=60"), Err(Why::Status)),
             (asked(), 101, &cc("max-age=60"), Err(Why::Status)),
             (asked(), 599, &cc("max-age=60"), Ok(60)),
             (asked(), 599, &cc("max-age=60, must-understand"), Err(Why::Status)),

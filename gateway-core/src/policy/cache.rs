@@ -979,6 +979,9 @@ impl Cache {
                 response.headers.set("content-range", format!("bytes */{length}"));
                 response.headers.remove("content-length");
                 response.headers.remove("content-type");
+                // What the whole says of caches, this is no answer for.
+                self.terms.targeted.iter().for_each(|name| response.headers.remove(name));
+                response.headers.set("cache-control", "no-store");
             }
             Part::Bytes { first, last } => {
                 if length > LONGEST_CUT {
