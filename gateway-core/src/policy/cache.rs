@@ -148,8 +148,9 @@ pub struct Keeping {
 enum Pending<S> {
     /// It passed by.
     Passed(Forward),
-    /// It may have changed what is stored for its address: what the first keys of that begin with.
-    Unsafe(String),
+    /// It may have changed what is stored for its address: what the first keys of that begin with, and the query as far as policies
+    /// have left it, which is the one that a key has.
+    Unsafe(String, Option<String>),
     /// It asks the origin.
     Asks(Box<Asks<S>>),
 }
@@ -239,7 +240,7 @@ impl Cache {
         if !reads {
             if !is_safe(method) {
                 let scope = self.scope(visit.client, visit.headers);
-                visit.cached.pending = Some(Pending::Unsafe(scope));
+                visit.cached.pending = Some(Pending::Unsafe(scope, visit.query.clone()));
             }
             return Ok(Flow::Continue);
         }
@@ -353,7 +354,7 @@ impl Cache {
             // Whether by GET or by POST: a query is known by what it asks for, wherever that stands.
             key::write(&mut more, operation.key.as_deref());
             self.more(visit, &mut more);
-            let query = crate::graphql::request::others(visit.line.query.as_deref());
+            let query = crate::graphql::request::others(visit.query.as_deref());
             let url = key::url(visit.line, &visit.line.path, query.as_deref(), self.key.host);
             let key = key::first(&self.scope(visit.client, visit.headers), "GRAPHQL", &url);
             return Ok(Some(Place { key, more, url }));
@@ -640,8 +641,8 @@ impl Cache {
                 self.hide(departure.response);
                 Ok(())
             }
-            Pending::Unsafe(scope) => {
-                self.invalidate(departure, &scope).await;
+            Pending::Unsafe(scope, query) => {
+                self.invalidate(departure, &scope, query).await;
                 self.tell(departure.response, &forwarded(Forward::Method));
                 self.hide(departure.response);
                 Ok(())
@@ -897,13 +898,13 @@ impl Cache {
     }
 
     /// A change that went well takes away what is stored for its address, and for those that its answer names (RFC 9111 §4.4).
-    async fn invalidate<P: Platform>(&self, departure: &mut Departure<'_, P>, within: &str) {
+    async fn invalidate<P: Platform>(&self, departure: &mut Departure<'_, P>, within: &str, query: Option<String>) {
         let Departure { platform, scope, response, cache, .. } = departure;
         if !(200..400).contains(&response.status) {
             return;
         }
         let line = scope.line;
-        let mut urls = vec![(line.path.clone(), line.query.clone())];
+        let mut urls = vec![(line.path.clone(), query)];
         for name in ["location", "content-location"] {
             urls.extend(response.headers.text(name).and_then(|value| same_host(line, value)));
         }

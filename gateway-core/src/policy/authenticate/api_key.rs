@@ -77,7 +77,7 @@ impl ApiKeyMethod {
         for place in &self.places {
             match place {
                 Place::Header(name) => headers.remove(name),
-                Place::Query(name) => *query = query.take().map(|query| without_parameter(&query, name)),
+                Place::Query(name) => *query = query.take().and_then(|query| without_parameter(&query, name)),
                 Place::Cookie(name) => strip_cookie(headers, name),
             }
         }
@@ -138,10 +138,11 @@ impl Place {
     }
 }
 
-/// The query without the pairs of this name; the other bytes stay as they are.
-pub(super) fn without_parameter(query: &str, name: &str) -> String {
+/// The query without the pairs of this name; the other bytes stay as they are. `None` where there are no others.
+pub(super) fn without_parameter(query: &str, name: &str) -> Option<String> {
     let others = query.split('&').filter(|pair| crate::http::parameters(pair, name).next().is_none());
-    others.collect::<Vec<_>>().join("&")
+    let others: Vec<&str> = others.collect();
+    (!others.is_empty()).then(|| others.join("&"))
 }
 
 /// Rewrites the `Cookie` field without cookies of this name.

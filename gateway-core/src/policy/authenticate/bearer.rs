@@ -75,8 +75,7 @@ impl Bearer {
                 }
                 Place::Header(name) => headers.remove(name),
                 Place::Query(name) => {
-                    *query =
-                        query.take().map(|query| without_parameter(&query, name)).filter(|query| !query.is_empty());
+                    *query = query.take().and_then(|query| without_parameter(&query, name));
                 }
                 Place::Cookie(name) => strip_cookie(headers, name),
             }
