@@ -108,6 +108,8 @@ pub enum Why {
     Useless,
     /// Its body is too long.
     TooLarge,
+    /// It confirms another response than the one that is stored (§4.3.4).
+    Another,
     /// Something behind the cache changes its body piece by piece, on the way to the client.
     Changed,
     /// It tells of errors, whatever its status.
@@ -128,6 +130,7 @@ impl Why {
             Why::Unsaid => "unsaid",
             Why::Useless => "stale",
             Why::TooLarge => "too-large",
+            Why::Another => "another",
             Why::Changed => "changed",
             Why::Errors => "errors",
         }

@@ -7,7 +7,20 @@ use crate::http::Headers;
 
 /// The stored response with the fields of the 304 in the place of its own, judged anew.
 pub fn freshen(entry: &Entry, asked: &Asked, response: &Headers, terms: &Terms, times: Times) -> Result<Storable, Why> {
+    if is_of_another(entry, response) {
+        return Err(Why::Another);
+    }
     storing::judge(asked, entry.status, &merged(entry, response), terms, times)
+}
+
+/// Whether a 304 speaks of another response than the stored one: it has another strong tag (§4.3.4). A mark of weakness alone makes no
+/// other: servers that pack what they send put it on the tag of the 200, and not on that of the 304.
+fn is_of_another(entry: &Entry, response: &Headers) -> bool {
+    let (stored, told) = (entry.field("etag"), response.text("etag"));
+    let opaque = |tag: &'_ str| tag.trim().trim_start_matches("W/").to_owned();
+    told.is_some_and(|told| {
+        !told.trim().starts_with("W/") && stored.is_some_and(|stored| opaque(stored) != opaque(told))
+    })
 }
 
 /// The fields that the client gets: those that are stored, replaced by those of the 304.
@@ -41,6 +54,28 @@ pub fn contradicts(entry: &Entry, head: &Headers) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_304_of_another_response_says_nothing_of_this_one() {
+        let terms = Terms { body: 100, ..Terms::default() };
+        let asked = Asked { authorized: false, no_store: false, url: String::new() };
+        let times = Times { requested: 0, received: 0 };
+        for (stored, told, expected) in [
+            ("\"1\"", "\"1\"", true),
+            ("\"1\"", "\"2\"", false),
+            ("W/\"1\"", "\"2\"", false),
+            ("W/\"1\"", "\"1\"", true),
+            ("\"1\"", "W/\"2\"", true),
+            ("\"1\"", "", true),
+        ] {
+            let mut response = Headers::of(&[("cache-control", "max-age=60")]);
+            if !told.is_empty() {
+                response.receive("etag", told.as_bytes());
+            }
+            let found = freshen(&Entry::of(&[("etag", stored)]), &asked, &response, &terms, times);
+            assert_eq!(found.map(|_| ()), if expected { Ok(()) } else { Err(Why::Another) }, "{stored} {told}");
+        }
+    }
 
     #[test]
     fn a_304_replaces_fields_but_not_those_that_describe_the_body() {

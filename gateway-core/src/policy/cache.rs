@@ -723,6 +723,7 @@ impl Cache {
         pump::discard(platform, std::mem::replace(&mut departure.response.body, Body::Empty));
         let entry = match &fresh {
             Ok(Storable { entry, .. }) => entry.clone(),
+            Err(Why::Another) => stored.entry.clone(),
             Err(_) => Entry {
                 fields: merged.iter().map(|(name, value)| Field::new(name, value)).collect(),
                 initial_age: 0,
