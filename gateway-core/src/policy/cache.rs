@@ -244,12 +244,16 @@ impl Cache {
             }
             return Ok(Flow::Continue);
         }
+        let wishes = if self.heeds_clients { Wishes::read(visit.headers) } else { Wishes::default() };
+        let renews = visit.cached.renews;
         let Some(place) = self.place(visit).await? else {
+            // RFC 9111 §5.2.1.7: who wants nothing from the origin gets nothing from there.
+            if wishes.only_if_cached && renews.is_none() {
+                return Err(Error::NotCached);
+            }
             visit.cached.pending = Some(Pending::Passed(Forward::Bypass));
             return Ok(Flow::Continue);
         };
-        let wishes = if self.heeds_clients { Wishes::read(visit.headers) } else { Wishes::default() };
-        let renews = visit.cached.renews;
         let known = visit.headers.contains("authorization") || visit.caller.is_known() || visit.caller.vouched;
         let mut asks = Asks {
             asked: Asked {
