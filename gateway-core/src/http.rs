@@ -336,15 +336,24 @@ impl Headers {
 
     /// Of those, only what is not the field itself.
     pub fn remove_lookalikes(&mut self, name: &str) {
-        if !self.underscored {
-            return;
-        }
-        let dashed = |c: u8| if c == b'_' { b'-' } else { c.to_ascii_lowercase() };
-        let alike =
-            |other: &str| !other.eq_ignore_ascii_case(name) && other.bytes().map(dashed).eq(name.bytes().map(dashed));
-        let spellings: Vec<String> =
-            self.iter().map(|(other, _)| other).filter(|other| alike(other)).map(str::to_owned).collect();
+        let spellings: Vec<String> = self.lookalikes(name).map(str::to_owned).collect();
         spellings.iter().for_each(|spelling| self.remove(spelling));
+    }
+
+    /// Whether there is a line that is not of this name, but that such a server takes for it.
+    #[cfg(feature = "cache")]
+    pub fn has_lookalike(&self, name: &str) -> bool {
+        self.lookalikes(name).next().is_some()
+    }
+
+    /// The names that differ from this one only in `_` for `-`.
+    fn lookalikes(&self, name: &str) -> impl Iterator<Item = &str> {
+        let dashed = |c: u8| if c == b'_' { b'-' } else { c.to_ascii_lowercase() };
+        let fields = if self.underscored { self.fields.as_slice() } else { &[] };
+        let names = fields.iter().filter(|field| field.live).map(|field| self.name(field.name));
+        names.filter(move |other| {
+            !other.eq_ignore_ascii_case(name) && other.bytes().map(dashed).eq(name.bytes().map(dashed))
+        })
     }
 
     /// What has been changed since the block was received, in order.
@@ -589,6 +598,10 @@ mod tests {
         headers.remove_alike("x-user");
         assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-users"]);
         headers.receive("x_users", b"5");
+        #[cfg(feature = "cache")]
+        for (name, expected) in [("X-Users", true), ("x_users", true), ("x-user", false)] {
+            assert_eq!(headers.has_lookalike(name), expected, "{name}");
+        }
         headers.remove_alike("x-users");
         assert_eq!(headers.size().0, 0);
     }

@@ -345,7 +345,10 @@ impl Cache {
     /// Where the response to a request is stored; `None`: it passes by.
     async fn place<P: Platform>(&self, visit: &mut Visit<'_, P>) -> Result<Option<Place>, Error> {
         let conditional = ["if-match", "if-unmodified-since", "upgrade"];
-        if conditional.iter().chain(&OVERRIDES).any(|name| visit.headers.contains(name)) || self.is_bypassed(visit) {
+        if conditional.iter().any(|name| visit.headers.contains(name))
+            || OVERRIDES.iter().any(|name| visit.headers.contains(name) || visit.headers.has_lookalike(name))
+            || self.is_bypassed(visit)
+        {
             return Ok(None);
         }
         // Somebody has been let in, and nobody can say who: a part of the store for all of those would be shared by strangers.
@@ -782,6 +785,12 @@ impl Cache {
             _ if matches!(departure.response.body, Body::Pumped(..) | Body::Made(_)) => Err(Why::Changed),
             _ => storing::judge(&asks.asked, status, &departure.response.headers, &self.terms, times),
         };
+        // Servers that take `X_A` for `X-A` may have chosen by what the key does not show.
+        let is_blurred = judged.as_ref().is_ok_and(|storable| {
+            let mut names = storable.vary.iter().chain(&self.key.headers);
+            names.any(|name| asks.request.has_lookalike(name))
+        });
+        let judged = if is_blurred { Err(Why::Vary) } else { judged };
         #[cfg(feature = "graphql")]
         let judged = match judged {
             Ok(_) if asks_graphql(departure.memo) && !has_no_errors(departure, self.terms.body).await? => {
