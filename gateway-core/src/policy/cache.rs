@@ -809,8 +809,9 @@ impl Cache {
             }
             self.let_go(platform, Some(stored));
         }
-        // What failed says nothing of what comes next.
-        if method != "HEAD" && status < 500 {
+        // What failed says nothing of what comes next; nor does what is not stored because of what this request alone wants.
+        let is_odd = is_blurred || asks.asked.no_store || asks.request.contains("range");
+        if method != "HEAD" && status < 500 && (judged.is_ok() || !is_odd) {
             let key = asks.flight.as_ref().map_or(&asks.place.key, |flight| &flight.key);
             departure.cache.flights.learn(key, judged.is_ok(), times.received);
         }
