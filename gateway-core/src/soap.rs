@@ -9,6 +9,7 @@ use crate::gateway::Substitute;
 use crate::http::Body;
 use crate::json::Kind;
 use crate::shape::blueprint::Blueprint;
+use crate::shape::rules::most_made;
 use crate::shape::{Path, Step, Value, xml};
 use crate::template::{Fill, Template};
 use crate::translate::{Answered, Asked, Failure, Wanted, status_of, strange, untranslatable, written};
@@ -119,7 +120,7 @@ impl Content {
         }
     }
 
-    fn render(&self, source: &dyn Fill) -> Result<String, Error> {
+    fn render(&self, source: &dyn Fill, most: usize) -> Result<String, Error> {
         let impossible = || untranslatable("there is a character in it that XML has no place for");
         match self {
             Content::Xml(template) => {
@@ -134,7 +135,7 @@ impl Content {
             Content::Json(blueprint) => {
                 let mut out = Vec::new();
                 if let Some(value) = blueprint.build(source) {
-                    xml::write_content(&value, &mut out).map_err(|wrong| untranslatable(wrong.tell()))?;
+                    xml::write_content(&value, most, &mut out).map_err(|wrong| untranslatable(wrong.tell()))?;
                 }
                 String::from_utf8(out).map_err(|_| impossible())
             }
@@ -154,6 +155,7 @@ impl Soap {
     /// # Errors
     /// Where the request holds what no message can.
     pub fn request<S>(&self, asked: &Asked<'_>) -> Result<Substitute<S>, Error> {
+        let most = most_made(self.request_limit);
         let (action, envelope) = asked.fill(self.reads_body, |source| {
             let action = self.action.as_ref().map(|action| action.render_with(source, |text, out| out.push_str(text)));
             if action
@@ -164,10 +166,10 @@ impl Soap {
             }
             let namespace = self.version.namespace();
             let header = match &self.header {
-                Some(header) => format!("<soap:Header>{}</soap:Header>", header.render(source)?),
+                Some(header) => format!("<soap:Header>{}</soap:Header>", header.render(source, most)?),
                 None => String::new(),
             };
-            let content = self.content.render(source)?;
+            let content = self.content.render(source, most)?;
             let envelope = format!(
                 "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soap:Envelope xmlns:soap=\"{namespace}\">{header}\
                  <soap:Body>{content}</soap:Body></soap:Envelope>"
@@ -401,7 +403,7 @@ mod tests {
             header: None,
             content: Content::Xml(Template::literal("")),
             reads_body: false,
-            request_limit: 0,
+            request_limit: 1 << 20,
             answer_limit: 0,
             keeps_namespaces: false,
             lists: Vec::new(),

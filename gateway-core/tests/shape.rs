@@ -21,7 +21,7 @@ proptest! {
         let xml = element.to_xml();
         let value = shape::xml::read(&xml).expect("it is XML");
         let mut again = Vec::new();
-        shape::xml::write(&value, &mut again).expect("it was XML");
+        shape::xml::write(&value, usize::MAX, &mut again).expect("it was XML");
         let again = String::from_utf8(again).expect("it is text");
         let value_again = shape::xml::read(&again).expect("it is XML again");
         prop_assert_eq!(value.to_text(), value_again.to_text(), "{} {}", xml, again);

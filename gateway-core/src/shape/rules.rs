@@ -190,6 +190,18 @@ impl Wrong {
     }
 }
 
+/// How many bytes may be made of a body of which this many are read: in some formats a name stands once, and in others with each value.
+/// What is small need not be counted, and may be made of more than the body.
+#[cfg(feature = "formats")]
+pub(crate) fn most_made(limit: u64) -> usize {
+    usize::try_from(limit.max(64 << 10).saturating_mul(16)).unwrap_or(usize::MAX)
+}
+
+#[cfg(feature = "formats")]
+pub(super) fn too_long(most: usize) -> Wrong {
+    Wrong::Malformed(format!("With its names repeated, it would become longer than {most} bytes."))
+}
+
 /// A client's JSON may not be read in two ways by those behind us; an upstream's is its own affair.
 pub(super) const REQUEST: Limits = Limits::USUAL;
 pub(super) const RESPONSE: Limits = Limits { duplicates: true, ..Limits::USUAL };
@@ -361,7 +373,7 @@ impl Rules {
                     let document = Document("body", value);
                     then(&scope.with_documents(&document))
                 },
-                |value| write(self.to, value, &mut out),
+                |value| write(self.to, value, self.limit, &mut out),
             )
         };
         match self.from {
@@ -377,7 +389,7 @@ impl Rules {
             #[cfg(feature = "formats")]
             Format::Multipart => then(super::fields::multipart(bytes, content_type)?)?,
             #[cfg(feature = "formats")]
-            Format::Csv => then(super::csv::read(bytes)?)?,
+            Format::Csv => then(super::csv::read(bytes, most_made(self.limit))?)?,
             #[cfg(not(feature = "formats"))]
             Format::Xml | Format::Form | Format::Multipart | Format::Csv => {
                 return Err(Wrong::Malformed(format!("Bodies of the type {content_type} cannot be read here.")));
@@ -447,10 +459,11 @@ fn utf8(bytes: &[u8]) -> Result<&str, Wrong> {
     std::str::from_utf8(bytes).map_err(|_| Wrong::Malformed("The body is not UTF-8.".to_owned()))
 }
 
-fn write(format: Format, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+#[cfg_attr(not(feature = "formats"), expect(unused_variables, reason = "JSON repeats no names"))]
+fn write(format: Format, value: &Value<'_>, limit: u64, out: &mut Vec<u8>) -> Result<(), Wrong> {
     match format {
         #[cfg(feature = "formats")]
-        Format::Xml => super::xml::write(value, out),
+        Format::Xml => super::xml::write(value, most_made(limit), out),
         _ => {
             value.write(out);
             Ok(())

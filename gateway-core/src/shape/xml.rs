@@ -11,7 +11,7 @@
 //! expands what it defines. Back from JSON, a number or `true` is its text, `null` an empty element, a list in a list elements
 //! called `item`; what cannot be the name of an element is refused.
 
-use super::rules::Wrong;
+use super::rules::{Wrong, too_long};
 use super::value::Value;
 use crate::json::Kind;
 use quick_xml::escape::escape;
@@ -196,24 +196,25 @@ fn is_ordered(content: &[Content]) -> bool {
     false
 }
 
-/// Writes a value as a document. An object with one member is that element; anything else stands in one called `root`.
-pub fn write(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+/// Writes a value as a document of not much more than `most` bytes. An object with one member is that element; anything else stands in
+/// one called `root`.
+pub fn write(value: &Value<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Wrong> {
     out.extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let value = opened(value);
     match value.as_ref() {
         Value::Object(members) => match members.as_slice() {
-            [(name, inner)] if is_name(name) && inner.kind() != Kind::List => element(name, inner, out),
-            _ => element("root", value.as_ref(), out),
+            [(name, inner)] if is_name(name) && inner.kind() != Kind::List => element(name, inner, most, out),
+            _ => element("root", value.as_ref(), most, out),
         },
-        other => element("root", other, out),
+        other => element("root", other, most, out),
     }
 }
 
 /// Writes the members of an object as elements, one after another.
 #[cfg(feature = "soap")]
-pub fn write_content(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+pub fn write_content(value: &Value<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Wrong> {
     match opened(value).as_ref() {
-        Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, out)),
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, most, out)),
         other => text(&other.clone().into_plain().unwrap_or_default(), false, out),
     }
 }
@@ -230,7 +231,11 @@ fn opened<'v, 'a>(value: &'v Value<'a>) -> Cow<'v, Value<'a>> {
     }
 }
 
-fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+fn element(name: &str, value: &Value<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Wrong> {
+    // A list has its name once, and an element for each item twice.
+    if out.len() + 2 * name.len() > most {
+        return Err(too_long(most));
+    }
     if !is_name(name) {
         return Err(Wrong::Malformed(format!("`{}` cannot be the name of an element.", short(name))));
     }
@@ -255,14 +260,14 @@ fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong
                 match name.as_ref() {
                     name if name.starts_with('@') => {}
                     "#text" => text(&value.clone().into_plain().unwrap_or_default(), false, out)?,
-                    "#" => ordered(value, out)?,
-                    name => member(name, value, out)?,
+                    "#" => ordered(value, most, out)?,
+                    name => member(name, value, most, out)?,
                 }
             }
         }
         Value::List(items) => {
             out.push(b'>');
-            items.iter().try_for_each(|item| element("item", item, out))?;
+            items.iter().try_for_each(|item| element("item", item, most, out))?;
         }
         other => {
             out.push(b'>');
@@ -276,19 +281,19 @@ fn element(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong
 }
 
 /// A list is as many elements of the name.
-fn member(name: &str, value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+fn member(name: &str, value: &Value<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Wrong> {
     match opened(value).as_ref() {
-        Value::List(items) => items.iter().try_for_each(|item| element(name, item, out)),
-        other => element(name, other, out),
+        Value::List(items) => items.iter().try_for_each(|item| element(name, item, most, out)),
+        other => element(name, other, most, out),
     }
 }
 
-fn ordered(value: &Value<'_>, out: &mut Vec<u8>) -> Result<(), Wrong> {
+fn ordered(value: &Value<'_>, most: usize, out: &mut Vec<u8>) -> Result<(), Wrong> {
     let value = opened(value);
-    let Value::List(items) = value.as_ref() else { return element("item", &value, out) };
+    let Value::List(items) = value.as_ref() else { return element("item", &value, most, out) };
     for item in items {
         match opened(item).as_ref() {
-            Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, out))?,
+            Value::Object(members) => members.iter().try_for_each(|(name, value)| member(name, value, most, out))?,
             other => text(&other.clone().into_plain().unwrap_or_default(), false, out)?,
         }
     }
@@ -344,7 +349,7 @@ mod tests {
 
     fn written(value: &Value<'_>) -> Result<String, Wrong> {
         let mut out = Vec::new();
-        write(value, &mut out)?;
+        write(value, 1_000, &mut out)?;
         let text = String::from_utf8(out).expect("it is text");
         Ok(text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("the declaration").to_owned())
     }
@@ -410,6 +415,19 @@ mod tests {
             assert_eq!(members.len(), if is_ordered { 1 } else { many });
         }
         assert!(read(&format!("<a{attributes} a0=''/>")).is_err());
+    }
+
+    /// A name of a list stands there once, and before and behind each of its items afterwards.
+    #[test]
+    fn a_document_is_not_much_longer_than_it_may_be() {
+        let json = format!(r#"{{"{}":[{}1]}}"#, "a".repeat(100), "1,".repeat(100));
+        let parts = json::read(&json, &Limits::USUAL).expect("it is JSON");
+        for (most, fits) in [(100 * 210, true), (100 * 200, false), (0, false)] {
+            let mut out = Vec::new();
+            let written = write(&Value::new(Json::new(&json, &parts)), most, &mut out);
+            assert_eq!(written.is_ok(), fits, "{most}");
+            assert!(out.len() <= most + 300, "{most}");
+        }
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub struct Soap {
     /// Whether clients get to see the details of faults, which may tell of what is behind. Default: `false`.
     #[schemars(extend("default" = false))]
     pub fault_details: Option<bool>,
-    /// How many bytes of a request's body are read, where the message names it. Default: `1MiB`.
+    /// How many bytes of a request's body are read, where the message names it. The message may become 16 times as long. Default: `1MiB`.
     #[schemars(extend("default" = "1MiB"))]
     pub max_request: Option<Size>,
     /// How many bytes an answer may have; a longer one is a 502. Default: `4MiB`.

@@ -228,7 +228,7 @@ pub struct BodyTransform {
     #[schemars(extend("default" = ["2xx"], "examples" = [["2xx", 404]]))]
     pub statuses: Option<OneOrMany<AnswerStatus>>,
     /// How much is read: of the whole body, or of one item of a `stream`. More is refused (413 for a request, 502 for a response;
-    /// a stream breaks off). Default: `1MiB`.
+    /// a stream breaks off). What repeats names that stand there once (CSV, lists as XML) may become 16 times as long. Default: `1MiB`.
     #[schemars(extend("default" = "1MiB"))]
     pub limit: Option<Size>,
     /// Whether the body is a stream of values, each of which is changed as soon as it has come: `lines` of JSON, or `events` as
