@@ -20,14 +20,20 @@ impl Redirect {
     /// The answer. What a client sends cannot make a path into another host: `//evil.example` loses a slash.
     pub fn answer<S>(&self, scope: &Scope<'_>) -> Response<S> {
         let mut location = self.to.render(scope);
+        // Browsers leave TAB, CR and LF out wherever they stand (URL §4.4): what is behind one would be read as if it stood at the
+        // beginning.
+        location.retain(|c| !c.is_ascii_control());
         if location.starts_with("//") || location.starts_with("/\\") {
             location = format!("/{}", location.trim_start_matches(['/', '\\']));
         }
         if self.keep_query
             && let Some(query) = &scope.line.query
         {
+            // A fragment stays the last (RFC 3986 §3).
+            let fragment = location.find('#').map(|at| location.split_off(at));
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
+            location.push_str(fragment.as_deref().unwrap_or_default());
         }
         let mut headers = Headers::new();
         headers.set("location", location);
