@@ -224,7 +224,8 @@ impl Headers {
             self.fields.reserve(24);
             self.text.reserve(1 << 10);
         }
-        let field = self.write(name, value);
+        // What came so goes on so, except what would end the line.
+        let field = self.write(name, value, false);
         self.fields.push(field);
         self.received = true;
     }
@@ -278,17 +279,17 @@ impl Headers {
         self.fields.iter().filter(|field| field.live).map(|field| (self.name(field.name), self.slice(field.value)))
     }
 
-    /// Replaces every line of this name by one. The value must not hold CR, LF or NUL; they become spaces (RFC 9110 §5.5).
+    /// Replaces every line of this name by one. The value must hold no control character but TAB; they become spaces (RFC 9110 §5.5).
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
         self.clear(name);
-        let field = self.write(name, value.as_ref());
+        let field = self.write(name, value.as_ref(), true);
         self.fields.push(field);
         self.edits.push(Recorded::Set(field));
     }
 
-    /// Adds one line.
+    /// Adds one line, of which the same holds.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        let field = self.write(name, value.as_ref());
+        let field = self.write(name, value.as_ref(), true);
         self.fields.push(field);
         self.edits.push(Recorded::Append(field));
     }
@@ -296,7 +297,7 @@ impl Headers {
     /// Removes every line of this name. Removing what is known not to be there is no edit.
     pub fn remove(&mut self, name: &str) {
         if self.clear(name) || self.partial {
-            let field = self.write(name, b"");
+            let field = self.write(name, b"", true);
             self.edits.push(Recorded::Remove(field));
         }
     }
@@ -395,7 +396,7 @@ impl Headers {
         found
     }
 
-    fn write(&mut self, name: &str, value: &[u8]) -> Field {
+    fn write(&mut self, name: &str, value: &[u8], is_ours: bool) -> Field {
         let tag = tag(name.as_bytes());
         self.seen |= 1 << tag;
         self.underscored |= name.contains('_');
@@ -404,7 +405,10 @@ impl Headers {
         self.text[start..].make_ascii_lowercase();
         let middle = self.text.len();
         self.text.extend_from_slice(value);
-        for byte in self.text[middle..].iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        // Platforms refuse the whole block for a control character in what they are given to write.
+        let is_bad =
+            |byte: u8| matches!(byte, b'\r' | b'\n' | 0) || is_ours && byte.is_ascii_control() && byte != b'\t';
+        for byte in self.text[middle..].iter_mut().filter(|byte| is_bad(**byte)) {
             *byte = b' ';
         }
         Field { name: (start, middle), value: (middle, self.text.len()), tag, live: true }
@@ -590,6 +594,16 @@ mod tests {
             headers.edits().collect::<Vec<_>>(),
             [Edit::Set("a", b"3"), Edit::Append("b", b"4"), Edit::Remove("b")]
         );
+    }
+
+    #[test]
+    fn what_is_written_holds_no_control_character_and_what_is_received_stays() {
+        let mut headers = Headers::new();
+        headers.set("a", b"\x01b\tc\x7f\xe9\r\n\0d");
+        headers.append("a", "\u{1f}e");
+        headers.receive("f", b"\x01g\rh");
+        assert_eq!(headers.all("a").collect::<Vec<_>>(), [&b" b\tc \xe9   d"[..], b" e"]);
+        assert_eq!(headers.get("f"), Some(&b"\x01g h"[..]));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl Entry {
     pub fn headers(&self) -> Headers {
         let mut headers = Headers::new();
         for field in &self.fields {
-            headers.append(&field.0, field.value());
+            headers.receive(&field.0, &field.value());
         }
         headers
     }
