@@ -782,6 +782,9 @@ impl Gateway {
         };
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (start.caller, start.memo);
+        if policies.iter().any(|policy| matches!(policy, Policy::ErrorPages(_))) {
+            memo.accept = crate::http::list(&headers, "accept").collect::<Vec<_>>().join(", ");
+        }
         #[cfg(feature = "cache")]
         let mut cached = Cached::new(start.renews.map(|flight| flight.number));
         let clock = || platform.now();

@@ -1,7 +1,7 @@
 //! Gives refusals and failures bodies of one's own, in the kind that the client asks for.
 
 use super::Departure;
-use crate::http::{Body, Headers, Statuses};
+use crate::http::{Body, Statuses};
 use crate::json::{self, Json, Limits};
 use crate::platform::Platform;
 use crate::pump;
@@ -43,7 +43,7 @@ pub struct Page {
 impl ErrorPages {
     /// Puts a page in the place of what would be sent.
     pub fn on_response<P: Platform>(&self, departure: &mut Departure<'_, P>) {
-        let Departure { platform, response, scope, from_upstream, .. } = departure;
+        let Departure { platform, response, scope, from_upstream, memo, .. } = departure;
         let status = response.status;
         // Fixed answers and redirects are what somebody wrote; what the gateway says by itself is a problem.
         let is_problem = response.headers.text("content-type") == Some("application/problem+json");
@@ -53,8 +53,7 @@ impl ErrorPages {
         let fits =
             |page: &&Page| page.statuses.is_empty() || page.statuses.iter().any(|statuses| statuses.contain(status));
         let Some(page) = self.pages.iter().find(fits) else { return };
-        let empty = Headers::new();
-        let Some(kind) = page.choose(scope.view.headers.unwrap_or(&empty), *from_upstream) else {
+        let Some(kind) = page.choose(&memo.accept, *from_upstream) else {
             // Caches must know that others get something else.
             response.headers.append("vary", "accept");
             return;
@@ -123,15 +122,14 @@ enum Kind<'a> {
 impl Page {
     /// The kind that the client likes best; of those that it likes the same, the first. `None`: the problem as it is, which a
     /// client gets that asks for it, and one that can read nothing of what there is.
-    fn choose(&self, request: &Headers, from_upstream: bool) -> Option<Kind<'_>> {
+    fn choose(&self, accept: &str, from_upstream: bool) -> Option<Kind<'_>> {
         let json = self.json.as_ref().map(|json| (json.0.as_str(), Kind::Json(json)));
         let html = self.html.as_ref().map(|html| ("text/html", Kind::Html(html)));
         let text = self.text.as_ref().map(|text| ("text/plain", Kind::Text(text)));
-        let accept: Vec<&str> = crate::http::list(request, "accept").collect();
         if accept.is_empty() {
             return json.or(html).or(text).map(|(_, kind)| kind);
         }
-        let ranges: Vec<(&str, u16)> = accept.iter().map(|range| weighed(range)).collect();
+        let ranges: Vec<(&str, u16)> = accept.split(',').map(|range| weighed(range.trim())).collect();
         let problem = quality(&ranges, "application/problem+json", true);
         let kinds = [json, html, text].into_iter().flatten();
         let mut best: Option<(u16, Kind<'_>)> = None;
@@ -148,7 +146,7 @@ impl Page {
 
 /// The place of the kind that a client likes best, the first of those that it likes the same. `None` where it likes none.
 #[cfg(feature = "validation")]
-pub(super) fn preferred<'k>(request: &Headers, kinds: impl Iterator<Item = &'k str>) -> Option<usize> {
+pub(super) fn preferred<'k>(request: &crate::http::Headers, kinds: impl Iterator<Item = &'k str>) -> Option<usize> {
     let accept: Vec<&str> = crate::http::list(request, "accept").collect();
     let ranges: Vec<(&str, u16)> = accept.iter().map(|range| weighed(range)).collect();
     if ranges.is_empty() {
@@ -204,11 +202,7 @@ mod tests {
             ("text/html;q=0, */*", "json"),
             ("text/html;q=nonsense", "html"),
         ] {
-            let mut request = Headers::new();
-            if !accept.is_empty() {
-                request.set("accept", accept);
-            }
-            let chosen = match page.choose(&request, false) {
+            let chosen = match page.choose(accept, false) {
                 Some(Kind::Json(_)) => "json",
                 Some(Kind::Html(_)) => "html",
                 Some(Kind::Text(_)) => "text",

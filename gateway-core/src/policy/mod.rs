@@ -259,6 +259,8 @@ pub struct Visit<'a, P: Platform> {
 pub struct Memo {
     /// The `Origin` field.
     pub origin: Option<String>,
+    /// What the client takes, before policies change what the upstream is asked for: where an `error_pages` chooses by it.
+    pub accept: String,
     /// What would prove who is calling, where the caller has been let in without that.
     pub challenges: Vec<String>,
     /// What the log should hear although the request goes on.
@@ -624,7 +626,7 @@ impl Policy {
             Policy::Headers(policy) => policy.response.templates().any(Template::asks_request),
             Policy::Transform(policy) => policy.asks_request(),
             Policy::Links(policy) => policy.asks_request(),
-            // Its `Accept` says which page.
+            // Its pages may say something of it.
             Policy::ErrorPages(_) => true,
             // And in which form refusals are told.
             #[cfg(feature = "graphql")]
