@@ -417,9 +417,11 @@ impl Lint<'_> {
     fn limits(&mut self, route: &Defined<written::Route>) {
         let mut knows = false;
         let policies = route.node.get("policies").map(Node::items).unwrap_or_default();
-        for entry in policies.iter().filter_map(|policy| policy.entries().first()) {
+        let written = route.written.policies.iter().flatten();
+        for (policy, written) in policies.iter().zip(written) {
+            let Some(entry) = policy.entries().first() else { continue };
             let (kind, policy) = (entry.name.as_str(), &entry.value);
-            knows |= matches!(kind, "authenticate" | "forward_auth");
+            knows |= written.asks_who_calls();
             if kind == "idempotency" && !knows {
                 let message =
                     "nobody is known to be calling, so keys belong to whoever sends the same `Authorization`, or none";
