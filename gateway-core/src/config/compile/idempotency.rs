@@ -39,7 +39,7 @@ impl RouteCompiler<'_, '_> {
                 show_duration(lease)
             );
             let problem = Problem::error("short-lease", node.place([Field("lease")]), message);
-            self.all.problems.push(problem.help("raise `lease`, or lower `timeouts.total`"));
+            self.all.problems.push(problem.help("raise `lease`, or lower the time that requests have"));
         }
         let answer = written.answer.map_or(64 << 10, |size| size.bytes);
         if answer > LONGEST_ANSWER {
@@ -77,9 +77,17 @@ impl RouteCompiler<'_, '_> {
     /// How long a request of this route may take, in milliseconds.
     fn total(&self) -> u64 {
         let own = &self.defined.written;
-        let base = own.upstream.as_ref().and_then(|name| self.all.upstreams.get(name.0.as_str()));
-        let base = base.map_or(Timeouts::default(), |(_, timeouts)| *timeouts);
-        own.timeouts.as_ref().and_then(|own| own.total).map_or(base.total, |total| total.milliseconds)
+        if let Some(compose) = &own.compose {
+            return compose.timeout.map_or(30_000, |timeout| timeout.milliseconds);
+        }
+        let of = |name: &written::Name| self.all.upstreams.get(name.0.as_str()).map(|(_, timeouts)| timeouts.total);
+        let base = own.upstream.as_ref().and_then(of).unwrap_or(Timeouts::default().total);
+        let total = own.timeouts.as_ref().and_then(|own| own.total).map_or(base, |total| total.milliseconds);
+        // Where the upstream has failed, another one is asked, with times of its own.
+        let upstreams = &self.all.loaded.upstreams;
+        let first = own.upstream.as_ref().and_then(|name| upstreams.iter().find(|known| known.name == name.0));
+        let other = first.and_then(|first| first.written.fallback.as_ref()?.upstream.as_ref()).and_then(of);
+        total.saturating_add(other.unwrap_or(0))
     }
 
     /// A policy that has no meaning where nothing is forwarded.
