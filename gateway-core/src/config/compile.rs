@@ -21,6 +21,7 @@ use crate::{
         ForwardAuth, Policy, PolicyList,
         authenticate::{Introspection, issuer::Issuer},
         headers::{Dedupe, HeaderEdits},
+        limit::Limit,
     },
     request::{Limits, RouteLimits},
     route::{
@@ -143,6 +144,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         validated: HashMap::new(),
         described: HashMap::new(),
         sayings: HashMap::new(),
+        named_limits: Vec::new(),
     };
     compile.everything()
 }
@@ -189,6 +191,8 @@ struct Compile<'a> {
     described: HashMap<(Span, Reading, bool), Vec<crate::policy::openapi::Path>>,
     /// What templates say of callers.
     sayings: caller::Sayings,
+    /// Limits that others may count together with, each with its kind and where its name stands.
+    named_limits: Vec<(&'static str, Limit, Span)>,
 }
 
 /// What policies may need to know of all consumers, however many those are.

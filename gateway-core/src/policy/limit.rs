@@ -269,7 +269,7 @@ impl Limit {
             visit.memo.passed.push(None);
             return Ok(());
         }
-        let (key, lacks) = self.key(visit);
+        let (mut key, lacks) = self.key(visit);
         match (lacks, self.missing) {
             (true, Missing::Skip) => {
                 said(LimitOutcome::Exempt);
@@ -286,6 +286,8 @@ impl Limit {
         }
         let limits = self.limits(visit).await;
         let rules: Vec<Rule> = limits.iter().map(|limit| limit.rule.clone()).collect();
+        // What one rule has counted is nothing to a rule of another shape: under one key, each would begin anew after the other.
+        rules.iter().for_each(|rule| key.push_str(&rule.shape()));
         let lease = visit.platform.random();
         let cost = match self.cost.of(visit).await {
             Ok(cost) => cost,
@@ -516,7 +518,7 @@ fn nearly<'s>(name: &'s str, limits: &'s [Named], standings: &'s [Standing]) -> 
 
 impl Rule {
     /// The same with another limit.
-    fn with_limit(&self, limit: u64) -> Self {
+    pub(crate) fn with_limit(&self, limit: u64) -> Self {
         match self {
             Rule::Bucket { per, .. } => Rule::Bucket { rate: limit, per: *per, burst: limit },
             Rule::Window { per, sliding, .. } => Rule::Window { limit, per: *per, sliding: *sliding },

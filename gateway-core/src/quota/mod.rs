@@ -242,6 +242,19 @@ impl Rule {
         }
     }
 
+    /// What rules have in common that can count together: all but their numbers. A zone is left out, whose list of changes
+    /// grows while its hours stay the same.
+    pub fn shape(&self) -> String {
+        let (kind, time) = match self {
+            Rule::Bucket { per, .. } => ('b', *per),
+            Rule::Window { per, sliding: false, .. } => ('w', *per),
+            Rule::Window { per, sliding: true, .. } => ('s', *per),
+            Rule::Calendar { every, .. } => ('c', every.length()),
+            Rule::Leases { .. } => ('l', 0),
+        };
+        format!("{kind}{time}\n")
+    }
+
     /// Whether what is counted must outlive an eviction: Durable Objects are evicted when they were idle for ten seconds.
     pub fn is_durable(&self) -> bool {
         match self {

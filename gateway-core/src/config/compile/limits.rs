@@ -190,7 +190,7 @@ impl RouteCompiler<'_, '_> {
             None => vec![Dialect::Ietf],
             Some(dialects) => dialects.0.iter().filter_map(dialect).collect(),
         };
-        Limit {
+        let limit = Limit {
             name: match shared.name {
                 Some(name) => name.0.clone(),
                 // Route names have no slash, so nobody else's limits are called so.
@@ -213,7 +213,35 @@ impl RouteCompiler<'_, '_> {
             opens_on_failure: shared.on_failure != Some(written::LimitFailure::Closed),
             dialects,
             status: shared.status.map_or(429, |status| status.0),
+        };
+        if shared.name.is_some() {
+            self.counts_together(common.kind, &limit, node.place([Field("name")]));
         }
+        limit
+    }
+
+    /// Policies of one name count together, which only those can that count the same.
+    fn counts_together(&mut self, kind: &'static str, limit: &Limit, at: Span) {
+        let place = |scope: &Scope| match scope {
+            Scope::Instance => 0,
+            Scope::Location | Scope::Binding(_) => 1,
+            Scope::Global | Scope::Leased(_) => 2,
+        };
+        // What is counted elsewhere, or under another key, has nothing to do with it.
+        let named = self.all.named_limits.iter().find(|(_, known, _)| {
+            known.name == limit.name && known.key == limit.key && place(&known.scope) == place(&limit.scope)
+        });
+        let Some((known_kind, known, first)) = named else {
+            self.all.named_limits.push((kind, limit.clone(), at));
+            return;
+        };
+        let rules = |limit: &Limit| limit.limits.iter().map(|limit| limit.rule.with_limit(0)).collect::<Vec<_>>();
+        if *known_kind == kind && rules(known) == rules(limit) {
+            return;
+        }
+        let message = format!("policies called `{}` count together, and this one counts otherwise", limit.name);
+        let problem = Problem::error("counts-otherwise", at, message).related(*first, "the first is here");
+        self.all.problems.push(problem.help("give them the same times and algorithms, or another `name`"));
     }
 
     /// Who counts; the shortest time of the limits says how long tokens may be held.
