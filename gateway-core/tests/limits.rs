@@ -93,6 +93,45 @@ fn a_dry_run_reports_what_it_would_have_refused() {
 }
 
 #[test]
+fn a_dry_run_neither_refuses_nor_delays_for_any_reason() {
+    for (policy, fails, problem) in [
+        (
+            "rate_limit: { limits: 1 per hour, dry_run: true, key: { header: x-tenant }, missing_key: refuse }",
+            false,
+            "limit-reached",
+        ),
+        ("rate_limit: { limits: 1 per hour, dry_run: true, on_failure: closed }", true, "limit-uncertain"),
+        ("spike_arrest: { rate: 1 per minute, dry_run: true, delay: 1h }", false, "limit-reached"),
+    ] {
+        let (gateway, platform) = (gateway(&format!("[{{ {policy} }}]")), platform());
+        platform.counting_fails.set(fails);
+        let start = platform.clock.get();
+        ask(&gateway, &platform);
+        let reply = ask(&gateway, &platform);
+        let notes: Vec<_> = reply.notes.iter().map(|note| note.problem).collect();
+        assert_eq!((reply.response.status, notes), (200, vec![problem]), "{policy}");
+        assert_eq!(platform.clock.get(), start, "{policy}");
+    }
+}
+
+#[test]
+fn limits_of_different_shapes_do_not_reset_each_other() {
+    for scope in ["instance", "location", "global"] {
+        let limits = format!(
+            "[{{ authenticate: {{ any_of: [{{ basic: {{}} }}, anonymous] }} }},
+              {{ rate_limit: {{ limits: 1 per minute, plans: {{ staff: 2 per hour }}, scope: {scope} }} }}]"
+        );
+        let (gateway, platform) = (gateway(&limits), platform());
+        let known = || statuses(&gateway, &platform, 1)[0];
+        let nobody = || {
+            let incoming = Incoming { headers: Headers::new(), ..incoming() };
+            run(gateway.handle(&platform, incoming)).response.status
+        };
+        assert_eq!([known(), nobody(), known(), nobody(), known()], [200, 200, 200, 429, 429], "{scope}");
+    }
+}
+
+#[test]
 fn a_lease_ends_with_its_answer_or_by_itself() {
     let (gateway, platform) = (gateway("[{ concurrency: { limit: 1, hold: 20s } }]"), platform());
     let reply = ask(&gateway, &platform);

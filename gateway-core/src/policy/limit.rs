@@ -277,8 +277,13 @@ impl Limit {
                 return Ok(());
             }
             (true, Missing::Refuse) => {
-                said(LimitOutcome::Refused);
                 visit.memo.passed.push(None);
+                if self.dry_run {
+                    said(LimitOutcome::WouldRefuse);
+                    self.would_have(visit, "refused");
+                    return Ok(());
+                }
+                said(LimitOutcome::Refused);
                 let reason = "This needs a request that can be told from those of others.".to_owned();
                 return Err(Error::Forbidden { reason, challenge: None });
             }
@@ -306,7 +311,7 @@ impl Limit {
                 said(LimitOutcome::Uncertain);
                 visit.memo.passed.push(None);
                 let reason = format!("the limits `{}` cannot be counted: {reason}", self.name);
-                if !self.opens_on_failure {
+                if !self.opens_on_failure && !self.dry_run {
                     return Err(Error::LimitUncertain { reason });
                 }
                 visit.memo.remarks.push(Remark { problem: "limit-uncertain", detail: reason });
@@ -324,17 +329,24 @@ impl Limit {
             (false, false) => LimitOutcome::Refused,
         });
         if granted {
-            if let Some(wait) = decision.wait.filter(|wait| *wait > 0) {
-                visit.platform.sleep(Duration::from_millis(wait)).await;
+            match decision.wait.filter(|wait| *wait > 0) {
+                Some(_) if self.dry_run => self.would_have(visit, "delayed"),
+                Some(wait) => visit.platform.sleep(Duration::from_millis(wait)).await,
+                None => {}
             }
             return Ok(());
         }
         if self.dry_run {
-            let detail = format!("the limits `{}` would have refused this request", self.name);
-            visit.memo.remarks.push(Remark { problem: "limit-reached", detail });
+            self.would_have(visit, "refused");
             return Ok(());
         }
         Err(Error::LimitReached { status: self.status, wait: decision.wait })
+    }
+
+    /// What a dry run says.
+    fn would_have<P: Platform>(&self, visit: &mut Visit<'_, P>, done: &str) {
+        let detail = format!("the limits `{}` would have {done} this request", self.name);
+        visit.memo.remarks.push(Remark { problem: "limit-reached", detail });
     }
 
     /// Tells the client, and settles what only the response shows. Fails where a body that must be read cannot be.
