@@ -320,7 +320,11 @@ impl Limit {
         };
         watch.note(|record| record.nearly.extend(nearly(&self.name, &limits, &decision.standings)));
         let mut standings = decision.standings.iter().copied();
-        visit.memo.told.extend(limits.iter().map(|limit| Told { limit: limit.clone(), standing: standings.next() }));
+        // Who is not to be told of these is not told by another limit either.
+        if !self.dialects.is_empty() {
+            let told = limits.iter().map(|limit| Told { limit: limit.clone(), standing: standings.next() });
+            visit.memo.told.extend(told);
+        }
         let granted = decision.granted.is_some();
         visit.memo.passed.push(granted.then_some(Passed { owner, rules, lease }));
         said(match (granted, self.dry_run) {
