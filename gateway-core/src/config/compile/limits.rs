@@ -165,7 +165,14 @@ impl RouteCompiler<'_, '_> {
         let scope = self.scope(common, node, &limits, all().map(span).min().unwrap_or(0));
         let cost = match common.cost {
             None => Cost::Fixed(1),
-            Some(written::Cost::Fixed(cost)) => Cost::Fixed(*cost),
+            Some(written::Cost::Fixed(cost)) => {
+                if *cost == 0 {
+                    let at = node.place([Field("cost")]);
+                    let problem = Problem::error("bad-cost", at, "what costs nothing is not limited");
+                    self.all.problems.push(problem.help("write 1 or more, or name in `exempt` who is not counted"));
+                }
+                Cost::Fixed(*cost)
+            }
             Some(written::Cost::Named(written::NamedCost::Graphql)) => {
                 self.needs_graphql("this cost", node.place([Field("cost")]), Some(index));
                 Cost::Graphql
