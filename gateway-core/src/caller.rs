@@ -2,6 +2,7 @@
 
 use crate::consumer::Consumer;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// Who is calling. Starts as nobody; authentication fills it in, and nothing else does.
@@ -34,6 +35,16 @@ impl Caller {
     /// The consumer's name.
     pub fn name(&self) -> Option<&str> {
         self.consumer.as_deref().map(|consumer| consumer.name.as_str())
+    }
+
+    /// Who this is for whoever counts: the consumer, or else the subject of an issuer. Names have no line feed, so nobody's
+    /// subject is taken for somebody's name.
+    pub fn identity(&self) -> Option<Cow<'_, str>> {
+        match (self.name(), &self.subject) {
+            (Some(name), _) => Some(name.into()),
+            (None, Some(subject)) => Some(format!("{}\n{subject}", self.issuer.as_deref().unwrap_or_default()).into()),
+            (None, None) => None,
+        }
     }
 
     /// The consumer's groups.

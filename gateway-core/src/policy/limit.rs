@@ -94,7 +94,7 @@ pub struct Named {
 pub enum KeyPart {
     /// The client's address; of an IPv6 address so many bits.
     ClientAddress(u8),
-    /// Who is calling.
+    /// Who is calling: the consumer, or else the subject of an issuer.
     Consumer,
     /// What they belong to.
     Group,
@@ -577,7 +577,7 @@ impl KeyPart {
     fn of<'v, P: Platform>(&self, visit: &'v Visit<'_, P>) -> Option<Cow<'v, str>> {
         match self {
             KeyPart::ClientAddress(bits) => visit.client.address.map(|address| network(address, *bits).into()),
-            KeyPart::Consumer => visit.caller.name().map(Cow::from),
+            KeyPart::Consumer => visit.caller.identity(),
             KeyPart::Group => match visit.caller.groups() {
                 [] => None,
                 groups => Some(groups.join(",").into()),
