@@ -287,8 +287,9 @@ impl ForwardAuth {
             ..Caller::default()
         };
         if contradicts(visit.caller, &caller) {
-            let reason = "The credentials belong to different consumers.";
-            return Err(Error::Unauthenticated { challenges: visit.memo.challenges.clone(), reason });
+            // RFC 9110 §15.5.2: a 401 says what would help, and whoever is known already has been asked for nothing.
+            let reason = "The credentials belong to different consumers.".to_owned();
+            return Err(Error::Forbidden { reason, challenge: None });
         }
         visit.caller.join(caller);
         Ok(())
