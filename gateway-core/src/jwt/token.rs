@@ -92,10 +92,11 @@ impl<'a> Token<'a> {
 
 impl Header {
     fn read(mut members: Map<String, Value>, purpose: Purpose) -> Result<Self, Refusal> {
-        // Where a key is, the configuration says. RFC 7515 §4.1.11: who does not know an extension must refuse; none is
-        // known here, and an unencoded payload (RFC 7797) is one of them.
+        // RFC 7515 §4.1.11: who does not know an extension must refuse; none is known here, and an unencoded payload
+        // (RFC 7797) is one of them. Where a token's key is, the configuration says: what the token says of that is ignored
+        // (§4), as is everything that nobody here understands.
         let foreign: &[&str] = match purpose {
-            Purpose::Token => &["jku", "x5u", "x5c", "jwk", "crit", "b64"],
+            Purpose::Token => &["crit", "b64"],
             Purpose::Proof => &["jku", "x5u", "x5c", "crit", "b64"],
         };
         let mut text = |name: &str| match members.remove(name) {
@@ -109,10 +110,10 @@ impl Header {
             return Err(Refusal::Header);
         }
         let algorithm = Algorithm::named(&algorithm).ok_or(Refusal::Algorithm)?;
-        let key = match members.remove("jwk") {
-            None => None,
-            Some(Value::Object(key)) => Some(key),
-            Some(_) => return Err(Refusal::Malformed),
+        let key = match (purpose, members.remove("jwk")) {
+            (Purpose::Token, _) | (Purpose::Proof, None) => None,
+            (Purpose::Proof, Some(Value::Object(key))) => Some(key),
+            (Purpose::Proof, Some(_)) => return Err(Refusal::Malformed),
         };
         Ok(Self { algorithm, key_id, kind: kind.as_deref().map(media_type), key })
     }
@@ -159,16 +160,18 @@ mod tests {
             (r#"{}"#, Err(Refusal::Malformed)),
             (r#"{"alg":"HS256","alg":"HS256"}"#, Err(Refusal::Malformed)),
             (r#"{"alg":"HS256","kid":1}"#, Err(Refusal::Malformed)),
-            (r#"{"alg":"HS256","jku":"https://evil.example"}"#, Err(Refusal::Header)),
-            (r#"{"alg":"HS256","x5u":"https://evil.example"}"#, Err(Refusal::Header)),
-            (r#"{"alg":"HS256","x5c":[]}"#, Err(Refusal::Header)),
-            (r#"{"alg":"HS256","jwk":{}}"#, Err(Refusal::Header)),
+            (r#"{"alg":"HS256","jku":"https://evil.example"}"#, Ok((None, None))),
+            (r#"{"alg":"HS256","x5u":"https://evil.example"}"#, Ok((None, None))),
+            (r#"{"alg":"HS256","x5c":[]}"#, Ok((None, None))),
+            (r#"{"alg":"HS256","jwk":{}}"#, Ok((None, None))),
+            (r#"{"alg":"HS256","jwk":1,"unknown":{}}"#, Ok((None, None))),
             (r#"{"alg":"HS256","crit":["exp"],"exp":1}"#, Err(Refusal::Header)),
             (r#"{"alg":"HS256","crit":[]}"#, Err(Refusal::Header)),
             (r#"{"alg":"HS256","b64":false}"#, Err(Refusal::Header)),
         ] {
             let text = token(header);
             let read = Token::read(&text, Purpose::Token).map(|token| (token.header.key_id, token.header.kind));
+            assert!(Token::read(&text, Purpose::Token).is_ok_and(|token| token.header.key.is_none()) == read.is_ok());
             let expected = expected.map(|(id, kind)| (id.map(str::to_owned), kind.map(str::to_owned)));
             assert_eq!(read, expected, "{header}");
         }
