@@ -447,6 +447,14 @@ enum Recorded {
     Remove(Field),
 }
 
+/// The parts of an `Authorization` field. What is hardly written like this (a tab for the space, bytes that are no text) has
+/// its scheme all the same: an upstream might read it kindly, so it must not pass for a request without a credential.
+pub fn credentials(value: &str) -> (&str, &str) {
+    let value = value.trim();
+    let (scheme, rest) = value.split_at(value.find([' ', '\t', ',', '=']).unwrap_or(value.len()));
+    (scheme, rest.trim_start_matches(' '))
+}
+
 /// Whether this is a token (RFC 9110 §5.6.2): a method or a field name.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))

@@ -517,6 +517,8 @@ mod older {
         for wrong in [
             "hmac",
             "hmac ",
+            "hmac\tusername=\"a\", algorithm=\"hmac-sha256\", headers=\"date\", signature=\"AAAA\"",
+            r#"hmac,username="a", algorithm="hmac-sha256", headers="date", signature="AAAA""#,
             r#"hmac username="a""#,
             r#"hmac username="a", algorithm="hmac-sha256", headers="date""#,
             r#"hmac username="a", algorithm="hmac-sha256", headers="", signature="AAAA""#,

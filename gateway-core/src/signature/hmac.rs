@@ -9,6 +9,7 @@
 
 use super::key::{Hash, LENIENT};
 use super::{Message, Refusal};
+use crate::http::credentials;
 use crate::platform::Timestamp;
 use base64::Engine;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ pub enum Dialect {
 impl Dialect {
     /// Whose rules a value of `Authorization` follows; `None`: it is another scheme's.
     pub fn of(authorization: &str) -> Option<Self> {
-        match authorization.split(' ').next()? {
+        match credentials(authorization).0 {
             scheme if scheme.eq_ignore_ascii_case("hmac") => Some(Dialect::Kong),
             scheme if scheme.eq_ignore_ascii_case("signature") => Some(Dialect::Apisix),
             _ => None,
@@ -86,7 +87,11 @@ impl Sent {
     }
 
     fn parameters(dialect: Dialect, authorization: &str) -> Result<Self, Refusal> {
-        let (_, mut rest) = authorization.split_once(' ').ok_or(Refusal::Malformed)?;
+        let (_, mut rest) = credentials(authorization);
+        // RFC 9110 §11.4: spaces come behind the scheme, and nothing else.
+        if rest.starts_with('\t') {
+            return Err(Refusal::Malformed);
+        }
         let mut known: [(&str, Option<&str>); 4] = [
             (if dialect == Dialect::Kong { "username" } else { "keyid" }, None),
             ("algorithm", None),

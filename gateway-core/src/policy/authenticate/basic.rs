@@ -157,7 +157,7 @@ fn derive(password: &str, salt: &[u8], iterations: u32) -> [u8; 32] {
 /// What stands behind `Basic` in every `Authorization` line that has it.
 fn sent(headers: &Headers) -> impl Iterator<Item = String> {
     headers.all("authorization").map(String::from_utf8_lossy).filter_map(|value| {
-        let (scheme, rest) = super::scheme(&value);
+        let (scheme, rest) = crate::http::credentials(&value);
         scheme.eq_ignore_ascii_case("basic").then(|| rest.to_owned())
     })
 }

@@ -139,7 +139,7 @@ fn sent(place: &Place, line: &Line, headers: &Headers) -> Vec<Sent> {
 /// The token of an `Authorization` field. A field with another scheme is another method's.
 fn credential(value: &[u8]) -> Option<Sent> {
     let value = String::from_utf8_lossy(value);
-    let (scheme, token) = super::scheme(&value);
+    let (scheme, token) = crate::http::credentials(&value);
     let scheme = match scheme {
         scheme if scheme.eq_ignore_ascii_case("bearer") => Scheme::Bearer,
         scheme if scheme.eq_ignore_ascii_case("dpop") => Scheme::Dpop,

@@ -102,7 +102,7 @@ impl HmacAuth {
 
     /// Takes the credential out of what goes on.
     pub fn strip(&self, headers: &mut Headers) {
-        let ours = |value: &[u8]| std::str::from_utf8(value).is_ok_and(|value| Dialect::of(value).is_some());
+        let ours = |value: &[u8]| Dialect::of(&String::from_utf8_lossy(value)).is_some();
         if !self.keep && headers.all("authorization").any(ours) {
             headers.remove("authorization");
         }
@@ -116,8 +116,9 @@ impl HmacAuth {
 
 /// The signature of a request. Two of them are none: nobody can say which was meant.
 fn sent(headers: &Headers) -> Option<Result<Sent, Refusal>> {
-    let values = headers.all("authorization").filter_map(|value| std::str::from_utf8(value).ok());
-    let mut found = values.filter_map(Sent::read);
+    // What is no text is a wrong one, not none.
+    let values = headers.all("authorization").map(String::from_utf8_lossy);
+    let mut found = values.filter_map(|value| Sent::read(&value));
     let first = found.next()?;
     Some(if found.next().is_some() { Err(Refusal::TooMany) } else { first })
 }

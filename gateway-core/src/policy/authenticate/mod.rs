@@ -265,14 +265,6 @@ impl Authenticate {
     }
 }
 
-/// The parts of an `Authorization` field. What is hardly written like this (a tab for the space, bytes that are no text) has
-/// its scheme all the same: an upstream might read it kindly, so it must not pass for a request without a credential.
-fn scheme(value: &str) -> (&str, &str) {
-    let value = value.trim();
-    let (scheme, rest) = value.split_at(value.find([' ', '\t', ',', '=']).unwrap_or(value.len()));
-    (scheme, rest.trim_start_matches(' '))
-}
-
 /// Whether two proofs name different consumers.
 pub(super) fn contradicts(one: &Caller, other: &Caller) -> bool {
     matches!((one.name(), other.name()), (Some(one), Some(other)) if one != other)
