@@ -69,13 +69,13 @@ impl Introspection {
         let verified = match remembered {
             Some(verified) => verified,
             None => match self.ask(visit, &sent.token).await {
-                Ok(answer) => {
+                Ok((answer, length)) => {
                     let now = visit.platform.now();
                     let (verified, until) = match self.active(answer, now) {
                         Some((verified, until)) => (Some(verified), until),
                         None => (None, now.saturating_add(self.inactive)),
                     };
-                    let weight = verified.as_ref().map_or(200, |verified| 200 + verified.claims.len() * 100);
+                    let weight = verified.as_ref().map_or(200, |_| 200 + length * 2);
                     let verified = Rc::new(verified);
                     visit.tokens.introspected.borrow_mut().insert(key, Rc::clone(&verified), until, weight);
                     verified
@@ -86,12 +86,19 @@ impl Introspection {
         let Some(verified) = verified.as_ref() else { return Verdict::Wrong(INACTIVE) };
         let (request, now) = ((visit.line, &*visit.headers, visit.client), visit.platform.now());
         match self.possession.check(&verified.claims, &sent, request, visit.tokens, now) {
-            Ok(()) => Verdict::Proven(known(verified, self.issuer.as_deref(), visit.consumers, "introspection")),
+            Ok(()) => {
+                known(visit, verified, self.issuer.as_deref(), &self.naming, "introspection").await.bound(&sent)
+            }
             Err(refusal) => Verdict::Wrong(refusal.reason()),
         }
     }
 
-    async fn ask<P: Platform>(&self, visit: &Visit<'_, P>, token: &str) -> Result<Map<String, Value>, String> {
+    /// What the server says, and how many bytes that is.
+    async fn ask<P: Platform>(
+        &self,
+        visit: &Visit<'_, P>,
+        token: &str,
+    ) -> Result<(Map<String, Value>, usize), String> {
         let address = Address::parse(&self.url.resolve(visit.settings))?;
         let part = |template: &Template| errand::encode(&template.resolve(visit.settings));
         // RFC 6749 §2.3.1: both are encoded as in a form before they are joined.
@@ -100,7 +107,8 @@ impl Introspection {
         let form = Some(format!("token={}&token_type_hint=access_token", errand::encode(token)));
         let errand = Errand { address: &address, headers, form, limit: LARGEST_ANSWER };
         let bytes = errand::run(visit.platform, errand).await?;
-        json::object(&bytes).ok_or_else(|| "what was said of the token is no object".to_owned())
+        let claims = json::object(&bytes).ok_or_else(|| "what was said of the token is no object".to_owned())?;
+        Ok((claims, bytes.len()))
     }
 
     /// What an answer says, and until when that may be believed; `None`: that the token is not to be taken.
