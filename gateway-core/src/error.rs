@@ -9,6 +9,7 @@ use crate::http::{Body, Headers, Response};
 use crate::json_rpc::Fault;
 use crate::path;
 use crate::platform::FetchError;
+use crate::policy::authenticate::bearer::SEVERAL;
 #[cfg(feature = "idempotency")]
 use crate::policy::idempotency::Refusal;
 use crate::policy::limit::seconds;
@@ -40,7 +41,7 @@ pub enum Error {
         /// Its error code, told to the client.
         error: String,
     },
-    /// 401: nobody is known to be calling, or a credential is wrong.
+    /// 401: nobody is known to be calling, or a credential is wrong; 400 for several tokens at once.
     Unauthenticated {
         /// One `WWW-Authenticate` value for each way in (RFC 9110 §11.6.1).
         challenges: Vec<String>,
@@ -283,7 +284,10 @@ impl Error {
             Error::BadMethod => (400, "bad-method", "Bad method", Client),
             Error::LoginInvalid { .. } => (400, "login-invalid", "Login invalid", Client),
             Error::LoginDenied { .. } => (403, "login-denied", "Login denied", Client),
-            Error::Unauthenticated { .. } => (401, "unauthenticated", "Unauthenticated", Client),
+            // RFC 6750 §3.1: `invalid_request`.
+            Error::Unauthenticated { reason, .. } => {
+                (if *reason == SEVERAL { 400 } else { 401 }, "unauthenticated", "Unauthenticated", Client)
+            }
             Error::Forbidden { .. } => (403, "forbidden", "Forbidden", Client),
             Error::Gone => (410, "gone", "Gone", Client),
             Error::Maintenance { .. } => (503, "maintenance", "Maintenance", Client),

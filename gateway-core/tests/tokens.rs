@@ -376,7 +376,7 @@ fn several_issuers_each_with_its_own_rules() {
         }
     }
     let outcome = world.send(&[]);
-    assert_eq!((outcome.status, outcome.challenge()), (401, "Bearer"));
+    assert_eq!((outcome.status, outcome.challenge()), (401, "Bearer realm=\"restricted\""));
 }
 
 #[test]
@@ -516,7 +516,7 @@ fn where_proofs_are_required_nothing_passes_without() {
     let issuers = json!({ "issuer": "i", "audiences": "a", "jwks": jwk("p256", "1") });
     let world = World::new(json!([{ "jwt": { "issuers": issuers, "dpop": { "required": true, "max_age": "10s" } } }]));
     let outcome = world.send(&[]);
-    assert!(outcome.challenge().starts_with("DPoP algs=\""), "{}", outcome.challenge());
+    assert!(outcome.challenge().starts_with("DPoP realm=\"restricted\", algs=\""), "{}", outcome.challenge());
     assert_eq!(world.bearer(&sign("p256", "1", &claims("i"))).status, 401);
 }
 

@@ -126,7 +126,7 @@ const USUAL: [&str; 3] = ["@method", "@target-uri", "content-digest"];
 
 const BODY_LIMIT: u64 = 1 << 20;
 
-fn realm(written: Option<&written::Realm>) -> String {
+pub(super) fn realm(written: Option<&written::Realm>) -> String {
     written.map_or("restricted", |realm| &realm.0).to_owned()
 }
 

@@ -8,7 +8,7 @@ use super::super::{
     problem::{Problem, Span},
     written,
 };
-use super::{Direction, RouteCompiler};
+use super::{Direction, RouteCompiler, signed::realm};
 use crate::{
     errand::Address,
     jwt::{Algorithm, Family, KeySet, Rules, refresh::Refresh},
@@ -100,7 +100,7 @@ impl RouteCompiler<'_, '_> {
         };
         // What is remembered depends on who was asked and on what was expected, not on where the token stood.
         let known = Introspection {
-            bearer: Bearer { headers: Vec::new(), places: Vec::new(), keep: false, realm: None },
+            bearer: Bearer { headers: Vec::new(), places: Vec::new(), keep: false, realm: String::new() },
             ..policy.clone()
         };
         let place = self.all.servers.iter().position(|server| *server == known).unwrap_or_else(|| {
@@ -126,7 +126,7 @@ impl RouteCompiler<'_, '_> {
             self.changeable(&lower, at, Direction::Request);
             headers.push((lower, claim.clone()));
         }
-        Bearer { places, keep: shared.keep.unwrap_or(false), realm: shared.realm.map(|realm| realm.0.clone()), headers }
+        Bearer { places, keep: shared.keep.unwrap_or(false), realm: realm(shared.realm), headers }
     }
 
     fn issuer(&mut self, written: &written::Issuer, node: &Node) -> Option<Issuer> {

@@ -51,7 +51,8 @@ pub struct JwtMethod {
     /// Whether the upstream gets to see the token. Default: `false`.
     #[schemars(extend("default" = false))]
     pub keep: Option<bool>,
-    /// What the token is for, as the challenge tells. Default: nothing is told.
+    /// What the token is for, as the challenge tells. Default: `restricted`.
+    #[schemars(extend("default" = "restricted"))]
     pub realm: Option<Realm>,
     /// What is asked of proofs of possession (RFC 9449).
     pub dpop: Option<Dpop>,
@@ -211,6 +212,7 @@ pub struct IntrospectionMethod {
     #[schemars(extend("default" = false))]
     pub keep: Option<bool>,
     /// As in `jwt`.
+    #[schemars(extend("default" = "restricted"))]
     pub realm: Option<Realm>,
     /// As in `jwt`.
     pub dpop: Option<Dpop>,

@@ -16,8 +16,7 @@ pub struct Bearer {
     #[serde(default)]
     pub keep: bool,
     /// What the token is for, as the challenge tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub realm: Option<String>,
+    pub realm: String,
     /// Header fields that tell the upstream what the token says: the field's name, and the claim's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
@@ -89,19 +88,17 @@ impl Bearer {
 
     /// The challenge (RFC 6750 §3).
     pub fn challenge(&self, scheme: &str, wrong: Option<&str>) -> String {
-        let mut parameters = Vec::new();
-        if let Some(realm) = &self.realm {
-            parameters.push(format!("realm=\"{realm}\""));
-        }
+        // RFC 6750 §3: one parameter at least.
+        let mut challenge = format!("{scheme} realm=\"{}\"", self.realm);
         if let Some(wrong) = wrong {
             let error = match wrong {
                 SEVERAL => "invalid_request",
                 wrong if wrong == Refusal::Proof.reason() => "invalid_dpop_proof",
                 _ => "invalid_token",
             };
-            parameters.push(format!("error=\"{error}\", error_description=\"{}\"", wrong.replace('"', "'")));
+            challenge.push_str(&format!(", error=\"{error}\", error_description=\"{}\"", wrong.replace('"', "'")));
         }
-        if parameters.is_empty() { scheme.to_owned() } else { format!("{scheme} {}", parameters.join(", ")) }
+        challenge
     }
 }
 
@@ -195,7 +192,7 @@ mod tests {
 
     fn bearer(places: &[Place]) -> Bearer {
         let headers = vec![("x-user".to_owned(), "sub".to_owned()), ("x-tenant".to_owned(), "org.id".to_owned())];
-        Bearer { places: places.to_vec(), keep: false, realm: None, headers }
+        Bearer { places: places.to_vec(), keep: false, realm: "api".into(), headers }
     }
 
     #[test]
@@ -273,14 +270,14 @@ mod tests {
             assert_eq!(text(&value).as_deref(), expected, "{value}");
         }
         let Value::Object(claims) = json!({"org": {"id": 1}, "https://x.example/y": 2}) else { return };
-        assert_eq!(find(&claims, "org.id"), Some(&json!(1)));
-        assert_eq!(find(&claims, "https://x.example/y"), Some(&json!(2)));
-        assert_eq!(find(&claims, "org.name"), None);
+        assert_eq!(caller::claim(&claims, "org.id"), Some(&json!(1)));
+        assert_eq!(caller::claim(&claims, "https://x.example/y"), Some(&json!(2)));
+        assert_eq!(caller::claim(&claims, "org.name"), None);
     }
 
     #[test]
     fn challenges() {
-        let bearer = Bearer { realm: Some("api".into()), ..bearer(&[]) };
+        let bearer = bearer(&[]);
         assert_eq!(bearer.challenge("Bearer", None), "Bearer realm=\"api\"");
         assert_eq!(
             bearer.challenge("Bearer", Some("The token has expired.")),

@@ -86,9 +86,7 @@ impl Jwt {
             .into_iter()
             .filter(|algorithm| algorithm.family() != Family::Secret && algorithm.family().is_built_in());
         let algorithms: Vec<_> = algorithms.map(Algorithm::name).collect();
-        let challenge = self.bearer.challenge("DPoP", wrong);
-        let comma = if challenge == "DPoP" { "" } else { "," };
-        format!("{challenge}{comma} algs=\"{}\"", algorithms.join(" "))
+        format!("{}, algs=\"{}\"", self.bearer.challenge("DPoP", wrong), algorithms.join(" "))
     }
 }
 
