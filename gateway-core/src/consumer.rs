@@ -159,16 +159,16 @@ pub enum By<'a> {
 
 impl<'a> By<'a> {
     /// The key under which the store keeps a consumer's record. What a client chooses is hashed, so that it is short and
-    /// cannot be taken for another key. Names are not credentials: nobody is looked up by one.
-    pub fn stored(self) -> Option<String> {
+    /// cannot be taken for another key.
+    pub fn stored(self) -> String {
         match self {
-            By::Key(hash) => Some(format!("consumer/key/{hash}")),
-            By::Username(text) => Some(format!("consumer/username/{}", hash(text))),
-            By::Signer(text) => Some(format!("consumer/signer/{}", hash(text))),
-            By::Subject(text) => Some(format!("consumer/subject/{}", hash(text))),
-            By::Certificate(text) => Some(format!("consumer/certificate/{text}")),
-            By::CertificateNames(text) => Some(format!("consumer/certificate-names/{}", hash(text))),
-            By::Name(_) => None,
+            By::Key(hash) => format!("consumer/key/{hash}"),
+            By::Username(text) => format!("consumer/username/{}", hash(text)),
+            By::Signer(text) => format!("consumer/signer/{}", hash(text)),
+            By::Subject(text) => format!("consumer/subject/{}", hash(text)),
+            By::Certificate(text) => format!("consumer/certificate/{text}"),
+            By::CertificateNames(text) => format!("consumer/certificate-names/{}", hash(text)),
+            By::Name(text) => format!("consumer/name/{}", hash(text)),
         }
     }
 
@@ -235,7 +235,8 @@ impl Consumers {
         if let Some(consumer) = self.find(by) {
             return Ok(Some(consumer));
         }
-        let (Some(rules), Some(key)) = (self.store, by.stored()) else { return Ok(None) };
+        let Some(rules) = self.store else { return Ok(None) };
+        let key = by.stored();
         let standing = self.held.borrow_mut().look(&key, platform.now());
         if let Standing::Fresh(consumer) = standing {
             return Ok(consumer);

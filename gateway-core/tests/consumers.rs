@@ -136,7 +136,7 @@ fn store(platform: &TestPlatform<'_>, keys: &[(&str, &str)], expires: Option<u64
 }
 
 fn put(platform: &TestPlatform<'_>, record: &str) {
-    let key = By::Key(&hash(KEY)).stored().expect("keys are stored");
+    let key = By::Key(&hash(KEY)).stored();
     platform.store.borrow_mut().insert(key, Bytes::from(record.to_owned()));
 }
 

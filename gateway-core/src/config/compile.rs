@@ -133,6 +133,7 @@ pub(super) fn compile(loaded: &Loaded, sources: &Sources, problems: &mut Vec<Pro
         known: Known {
             consumers: loaded.declared_consumers(),
             groups: loaded.declared_groups(),
+            groups_of_tokens: tokens::name_groups(&loaded.routes),
             password_cost: consumers::password_cost(loaded),
         },
         policies: vec![Vec::new()],
@@ -199,6 +200,8 @@ struct Compile<'a> {
 struct Known<'a> {
     consumers: BTreeSet<&'a str>,
     groups: BTreeSet<&'a str>,
+    /// Whether tokens name groups too.
+    groups_of_tokens: bool,
     password_cost: u32,
 }
 

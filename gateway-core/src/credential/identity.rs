@@ -198,6 +198,8 @@ fn said(spoken: &Spoken, caller: &Caller) -> Map<String, Value> {
     }
     if let Some(name) = caller.name() {
         say("consumer", name.into());
+    }
+    if caller.consumer.is_some() || !caller.groups().is_empty() {
         say("groups", caller.groups().into());
     }
     if !caller.scopes.is_empty() {

@@ -239,6 +239,7 @@ impl RouteCompiler<'_, '_> {
             algorithms,
             keys,
             refresh: Refresh::default(),
+            naming: super::tokens::naming(written.consumer_claim.as_ref(), written.groups_claim.as_ref()),
         };
         Some(self.all.known_issuer(issuer))
     }

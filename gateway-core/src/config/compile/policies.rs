@@ -10,7 +10,7 @@ use super::super::{
     suggest::closest,
     written,
 };
-use super::{Direction, RouteCompiler, consumers::listed_twice, list_some, parameters};
+use super::{Compile, Direction, RouteCompiler, consumers::listed_twice, list_some, parameters};
 use crate::{
     expression::{Expression, Variable},
     policy::{
@@ -302,8 +302,7 @@ impl<'a> RouteCompiler<'_, 'a> {
 
     /// Complains of a name that leads nowhere.
     pub(super) fn known_name(&mut self, name: &str, of: NameOf, at: Span) {
-        // With a store, names may come from there.
-        let elsewhere = self.all.loaded.incomplete || self.all.loaded.settings.written.consumers_from.is_some();
+        let elsewhere = self.all.named_elsewhere(of);
         let declared = match of {
             NameOf::Consumer => &self.all.known.consumers,
             NameOf::Group => &self.all.known.groups,
@@ -570,6 +569,15 @@ impl<'a> RouteCompiler<'_, 'a> {
         } else {
             list.push(item);
         }
+    }
+}
+
+impl Compile<'_> {
+    /// Whether there may be names that nothing here defines: the store has consumers, and tokens name groups.
+    pub(super) fn named_elsewhere(&self, of: NameOf) -> bool {
+        self.loaded.incomplete
+            || self.loaded.settings.written.consumers_from.is_some()
+            || (matches!(of, NameOf::Group) && self.known.groups_of_tokens)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Issuers and the methods that take their tokens.
 
 use super::super::{
+    load::Defined,
     node::{
         Node,
         Step::{Field, Item},
     },
     problem::{Problem, Span},
-    written,
+    written::{self, AuthenticationMethod},
 };
 use super::{Direction, RouteCompiler, signed::realm};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         api_key::Place,
         bearer::Bearer,
         issuer::{Inline, Issuer, Source, told},
+        jwt::Naming,
         possession::Possession,
     },
     template::{Settings, Template},
@@ -33,6 +35,25 @@ struct Shared<'w> {
     realm: Option<&'w written::Realm>,
     dpop: Option<&'w written::Dpop>,
     certificate_bound: Option<bool>,
+}
+
+/// Whether any token is asked for groups.
+pub(super) fn name_groups(routes: &[Defined<written::Route>]) -> bool {
+    let policies = routes.iter().flat_map(|route| route.written.policies.iter().flatten());
+    let ways = policies.filter_map(|policy| match policy {
+        written::Policy::Authenticate(policy) => Some(policy.any_of.iter().chain(&policy.all_of)),
+        _ => None,
+    });
+    ways.flatten().flat_map(|ways| &ways.0).any(|way| match way {
+        AuthenticationMethod::Jwt(jwt) => jwt.issuers.0.iter().any(|issuer| issuer.groups_claim.is_some()),
+        AuthenticationMethod::Introspection(introspection) => introspection.groups_claim.is_some(),
+        AuthenticationMethod::Login(login) => login.groups_claim.is_some(),
+        _ => false,
+    })
+}
+
+pub(super) fn naming(consumer: Option<&String>, groups: Option<&String>) -> Naming {
+    Naming { consumer: consumer.cloned(), groups: groups.cloned() }
 }
 
 impl RouteCompiler<'_, '_> {
@@ -91,6 +112,7 @@ impl RouteCompiler<'_, '_> {
             client_id: client_id?,
             client_secret: client_secret?,
             issuer: written.issuer.clone(),
+            naming: naming(written.consumer_claim.as_ref(), written.groups_claim.as_ref()),
             audiences: list(&written.audiences),
             required: list(&written.required_claims),
             active: written.cache.map_or(30_000, |cache| cache.milliseconds),
@@ -101,6 +123,7 @@ impl RouteCompiler<'_, '_> {
         // What is remembered depends on who was asked and on what was expected, not on where the token stood.
         let known = Introspection {
             bearer: Bearer { headers: Vec::new(), places: Vec::new(), keep: false, realm: String::new() },
+            naming: Naming::default(),
             ..policy.clone()
         };
         let place = self.all.servers.iter().position(|server| *server == known).unwrap_or_else(|| {
@@ -176,6 +199,7 @@ impl RouteCompiler<'_, '_> {
                 stale: written.stale.map_or(usual.stale, |stale| stale.milliseconds),
                 unknown_key: written.unknown_key_interval.map_or(usual.unknown_key, |interval| interval.milliseconds),
             },
+            naming: naming(written.consumer_claim.as_ref(), written.groups_claim.as_ref()),
         })
     }
 

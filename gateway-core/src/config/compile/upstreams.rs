@@ -10,7 +10,7 @@ use super::super::{
     suggest::closest,
     written,
 };
-use super::{Compile, RouteCompiler, host_header, list_some, parameters, show_duration};
+use super::{Compile, RouteCompiler, host_header, list_some, parameters, policies::NameOf, show_duration};
 use crate::{
     answer::Respond,
     route::Matcher,
@@ -337,8 +337,7 @@ impl Compile<'_> {
                 written::Sign::Header(header) => Sign::Header(header.name.0.to_ascii_lowercase(), header.value.clone()),
                 written::Sign::Cookie(cookie) => Sign::Cookie(cookie.name.0.clone(), cookie.value.clone()),
                 written::Sign::Group(group) => {
-                    let elsewhere = self.loaded.incomplete || self.loaded.settings.written.consumers_from.is_some();
-                    if !elsewhere && !self.known.groups.contains(group.0.as_str()) {
+                    if !self.named_elsewhere(NameOf::Group) && !self.known.groups.contains(group.0.as_str()) {
                         let at = node.place([Item(index), Field("group")]);
                         let message = format!("no consumer belongs to a group called `{}`", group.0);
                         let problem = Problem::error("unknown-group", at, message);

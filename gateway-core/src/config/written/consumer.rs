@@ -109,7 +109,9 @@ pub enum StoreName {
     Store,
 }
 
-/// The platform's key-value store: `postern key write` and `postern key revoke` keep keys there, without a deployment.
+/// The platform's key-value store: `postern key write` and `postern key revoke` keep keys there, without a deployment. For tokens,
+/// a record `{"name": "carol", "groups": ["gold"]}` stands under `consumer/subject/` and the SHA-256 (in hexadecimal) of issuer, line
+/// feed and subject, or under `consumer/name/` and that of the name that `consumer_claim` has.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsumerStore {

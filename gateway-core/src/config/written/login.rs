@@ -72,6 +72,12 @@ pub struct LoginMethod {
     /// Claims that an ID token must have. `iss`, `sub`, `aud`, `exp` and `iat` it always must.
     #[schemars(extend("examples" = [["email"]]))]
     pub required_claims: Option<OneOrMany<String>>,
+    /// As in the issuers of `jwt`.
+    #[schemars(extend("examples" = ["client_id"]))]
+    pub consumer_claim: Option<String>,
+    /// As in the issuers of `jwt`.
+    #[schemars(extend("examples" = ["groups"]))]
+    pub groups_claim: Option<String>,
     /// How far the provider's clock may differ. Default: `30s`.
     #[schemars(extend("default" = "30s"))]
     pub leeway: Option<Duration>,

@@ -9,7 +9,8 @@ use super::{Address, AlgorithmName, Duration, HeaderName, Name, Named, OneOrMany
 ///
 /// A token is read strictly, verified with a key that is for its algorithm, and judged by what its issuer's entry says;
 /// one that has been verified is remembered until it expires. The consumer is the one whose `subjects` have its `iss` and
-/// `sub`; without one, its subject, claims and scopes count all the same.
+/// `sub`, or the one that a claim names (`consumer_claim`); without one, its subject, claims, scopes and groups (`groups_claim`) count
+/// all the same.
 ///
 /// ```yaml
 /// policies:
@@ -108,6 +109,15 @@ pub struct Issuer {
     /// Claims that a token must have. `iss` and `exp` it always must.
     #[schemars(extend("examples" = [["sub", "client_id"]]))]
     pub required_claims: Option<OneOrMany<String>>,
+    /// The claim with the name of the consumer that the token stands for; members of objects have dots between. A name that no
+    /// consumer has, in the configuration or in the store (`consumers_from`), counts as none. Default: `subjects` of consumers
+    /// alone say so, which also count where the claim is missing.
+    #[schemars(extend("examples" = ["client_id"]))]
+    pub consumer_claim: Option<String>,
+    /// The claim with groups that the caller belongs to besides those of its consumer, wherever groups are asked for: a text
+    /// with spaces between, or a list. A group whose name holds a comma or a control character is left out. Default: none.
+    #[schemars(extend("examples" = ["groups", "realm_access.roles"]))]
+    pub groups_claim: Option<String>,
     /// How long a token may live, from `iat` to `exp`. Default: as long as the issuer likes.
     #[schemars(extend("examples" = ["1h"]))]
     pub max_lifetime: Option<Duration>,
@@ -193,6 +203,12 @@ pub struct IntrospectionMethod {
     pub audiences: Option<OneOrMany<String>>,
     /// Members that the answer must have.
     pub required_claims: Option<OneOrMany<String>>,
+    /// As in the issuers of `jwt`.
+    #[schemars(extend("examples" = ["client_id"]))]
+    pub consumer_claim: Option<String>,
+    /// As in the issuers of `jwt`.
+    #[schemars(extend("examples" = ["groups"]))]
+    pub groups_claim: Option<String>,
     /// For how long it is believed that a token is active, and never beyond its `exp`. A token that is revoked passes for as
     /// long. Default: `30s`.
     #[schemars(extend("default" = "30s"))]

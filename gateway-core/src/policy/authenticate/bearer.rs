@@ -1,6 +1,7 @@
 //! Where a request carries its token, and what becomes of it: for every method that takes tokens (RFC 6750).
 
 use super::api_key::{Place, strip_cookie, without_parameter};
+use crate::caller;
 use crate::http::Headers;
 use crate::jwt::Refusal;
 use crate::request::Line;
@@ -105,7 +106,7 @@ impl Bearer {
 /// Fills fields with claims: the field's name, and the claim's.
 pub fn hand_on(fields: &[(String, String)], headers: &mut Headers, claims: &Map<String, Value>) {
     for (name, claim) in fields {
-        if let Some(text) = find(claims, claim).and_then(text) {
+        if let Some(text) = caller::claim(claims, claim).and_then(text) {
             headers.set(name, text);
         }
     }
@@ -143,17 +144,6 @@ fn credential(value: &[u8]) -> Option<Sent> {
         _ => return None,
     };
     Some(Sent { token: token.to_owned(), scheme })
-}
-
-/// A claim by its name; the members of objects have dots between.
-fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    // A name may hold dots itself, as those that are addresses do.
-    if let Some(value) = claims.get(name) {
-        return Some(value);
-    }
-    let mut members = name.split('.');
-    let first = claims.get(members.next()?)?;
-    members.try_fold(first, |value, member| value.get(member))
 }
 
 /// A claim as a header's value. The items of a list have commas between; one that holds a comma itself would look like

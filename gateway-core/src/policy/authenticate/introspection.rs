@@ -3,7 +3,7 @@
 use super::Verdict;
 use super::bearer::Bearer;
 use super::issuer::Verified;
-use super::jwt::known;
+use super::jwt::{Naming, known};
 use super::possession::Possession;
 use crate::errand::{self, Address, Errand};
 use crate::jwt::remembered::Fingerprint;
@@ -32,6 +32,9 @@ pub struct Introspection {
     /// Whose tokens these are. An answer that names somebody else is refused; consumers are looked for under it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// What says who calls besides issuer and subject.
+    #[serde(default, skip_serializing_if = "Naming::is_usual")]
+    pub naming: Naming,
     /// One of these must be in `aud`; none listed: nobody looks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
@@ -86,19 +89,13 @@ impl Introspection {
         let Some(verified) = verified.as_ref() else { return Verdict::Wrong(INACTIVE) };
         let (request, now) = ((visit.line, &*visit.headers, visit.client), visit.platform.now());
         match self.possession.check(&verified.claims, &sent, request, visit.tokens, now) {
-            Ok(()) => {
-                known(visit, verified, self.issuer.as_deref(), &self.naming, "introspection").await.bound(&sent)
-            }
+            Ok(()) => known(visit, verified, self.issuer.as_deref(), &self.naming, "introspection").await.bound(&sent),
             Err(refusal) => Verdict::Wrong(refusal.reason()),
         }
     }
 
     /// What the server says, and how many bytes that is.
-    async fn ask<P: Platform>(
-        &self,
-        visit: &Visit<'_, P>,
-        token: &str,
-    ) -> Result<(Map<String, Value>, usize), String> {
+    async fn ask<P: Platform>(&self, visit: &Visit<'_, P>, token: &str) -> Result<(Map<String, Value>, usize), String> {
         let address = Address::parse(&self.url.resolve(visit.settings))?;
         let part = |template: &Template| errand::encode(&template.resolve(visit.settings));
         // RFC 6749 §2.3.1: both are encoded as in a form before they are joined.

@@ -3,6 +3,7 @@
 //! The issuers of a configuration stand together, so that routes share their keys. What is fetched stays in the instance's
 //! memory: losing it costs a request to the issuer, never correctness. No borrow is held while anything is waited for.
 
+use super::jwt::Naming;
 use crate::errand::{self, Address, Errand};
 use crate::jwt::key_set::MOST_KEYS;
 use crate::jwt::refresh::{Known, Refresh, Step};
@@ -38,6 +39,9 @@ pub struct Issuer {
     pub keys: Source,
     /// How often they are asked for.
     pub refresh: Refresh,
+    /// What says who calls besides issuer and subject.
+    #[serde(default, skip_serializing_if = "Naming::is_usual")]
+    pub naming: Naming,
 }
 
 /// Where an issuer's keys come from.
@@ -136,6 +140,8 @@ pub struct Verified {
 pub struct Keeper {
     /// What its tokens must say.
     pub rules: Rules,
+    /// What says who calls besides issuer and subject.
+    pub naming: Naming,
     algorithms: Vec<Algorithm>,
     refresh: Refresh,
     origin: Origin,
@@ -230,6 +236,7 @@ impl Keeper {
         let audiences = issuer.audiences.iter().map(|audience| audience.resolve(settings)).collect();
         Ok(Self {
             rules: Rules { issuer: name, audiences, ..issuer.rules.clone() },
+            naming: issuer.naming.clone(),
             algorithms: issuer.algorithms.clone(),
             refresh: issuer.refresh,
             origin,

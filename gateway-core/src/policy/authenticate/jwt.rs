@@ -1,14 +1,14 @@
 //! A JSON Web Token of an issuer that is trusted here.
 
 use super::Verdict;
-use super::bearer::Bearer;
+use super::bearer::{Bearer, Scheme, Sent};
 use super::issuer::{Keeper, NoKeys, Verified};
 use super::possession::Possession;
-use crate::caller::Caller;
-use crate::consumer::{By, Consumers};
+use crate::caller::{self, Caller};
+use crate::consumer::By;
 use crate::jwt::remembered::Fingerprint;
 use crate::jwt::{Algorithm, Family, Purpose, Refusal, Token, rules};
-use crate::platform::Platform;
+use crate::platform::{Platform, StoreError};
 use crate::policy::{Remark, Visit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,32 +34,33 @@ impl Jwt {
             Ok(None) => return Verdict::Missing,
             Err(reason) => return Verdict::Wrong(reason),
         };
-        let verified = match self.verified(visit, &sent.token, remarks).await {
+        let (verified, keeper) = match self.verified(visit, &sent.token, remarks).await {
             Ok(Ok(verified)) => verified,
             Ok(Err(refusal)) => return Verdict::Wrong(refusal.reason()),
             Err(NoKeys(why)) => return Verdict::Unknowable(why),
         };
         let (request, now) = ((visit.line, &*visit.headers, visit.client), visit.platform.now());
         match self.possession.check(&verified.claims, &sent, request, visit.tokens, now) {
-            Ok(()) => Verdict::Proven(known(&verified, None, visit.consumers, "jwt")),
+            Ok(()) => known(visit, &verified, None, &keeper.naming, "jwt").await.bound(&sent),
             Err(refusal) => Verdict::Wrong(refusal.reason()),
         }
     }
 
-    async fn verified<P: Platform>(
+    async fn verified<'v, P: Platform>(
         &self,
-        visit: &Visit<'_, P>,
+        visit: &Visit<'v, P>,
         text: &str,
         remarks: &mut Vec<Remark>,
-    ) -> Result<Result<Rc<Verified>, Refusal>, NoKeys> {
-        let issuers = || self.issuers.iter().filter_map(|place| Some((*place, visit.tokens.issuer(*place)?)));
+    ) -> Result<Result<(Rc<Verified>, &'v Keeper), Refusal>, NoKeys> {
+        let tokens = visit.tokens;
+        let issuers = || self.issuers.iter().filter_map(|place| Some((*place, tokens.issuer(*place)?)));
         let fingerprint = Fingerprint::new(text);
         for (place, keeper) in issuers() {
             let remembered = visit.tokens.verified.borrow_mut().get(&fingerprint.within(place), visit.platform.now());
             if let Some(verified) = remembered {
                 // A key that the issuer has withdrawn takes its tokens with it.
                 if keeper.keys(visit.platform, None, remarks).await?.holds(verified.key) {
-                    return Ok(Ok(verified));
+                    return Ok(Ok((verified, keeper)));
                 }
             }
         }
@@ -73,7 +74,8 @@ impl Jwt {
             return Ok(Err(Refusal::Issuer));
         };
         let keys = keeper.keys(visit.platform, Some(&token.header), remarks).await?;
-        Ok(keys.verify(&token).and_then(|key| take(visit, keeper, &token, key, fingerprint.within(place))))
+        let taken = keys.verify(&token).and_then(|key| take(visit, keeper, &token, key, fingerprint.within(place)));
+        Ok(taken.map(|verified| (verified, keeper)))
     }
 
     /// The challenges (RFC 6750 §3, RFC 9449 §7.1).
@@ -106,14 +108,57 @@ fn take<P: Platform>(
     Ok(verified)
 }
 
-/// Who a right token speaks of. `issuer` is whose token it is where it does not say so itself.
-pub(super) fn known(verified: &Verified, issuer: Option<&str>, consumers: &Consumers, proof: &'static str) -> Caller {
+/// What of a token's claims says who calls, besides issuer and subject: the names of claims, members of objects with dots
+/// between.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Naming {
+    /// The one with the consumer's name.
+    #[serde(rename = "c", skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// The one with groups.
+    #[serde(rename = "g", skip_serializing_if = "Option::is_none")]
+    pub groups: Option<String>,
+}
+
+impl Naming {
+    /// Whether nothing says so.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who a right token speaks of. `issuer` is whose token it is where it does not say so itself. A name that no consumer has
+/// counts as none: claims name whom the operator knows, and nobody else.
+pub(super) async fn known<P: Platform>(
+    visit: &Visit<'_, P>,
+    verified: &Verified,
+    issuer: Option<&str>,
+    naming: &Naming,
+    proof: &'static str,
+) -> Verdict {
     let claim = |name: &str| verified.claims.get(name).and_then(Value::as_str);
+    let told = |name: &Option<String>| caller::claim(&verified.claims, name.as_deref()?);
     let (issuer, subject) = (claim("iss").or(issuer), claim("sub"));
-    let found =
-        issuer.zip(subject).and_then(|(issuer, subject)| consumers.find(By::Subject(&format!("{issuer}\n{subject}"))));
-    Caller {
-        consumer: found,
+    let look_up = async |by: By<'_>| visit.consumers.look_up(visit.platform, by).await;
+    let found = async {
+        if let Some(name) = told(&naming.consumer).and_then(Value::as_str)
+            && let Some(consumer) = look_up(By::Name(name)).await?
+        {
+            return Ok(Some(consumer));
+        }
+        match issuer.zip(subject) {
+            Some((issuer, subject)) => look_up(By::Subject(&format!("{issuer}\n{subject}"))).await,
+            None => Ok(None),
+        }
+    };
+    let consumer: Result<_, StoreError> = found.await;
+    let consumer = match consumer {
+        Ok(consumer) => consumer,
+        Err(error) => return Verdict::Unknowable(error.0),
+    };
+    let mut caller = Caller {
+        consumer,
         subject: subject.map(str::to_owned),
         issuer: issuer.map(str::to_owned),
         claims: Rc::clone(&verified.claims),
@@ -121,6 +166,52 @@ pub(super) fn known(verified: &Verified, issuer: Option<&str>, consumers: &Consu
         // A token's identifier opens nothing.
         credential: claim("jti").map(str::to_owned),
         proofs: vec![proof],
-        vouched: false,
+        ..Caller::default()
+    };
+    if let Some(value) = told(&naming.groups) {
+        caller.belong(&groups(value));
+    }
+    Verdict::Proven(caller)
+}
+
+/// Groups as a claim names them: a text with spaces, or a list. Where groups are written into one text, they have commas
+/// between; one that holds a comma itself would look like two, so it is left out.
+fn groups(claim: &Value) -> Vec<String> {
+    let named: Vec<&str> = match claim {
+        Value::String(text) => text.split(' ').collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let plain = |name: &&str| !name.is_empty() && !name.contains(|c: char| c == ',' || c.is_control());
+    named.into_iter().filter(plain).map(str::to_owned).collect()
+}
+
+impl Verdict {
+    /// Notes how the token was sent.
+    pub(super) fn bound(mut self, sent: &Sent) -> Self {
+        if let Verdict::Proven(caller) = &mut self {
+            caller.is_bound = sent.scheme == Scheme::Dpop;
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn groups_are_read_as_issuers_write_them() {
+        for (claim, expected) in [
+            (json!("staff"), &["staff"][..]),
+            (json!("staff  admins"), &["staff", "admins"]),
+            (json!(["staff", "domain users", 7, null, ""]), &["staff", "domain users"]),
+            (json!(["a,admins", "b\nc", "d"]), &["d"]),
+            (json!({"staff": true}), &[]),
+            (json!(true), &[]),
+        ] {
+            assert_eq!(groups(&claim), expected, "{claim}");
+        }
     }
 }

@@ -189,7 +189,8 @@ impl Login {
         };
         let verified = Verified { claims: Rc::new(claims), scopes: session.scopes, key: 0 };
         aside.access_token = session.access_token.filter(|_| self.access_token);
-        Verdict::Proven(known(&verified, None, visit.consumers, "login"))
+        let Some(keeper) = visit.tokens.issuer(self.issuer) else { return Verdict::Missing };
+        known(visit, &verified, None, &keeper.naming, "login").await
     }
 
     /// Answers what is asked of the login's own paths. `None`: this is none of them.
