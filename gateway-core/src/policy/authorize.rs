@@ -164,8 +164,9 @@ impl Authorize {
         }
         if self.scopes.iter().any(|scope| !caller.scopes.contains(scope)) {
             let scope = self.scopes.join(" ");
-            // RFC 6750 §3.1. Scopes come with tokens only, so a token is what would help.
-            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+            // RFC 6750 §3.1, RFC 9449 §7.1. Scopes come with tokens only, so a token is what would help.
+            let scheme = if caller.is_bound { "DPoP" } else { "Bearer" };
+            let challenge = format!("{scheme} error=\"insufficient_scope\", scope=\"{scope}\"");
             let reason = format!("This needs the scope {scope}.");
             return Err(Error::Forbidden { reason, challenge: Some(challenge) });
         }
@@ -340,8 +341,11 @@ mod tests {
     #[test]
     fn missing_scope_is_named_in_the_challenge() {
         let rules = Authorize { scopes: vec!["read".into(), "admin".into()], ..Authorize::default() };
-        let refused = rules.check("GET", &alice(), &client(None, None), &Memo::default());
-        let Err(Error::Forbidden { challenge: Some(challenge), .. }) = refused else { panic!("{refused:?}") };
-        assert_eq!(challenge, "Bearer error=\"insufficient_scope\", scope=\"read admin\"");
+        for (is_bound, scheme) in [(false, "Bearer"), (true, "DPoP")] {
+            let caller = Caller { is_bound, ..alice() };
+            let refused = rules.check("GET", &caller, &client(None, None), &Memo::default());
+            let Err(Error::Forbidden { challenge: Some(challenge), .. }) = refused else { panic!("{refused:?}") };
+            assert_eq!(challenge, format!("{scheme} error=\"insufficient_scope\", scope=\"read admin\""));
+        }
     }
 }
