@@ -649,7 +649,7 @@ fn used_upstreams(root: &Node) -> Vec<&str> {
     let lists = std::iter::once(root).chain(groups).filter_map(|list| list.get("routes"));
     let routes = lists.flat_map(Node::items);
     let defaults = groups.iter().filter_map(|group| group.get("defaults"));
-    let places: Vec<&Node> = routes.chain(defaults).collect();
+    let places: Vec<&Node> = routes.chain(defaults).chain(root.get("defaults")).collect();
     let policies = places.iter().filter_map(|place| place.get("policies")).flat_map(Node::items);
     let asked =
         policies.filter_map(|policy| policy.get("forward_auth").or(policy.get("mirror"))?.get("upstream")?.text());

@@ -98,7 +98,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
             incomplete: false,
         },
     };
-    load.file(&tidy(entry), None);
+    load.file(&tidy(entry), None, None);
     let settings = std::mem::take(&mut load.settings);
     load.loaded.settings.node.value = Value::Map(settings);
     if let Some(written) = load.decode(&load.loaded.settings.node.clone()) {
@@ -125,7 +125,8 @@ struct Load<'a, F> {
 }
 
 impl<F: Files> Load<'_, F> {
-    fn file(&mut self, path: &Path, asked_at: Option<Span>) {
+    /// Reads a file, with what those that include it say for all routes.
+    fn file(&mut self, path: &Path, asked_at: Option<Span>, defaults: Option<&Node>) {
         if self.way.iter().any(|before| before == path) {
             let from = self.way.iter().position(|before| before == path).unwrap_or(0);
             let chain = self.way.iter().skip(from).map(PathBuf::as_path).chain([path]);
@@ -161,14 +162,16 @@ impl<F: Files> Load<'_, F> {
             return;
         };
         self.way.push(path.to_owned());
-        self.take(&root, file, path);
+        self.take(&root, file, path, defaults);
         self.way.pop();
     }
 
-    fn take(&mut self, root: &Node, file: usize, path: &Path) {
+    fn take(&mut self, root: &Node, file: usize, path: &Path, inherited: Option<&Node>) {
+        let defaults = inner(root.get("defaults"), inherited);
+        let defaults = defaults.as_ref();
         for entry in root.entries() {
             match entry.name.as_str() {
-                "include" | "$schema" => {}
+                "include" | "$schema" | "defaults" => {}
                 "allow" => self.loaded.allowed[file] = texts(&entry.value),
                 "upstreams" => {
                     for upstream in entry.value.entries() {
@@ -188,11 +191,11 @@ impl<F: Files> Load<'_, F> {
                         }
                     }
                 }
-                "routes" => self.routes(&entry.value, None),
+                "routes" => self.routes(&entry.value, defaults),
                 "groups" => {
                     for group in entry.value.items() {
                         if let Some(routes) = group.get("routes") {
-                            self.routes(routes, group.get("defaults"));
+                            self.routes(routes, inner(group.get("defaults"), defaults).as_ref());
                         }
                     }
                 }
@@ -202,7 +205,7 @@ impl<F: Files> Load<'_, F> {
         for include in root.get("include").map(Node::items).unwrap_or_default() {
             let Some(text) = include.text() else { continue };
             let folder = path.parent().unwrap_or(Path::new(""));
-            self.file(&tidy(&folder.join(text)), Some(include.at));
+            self.file(&tidy(&folder.join(text)), Some(include.at), defaults);
         }
     }
 
@@ -262,7 +265,15 @@ impl<F: Files> Load<'_, F> {
     }
 }
 
-/// A route with what its group says for all.
+/// What is said for some routes, with what is said for more of them.
+fn inner(own: Option<&Node>, outer: Option<&Node>) -> Option<Node> {
+    match (own, outer) {
+        (Some(own), Some(outer)) => Some(with_defaults(own, outer)),
+        (own, outer) => own.or(outer).cloned(),
+    }
+}
+
+/// A route, or what is said for several, with what is said for all around it.
 fn with_defaults(route: &Node, defaults: &Node) -> Node {
     let mut whole = route.clone();
     whole.damaged |= defaults.damaged;

@@ -80,7 +80,8 @@ pub struct File {
     #[serde(rename = "$schema")]
     pub schema: Option<String>,
     /// Files of the same shape that belong to this one, relative to it. What they define is put together; the routes of
-    /// this file come first, then those of the included files in this order.
+    /// this file come first, then those of the included files in this order. A file that several include is read once, with the
+    /// `defaults` of the first of them.
     #[schemars(extend("examples" = [["routes/team-a.yaml"]]))]
     pub include: Option<OneOrMany<String>>,
     /// Codes of warnings that are fine in this file. `routes[].allow` does the same for one route.
@@ -117,6 +118,11 @@ pub struct File {
     /// Where limits are counted, where that can be chosen.
     #[schemars(extend("examples" = [{"spin": {"redis": "${secret:REDIS_URL}"}}]))]
     pub counters: Option<CountersFrom>,
+    /// What each route of this file, and of those that it includes, has unless its group or the route itself says otherwise: what a
+    /// group's `defaults` are for its routes. Policies come before those of the group, which come before those of the route. An
+    /// included file may have `defaults` of its own for its routes, and they win over these as a group's do.
+    #[schemars(extend("examples" = [{"policies": [{"security_headers": {}}], "timeouts": {"total": "20s"}}]))]
+    pub defaults: Option<Defaults>,
     /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
     /// path, method, the number of conditions, and only then the position in the file.
     pub routes: Option<Vec<Route>>,
@@ -201,7 +207,7 @@ pub struct Group {
     pub routes: Option<Vec<Route>>,
 }
 
-/// What the routes of a group share.
+/// What the routes of a group share, or those of a file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Defaults {
