@@ -265,6 +265,11 @@ impl<F: Files> Load<'_, F> {
     }
 }
 
+/// Policies of which a route has only one: two would only undo each other. That of a route replaces its group's, and that of a group
+/// the one for all routes.
+pub(super) const ONLY_ONCE: [&str; 8] =
+    ["cache", "cors", "csrf", "error_pages", "graphql", "idempotency", "json_rpc", "security_headers"];
+
 /// What is said for some routes, with what is said for more of them.
 fn inner(own: Option<&Node>, outer: Option<&Node>) -> Option<Node> {
     match (own, outer) {
@@ -298,9 +303,8 @@ fn with_defaults(route: &Node, defaults: &Node) -> Node {
                 }
             }
             ("policies" | "allow", Some(own)) => {
-                // Of what a route has only one, its own replaces the group's.
                 let replaced = |node: &Node| {
-                    let single = ["cors", "csrf", "security_headers"].iter().find(|name| node.get(name).is_some());
+                    let single = ONLY_ONCE.iter().find(|name| node.get(name).is_some());
                     single.is_some_and(|name| own.value.items().iter().any(|own| own.get(name).is_some()))
                 };
                 let shared = default.value.items().iter().filter(|node| !replaced(node));

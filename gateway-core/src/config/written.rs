@@ -200,8 +200,9 @@ pub struct Group {
     /// What this group is called, for people.
     pub name: String,
     /// What each route of the group has unless it says otherwise itself. `timeouts` and `limits` are taken value by
-    /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route. A limit among the policies
-    /// counts for each route by itself, unless it has a `name`.
+    /// value, `headers`, `query` and `cookies` name by name, and `policies` come before those of the route; but of `cache`, `cors`,
+    /// `csrf`, `error_pages`, `graphql`, `idempotency`, `json_rpc` and `security_headers`, which a route has once only, that of the
+    /// route comes in the place of the group's. A limit among the policies counts for each route by itself, unless it has a `name`.
     pub defaults: Option<Defaults>,
     /// The routes.
     pub routes: Option<Vec<Route>>,
@@ -241,7 +242,8 @@ pub struct Defaults {
     pub limits: Option<RouteLimits>,
     /// As in a route.
     pub websocket: Option<WebSocket>,
-    /// As in a route; they come before those of the route.
+    /// As in a route; they come before those of the route, save where the route has its own of what stands once only: see the
+    /// `defaults` of a group.
     pub policies: Option<Vec<Policy>>,
     /// As in a route, and in addition to what the route allows.
     pub allow: Option<OneOrMany<WarningCode>>,

@@ -2,6 +2,7 @@
 
 use super::super::{
     expression::{self, Wrong},
+    load::ONLY_ONCE,
     node::{
         Node,
         Step::{Field, Item},
@@ -68,8 +69,7 @@ impl<'a> RouteCompiler<'_, 'a> {
             });
         }
         self.policy = None;
-        self.only_one(&["cache", "cors", "csrf", "error_pages", "idempotency", "json_rpc", "security_headers"]);
-        self.only_one(&["cache", "cors", "csrf", "error_pages", "graphql", "idempotency", "security_headers"]);
+        self.only_one();
         // Those that concern every response see every request: before them nothing may refuse it.
         policies.sort_by_key(|policy| match policy {
             Policy::Cors(_) => 0,
@@ -100,10 +100,10 @@ impl<'a> RouteCompiler<'_, 'a> {
         policies
     }
 
-    /// Two policies of these kinds would only undo each other.
-    fn only_one(&mut self, kinds: &[&str]) {
+    /// Two policies of some kinds would only undo each other.
+    fn only_one(&mut self) {
         let policies = self.defined.node.get("policies").map(Node::items).unwrap_or_default();
-        for kind in kinds {
+        for kind in ONLY_ONCE {
             let mut all = policies.iter().filter_map(|policy| policy.entry(kind));
             let (Some(first), Some(second)) = (all.next(), all.next()) else { continue };
             let message = format!("the route has a second `{kind}`");
