@@ -68,7 +68,7 @@ use crate::telemetry::watch::Record;
 #[cfg(feature = "telemetry")]
 use crate::telemetry::watch::Watch;
 use crate::telemetry::watch::{self, Watched};
-use crate::template::{Reference, Scope, Settings, View};
+use crate::template::{Reference, Scope, Settings, Template, View};
 #[cfg(any(feature = "graphql", feature = "soap", feature = "json_rpc"))]
 use crate::translate::{self, Answered, Translation};
 use crate::upstream::{self, Cause, Failed, Fallback, HostHeader, Instead, Pool};
@@ -135,6 +135,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The automatic answer to `OPTIONS`, with policies.
+    fn options(policies: PolicyList, allow: &[String]) -> Self {
+        let headers = vec![("allow".to_owned(), Template::literal(&allow.join(", ")))];
+        let action = Action::Respond(Respond { status: 204, headers, body: None });
+        Self { policies, body_limit: None, limits: None, action }
+    }
+
     /// What of a request is more than the route takes, as far as its head tells.
     fn exceeded(&self, line: &Line, headers: &Headers, content_length: Option<u64>) -> Option<Error> {
         let limits = self.limits.as_ref().and_then(|limits| limits.check(line, headers).err());
@@ -564,15 +571,32 @@ impl Gateway {
         if let Some(response) = self.preflight(&request) {
             return Reply::answer(response);
         }
-        match self.routes.find(&request.head()) {
-            Found::Route(matched) => self.follow(platform, matched, request, body, Start::default()).await,
-            Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => {
-                Reply::answer(answer::options(&allow))
+        let (allow, error) = match self.routes.find(&request.head()) {
+            Found::Route(matched) => return self.follow(platform, matched, request, body, Start::default()).await,
+            Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => (allow, None),
+            Found::MethodNotAllowed(allow) => (Vec::new(), Some(Error::MethodNotAllowed { allow })),
+            Found::UnknownHost if self.globals.misdirected => (Vec::new(), Some(Error::UnknownHost)),
+            Found::UnknownHost | Found::NoRoute => (Vec::new(), Some(Error::NoRoute)),
+        };
+        let mut policies = self.globals.unmatched;
+        if let Some(method) = cors::requested_method(&request.line, &request.headers).filter(|_| !policies.is_first()) {
+            if !self.routes.foresee(&route::Head { method, ..request.head() }).is_empty() {
+                // What pages of other origins may ask a route is said by that route alone.
+                policies = PolicyList::default();
+            } else if let Some(response) = self.permission(policies, &request.headers, method) {
+                return Reply::answer(response);
             }
-            Found::MethodNotAllowed(allow) => Reply::refuse(platform, Error::MethodNotAllowed { allow }),
-            Found::UnknownHost if self.globals.misdirected => Reply::refuse(platform, Error::UnknownHost),
-            Found::UnknownHost | Found::NoRoute => Reply::refuse(platform, Error::NoRoute),
         }
+        if policies.is_first() {
+            return match error {
+                Some(error) => Reply::refuse(platform, error),
+                None => Reply::answer(answer::options(&allow)),
+            };
+        }
+        // Boxed, so that the common case need not carry its size around.
+        let matched = Matched::nowhere(Plan::options(policies, &allow));
+        let start = Start { over: error, ..Start::default() };
+        Box::pin(self.follow(platform, matched, request, body, start)).await
     }
 
     /// Does what was left to do when a reply has been sent; gives what the log should hear.
@@ -728,11 +752,14 @@ impl Gateway {
     fn preflight<S>(&self, request: &Request) -> Option<Response<S>> {
         let method = cors::requested_method(&request.line, &request.headers)?;
         let routes = self.routes.foresee(&route::Head { method, ..request.head() });
-        routes.iter().filter_map(|route| self.policies.get(route.then.policies)).find_map(|policies| {
-            policies.iter().find_map(|policy| match policy {
-                Policy::Cors(cors) => Some(cors.preflight(&request.headers, method)),
-                _ => None,
-            })
+        routes.iter().find_map(|route| self.permission(route.then.policies, &request.headers, method))
+    }
+
+    /// What these policies answer a preflight.
+    fn permission<S>(&self, policies: PolicyList, headers: &Headers, method: &str) -> Option<Response<S>> {
+        self.policies.get(policies)?.iter().find_map(|policy| match policy {
+            Policy::Cors(cors) => Some(cors.preflight(headers, method)),
+            _ => None,
         })
     }
 
@@ -778,7 +805,7 @@ impl Gateway {
         };
         let over = match closed {
             Some(seconds) => Some(Error::Maintenance { seconds }),
-            None => plan.exceeded(&line, &headers, content_length),
+            None => start.over.or_else(|| plan.exceeded(&line, &headers, content_length)),
         };
         let (mut body, mut query) = (body, line.query.clone());
         let (mut caller, mut memo) = (start.caller, start.memo);
@@ -853,6 +880,7 @@ impl Gateway {
                 from: entered - 1,
                 caller: caller.clone(),
                 memo: memo.handed_on(),
+                over: None,
                 body: if let Body::Bytes(bytes) = &body { bytes.clone() } else { Bytes::new() },
                 renews: Some(flight),
             };
@@ -1046,7 +1074,7 @@ impl Gateway {
         }
         for Remark { problem, detail } in memo.remarks {
             let (status, request_id) = (reply.response.status, request_id(platform));
-            reply.notes.push(Note { problem, status, request_id, route: Some(scope.route.to_owned()), detail });
+            reply.notes.push(Note { problem, status, request_id, route: named(scope.route), detail });
         }
         reply
     }
@@ -1647,6 +1675,8 @@ pub struct Start {
     caller: Caller,
     /// What the policies before have left for those behind them.
     memo: Memo,
+    /// Why there is no action, once policies have seen the request.
+    over: Option<Error>,
     /// The body, as far as it was read by then.
     #[cfg(feature = "cache")]
     body: Bytes,
@@ -1803,6 +1833,11 @@ const FEATURES: [&str; 27] = [
     if cfg!(feature = "rollout") { "rollout" } else { "" },
 ];
 
+/// The name of a route, where there is one.
+fn named(route: &str) -> Option<String> {
+    (!route.is_empty()).then(|| route.to_owned())
+}
+
 fn request_id<P: Platform>(platform: &P) -> String {
     platform.request_id()
 }
@@ -1836,9 +1871,13 @@ impl<S> Reply<S> {
         }
         let note = match blame {
             Blame::Client => None,
-            Blame::Gateway | Blame::Upstream => {
-                Some(Note { problem, status, request_id: request_id.clone(), route: route.map(str::to_owned), detail })
-            }
+            Blame::Gateway | Blame::Upstream => Some(Note {
+                problem,
+                status,
+                request_id: request_id.clone(),
+                route: named(route.unwrap_or_default()),
+                detail,
+            }),
         };
         Self {
             response: error.into_response(&request_id),

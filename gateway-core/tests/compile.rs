@@ -11,7 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gateway_core::config::{Disk, Options, Severity, Sources, Span, compile_with};
+use gateway_core::config::{Disk, Files, Options, Severity, Sources, Span, compile_with};
+use gateway_core::{gateway::Gateway, policy::Policy};
 
 #[test]
 fn every_configuration_gives_the_problems_beside_it() {
@@ -56,6 +57,53 @@ fn the_same_configuration_in_three_formats_compiles_to_the_same_bytes() {
     assert!(yaml.is_some());
     assert_eq!(compile("smallest-in-toml.toml"), yaml);
     assert_eq!(compile("smallest-in-json.json"), yaml);
+}
+
+#[test]
+fn what_stands_for_all_routes_stands_for_those_of_included_files_unless_these_say_otherwise() {
+    struct Written;
+    impl Files for Written {
+        fn read(&self, path: &Path) -> Result<String, String> {
+            let text = match path.to_str() {
+                Some("gateway.yaml") => {
+                    "include: [team/a.yaml, b.yaml]
+defaults: { priority: 1, policies: [{ csrf: {} }, { json_limits: {} }] }
+unmatched: { policies: [{ cors: { origins: '*' } }] }
+routes: [{ name: own, path: /own, respond: {} }]"
+                }
+                Some("team/a.yaml") => {
+                    "include: nested.yaml
+defaults: { priority: 2, policies: [{ request_rules: { content_types: { allow: text/plain } } }, { csrf: {} }] }
+routes: [{ name: a, path: /a, respond: {} }]
+groups:
+  - { name: g, defaults: { priority: 3, policies: [{ maintenance: {} }] }, routes: [{ name: grouped, path: /g, respond: {} }] }"
+                }
+                Some("team/nested.yaml") => "routes: [{ name: nested, path: /nested, priority: 4, respond: {} }]",
+                Some("b.yaml") => "routes: [{ name: b, path: /b, respond: {}, policies: [{ csrf: {} }, { maintenance: {} }] }]",
+                _ => return Err("no such file".to_owned()),
+            };
+            Ok(text.to_owned())
+        }
+    }
+    let compiled = compile_with(Path::new("gateway.yaml"), &Written, &Options::default());
+    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
+    let gateway = Gateway::load(artefact.into(), |_| None).expect("it loads");
+    let policies = |list| gateway.policies(list).expect("it is there").iter().map(Policy::kind).collect::<Vec<_>>();
+    let routes: Vec<_> =
+        gateway.routes().all().map(|(_, route)| (route.name.clone(), policies(route.then.policies))).collect();
+    let routes: Vec<_> = routes.iter().map(|(name, policies)| (name.as_str(), policies.as_slice())).collect();
+    // Those of a higher priority come first.
+    assert_eq!(
+        routes,
+        [
+            ("nested", &["json_limits", "request_rules", "csrf"][..]),
+            ("grouped", &["json_limits", "request_rules", "csrf", "maintenance"]),
+            ("a", &["json_limits", "request_rules", "csrf"]),
+            ("own", &["csrf", "json_limits"]),
+            ("b", &["json_limits", "csrf", "maintenance"]),
+        ]
+    );
+    assert_eq!(policies(gateway.globals().unmatched), ["cors"]);
 }
 
 /// One line per problem, and under it what else is said.

@@ -22,6 +22,7 @@ use crate::client::Cidr;
 use crate::credential::Identity;
 use crate::forward::ForwardedFields;
 use crate::held::StoreRules;
+use crate::policy::PolicyList;
 use crate::policy::authenticate::issuer::Issuer;
 use crate::record;
 use crate::request::Limits;
@@ -48,6 +49,9 @@ pub struct Globals {
     pub via: String,
     /// Whether a host that no route knows is answered 421 instead of 404.
     pub misdirected: bool,
+    /// What is done where no route takes a request.
+    #[serde(default, skip_serializing_if = "PolicyList::is_first")]
+    pub unmatched: PolicyList,
     /// What is taken at most.
     pub limits: Limits,
     /// Whether credentials that no consumer of the configuration has are looked up in the platform's store, and how.

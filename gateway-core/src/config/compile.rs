@@ -222,6 +222,7 @@ impl<'a> Compile<'a> {
                 routes.extend(more.map(|ranked| RunningRoute { from, accompanies: true, ranked }));
             }
         }
+        let unmatched = self.unmatched();
         self.callers_are_known();
         if self.loaded.routes.is_empty() && self.problems.is_empty() {
             let start = Span { file: 0, start: 0, end: 0 };
@@ -249,6 +250,7 @@ impl<'a> Compile<'a> {
                 Some(written::Forwarded::None) => ForwardedFields::None,
             },
             via: settings.written.via.as_ref().map_or("postern", |via| &via.0).to_owned(),
+            unmatched,
             misdirected: settings.written.unknown_host.is_some_and(|status| status.0 == 421),
             limits: self.limits.clone(),
             stores: self.stores(consumer_store.is_some()),
@@ -1032,10 +1034,12 @@ impl RouteCompiler<'_, '_> {
                 }
                 let place = self.all.part(at, &format!("{{{name}}}"));
                 let message = match paths {
+                    _ if self.defined.name.is_empty() => format!("no route is there to say what `{name}` is"),
                     [_] => format!("the path of this route has no parameter `{name}`"),
                     _ => format!("one of the paths of this route has no parameter `{name}`"),
                 };
                 let help = match closest(name, known.iter().copied()) {
+                    _ if self.defined.name.is_empty() => "`{{` is a plain brace".to_owned(),
                     Some(meant) => format!("did you mean `{{{meant}}}`?"),
                     None if known.is_empty() => {
                         format!("name it in `path`, such as `/files/{{{name}}}`; `{{{{` is a plain brace")

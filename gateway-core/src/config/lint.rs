@@ -41,7 +41,7 @@ pub(super) fn lint(
     let mut lint = Lint { loaded, running, options, problems };
     lint.upstreams();
     lint.bindings();
-    for route in &loaded.routes {
+    for route in loaded.routes.iter().chain(&loaded.unmatched) {
         lint.spelling(route);
         lint.platforms(route);
         lint.authorisation(route);

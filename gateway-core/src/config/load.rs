@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     pub consumers: Vec<Defined<written::Consumer>>,
     /// In the order of the files, with the defaults of their groups.
     pub routes: Vec<Defined<written::Route>>,
+    /// What is done where no route takes a request, as a route without a name.
+    pub unmatched: Option<Defined<written::Route>>,
     /// Files that policies name and that are no configuration.
     pub documents: Documents,
     /// Descriptors that routes name.
@@ -91,6 +93,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
             upstreams: Vec::new(),
             consumers: Vec::new(),
             routes: Vec::new(),
+            unmatched: None,
             documents: Documents::default(),
             descriptors: Descriptors::default(),
             roots: Vec::new(),
@@ -104,6 +107,7 @@ pub(super) fn load(entry: &Path, files: &impl Files, sources: &mut Sources, prob
     if let Some(written) = load.decode(&load.loaded.settings.node.clone()) {
         load.loaded.settings.written = written;
     }
+    load.loaded.unmatched = load.unmatched();
     load.same_names();
     let Load { files, sources, problems, mut loaded, .. } = load;
     loaded.documents = Documents::gather(&loaded.routes, files, sources, problems);
@@ -232,6 +236,16 @@ impl<F: Files> Load<'_, F> {
                 self.loaded.routes.push(Defined { name: written.name.0.clone(), name_at, node, written });
             }
         }
+    }
+
+    fn unmatched(&mut self) -> Option<Defined<written::Route>> {
+        let Entry { name_at, value: mut node, .. } = self.loaded.settings.node.entry("unmatched")?.clone();
+        let name = Entry { name: "name".to_owned(), name_at, value: Node::new(name_at, Value::Text(String::new())) };
+        if let Value::Map(entries) = &mut node.value {
+            entries.push(name);
+        }
+        let written = self.decode(&node)?;
+        Some(Defined { name: String::new(), name_at, node, written })
     }
 
     fn decode<T: for<'de> Deserialize<'de>>(&mut self, node: &Node) -> Option<T> {

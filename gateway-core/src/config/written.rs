@@ -123,6 +123,10 @@ pub struct File {
     /// included file may have `defaults` of its own for its routes, and they win over these as a group's do.
     #[schemars(extend("examples" = [{"policies": [{"security_headers": {}}], "timeouts": {"total": "20s"}}]))]
     pub defaults: Option<Defaults>,
+    /// What is done to the gateway's own answers where no route takes a request: 404, 405, 421 and the answer to `OPTIONS`.
+    /// Default: nothing.
+    #[schemars(extend("examples" = [{"policies": [{"cors": {"origins": "https://app.example.com"}}]}]))]
+    pub unmatched: Option<Unmatched>,
     /// What happens to which requests. The order is by rank, not by position: `priority`, then the most specific host,
     /// path, method, the number of conditions, and only then the position in the file.
     pub routes: Option<Vec<Route>>,
@@ -191,6 +195,16 @@ pub struct Timeouts {
     /// and the platform's own limits hold.
     #[schemars(extend("examples" = ["10s"]))]
     pub idle: Option<Duration>,
+}
+
+/// What is done to the answers to requests that no route takes. Requests that cannot be read at all are answered without it.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unmatched {
+    /// Policies that dress answers: `cors`, `error_pages`, `headers` (of the `response`), `security_headers`; and `rate_limit`, since
+    /// whoever looks for what is not there asks often. A preflight is answered by this `cors` only where no route would take the
+    /// request that it announces.
+    pub policies: Option<Vec<Policy>>,
 }
 
 /// Routes that have something in common.

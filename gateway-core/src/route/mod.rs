@@ -258,6 +258,12 @@ impl<T> Route<T> {
 }
 
 impl<T> Matched<T> {
+    /// Where no route takes a request: one without a name.
+    pub fn nowhere(then: T) -> Self {
+        let (name, paths, conditions) = (String::new(), Vec::new(), Conditions::default());
+        Self { route: Rc::new(Route { name, paths, conditions, then }), by: 0 }
+    }
+
     /// The path parameters.
     pub fn parameters<'a>(&'a self, path: &'a str) -> Parameters<'a> {
         Parameters { matcher: self.route.paths.get(self.by), path }

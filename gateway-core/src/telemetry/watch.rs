@@ -430,9 +430,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The route that takes the request.
+    /// The route that takes the request; one without a name is none.
     pub fn route(self, name: &str) {
-        self.note(|record| record.route = Some(name.to_owned()));
+        self.note(|record| record.route = Some(name.to_owned()).filter(|name| !name.is_empty()));
     }
 
     /// Who calls, once every policy has looked.

@@ -15,15 +15,40 @@ use super::{Compile, Direction, RouteCompiler, consumers::listed_twice, list_som
 use crate::{
     expression::{Expression, Variable},
     policy::{
-        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, RequestRules, SecurityHeaders,
+        Authenticate, Authorize, Cors, Csrf, HeaderPolicy, Policy, PolicyList, RequestRules, SecurityHeaders,
         authenticate::{ApiKeyMethod, Basic, Method, Need, api_key::Place},
         authorize::{ClaimRule, ClaimTest, Names},
         origin::OriginRule,
         request_rules::{MediaRange, Rules, Text},
     },
-    route::Matcher,
+    route::{Matcher, Pattern, pattern::Tail},
 };
 use serde_json::Value as Json;
+
+impl Compile<'_> {
+    /// What is done where no route takes a request. There is nothing to decide and nobody to ask then, only an answer to be dressed.
+    pub(super) fn unmatched(&mut self) -> PolicyList {
+        let Some(defined) = &self.loaded.unmatched else { return PolicyList::default() };
+        let policies = defined.node.get("policies").map(Node::items).unwrap_or_default();
+        for policy in policies.iter().filter_map(|policy| policy.entries().first()) {
+            let (at, message) = match policy.name.as_str() {
+                "cors" | "error_pages" | "rate_limit" | "security_headers" => continue,
+                "headers" => match policy.value.entry("request") {
+                    Some(request) => (request.name_at, "nobody is sent a request that no route takes".to_owned()),
+                    None => continue,
+                },
+                kind => (policy.name_at, format!("`{kind}` does nothing for requests that no route takes")),
+            };
+            let problem = Problem::error("not-for-unmatched", at, message);
+            let help =
+                "there are `cors`, `error_pages`, `headers` of the `response`, `rate_limit` and `security_headers`";
+            self.problems.push(problem.help(help));
+        }
+        let any = Matcher::Path(Pattern { segments: Vec::new(), tail: Tail::Prefix });
+        let policies = RouteCompiler { all: self, defined, policy: None }.policies(&[any]);
+        self.intern(policies)
+    }
+}
 
 impl<'a> RouteCompiler<'_, 'a> {
     pub(super) fn policies(&mut self, paths: &[Matcher]) -> Vec<Policy> {
