@@ -46,10 +46,10 @@ pub enum PathChange {
     /// Nothing.
     #[default]
     Keep,
-    /// A prefix of whole segments is cut off, another put in front; either may be empty.
+    /// A prefix of whole segments is cut off, another put in front; there may be none of either.
     Prefix {
-        /// Cut off where the path has it.
-        strip: String,
+        /// The first of these that the path has is cut off: the longest stands first.
+        strip: Vec<String>,
         /// Put in front.
         add: String,
     },
@@ -75,7 +75,7 @@ impl PathChange {
         match self {
             PathChange::Keep => Ok(scope.line.path.clone()),
             PathChange::Prefix { strip, add } => {
-                let rest = strip_prefix(&scope.line.path, strip).unwrap_or(&scope.line.path);
+                let rest = strip_prefix(&scope.line.path, strip).map_or(scope.line.path.as_str(), |(_, rest)| rest);
                 let mut path = String::with_capacity(add.len() + rest.len() + 1);
                 path.push_str(add.trim_end_matches('/'));
                 if !rest.starts_with('/') {
@@ -101,19 +101,22 @@ impl PathChange {
     }
 
     /// What was cut off, for `X-Forwarded-Prefix`.
-    fn stripped<'a>(&'a self, path: &str) -> Option<&'a str> {
+    fn stripped<'a>(&'a self, path: &'a str) -> Option<&'a str> {
         match self {
-            PathChange::Prefix { strip, .. } if !strip.is_empty() && strip_prefix(path, strip).is_some() => Some(strip),
-            PathChange::Prefix { .. } | PathChange::Keep | PathChange::Rewrite(_) => None,
+            PathChange::Prefix { strip, .. } => strip_prefix(path, strip).map(|(prefix, _)| prefix),
+            PathChange::Keep | PathChange::Rewrite(_) => None,
             #[cfg(feature = "regex")]
             PathChange::Regex { .. } => None,
         }
     }
 }
 
-fn strip_prefix<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    let rest = path.strip_prefix(prefix.trim_end_matches('/'))?;
-    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+/// The first of these prefixes that a path has, and what is behind it.
+fn strip_prefix<'a>(path: &'a str, prefixes: &'a [String]) -> Option<(&'a str, &'a str)> {
+    prefixes.iter().find_map(|prefix| {
+        let rest = path.strip_prefix(prefix.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then_some((prefix.as_str(), rest))
+    })
 }
 
 /// Which fields tell the upstream about the client.
@@ -200,15 +203,20 @@ mod tests {
 
     #[test]
     fn prefixes_are_cut_by_whole_segments() {
-        for (path, prefix, rest) in [
-            ("/files/a", "/files", Some("/a")),
-            ("/files/a", "/files/", Some("/a")),
-            ("/files", "/files", Some("")),
-            ("/filesystem", "/files", None),
-            ("/files//evil.example", "/files", Some("//evil.example")),
-            ("/a", "/", Some("/a")),
+        for (path, prefixes, expected) in [
+            ("/files/a", &["/files"][..], Some(("/files", "/a"))),
+            ("/files/a", &["/files/"], Some(("/files/", "/a"))),
+            ("/files", &["/files"], Some(("/files", ""))),
+            ("/filesystem", &["/files"], None),
+            ("/files//evil.example", &["/files"], Some(("/files", "//evil.example"))),
+            ("/a", &["/"], Some(("/", "/a"))),
+            ("/v1/old/a", &["/v1/old", "/v1"], Some(("/v1/old", "/a"))),
+            ("/v1/older", &["/v1/old", "/v1"], Some(("/v1", "/older"))),
+            ("/v2", &["/v1", "/v2"], Some(("/v2", ""))),
+            ("/a", &[], None),
         ] {
-            assert_eq!(strip_prefix(path, prefix), rest, "{path} {prefix}");
+            let prefixes: Vec<_> = prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+            assert_eq!(strip_prefix(path, &prefixes), expected, "{path} {prefixes:?}");
         }
     }
 }

@@ -747,31 +747,63 @@ impl RouteCompiler<'_, '_> {
             self.rooted(&template, &rewrite.0, at, "the query of the request is sent as it is");
             return Some(PathChange::Rewrite(template));
         }
-        let strip = self.prefix("strip_prefix", written.strip_prefix.as_ref());
-        let add = self.prefix("add_prefix", written.add_prefix.as_ref());
-        if let Some(strip) = &strip
-            && !paths.iter().any(|path| may_begin(path, strip))
-        {
-            let at = self.at([Field("strip_prefix")]);
-            let message = format!("no path of this route begins with `{strip}`");
-            let problem = Problem::error("prefix-never-there", at, message);
-            let problem = match self.defined.node.entry("path").or(self.defined.node.entry("path_prefix")) {
-                Some(path) => problem.related(path.value.head(), "its paths are these"),
-                None => problem,
-            };
-            self.all.problems.push(problem);
+        let mut strip = self.stripped(paths);
+        let add = written
+            .add_prefix
+            .as_ref()
+            .and_then(|add| self.prefix("add_prefix", &add.0, self.at([Field("add_prefix")])));
+        // The first that fits is taken.
+        strip.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
+        if strip.is_empty() && add.is_none() {
+            return Some(PathChange::Keep);
         }
-        Some(match (strip, add) {
-            (None, None) => PathChange::Keep,
-            (strip, add) => PathChange::Prefix { strip: strip.unwrap_or_default(), add: add.unwrap_or_default() },
-        })
+        Some(PathChange::Prefix { strip, add: add.unwrap_or_default() })
     }
 
-    fn prefix(&mut self, name: &str, written: Option<&written::PlainPath>) -> Option<String> {
-        let text = &written?.0;
+    /// The prefixes that are cut off: each from some path of the route, and from each path one of them.
+    fn stripped(&mut self, paths: &[Matcher]) -> Vec<String> {
+        let written = self.defined.written.strip_prefix.as_ref();
+        let mut prefixes = Vec::new();
+        let mut lost = false;
+        for (index, prefix) in written.iter().flat_map(|prefixes| &prefixes.0).enumerate() {
+            let at = self.at([Field("strip_prefix"), Item(index)]);
+            let Some(prefix) = self.prefix("strip_prefix", &prefix.0, at) else { continue };
+            if !paths.iter().any(|path| may_begin(path, &prefix)) {
+                let problem =
+                    Problem::error("prefix-never-there", at, format!("no path of this route begins with `{prefix}`"));
+                self.about_paths(problem);
+                lost = true;
+            }
+            self.once(&mut prefixes, prefix.clone(), &prefix, at);
+        }
+        if prefixes.is_empty() || lost {
+            return prefixes;
+        }
+        for path in paths.iter().filter(|path| !prefixes.iter().any(|prefix| may_begin(path, prefix))) {
+            let Matcher::Path(pattern) = path else { continue };
+            let at = self.at([Field("strip_prefix")]);
+            let message = match prefixes.as_slice() {
+                [prefix] => format!("the path `{pattern}` does not begin with `{prefix}`"),
+                _ => format!("the path `{pattern}` begins with none of these"),
+            };
+            let help = "add its prefix, or make it a route of its own";
+            self.about_paths(Problem::error("prefix-never-there", at, message).help(help));
+        }
+        prefixes
+    }
+
+    fn about_paths(&mut self, problem: Problem) {
+        let path = self.defined.node.entry("path").or(self.defined.node.entry("path_prefix"));
+        self.all.problems.push(match path {
+            Some(path) => problem.related(path.value.head(), "its paths are these"),
+            None => problem,
+        });
+    }
+
+    fn prefix(&mut self, name: &str, text: &str, at: Span) -> Option<String> {
         if text.trim_end_matches('/').is_empty() {
             let message = format!("`{name}` says nothing: it has no segment");
-            self.all.problems.push(Problem::error("empty-prefix", self.at([Field(name)]), message).help("remove it"));
+            self.all.problems.push(Problem::error("empty-prefix", at, message).help("remove it"));
         }
         let normal = path::normalise(text).ok()?;
         Some(normal.trim_end_matches('/').to_owned())

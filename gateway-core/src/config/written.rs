@@ -335,8 +335,10 @@ pub struct Route {
 
     /// Action: forward to the upstream of this name.
     pub upstream: Option<Name>,
-    /// Takes these segments from the start of the path before forwarding. The upstream is told in `X-Forwarded-Prefix`.
-    pub strip_prefix: Option<PlainPath>,
+    /// Takes these segments from the start of the path before forwarding; of several, the longest that fits. Each path of the route has
+    /// to begin with one of them. The upstream is told in `X-Forwarded-Prefix`.
+    #[schemars(extend("examples" = ["/files", ["/v1", "/v2"]]))]
+    pub strip_prefix: Option<OneOrMany<PlainPath>>,
     /// Puts these segments at the start of the path before forwarding, after `strip_prefix`.
     pub add_prefix: Option<PlainPath>,
     /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`.

@@ -244,13 +244,15 @@ impl RouteCompiler<'_, '_> {
     ) {
         let prefix = binding.template.prefix();
         let wanted = match &forward.path {
-            PathChange::Keep => Some(prefix),
-            PathChange::Prefix { strip, add } => prefix
-                .strip_prefix(add.trim_end_matches('/'))
-                .map(|rest| format!("{}{rest}", strip.trim_end_matches('/'))),
+            PathChange::Keep => vec![prefix],
+            PathChange::Prefix { strip, add } => match prefix.strip_prefix(add.trim_end_matches('/')) {
+                Some(rest) if strip.is_empty() => vec![rest.to_owned()],
+                Some(rest) => strip.iter().map(|strip| format!("{}{rest}", strip.trim_end_matches('/'))).collect(),
+                None => Vec::new(),
+            },
             PathChange::Rewrite(_) | PathChange::Regex { .. } => return,
         };
-        if wanted.is_some_and(|wanted| paths.iter().any(|path| may_begin(path, &wanted))) {
+        if wanted.iter().any(|wanted| paths.iter().any(|path| may_begin(path, wanted))) {
             return;
         }
         let message = format!(

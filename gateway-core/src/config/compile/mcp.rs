@@ -231,7 +231,8 @@ impl<'a> RouteCompiler<'_, 'a> {
         let root = self.all.loaded.documents.get(&described(name))?.root.as_ref()?;
         let reading = Reading { draft: Draft::Draft202012, formats: false, way: Way::Any };
         self.all.schemas.document(root, reading, self.all.problems);
-        let strip = route.written.strip_prefix.as_ref().map(|prefix| prefix.0.as_str());
+        let strip = route.written.strip_prefix.as_ref().and_then(|prefixes| prefixes.0.first());
+        let strip = strip.map(|prefix| prefix.0.as_str());
         let base = written.base_path.as_ref().map(|base| base.0.as_str()).or(strip).unwrap_or_default();
         // As clients of Connect do, who have a path for each method and JSON in both directions.
         let headers = vec![("connect-protocol-version".to_owned(), "1".to_owned())];
