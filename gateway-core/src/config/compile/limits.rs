@@ -334,7 +334,7 @@ impl RouteCompiler<'_, '_> {
                 written::KeyPart::Query(name) => KeyPart::Query(name.clone()),
                 written::KeyPart::Cookie(name) => KeyPart::Cookie(name.0.clone()),
                 written::KeyPart::Claim(name) => KeyPart::Claim(name.clone()),
-                written::KeyPart::Parameter(name) => {
+                written::KeyPart::PathParameter(name) => {
                     self.known_parameter(name, at, paths);
                     KeyPart::Parameter(name.clone())
                 }

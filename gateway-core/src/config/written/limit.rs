@@ -317,7 +317,7 @@ pub enum KeyPart {
     /// A claim of the token; members of objects with dots between.
     Claim(String),
     /// A parameter of the path.
-    Parameter(String),
+    PathParameter(String),
 }
 
 /// What becomes of a request that lacks a part of its key.
