@@ -23,9 +23,12 @@ pub fn run(options: &Check, colour: Colour) -> Result<Outcome, Failure> {
             let text = report::human(&compiled.problems, &compiled.sources, coloured);
             out.write_all(text.as_bytes())?;
             writeln!(out, "{}", report::summary(&entry, count, coloured))?;
+            if let Some(needs) = report::needs(&compiled) {
+                writeln!(out, "{needs}")?;
+            }
         }
         ReportFormat::Json => {
-            let document = report::json(&compiled.problems, &compiled.sources);
+            let document = report::json(&compiled);
             writeln!(out, "{document:#}")?;
         }
         ReportFormat::Github => {

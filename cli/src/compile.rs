@@ -22,11 +22,14 @@ pub fn run(options: &Compile, colour: Colour) -> Result<Outcome, Failure> {
     let coloured = colour.on(&err);
     let text = report::human(&compiled.problems, &compiled.sources, coloured);
     err.write_all(text.as_bytes())?;
-    let Some(artefact) = compiled.artefact else {
+    let Some(artefact) = &compiled.artefact else {
         writeln!(err, "{}", report::summary(&entry, Count::of(&compiled.problems), coloured))?;
         return Ok(Outcome::Problems);
     };
-    replace(&options.out, &artefact)?;
+    replace(&options.out, artefact)?;
+    if let Some(needs) = report::needs(&compiled) {
+        writeln!(err, "{needs}")?;
+    }
     Ok(Outcome::Fine)
 }
 

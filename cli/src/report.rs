@@ -8,7 +8,7 @@ use std::path::Path;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
-use gateway_core::config::{Problem, Severity, Source, Sources, Span};
+use gateway_core::config::{Compiled, Problem, Severity, Source, Sources, Span};
 use serde_json::{Value, json};
 
 use crate::terminal::{Colour, Paint};
@@ -61,12 +61,21 @@ pub fn summary(entry: &Path, count: Count, coloured: bool) -> String {
     }
 }
 
+/// The line behind it: which cargo features a gateway must have been built with, where it needs any.
+pub fn needs(compiled: &Compiled) -> Option<String> {
+    let needs_some = compiled.artefact.is_some() && !compiled.features.is_empty();
+    needs_some.then(|| format!("needs: {}", compiled.features.join(", ")))
+}
+
 /// One document with all problems.
-pub fn json(problems: &[Problem], sources: &Sources) -> Value {
+pub fn json(compiled: &Compiled) -> Value {
+    let Compiled { artefact, features, problems, sources } = compiled;
     let count = Count::of(problems);
     json!({
         "errors": count.errors,
         "warnings": count.warnings,
+        // Nobody knows what a configuration needs that has errors.
+        "needs": artefact.as_ref().map(|_| features),
         "problems": problems.iter().map(|problem| {
             let mut value = place(problem.at, sources);
             value["code"] = problem.code.into();

@@ -43,7 +43,7 @@ pub fn compile_with(entry: &Path, files: &impl Files, options: &Options) -> Comp
     name_paths(&mut problems, &loaded);
     problems.sort_by_key(|problem| (problem.at, problem.severity, problem.code));
     problems.dedup();
-    Compiled { artefact, problems, sources }
+    Compiled { artefact, features: running.globals.features, problems, sources }
 }
 
 fn freeze(running: &Running, problems: &mut Vec<Problem>) -> Option<Frozen> {
@@ -122,6 +122,8 @@ fn is_allowed(problem: &Problem, loaded: &Loaded, options: &Options) -> bool {
 pub struct Compiled {
     /// What the gateway loads; `None` when any problem is an error.
     pub artefact: Option<Vec<u8>>,
+    /// The cargo features that a gateway must have been built with to load it, in alphabetical order.
+    pub features: Vec<String>,
     /// Every problem, in the order of the files and of the places in them.
     pub problems: Vec<Problem>,
     /// Every file that was asked for, so that a watcher knows them and a reader sees the excerpts.
