@@ -106,9 +106,14 @@ impl Instrument {
     /// The names of its labels, in order.
     pub fn labels(self) -> &'static [&'static str] {
         match self {
-            Instrument::Requests => {
-                &["http.request.method", "http.route", "http.response.status_code", "url.scheme", "error.type"]
-            }
+            Instrument::Requests => &[
+                "http.request.method",
+                "http.route",
+                "http.response.status_code",
+                "url.scheme",
+                "error.type",
+                CONSUMER,
+            ],
             Instrument::Attempts => &[
                 "http.request.method",
                 "postern.upstream",
@@ -117,7 +122,7 @@ impl Instrument {
                 "http.response.status_code",
                 "error.type",
             ],
-            Instrument::Refusals => &["http.route", "postern.policy", "postern.problem"],
+            Instrument::Refusals => &["http.route", "postern.policy", "postern.problem", CONSUMER],
             Instrument::Limits => &["postern.limit", "postern.outcome"],
             Instrument::Cache => &["http.route", "postern.cache.status"],
             Instrument::Operations => &["postern.operation"],
@@ -139,6 +144,9 @@ impl Instrument {
         Self::ALL.into_iter().find(|instrument| instrument.name() == name)
     }
 }
+
+/// The label of who called, always the last: what has none is counted as where nobody asks for it.
+const CONSUMER: &str = "postern.consumer";
 
 /// What stands where a series would be one too many.
 const OVERFLOW: &str = "otel.metric.overflow";
@@ -249,14 +257,14 @@ impl Registry {
         self.series.is_empty()
     }
 
-    /// Counts a request and all that came of it.
-    pub fn count(&mut self, record: &Record) {
+    /// Counts a request and all that came of it; `consumer` is empty where those are not told apart.
+    pub fn count(&mut self, record: &Record, consumer: &str) {
         let status = Code::new(record.status);
         let (method, route) = (field::method(&record.method), record.route.as_deref().unwrap_or_default());
         let error = if record.failed() { record.problem.unwrap_or(status.as_str()) } else { "" };
         self.time(
             Instrument::Requests,
-            &[method, route, status.as_str(), record.scheme.as_str(), error],
+            &[method, route, status.as_str(), record.scheme.as_str(), error, consumer],
             record.took(),
         );
         for (called, took, upstream) in record.attempts() {
@@ -279,7 +287,7 @@ impl Registry {
             self.time(Instrument::Attempts, &labels, took);
         }
         if let Some(problem) = record.problem {
-            self.add(Instrument::Refusals, &[route, record.decided_by.unwrap_or_default(), problem], 1);
+            self.add(Instrument::Refusals, &[route, record.decided_by.unwrap_or_default(), problem, consumer], 1);
         }
         for (name, outcome) in &record.limits {
             self.add(Instrument::Limits, &[name, outcome.as_str()], 1);
@@ -337,7 +345,7 @@ impl Registry {
         })
     }
 
-    /// The number of a text. They are as many as there are labels, so they are never forgotten.
+    /// The number of a text.
     fn symbol(&mut self, text: &str) -> u32 {
         if text.is_empty() {
             return 0;
@@ -357,12 +365,16 @@ impl Registry {
             .series
             .iter()
             .map(|(key, value)| {
+                let names = key.instrument.labels();
+                let without_consumer = names.len() - usize::from(names.last() == Some(&CONSUMER));
                 let values = match key.labels {
                     TOO_MANY => Vec::new(),
                     labels => labels
                         .iter()
-                        .take(key.instrument.labels().len())
-                        .map(|symbol| self.texts.get(*symbol as usize).map_or("", String::as_str))
+                        .take(names.len())
+                        .enumerate()
+                        .filter(|(place, symbol)| *place < without_consumer || **symbol != 0)
+                        .map(|(_, symbol)| self.texts.get(*symbol as usize).map_or("", String::as_str))
                         .collect(),
                 };
                 Series { instrument: key.instrument, value, values }
@@ -377,6 +389,11 @@ impl Registry {
         let kept =
             Kept { bounds: self.bounds.clone(), series: self.series().iter().map(entry).collect(), heard: Vec::new() };
         self.series.clear();
+        // Consumers may be many.
+        if self.texts.len() > self.most.saturating_mul(MOST_LABELS) {
+            self.symbols.clear();
+            self.texts.truncate(1);
+        }
         kept.write()
     }
 }
@@ -592,10 +609,10 @@ mod tests {
     #[test]
     fn what_instances_counted_adds_up() {
         let (mut one, mut other) = (registry(100), registry(100));
-        one.count(&record("a", 200, 5));
-        one.count(&record("a", 200, 6));
-        other.count(&record("a", 200, 1_000));
-        other.count(&record("b", 404, 1));
+        one.count(&record("a", 200, 5), "");
+        one.count(&record("a", 200, 6), "");
+        other.count(&record("a", 200, 1_000), "");
+        other.count(&record("b", 404, 1), "");
         let kept = merge(&merge(b"", &one.take()), &other.take());
         assert!(one.is_empty());
         let text = prometheus(&kept);
@@ -617,7 +634,7 @@ mod tests {
     fn two_configurations_with_other_classes_lose_nothing_of_each_other() {
         let add = |kept: &[u8], bounds: &[u64], took: u64| {
             let mut registry = Registry::new(bounds, 100);
-            registry.count(&record("a", 200, took));
+            registry.count(&record("a", 200, took), "");
             merge(kept, &registry.take())
         };
         let mut kept = Vec::new();
@@ -647,12 +664,46 @@ mod tests {
     fn series_are_bounded_and_nothing_is_lost() {
         let mut registry = registry(3);
         for number in 0..100 {
-            registry.count(&record(&format!("route-{number}"), 200, 1));
+            registry.count(&record(&format!("route-{number}"), 200, 1), "");
         }
         assert_eq!(registry.series().len(), 4);
         let text = prometheus(&merge(b"", &registry.take()));
         let overflow = r#"http_server_request_duration_seconds_count{otel_metric_overflow="true"} 97"#;
         assert!(text.contains(overflow), "{text}");
+    }
+
+    #[test]
+    fn consumers_are_told_apart_where_somebody_asks_and_others_are_counted_as_ever() {
+        let mut registry = registry(100);
+        let mut refused = record("a", 403, 1);
+        refused.problem = Some("forbidden");
+        registry.count(&record("a", 200, 1), "alice");
+        registry.count(&refused, "alice");
+        registry.count(&record("a", 200, 1), "");
+        let text = prometheus(&merge(b"", &registry.take()));
+        let labels = r#"http_request_method="GET",http_route="a",http_response_status_code="200",url_scheme="http""#;
+        for line in [
+            format!(r#"http_server_request_duration_seconds_count{{{labels},postern_consumer="alice"}} 1"#),
+            format!("http_server_request_duration_seconds_count{{{labels}}} 1"),
+            r#"postern_refusals_total{http_route="a",postern_problem="forbidden",postern_consumer="alice"} 1"#
+                .to_owned(),
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}\nis not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_many_consumers_are_not_kept_for_ever() {
+        let mut registry = registry(10);
+        for round in 0..10 {
+            for number in 0..100 {
+                registry.count(&record("a", 200, 1), &format!("consumer-{round}-{number}"));
+            }
+            registry.take();
+        }
+        assert!(registry.texts.len() <= 200, "{}", registry.texts.len());
+        registry.count(&record("a", 200, 1), "alice");
+        assert!(prometheus(&merge(b"", &registry.take())).contains(r#"postern_consumer="alice""#));
     }
 
     #[test]

@@ -261,6 +261,9 @@ pub struct Metrics {
     pub buckets: Vec<u64>,
     /// How many series an instance keeps at most.
     pub series: usize,
+    /// Whether requests are counted for each consumer.
+    #[serde(default)]
+    pub by_consumer: bool,
 }
 
 /// `X-Request-Id`.

@@ -346,7 +346,8 @@ impl Telemetry {
         let now = platform.now();
         if let Some(metrics) = &self.rules.metrics {
             let mut registry = self.registry.borrow_mut();
-            registry.count(&record);
+            let consumer = record.consumer.as_deref().filter(|_| metrics.by_consumer && record.recognised);
+            registry.count(&record, consumer.unwrap_or_default());
             let subrequests = self.sinks().map(Sink::sent).sum();
             registry.bill(self.billed.take().with(Costs { subrequests, ..Costs::default() }));
             for pool in upstreams {

@@ -75,6 +75,8 @@ pub struct Record {
     pub operation: Option<(String, crate::graphql::Kind)>,
     /// Who called.
     pub consumer: Option<String>,
+    /// Whether that is a consumer, and not only the subject of a token.
+    pub recognised: bool,
     /// What of the credential may be shown.
     pub credential: Option<String>,
     /// The status that the client got.
@@ -338,6 +340,7 @@ impl Record {
             #[cfg(feature = "graphql")]
             operation: None,
             consumer: None,
+            recognised: false,
             credential: None,
             status: 0,
             problem: None,
@@ -439,6 +442,7 @@ impl<'a> Watch<'a> {
     pub fn caller(self, caller: &Caller) {
         self.note(|record| {
             record.consumer = caller.name().or(caller.subject.as_deref()).map(str::to_owned);
+            record.recognised = caller.name().is_some();
             record.credential.clone_from(&caller.credential);
         });
     }

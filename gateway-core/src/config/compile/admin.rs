@@ -74,8 +74,14 @@ impl Compile<'_> {
             Box::new(rules::Rules { resource, ..rules::Rules::default() })
         });
         observed.activity = Some(ActivityRules { sample: written.sample.unwrap_or(1.0), interval });
-        let unsaid =
-            || Metrics { otlp: false, shared: true, interval: 10_000, buckets: BUCKETS.to_vec(), series: 2_000 };
+        let unsaid = || Metrics {
+            otlp: false,
+            shared: true,
+            interval: 10_000,
+            buckets: BUCKETS.to_vec(),
+            series: 2_000,
+            by_consumer: false,
+        };
         observed.metrics.get_or_insert_with(unsaid).shared = true;
         self.document = document::write(self.loaded);
         Some(Box::new(Rules { path, hosts, tokens }))

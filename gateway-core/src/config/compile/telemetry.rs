@@ -390,6 +390,7 @@ impl Compile<'_> {
             interval: self.interval(written.interval, 10_000, node.place([Field("interval")])),
             buckets,
             series: written.series.map_or(2_000, |series| series as usize),
+            by_consumer: written.by_consumer.unwrap_or(false),
         })
     }
 }

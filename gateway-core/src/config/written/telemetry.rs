@@ -296,6 +296,10 @@ pub struct Metrics {
     /// How many series an instance keeps at most; what comes beyond is counted in one. Default: 2000.
     #[schemars(extend("default" = 2000), range(min = 10, max = 10_000))]
     pub series: Option<u32>,
+    /// Whether requests and refusals are counted for each consumer: with the label `postern.consumer`, where one has been recognised.
+    /// Each is a series of its own for each route and status, so raise `series` with it. Default: `false`.
+    #[schemars(extend("default" = false))]
+    pub by_consumer: Option<bool>,
 }
 
 /// Who gets metrics.
