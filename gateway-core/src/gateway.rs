@@ -888,6 +888,11 @@ impl Gateway {
         }
         // They go on with the request, so whoever looks at them later looks at a copy.
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
+        // Nobody has said anything of what no route takes.
+        #[cfg(feature = "telemetry")]
+        let telemetry = self.telemetry.as_ref().filter(|_| !matched.route.name.is_empty());
+        #[cfg(feature = "telemetry")]
+        let asked = asked || telemetry.is_some_and(Telemetry::asks_request);
         let kept = asked.then(|| headers.clone());
         let rpc_method = memo.rpc_method().to_owned();
         #[cfg(feature = "graphql")]
@@ -911,7 +916,7 @@ impl Gateway {
         };
         watch.caller(&caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
-        if let Some(telemetry) = &self.telemetry {
+        if let Some(telemetry) = telemetry {
             let query = query.as_deref();
             telemetry.judge(watch, || Facts { scope, headers: &headers, query, now: platform.now() });
         }
@@ -1071,6 +1076,11 @@ impl Gateway {
         if !memo.cookies.is_empty() {
             // Of two lines the stricter one counts: what holds a session is for nobody else (RFC 9111 §5.2.2.7).
             reply.response.headers.append("cache-control", "private");
+        }
+        #[cfg(feature = "telemetry")]
+        if let Some(telemetry) = telemetry {
+            let Response { status, headers, .. } = &reply.response;
+            telemetry.attribute(watch, &scope.with_response(*status, headers));
         }
         for Remark { problem, detail } in memo.remarks {
             let (status, request_id) = (reply.response.status, request_id(platform));

@@ -230,7 +230,7 @@ impl<'a> Compile<'a> {
             self.problems.push(Problem::warning("no-routes", start, message).help("add `routes`"));
         }
         upstreams.append(&mut self.unnamed);
-        let mut telemetry = self.telemetry();
+        let mut telemetry = self.telemetry(&routes);
         let admin = self.admin(&mut telemetry);
         if let Some(admin) = &admin {
             self.hidden_by_admin(admin, &routes);

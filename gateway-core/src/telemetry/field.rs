@@ -3,6 +3,7 @@
 use super::watch::{Outcome, Record};
 use super::{METHODS, hex};
 use crate::http::decode;
+use crate::template::Template;
 use serde::{Deserialize, Serialize};
 
 /// The version of the schema that lines name: `docs/access-log.schema.json`.
@@ -212,6 +213,8 @@ pub struct Choice<'a> {
     pub response_headers: &'a [String],
     /// The parameters whose values are shown.
     pub query: &'a [String],
+    /// What else is said, by name.
+    pub attributes: &'a [(String, Template)],
 }
 
 /// Says all that is chosen and known of a request, in the order of a line.
@@ -231,6 +234,11 @@ pub fn describe<'r>(record: &'r Record, choice: Choice<'_>, mut say: impl FnMut(
             if let Some(name) = names.get(*place) {
                 say(&format!("http.{kind}.header.{name}"), Said::List(vec![Said::Text(value)]));
             }
+        }
+    }
+    for (place, value) in &record.attributes {
+        if let Some((name, _)) = choice.attributes.get(*place) {
+            say(name, Said::Text(value));
         }
     }
 }

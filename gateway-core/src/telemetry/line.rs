@@ -140,7 +140,7 @@ mod tests {
     use crate::http::Scheme;
 
     const NOTHING_SHOWN: Choice<'static> =
-        Choice { fields: Fields::none(), request_headers: &[], response_headers: &[], query: &[] };
+        Choice { fields: Fields::none(), request_headers: &[], response_headers: &[], query: &[], attributes: &[] };
 
     fn record() -> Record {
         let mut record = Record::new("id".to_owned(), 1_709_251_199_999, "GET", Scheme::Https, "a.example:8443");

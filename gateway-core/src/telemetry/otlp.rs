@@ -131,7 +131,7 @@ pub fn spans(record: &Record, encoding: Encoding, mut identify: impl FnMut() -> 
     // What has places of its own, and what the other spans say.
     let elsewhere = [Field::Timestamp, Field::TraceId, Field::SpanId, Field::Attempts, Field::Duration];
     let fields = field::Fields::default().without(&elsewhere);
-    let choice = Choice { fields, request_headers: &[], response_headers: &[], query: &[] };
+    let choice = Choice { fields, request_headers: &[], response_headers: &[], query: &[], attributes: &[] };
     whole.repeated(9, "attributes", |all| field::describe(record, choice, |name, said| attribute(all, name, &said)));
     if record.failed() {
         fail(&mut whole, record.problem.unwrap_or_default());

@@ -96,6 +96,9 @@ pub struct Logs {
     /// Parameters of the query whose values are shown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<String>,
+    /// What else a line says, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, Template)>,
     /// Which requests are logged.
     pub sample: Sampling,
     /// How lines are gathered for those who get them in batches.

@@ -8,9 +8,7 @@ use super::metrics::{self, Instrument, Registry, Sums};
 use super::otlp::{self, Signal};
 use super::rules::{self, Batch, Encoding, Format, Rules, Sampling};
 use super::sink::{self, Allowance, Sink, Wanted};
-#[cfg(feature = "admin")]
-use super::watch::Watch;
-use super::watch::{Costs, Record, Trace, Watched};
+use super::watch::{Costs, Record, Trace, Watch, Watched};
 use super::{debug, field, line};
 #[cfg(feature = "admin")]
 use crate::admin::{self, ActivityRules, activity::Activity};
@@ -24,7 +22,7 @@ use crate::ledger::Ledger;
 use crate::platform::{Outlet, Platform, Timestamp};
 use crate::policy::Deferred;
 use crate::request::Request;
-use crate::template::Settings;
+use crate::template::{Scope, Settings, Template};
 use crate::together::{self, Task};
 use crate::upstream::{Pool, Transitions};
 use bytes::Bytes;
@@ -279,10 +277,33 @@ impl Telemetry {
         watch.note(|record| record.judged = judged);
     }
 
+    /// Whether what lines say depends on fields of the request.
+    pub fn asks_request(&self) -> bool {
+        self.attributes().iter().any(|(_, template)| template.asks_request())
+    }
+
+    /// Notes what lines say besides the usual fields. The scope is that of the answer.
+    pub fn attribute(&self, watch: Watch<'_>, scope: &Scope<'_>) {
+        let attributes = self.attributes();
+        if attributes.is_empty() {
+            return;
+        }
+        let rendered = attributes.iter().map(|(_, template)| cut(template.render(scope))).enumerate();
+        let rendered = rendered.filter(|(_, value)| !value.is_empty()).collect();
+        watch.note(|record| record.attributes = rendered);
+    }
+
+    fn attributes(&self) -> &[(String, Template)] {
+        self.rules.logs.as_ref().map_or(&[], |logs| &logs.attributes)
+    }
+
     /// Whether fields of upstreams' responses are looked at.
     pub fn reads_response(&self) -> bool {
         self.rules.logs.as_ref().is_some_and(|logs| {
-            !logs.response_headers.is_empty() || logs.format != Format::Json || logs.fields.has(Field::ResponseSize)
+            !logs.response_headers.is_empty()
+                || logs.format != Format::Json
+                || logs.fields.has(Field::ResponseSize)
+                || logs.attributes.iter().any(|(_, template)| template.asks_response())
         })
     }
 
@@ -393,6 +414,7 @@ impl Telemetry {
             request_headers: &logs.request_headers,
             response_headers: &logs.response_headers,
             query: &logs.query,
+            attributes: &logs.attributes,
         };
         let is_json = logs.format == Format::Json;
         let wants_line = self.console || self.logs.iter().any(|sink| matches!(sink.form, Wanted::Line(_)));
@@ -613,6 +635,19 @@ impl Telemetry {
 }
 
 /// What happens, for the admin interface.
+/// How long a value may be that a template has made for a line, in bytes.
+const LONGEST_ATTRIBUTE: usize = 256;
+
+/// What was longer shows it by its end.
+fn cut(mut value: String) -> String {
+    const END: &str = "…";
+    if value.len() > LONGEST_ATTRIBUTE {
+        value.truncate(value.floor_char_boundary(LONGEST_ATTRIBUTE - END.len()));
+        value.push_str(END);
+    }
+    value
+}
+
 #[cfg(feature = "admin")]
 impl Telemetry {
     /// Notes a request, unless it is one to the interface itself.
@@ -621,7 +656,8 @@ impl Telemetry {
             return;
         };
         let query = self.rules.logs.as_ref().map_or(&[][..], |logs| &logs.query);
-        let choice = Choice { fields: Fields::default(), request_headers: &[], response_headers: &[], query };
+        let fields = Fields::default();
+        let choice = Choice { fields, request_headers: &[], response_headers: &[], query, attributes: &[] };
         let line = || String::from_utf8_lossy(&line::brief(record, choice)).into_owned();
         let is_sampled = within(record.lot, reporter.rules.sample);
         reporter.gathered.borrow_mut().note(record, is_sampled, line);

@@ -77,6 +77,8 @@ pub struct Record {
     pub consumer: Option<String>,
     /// Whether that is a consumer, and not only the subject of a token.
     pub recognised: bool,
+    /// What the configuration's own templates say of it, by their places there.
+    pub attributes: Vec<(usize, String)>,
     /// What of the credential may be shown.
     pub credential: Option<String>,
     /// The status that the client got.
@@ -341,6 +343,7 @@ impl Record {
             operation: None,
             consumer: None,
             recognised: false,
+            attributes: Vec::new(),
             credential: None,
             status: 0,
             problem: None,

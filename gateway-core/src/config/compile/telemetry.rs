@@ -10,7 +10,7 @@ use super::super::{
     problem::{Problem, Span},
     written,
 };
-use super::{Compile, RouteCompiler};
+use super::{Compile, RouteCompiler, RunningRoute, parameters};
 use crate::{
     errand::Address,
     expression::Expression,
@@ -21,13 +21,13 @@ use crate::{
     serve::Endpoint,
     telemetry::{
         Formats,
-        field::Fields,
+        field::{Field as Known, Fields},
         rules::{
             Batch, Debug, Encoding, Form, Format, HttpSink, LONGEST_INTERVAL, Logs, MOST_RULES, Metrics, Otlp,
             RequestId, Rules, SampleRule, Sampling, Sink, Traces, Trust,
         },
     },
-    template::Template,
+    template::{Collection, Piece, Reference, Source, Template, Variable},
 };
 
 /// What no line shows, whoever asks for it.
@@ -55,7 +55,7 @@ pub(super) const BUCKETS: [u64; 14] = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1_
 
 impl Compile<'_> {
     /// Everything that is observed.
-    pub(super) fn telemetry(&mut self) -> Option<Box<Rules>> {
+    pub(super) fn telemetry(&mut self, routes: &[RunningRoute]) -> Option<Box<Rules>> {
         let settings = &self.loaded.settings;
         let (written, node) = (settings.written.telemetry.as_ref()?, settings.node.get("telemetry")?);
         self.features.insert("telemetry");
@@ -72,7 +72,7 @@ impl Compile<'_> {
             resource.extend(self.constant(&value.0, at).map(|value| (name.clone(), value)));
         }
         let otlp = written.otlp.as_ref().and_then(|otlp| self.otlp(otlp, node.get("otlp")?));
-        let logs = written.logs.as_ref().and_then(|logs| self.logs(logs, node.get("logs")?));
+        let logs = written.logs.as_ref().and_then(|logs| self.logs(logs, node.get("logs")?, routes));
         let traces = written.traces.as_ref().map(|traces| self.traces(traces, node.get("traces")));
         let metrics = written.metrics.as_ref().and_then(|metrics| self.metrics(metrics, node.get("metrics")?));
         let debug = match &written.debug {
@@ -172,7 +172,7 @@ impl Compile<'_> {
         headers
     }
 
-    fn logs(&mut self, written: &written::Logs, node: &Node) -> Option<Logs> {
+    fn logs(&mut self, written: &written::Logs, node: &Node, routes: &[RunningRoute]) -> Option<Logs> {
         let mut to = Vec::new();
         let sinks = node.get("to").map(Node::items).unwrap_or_default();
         for (index, sink) in written.to.iter().flat_map(|to| &to.0).enumerate() {
@@ -214,6 +214,7 @@ impl Compile<'_> {
             request_headers: self.shown(headers.and_then(|headers| headers.request.as_ref()), node, "request"),
             response_headers: self.shown(headers.and_then(|headers| headers.response.as_ref()), node, "response"),
             query: self.shown_in_query(written.query.as_ref(), node),
+            attributes: self.attributes(written, node, routes),
             sample: self.log_sample(written.sample.as_ref(), node.get("sample")),
             batch: self.batch(written.batch.as_ref(), node),
         })
@@ -245,10 +246,7 @@ impl Compile<'_> {
         for (index, name) in names.iter().flat_map(|names| &names.0).enumerate() {
             let lower = name.0.to_ascii_lowercase();
             let at = node.place([Field("headers"), Field(side), Item(index)]);
-            let is_secret = SECRET_HEADERS.contains(&lower.as_str())
-                || SECRET_PARTS.iter().any(|part| lower.contains(part))
-                || self.opens_something(&Place::Header(lower.clone()));
-            if is_secret {
+            if self.is_secret_header(&lower) {
                 let message = format!("`{}` may hold what opens something, so it is never logged", name.0);
                 let help = "who called stands in `postern.consumer`, by which key in `postern.credential`";
                 self.problems.push(Problem::error("secret-header", at, message).help(help));
@@ -259,6 +257,91 @@ impl Compile<'_> {
             }
         }
         shown
+    }
+
+    fn is_secret_header(&self, lower: &str) -> bool {
+        SECRET_HEADERS.contains(&lower)
+            || SECRET_PARTS.iter().any(|part| lower.contains(part))
+            || self.opens_something(&Place::Header(lower.to_owned()))
+    }
+
+    /// What lines say by templates: under names that no field has or may have, and nothing that opens something.
+    fn attributes(&mut self, written: &written::Logs, node: &Node, routes: &[RunningRoute]) -> Vec<(String, Template)> {
+        let mut attributes = Vec::new();
+        for (name, value) in written.attributes.iter().flat_map(|attributes| &attributes.0) {
+            let Some(entry) = node.get("attributes").and_then(|attributes| attributes.entry(name)) else { continue };
+            let is_word = |word: &str| {
+                word.starts_with(|c: char| c.is_ascii_lowercase())
+                    && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            };
+            if name.len() > 64 || !name.split('.').all(is_word) {
+                let problem = Problem::error("bad-name", entry.name_at, format!("`{name}` is no name of an attribute"));
+                let help =
+                    "use small letters, digits and `_`, with `.` between words, at most 64 of them: `shop.region`";
+                self.problems.push(problem.help(help));
+                continue;
+            }
+            let space = |name: &str| name.split_once('.').map(|(space, _)| space.to_owned());
+            let is_taken = |known: &str| known == name || space(known).is_some_and(|known| space(name) == Some(known));
+            if name == "schema" || Known::ALL.iter().any(|(known, ..)| is_taken(known)) {
+                let message = format!("`{name}` is, or may become, a field of every line");
+                let problem = Problem::error("conflicting-fields", entry.name_at, message);
+                self.problems.push(problem.help("write a word of your own: `tenant`, `shop.region`"));
+                continue;
+            }
+            let at = entry.value.at;
+            let Some(template) = self.template(&value.0, at) else { continue };
+            for piece in template.pieces() {
+                self.may_be_logged(piece, at, routes);
+            }
+            attributes.push((name.clone(), template));
+        }
+        attributes
+    }
+
+    /// Whether what a template says can be known of a request, and may be seen by whoever reads the log.
+    fn may_be_logged(&mut self, piece: &Piece, at: Span, routes: &[RunningRoute]) {
+        const INSTEAD: &str = "who called stands in `postern.consumer`, by which key in `postern.credential`";
+        let name = piece.base().to_string();
+        let (code, message, help) = match piece.base() {
+            Piece::Member(Collection::RequestHeaders | Collection::ResponseHeaders, field)
+                if self.is_secret_header(field) =>
+            {
+                ("secret-header", format!("`{name}` may hold what opens something, so it is never logged"), INSTEAD)
+            }
+            Piece::Member(Collection::RequestCookies, _) => {
+                ("secret-header", format!("`{name}` may hold what opens something, so it is never logged"), INSTEAD)
+            }
+            Piece::Member(Collection::RequestQuery, parameter)
+                if self.opens_something(&Place::Query(parameter.clone())) =>
+            {
+                ("secret-parameter", format!("`{name}` holds what opens something, so it is never logged"), INSTEAD)
+            }
+            Piece::Variable(Variable::Query) => {
+                let message = format!("`{name}` may hold what opens something, so it is never logged as a whole");
+                ("secret-parameter", message, "name a parameter: `{request.query.page}`")
+            }
+            Piece::Reference(Reference { source: Source::Secret, .. }) => {
+                ("bad-template", format!("`{name}` is a secret, and lines are for others"), "take an `${env:NAME}`")
+            }
+            Piece::Document(_) => {
+                ("unknown-reference", format!("there is no `{name}` here"), "bodies are never logged")
+            }
+            Piece::Parameter(parameter) => {
+                let known = |route: &RunningRoute| {
+                    route.ranked.route.paths.iter().any(|path| parameters(path).contains(&parameter.as_str()))
+                };
+                // One that could not be compiled may have it.
+                let all = routes.iter().filter(|route| !route.accompanies).count() == self.loaded.routes.len();
+                if !all || self.loaded.incomplete || routes.iter().any(known) {
+                    return;
+                }
+                ("unknown-parameter", format!("no route has a parameter `{parameter}`"), "`{{` is a plain brace")
+            }
+            Piece::Text(_) | Piece::Variable(_) | Piece::Reference(_) | Piece::Member(..) | Piece::Piped(..) => return,
+        };
+        let place = self.part(at, &piece.to_string());
+        self.problems.push(Problem::error(code, place, message).help(help));
     }
 
     /// The parameters of the query that are shown, likewise.

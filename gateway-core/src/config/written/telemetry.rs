@@ -91,6 +91,11 @@ pub struct Logs {
     /// configuration takes credentials cannot be shown. Default: none.
     #[schemars(extend("examples" = [["page", "sort"]]))]
     pub query: Option<OneOrMany<String>>,
+    /// What else a line says, by names of one's own: small letters, digits and `_`, with `.` between words, in no namespace of the
+    /// usual fields. Templates are filled in when the answer is ready, and cut behind 256 bytes; what comes out empty is left out, and so
+    /// is everything where no route takes the request. Header fields, parameters and cookies that may hold a credential cannot be shown.
+    #[schemars(extend("examples" = [{"tenant": "{token.claims.tenant}", "shop.region": "{request.headers.x-region}"}]))]
+    pub attributes: Option<Named<String, Template>>,
     /// Which requests are logged. Default: all.
     pub sample: Option<LogSample>,
     /// How lines are gathered for those who get them in batches.
