@@ -30,7 +30,10 @@ fn everything() -> Value {
         "telemetry": {
             "attributes": { "a": "b" },
             "otlp": { "endpoint": "https://otel.test", "headers": { "authorization": "a" } },
-            "logs": { "to": ["otlp", { "http": { "url": "https://logs.test", "headers": { "x-key": "a" } } }] },
+            "logs": {
+                "to": ["otlp", { "http": { "url": "https://logs.test", "headers": { "x-key": "a" } } }],
+                "attributes": { "a": "b" },
+            },
             "traces": { "to": "otlp" },
             "metrics": { "to": ["otlp", "shared"] },
             "debug": { "secret": "${secret:DEBUG}" },
@@ -127,8 +130,9 @@ fn every_place_that_may_name_a_value_can_be_explained_with_that_value_alone() {
         // A part of an address can be named as well.
         let parts = ["https://".to_owned(), "https://a.test:".to_owned(), format!("{written}/")];
         let parts = parts.into_iter().filter(|_| written.starts_with("https://"));
-        for begins in parts.chain([String::new()]) {
-            let named = format!("{begins}${{secret:ALONE}}");
+        // What others read takes no secrets.
+        let whole_ones = ["${secret:ALONE}", "${env:ALONE}"].map(str::to_owned);
+        for named in parts.map(|begins| format!("{begins}${{secret:ALONE}}")).chain(whole_ones) {
             let mut configuration = whole.clone();
             *configuration.pointer_mut(pointer).expect("it is there") = json!(named);
             match loaded(&configuration) {
