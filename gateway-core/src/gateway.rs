@@ -109,7 +109,7 @@ pub struct Gateway {
     #[cfg(feature = "rollout")]
     pub(crate) rollout: Option<Rc<Rollout>>,
     #[cfg(feature = "admin")]
-    pub(crate) admin: Option<Admin>,
+    pub(crate) admin: Option<Rc<Admin>>,
     /// What has been changed through the admin interface.
     #[cfg(feature = "admin")]
     pub(crate) changes: changes::Known,
@@ -403,7 +403,7 @@ impl Gateway {
         let telemetry = telemetry.map_err(LoadError::Telemetry)?;
         #[cfg(feature = "admin")]
         let admin = match purpose {
-            Purpose::Serving => Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?,
+            Purpose::Serving => Admin::new(globals.admin.as_deref(), &known).map_err(LoadError::Admin)?.map(Rc::new),
             // Nobody comes in.
             Purpose::Explaining => None,
         };
@@ -449,7 +449,13 @@ impl Gateway {
     /// The same in an instance that has other versions, too.
     #[cfg(feature = "rollout")]
     pub(crate) fn with_rollout(self, rollout: Rc<Rollout>) -> Self {
-        Self { rollout: Some(rollout), ..self }
+        Self {
+            rollout: Some(rollout),
+            // Through the bundled configuration's admin interface, whatever this one says of purges.
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Memory { are_purged: true, ..self.cache },
+            ..self
+        }
     }
 
     /// The references that a compiled configuration makes, for platforms that must ask for values before loading.
@@ -468,7 +474,7 @@ impl Gateway {
         #[cfg(feature = "admin")]
         let (mut deferred, mut heard) = (Vec::new(), None);
         #[cfg(feature = "admin")]
-        if self.admin.is_some() {
+        if self.is_administered() {
             // Boxed, so that the common case need not carry its size around.
             heard = Box::pin(self.catch_up(platform, &mut deferred)).await;
         }
@@ -552,8 +558,8 @@ impl Gateway {
             self.tell_passed_over(platform.watch(), &request);
         }
         #[cfg(feature = "admin")]
-        if let Some(admin) = self.admin.as_ref().filter(|_| !platform.is_rehearsal())
-            && let Some(rest) = admin.rest(&request.line)
+        if !platform.is_rehearsal()
+            && let Some((admin, rest)) = self.interface(&request.line)
         {
             // Boxed, so that the common case need not carry its size around.
             return Box::pin(self.administer(platform, admin, rest, &request, body)).await;

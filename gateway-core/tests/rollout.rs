@@ -57,9 +57,11 @@ struct World {
     ledgers: Rc<RefCell<HashMap<&'static str, Vec<u8>>>>,
     fails: Cell<bool>,
     notes: RefCell<Vec<Note>>,
+    shelf: Rc<RefCell<gateway_core::testing::Shelf>>,
+    marks: Rc<RefCell<Option<gateway_core::cache::purge::Marks>>>,
+    /// What the origin was asked for.
+    forwarded: Rc<RefCell<Vec<String>>>,
 }
-
-type Upstream = fn(Call<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure>;
 
 impl World {
     fn new(bundled: &Value) -> Self {
@@ -71,12 +73,21 @@ impl World {
             ledgers: Rc::default(),
             fails: Cell::new(false),
             notes: RefCell::default(),
+            shelf: Rc::default(),
+            marks: Rc::default(),
+            forwarded: Rc::default(),
         }
     }
 
     fn platform(&self) -> TestPlatform<'static> {
-        let origin: Upstream = |_| Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty });
+        let forwarded = Rc::clone(&self.forwarded);
+        let origin = move |call: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> {
+            forwarded.borrow_mut().push(call.target);
+            Ok(Response { status: 200, headers: Headers::new(), body: Body::Stream(b"x".to_vec()) })
+        };
         let mut platform = TestPlatform::with_clock(Rc::clone(&self.clock), origin);
+        platform.shelf = Rc::clone(&self.shelf);
+        platform.marks = Rc::clone(&self.marks);
         platform.versions = Rc::clone(&self.known);
         platform.counters = Rc::clone(&self.counters);
         platform.ledgers = Rc::clone(&self.ledgers);
@@ -574,12 +585,107 @@ fn a_version_without_the_interface_locks_nobody_out() {
         let incoming = Incoming { authority, ..incoming(method, target, &fields, Body::Empty) };
         run(instance.handle(&world.platform(), incoming)).reply.response.status
     };
-    assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "the version has none");
+    assert_eq!(ask("GET", "/_admin/session", TOKEN), 200, "the version has none, so the bundled one answers");
     assert_eq!(ask("GET", "/_admin/versions", "somebody"), 401);
     assert_eq!(ask("GET", "/_admin/versionsx", TOKEN), 404);
     assert_eq!(ask("POST", "/_admin/versions/rollback", TOKEN), 200);
-    assert_eq!(ask("GET", "/_admin/session", TOKEN), 404, "it has not looked yet");
     world.pass(INTERVAL);
     world.name(&instance, 1);
     assert_eq!(world.name(&instance, 1), "bundled");
+}
+
+/// Of `pk_docs_onlyForTheDocumentation1`.
+const HASH: &str = "fed49bce939f4778f5bddd8a199cda6eb8c87a440ffb462b529dc1b184615ac9";
+const KEY: &str = "pk_docs_onlyForTheDocumentation1";
+
+/// A version that takes everything, and says nothing of an admin interface unless that is given.
+fn open(admin: Option<Value>) -> Value {
+    let mut configuration = json!({
+        "upstreams": { "origin": { "targets": [{ "url": "http://origin", "name": "one" }] } },
+        "consumers": [{ "name": "alice", "keys": [{ "hash": HASH, "prefix": "pk_docs" }] }],
+        "routes": [
+            { "name": "all", "upstream": "origin" },
+            { "name": "known", "path": "/known", "respond": { "body": "known" }, "policies": [{ "authenticate": { "any_of": { "api_key": {} } } }] },
+            { "name": "cached", "path_prefix": "/cached", "upstream": "origin", "policies": [{ "cache": { "name": "c", "ttl": { "default": "1h" } } }] },
+        ],
+    });
+    if let Some(admin) = admin {
+        configuration["admin"] = admin;
+    }
+    configuration
+}
+
+#[test]
+fn what_is_below_the_bundled_interface_is_forwarded_by_no_version() {
+    let elsewhere = json!({ "path": "/ops", "tokens": [{ "name": "ops", "token": "${secret:ADMIN_TOKEN}" }] });
+    let other_host = json!({ "path": "/_admin", "host": "ops.test", "tokens": [{ "name": "ops", "token": "${secret:ADMIN_TOKEN}" }] });
+    for admin in [None, Some(elsewhere), Some(other_host)] {
+        let world = World::new(&version("bundled"));
+        world.push(&open(admin.clone()), 100);
+        let instance = world.instance();
+        let ask = |target: &str, fields: &str| {
+            run(instance.handle(&world.platform(), incoming("GET", target, fields, Body::Empty))).reply.response.status
+        };
+        let operator = operator();
+        for (target, fields, expected) in [
+            ("/_admin/session", operator.as_str(), 200),
+            ("/%5Fadmin/session", operator.as_str(), 200),
+            ("/x/../_admin/requests", operator.as_str(), 200),
+            ("/_admin/routes?limit=1", operator.as_str(), 200),
+            ("/_admin/config", operator.as_str(), 200),
+            ("/_admin/nothing", operator.as_str(), 404),
+            ("/_admin", operator.as_str(), 404),
+            ("/_admin/session", "", 401),
+            ("/_admin/nothing", "authorization\0Bearer somebody\n", 401),
+        ] {
+            assert_eq!(ask(target, fields), expected, "{admin:?} {target}");
+        }
+        assert_eq!(world.forwarded.take(), Vec::<String>::new(), "{admin:?}");
+        assert_eq!(ask("/_adminx", ""), 200);
+        assert_eq!(world.forwarded.take(), ["/_adminx"]);
+    }
+}
+
+#[test]
+fn what_was_changed_is_in_effect_in_a_version_without_an_interface() {
+    let world = World::new(&version("bundled"));
+    world.push(&open(None), 100);
+    let (instance, other) = (world.instance(), world.instance());
+    let status = |instance: &Instance, target: &str| {
+        let fields = format!("x-api-key\0{KEY}\n");
+        let platform = world.platform();
+        let Served { reply, by } = run(instance.handle(&platform, incoming("GET", target, &fields, Body::Empty)));
+        let before = world.clock.get();
+        run(instance.settle(&platform, &by, reply.deferred));
+        world.clock.set(before);
+        reply.response.status
+    };
+    let change = |method: &str, target: &str, body: &str| {
+        let kind = if body.is_empty() { "" } else { "content-type\0application/json\n" };
+        let fields = format!("{}{kind}content-length\0{}\n", operator(), body.len());
+        let body = if body.is_empty() { Body::Empty } else { Body::Stream(body.as_bytes().to_vec()) };
+        let target = format!("/_admin{target}");
+        let reply = run(instance.handle(&world.platform(), incoming(method, &target, &fields, body))).reply;
+        assert_eq!(reply.response.status, 200, "{target}");
+    };
+    for instance in [&instance, &other] {
+        assert_eq!(
+            (status(instance, "/known"), status(instance, "/x"), status(instance, "/cached/a")),
+            (200, 200, 200)
+        );
+    }
+    assert_eq!(world.forwarded.take(), ["/x", "/cached/a", "/x"]);
+    change("POST", "/keys/revoke", &json!({ "key": KEY }).to_string());
+    change("PUT", "/upstreams/origin/targets/one/drain", "");
+    assert_eq!((status(&instance, "/known"), status(&instance, "/x")), (401, 503), "at once where it was asked for");
+    world.pass(10_000);
+    assert_eq!((status(&other, "/known"), status(&other, "/x")), (401, 503), "and elsewhere within ten seconds");
+    assert_eq!(status(&other, "/cached/a"), 200, "this is stored");
+    change("DELETE", "/upstreams/origin/targets/one/drain", "");
+    change("PUT", "/routes/all/maintenance", "");
+    change("POST", "/purge", &json!({ "everything": true }).to_string());
+    world.pass(10_000);
+    assert_eq!(world.forwarded.take(), Vec::<String>::new());
+    assert_eq!((status(&other, "/x"), status(&other, "/cached/a")), (503, 200));
+    assert_eq!(world.forwarded.take(), ["/cached/a"], "what was stored was taken back");
 }

@@ -195,6 +195,26 @@ struct Visit<'a> {
 }
 
 impl Gateway {
+    /// Whether anything can be changed while it runs: through an interface of its own, or through that of the bundled configuration.
+    pub(crate) fn is_administered(&self) -> bool {
+        #[cfg(feature = "rollout")]
+        if self.rollout.is_some() {
+            return true;
+        }
+        self.admin.is_some()
+    }
+
+    /// The interface that a request is for, and the rest of its path: this configuration's, else the bundled one's. Whatever a
+    /// version says of its interface, no upstream gets to see the tokens of the other one.
+    pub(crate) fn interface<'a>(&'a self, line: &'a Line) -> Option<(&'a Admin, &'a str)> {
+        let own = self.admin.as_deref();
+        #[cfg(feature = "rollout")]
+        let bundled = self.rollout.as_ref().and_then(|rollout| rollout.admin.as_deref());
+        #[cfg(not(feature = "rollout"))]
+        let bundled = None;
+        [own, bundled].into_iter().flatten().find_map(|admin| Some((admin, admin.rest(line)?)))
+    }
+
     /// Answers a request to the interface; `rest` is what its path has behind that of the interface.
     pub(crate) async fn administer<P: Platform>(
         &self,
@@ -375,7 +395,6 @@ impl Gateway {
 
     /// Sees to it that a request is handled by what is in effect. Gives what the log should hear.
     pub(crate) async fn catch_up<P: Platform>(&self, platform: &P, deferred: &mut Vec<Deferred>) -> Option<Note> {
-        self.admin.as_ref()?;
         match self.changes.due(platform.now()) {
             Due::Nothing => None,
             Due::Afterwards => {

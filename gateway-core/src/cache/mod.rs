@@ -29,4 +29,6 @@ pub struct Memory {
     pub near: near::Near,
     /// What has been taken back.
     pub purges: purge::Known,
+    /// Whether somebody takes things back of whom the configuration says nothing.
+    pub are_purged: bool,
 }

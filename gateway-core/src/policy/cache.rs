@@ -522,7 +522,7 @@ impl Cache {
 
     /// How a stored response was taken back, as far as this instance can know.
     async fn purged<P: Platform>(&self, visit: &Visit<'_, P>, entry: &Entry) -> Purged {
-        if !self.purges {
+        if !self.purges && !visit.cache.are_purged {
             return Purged::No;
         }
         let (known, now) = (&visit.cache.purges, visit.platform.now());

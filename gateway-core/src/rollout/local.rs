@@ -6,6 +6,7 @@
 use super::judge::{Pair, Tally};
 use super::standing::{Act, Order, Refused, Seen, Standing, Trial, Verdict};
 use super::{Arm, Rules, arm, caller, identify};
+use crate::admin::Admin;
 use crate::certificate::CertificateSource;
 use crate::client::Cidr;
 use crate::gateway::{Gateway, Note};
@@ -27,6 +28,8 @@ pub struct Rollout {
     pub rules: Rules,
     /// What the bundled configuration is called.
     pub base: String,
+    /// The bundled configuration's admin interface, which answers beside those of all versions.
+    pub(crate) admin: Option<Rc<Admin>>,
     trusted: Vec<Cidr>,
     /// What only a deployment changes: the adapters ask the bundled configuration.
     fixed: Fixed,
@@ -93,6 +96,7 @@ impl Rollout {
         Self {
             rules,
             base: identify(artefact),
+            admin: bundled.admin.clone(),
             trusted: bundled.globals().trusted_proxies.clone(),
             fixed: Fixed::of(bundled),
             serving: RefCell::default(),
