@@ -291,6 +291,39 @@ fn without_a_token_nothing_is_sent_and_nobody_is_blamed() {
 }
 
 #[test]
+fn who_has_little_time_takes_the_token_from_nobody() {
+    let gateway = gateway_with(json!({
+        "targets": [{ "url": "https://u.example" }], "credentials": oauth2(), "deadline_header": "x-timeout",
+    }));
+    let (asked, mut give) = server(600);
+    let platform = TestPlatform::new(|call: Call<Vec<u8>>| if is_question(&call) { give() } else { status(200) });
+    *platform.delay.borrow_mut() = Some(Box::new(|call| if is_question(call) { 700 } else { 1 }));
+    let hurried = |time: &str| request("GET", "/x", &format!("x-timeout\0{time}\n"), Body::Empty);
+    let send = |incoming| run(gateway.handle(&platform, incoming)).response.status;
+    // The one that fails is the hurried one alone, however often it comes.
+    for time in ["1ms", "50ms", "600ms"] {
+        for _ in 0..5 {
+            assert_eq!(send(hurried(time)), 503, "{time}");
+        }
+    }
+    assert_eq!(send(get()), 200);
+    assert_eq!(asked.get(), 1);
+    // Nor does it spend on another token what it needs to use the one that is known.
+    platform.clock.set(platform.clock.get() + 560_000);
+    for _ in 0..5 {
+        let begun = platform.clock.get();
+        assert_eq!(send(hurried("400ms")), 200);
+        assert!(platform.clock.get() - begun <= 201);
+    }
+    assert_eq!(send(hurried("1ms")), 504, "its target takes as long");
+    assert_eq!(asked.get(), 1);
+    platform.clock.set(platform.clock.get() + 60_000);
+    assert_eq!(send(hurried("50ms")), 503);
+    assert_eq!(send(get()), 200);
+    assert_eq!(asked.get(), 2);
+}
+
+#[test]
 fn a_server_that_hangs_takes_no_longer_than_the_request_may() {
     let gateway = gateway_with(json!({
         "targets": [{ "url": "https://u.example" }], "credentials": oauth2(), "timeouts": { "attempt": "1s", "total": "2s" },

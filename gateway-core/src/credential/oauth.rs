@@ -94,6 +94,8 @@ pub struct Facts {
     pub asking: Option<Timestamp>,
     /// How often asking has failed in a row, and when it last did.
     pub failed: Option<(u32, Timestamp)>,
+    /// When asking for another token last came to nothing within the little time that there was: this says nothing of the server.
+    pub hurried: Option<Timestamp>,
     /// When a token was last given up because an upstream did not take it.
     pub distrusted: Option<Timestamp>,
 }
@@ -135,7 +137,9 @@ impl Facts {
         match self.lives {
             Some((received, expires)) if now < expires => {
                 let early = EARLY.min(expires.saturating_sub(received) / 5);
-                if now < expires - early || asked || pauses { Step::Use } else { Step::Renew }
+                // Not every request is to spend a part of its time on a server that takes longer.
+                let hurried = self.hurried.is_some_and(|at| now.saturating_sub(at) < PAUSE.0);
+                if now < expires - early || asked || pauses || hurried { Step::Use } else { Step::Renew }
             }
             Some(_) | None if pauses => Step::GiveUp,
             Some(_) | None if asked => Step::Wait,
@@ -196,8 +200,11 @@ impl Source {
             };
             match (step, known) {
                 (Step::Use, Some(token)) => return Ok(token),
-                // Nobody is worse off for it: the one that is known still counts.
-                (Step::Renew, Some(token)) => return Ok(self.ask(platform, until).await.unwrap_or(token)),
+                // Nobody is worse off for it: the one that is known still counts, and half of the time is left to use it.
+                (Step::Renew, Some(token)) => {
+                    let half = now.saturating_add(until.saturating_sub(now) / 2);
+                    return Ok(self.ask(platform, half).await.unwrap_or(token));
+                }
                 (Step::GiveUp, _) => {
                     let why = &self.state.borrow().why;
                     return Err(format!("{} gave no token a moment ago: {why}", self.address));
@@ -230,10 +237,14 @@ impl Source {
 
     async fn ask<P: Platform>(&self, platform: &P, until: Timestamp) -> Result<Rc<Token>, String> {
         let now = platform.now();
+        let time = errand::TIMEOUT.min(Duration::from_millis(until.saturating_sub(now)));
+        if time.is_zero() {
+            return Err(format!("there is no time to ask {} for a token", self.address));
+        }
         self.state.borrow_mut().facts.asking = Some(now);
         // Where this request is ended in the middle of it, the next one may ask, if anybody tells.
         let asking = Asking(self);
-        let given = self.fetch(platform, now, until).await;
+        let given = self.fetch(platform, now, time).await;
         drop(asking);
         let state = &mut *self.state.borrow_mut();
         match given {
@@ -243,21 +254,28 @@ impl Source {
                     lives: Some((token.received, token.expires)),
                     asking: None,
                     failed: None,
+                    hurried: None,
                     distrusted: state.facts.distrusted,
                 };
                 state.token = Some(Rc::clone(&token));
                 Ok(token)
             }
             Err(why) => {
-                let times = state.facts.failed.map_or(0, |(times, _)| times).saturating_add(1);
-                state.facts.failed = Some((times, platform.now()));
-                state.why.clone_from(&why);
+                let after = platform.now();
+                // Who gives the server less time than others do must not keep these from asking: whatever a client says it waits.
+                if time >= errand::TIMEOUT || Duration::from_millis(after.saturating_sub(now)) < time / 2 {
+                    let times = state.facts.failed.map_or(0, |(times, _)| times).saturating_add(1);
+                    state.facts.failed = Some((times, after));
+                    state.why.clone_from(&why);
+                } else {
+                    state.facts.hurried = Some(after);
+                }
                 Err(format!("{} gives no token: {why}", self.address))
             }
         }
     }
 
-    async fn fetch<P: Platform>(&self, platform: &P, now: Timestamp, until: Timestamp) -> Result<Token, String> {
+    async fn fetch<P: Platform>(&self, platform: &P, now: Timestamp, time: Duration) -> Result<Token, String> {
         let mut body = "grant_type=client_credentials".to_owned();
         let mut headers = Vec::new();
         match &self.client {
@@ -277,7 +295,6 @@ impl Source {
             }
         }
         body.push_str(&self.parameters);
-        let time = errand::TIMEOUT.min(Duration::from_millis(until.saturating_sub(now)));
         let errand = Errand { address: &self.address, headers, form: Some(body), limit: LARGEST_ANSWER };
         let Answered { status, body } = errand::ask_within(platform, errand, time).await?;
         let answer = json::object(&body);
@@ -351,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_token_is_asked_for_once_renewed_early_and_used_until_its_end() {
-        let facts = |lives, asking, failed| Facts { lives, asking, failed, distrusted: None };
+        let facts = |lives, asking, failed| Facts { lives, asking, failed, ..Facts::default() };
         for (facts, now, expected) in [
             (Facts::default(), 0, Step::Fetch),
             (facts(None, Some(0), None), 5_999, Step::Wait),
@@ -369,6 +386,10 @@ mod tests {
             (facts(Some((0, 3_600_000)), None, None), 3_600_000, Step::Fetch),
             (facts(Some((0, 10_000)), None, None), 7_999, Step::Use),
             (facts(Some((0, 10_000)), None, None), 8_000, Step::Renew),
+            // Somebody had no time to wait for an answer.
+            (Facts { lives: Some((0, 10_000)), hurried: Some(8_000), ..Facts::default() }, 8_999, Step::Use),
+            (Facts { lives: Some((0, 10_000)), hurried: Some(8_000), ..Facts::default() }, 9_000, Step::Renew),
+            (Facts { lives: Some((0, 10_000)), hurried: Some(10_000), ..Facts::default() }, 10_000, Step::Fetch),
             // A clock that goes backwards makes nothing old.
             (facts(Some((50_000, 60_000)), None, None), 0, Step::Use),
         ] {
