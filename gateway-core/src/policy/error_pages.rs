@@ -76,6 +76,9 @@ impl ErrorPages {
             Kind::Html(template) => ("text/html; charset=utf-8", template.render_with(&scope, html).into_bytes()),
             Kind::Text(template) => ("text/plain; charset=utf-8", template.render(&scope).into_bytes()),
         };
+        if !*from_upstream {
+            platform.watch().translated();
+        }
         pump::discard(*platform, std::mem::replace(&mut response.body, Body::Empty));
         let headers = &mut response.headers;
         headers.forget_body();

@@ -435,6 +435,7 @@ impl Graphql {
         problem.insert("code".to_owned(), code.into());
         let errors = serde_json::json!({ "errors": [{ "message": message, "extensions": problem }] });
         let body = Bytes::from(errors.to_string());
+        departure.platform.watch().translated();
         response.headers.set("content-type", form);
         response.headers.set("content-length", body.len().to_string());
         response.body = Body::Bytes(body);
