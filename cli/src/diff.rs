@@ -9,6 +9,7 @@ use std::path::Path;
 
 use gateway_core::explain::{Change, Explanation, Question};
 use gateway_core::gateway::Gateway;
+use gateway_core::upstream::Pool;
 use serde_json::{Value, json};
 
 use crate::arguments::{Diff, ExplanationFormat};
@@ -22,7 +23,8 @@ pub fn run(options: &Diff, colour: Colour) -> Result<Outcome, Failure> {
     let old = Side::load(&options.old, colour)?;
     let new = Side::load(&options.new, colour)?;
     let traffic = traffic::read(&options.traffic)?;
-    let mut report = Report { shared: old.shared(&new)?, unread: traffic.unread, ..Report::default() };
+    let mut report =
+        Report { shared: old.shared(&new)?, unread: traffic.unread, inner: traffic.inner, ..Report::default() };
     // The same request comes often, and the same is said of it each time.
     let mut known: HashMap<Logged, Option<usize>> = HashMap::new();
     for request in &traffic.requests {
@@ -49,7 +51,7 @@ pub fn run(options: &Diff, colour: Colour) -> Result<Outcome, Failure> {
         }
         ExplanationFormat::Json => writeln!(out, "{:#}", report.json(options.examples))?,
     }
-    Ok(if report.groups.is_empty() { Outcome::Fine } else { Outcome::Problems })
+    Ok(if report.groups.is_empty() && report.shared.is_empty() { Outcome::Fine } else { Outcome::Problems })
 }
 
 /// One of the two configurations.
@@ -70,7 +72,7 @@ impl Side {
         let (old, new) = (members(self)?, members(other)?);
         let (Value::Object(old), Value::Object(new)) = (old, new) else { return Ok(Vec::new()) };
         let names: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        // What of upstreams is different is seen in requests; references and features follow from the rest.
+        // What of upstreams is different is seen in the requests that they get; references and features follow from the rest.
         let told = |name: &&&String| !["upstreams", "references", "features"].contains(&name.as_str());
         Ok(names
             .iter()
@@ -95,7 +97,30 @@ impl Side {
             data_centre: None,
         };
         let explanation = explain::explain(&self.gateway, &asked, Vec::new())?;
-        Ok(Treatment::of(&explanation, asked.url))
+        let upstream = explanation.route.as_ref().and_then(|route| route.upstream.as_ref());
+        let settings = upstream.map(|(name, ..)| self.settings(name)).unwrap_or_default();
+        Ok(Treatment::of(&explanation, asked.url, settings))
+    }
+
+    /// All that an upstream does with its requests, which no explanation of one of them shows: retries, health, weights and so on.
+    fn settings(&self, name: &str) -> String {
+        let upstreams = self.gateway.upstreams();
+        let written = |pool: &Pool| {
+            let mut settings = serde_json::to_value(&pool.upstream).unwrap_or_default();
+            // Where they are is compared by itself.
+            for target in settings["targets"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                target.remove("url");
+            }
+            settings
+        };
+        let Some(pool) = upstreams.iter().find(|pool| pool.upstream.name == name) else { return String::new() };
+        let mut settings = written(pool);
+        // The place of another upstream says nothing: others may have come before it.
+        if let Some(place) = settings.pointer_mut("/rules/fallback/instead/upstream") {
+            let other = place.as_u64().and_then(|at| upstreams.get(usize::try_from(at).ok()?));
+            *place = other.map(written).unwrap_or_default();
+        }
+        settings.to_string()
     }
 }
 
@@ -123,7 +148,7 @@ struct Said {
 }
 
 impl Treatment {
-    fn of(explanation: &Explanation, asked: String) -> Self {
+    fn of(explanation: &Explanation, asked: String, settings: String) -> Self {
         let said = |text: String, groups| Said { whole: text.clone(), text, groups };
         let nothing = || "none".to_owned();
         let route = explanation.route.as_ref();
@@ -153,7 +178,10 @@ impl Treatment {
                     groups: true,
                 },
             ),
-            ("upstream", said(upstream.map_or_else(nothing, |(name, ..)| name.clone()), true)),
+            (
+                "upstream",
+                Said { text: upstream.map_or_else(nothing, |(name, ..)| name.clone()), whole: settings, groups: true },
+            ),
             ("targets", said(upstream.map_or_else(nothing, |(_, targets, _)| targets.join(", ")), true)),
             ("sends", said(sent.map_or_else(nothing, |sent| format!("{} {}", sent.method, sent.url)), false)),
             ("host", said(sent.and_then(|sent| sent.host.clone()).unwrap_or_else(nothing), true)),
@@ -208,6 +236,7 @@ fn compare(old: &Side, new: &Side, request: &Logged, options: &Diff) -> Result<O
 struct Report {
     requests: usize,
     unread: usize,
+    inner: usize,
     /// What is different for all requests, and cannot be seen in any of them.
     shared: Vec<String>,
     groups: Vec<Group>,
@@ -284,6 +313,9 @@ impl Report {
         if self.unread > 0 {
             writeln!(out, "\n{} {} lines tell of no request", paint.yellow("note:"), self.unread)?;
         }
+        if self.inner > 0 {
+            writeln!(out, "\n{} {} {}", paint.yellow("note:"), self.inner, traffic::INNER)?;
+        }
         Ok(())
     }
 
@@ -296,6 +328,7 @@ impl Report {
             "requests": self.requests,
             "different": self.different(),
             "unread": self.unread,
+            "inner": self.inner,
             "shared": self.shared,
             "groups": self.groups.iter().map(|group| json!({
                 "count": group.count,

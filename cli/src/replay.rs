@@ -55,6 +55,7 @@ pub fn run(options: &Replay, colour: Colour) -> Result<Outcome, Failure> {
         results,
         left_out: unsafe_ones.len(),
         unread: traffic.unread,
+        inner: traffic.inner,
         took: begun.elapsed(),
     };
     let mut out = io::stdout().lock();
@@ -144,6 +145,7 @@ struct Report<'a> {
     results: Vec<Sent>,
     left_out: usize,
     unread: usize,
+    inner: usize,
     took: Duration,
 }
 
@@ -220,6 +222,9 @@ impl Report<'_> {
         if self.unread > 0 {
             writeln!(out, "\n{} {} lines tell of no request", paint.yellow("note:"), self.unread)?;
         }
+        if self.inner > 0 {
+            writeln!(out, "\n{} {} {}", paint.yellow("note:"), self.inner, traffic::INNER)?;
+        }
         Ok(())
     }
 
@@ -234,6 +239,7 @@ impl Report<'_> {
             "seconds": self.took.as_secs_f64(),
             "left_out": self.left_out,
             "unread": self.unread,
+            "inner": self.inner,
             "different": self.different().iter().map(|((logged, now), which)| json!({
                 "logged": logged,
                 "now": now,

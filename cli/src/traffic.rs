@@ -38,7 +38,12 @@ pub struct Traffic {
     pub requests: Vec<Logged>,
     /// How many lines are none.
     pub unread: usize,
+    /// How many tell of requests that the gateway has made itself: they come again with the client's.
+    pub inner: usize,
 }
+
+/// What is said of those.
+pub const INNER: &str = "requests were left out: the gateway has made them itself, for those of clients";
 
 /// Reads a log; `-` is standard input.
 pub fn read(path: &Path) -> Result<Traffic, Failure> {
@@ -54,6 +59,7 @@ pub fn read(path: &Path) -> Result<Traffic, Failure> {
             continue;
         }
         match request(line) {
+            Some(_) if is_inner(line) => traffic.inner += 1,
             Some(request) => traffic.requests.push(request),
             None => traffic.unread += 1,
         }
@@ -74,6 +80,11 @@ fn request(line: &str) -> Option<Logged> {
         Some(at) if line.ends_with('}') && !line.contains("] \"") => json(&line[at..]),
         _ => common(line),
     }
+}
+
+/// Whether a line tells of a request for a tool, or of a call of a batch. No value looks like this: quotes in it are escaped.
+fn is_inner(line: &str) -> bool {
+    line.contains("\"postern.made_by\":")
 }
 
 fn json(line: &str) -> Option<Logged> {
@@ -195,6 +206,12 @@ mod tests {
         };
         assert_eq!(request(line), Some(expected.clone()));
         assert_eq!(request(&format!("12:00 postern | {line}")), Some(expected), "behind what a collector adds");
+    }
+
+    #[test]
+    fn requests_of_the_gateway_itself_are_known() {
+        assert!(is_inner(r#"{"http.request.method":"GET","url.path":"/a","postern.made_by":"batch"}"#));
+        assert!(!is_inner(r#"{"http.request.method":"GET","url.path":"/\"postern.made_by\":"}"#));
     }
 
     #[test]

@@ -45,6 +45,49 @@ fn the_same_configuration_treats_nothing_differently() {
 }
 
 #[test]
+fn what_an_upstream_does_with_its_requests_counts_and_so_does_what_no_request_shows() {
+    let folder = Folder::new();
+    let upstreams = |more: &str, fallback: &str| {
+        format!(
+            "upstreams:\n{more}  a: {{ targets: [{{ url: http://127.0.0.1:1 }}, {{ url: http://127.0.0.1:2 }}]{fallback} }}\n  \
+             b: {{ targets: [{{ url: http://127.0.0.1:3 }}] }}\nroutes: [{{ name: a, path: /a, upstream: a }}]\n"
+        )
+    };
+    let falls_back = ", fallback: { upstream: b }";
+    let line = "192.0.2.1 - - [29/Feb/2024:23:59:59 +0000] \"GET /a HTTP/1.1\" 200 12\n";
+    folder.write("access.log", line);
+    folder.write("old.yaml", &upstreams("", falls_back));
+    let other = "  _: { targets: [{ url: http://127.0.0.1:4 }] }\n".replace('_', "0first");
+    for (new, code, said) in [
+        (upstreams("", falls_back), 0, "None of 1"),
+        (upstreams(&other, falls_back), 0, "None of 1"),
+        (upstreams("", ""), 1, "upstream: a, with other settings"),
+        (upstreams("", ", fallback: { upstream: b }, retries: { attempts: 4 }"), 1, "upstream: a, with other settings"),
+        (upstreams("", falls_back).replace("2 }", "2, weight: 5 }"), 1, "upstream: a, with other settings"),
+        (format!("via: other\n{}", upstreams("", falls_back)), 1, "for all: via"),
+    ] {
+        folder.write("new.yaml", &new);
+        let ran = run(folder.path(), &["diff", "old.yaml", "new.yaml", "--traffic", "access.log"]);
+        assert_eq!(ran.code, code, "{new}{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(said), "{said} in {}", ran.out);
+    }
+}
+
+#[test]
+fn what_the_gateway_asked_for_itself_is_left_out() {
+    let folder = Folder::new();
+    folder.write("gateway.yaml", "routes: [{ name: a, path: /a, respond: {} }]\n");
+    let line = r#"{"http.request.method":"GET","url.scheme":"http","server.address":"a.example","url.path":"/a"}"#;
+    let inner = line.replace('}', r#","postern.made_by":"batch"}"#);
+    folder.write("access.log", &format!("{inner}\n{inner}\n{line}\n"));
+    let ran = run(folder.path(), &["diff", "gateway.yaml", "gateway.yaml", "--traffic", "access.log"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for said in ["None of 1 requests", "note: 2 requests were left out"] {
+        assert!(ran.out.contains(said), "{said} in {}", ran.out);
+    }
+}
+
+#[test]
 fn older_formats_do_and_what_is_no_request_is_told() {
     let folder = Folder::new();
     folder.write("old.yaml", "routes: [{ name: a, host: a.example, path: /a, respond: {} }]\n");
