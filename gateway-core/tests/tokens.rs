@@ -250,6 +250,59 @@ fn keys_rotate() {
 }
 
 #[test]
+fn while_a_new_key_is_fetched_all_that_name_it_wait() {
+    for (answers, expected) in [(true, 200), (false, 401)] {
+        let world = by_url();
+        assert_eq!(world.bearer(&sign("p256", "1", &claims(ISSUER))).status, 200);
+        world.pass(31_000);
+        let keys = json!({ "keys": [jwk("p256", "1"), jwk("ed25519", "2")] }).to_string();
+        let asked = Cell::new(0);
+        let platform = TestPlatform::with_clock(Rc::clone(&world.clock), |call: Call<Vec<u8>>| {
+            if call.authority == "origin.test" {
+                return Ok(Response { status: 200, headers: Headers::new(), body: Body::Empty });
+            }
+            asked.set(asked.get() + 1);
+            let status = if answers { 200 } else { 500 };
+            Ok(Response { status, headers: Headers::new(), body: Body::Stream(keys.clone().into_bytes()) })
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|call| if call.authority == "origin.test" { 0 } else { 800 }));
+        let send = |token: String| {
+            let mut headers = Headers::new();
+            headers.receive("authorization", format!("Bearer {token}").as_bytes());
+            let incoming = Incoming {
+                method: "GET".into(),
+                scheme: Scheme::Https,
+                authority: "api.test".into(),
+                target: "/orders".into(),
+                headers,
+                body: Body::Empty,
+                peer: Peer::default(),
+            };
+            world.gateway.handle(&platform, incoming)
+        };
+        let begun = platform.clock.get();
+        let mut open: Vec<_> = (0..20).map(|_| Some(Box::pin(send(sign("ed25519", "2", &claims(ISSUER)))))).collect();
+        run(std::future::poll_fn(|context| {
+            for one in &mut open {
+                if let Some(request) = one
+                    && let std::task::Poll::Ready(reply) = request.as_mut().poll(context)
+                {
+                    assert_eq!(reply.response.status, expected);
+                    *one = None;
+                }
+            }
+            if open.iter().all(Option::is_none) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        }));
+        assert_eq!(asked.get(), 1);
+        assert!(platform.clock.get() - begun < 1_000);
+        // A key that nobody has is told so at once: the issuer has just been asked.
+        let begun = platform.clock.get();
+        assert_eq!(run(send(sign("ed25519", "3", &claims(ISSUER)))).response.status, 401);
+        assert_eq!(platform.clock.get(), begun);
+    }
+}
+
+#[test]
 fn forged_key_identifiers_do_not_hammer_the_issuer() {
     let world = by_url();
     for at in 0..600 {

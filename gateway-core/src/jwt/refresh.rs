@@ -51,6 +51,9 @@ pub enum Step {
 /// How long an issuer that could not be reached is left in peace.
 pub const RETRY: u64 = 5_000;
 
+/// How long somebody who asks is waited for: as long as the description and the keys may take.
+pub const ASKING: u64 = 10_000;
+
 impl Refresh {
     /// What to do for a token whose key is known, as far as can be told, or not yet looked for.
     pub fn step(&self, known: Known, now: Timestamp) -> Step {
@@ -77,6 +80,11 @@ impl Refresh {
 }
 
 impl Known {
+    /// Whether somebody has asked, and nothing has come of it yet.
+    pub fn is_open(&self) -> bool {
+        self.asked.is_some_and(|asked| self.since < Some(asked) && self.failed < Some(asked))
+    }
+
     /// Somebody is asking.
     pub fn asking(&mut self, now: Timestamp) {
         self.asked = Some(now);

@@ -6,7 +6,7 @@
 use super::jwt::Naming;
 use crate::errand::{self, Address, Errand};
 use crate::jwt::key_set::MOST_KEYS;
-use crate::jwt::refresh::{Known, Refresh, Step};
+use crate::jwt::refresh::{ASKING, Known, Refresh, Step};
 use crate::jwt::remembered::Remembered;
 use crate::jwt::replay::Used;
 use crate::jwt::{Algorithm, BadSet, Header, Key, KeySet, Rules, json};
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An issuer as it was compiled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -180,6 +181,8 @@ pub struct NoKeys(pub String);
 
 /// Bytes of claims that are remembered, roughly.
 const REMEMBERED: usize = 2 << 20;
+/// How often it is looked whether there are keys, in milliseconds.
+const LOOK: u64 = 20;
 const LARGEST_SET: usize = 256 << 10;
 const LARGEST_DESCRIPTION: usize = 128 << 10;
 
@@ -272,10 +275,32 @@ impl Keeper {
                 (Err(why), None) => return Err(why),
             },
         };
-        let unknown = header.is_some_and(|header| !keys.knows(header));
-        if unknown && self.refresh.is_worth_asking(self.known.get(), platform.now()) {
+        let Some(header) = header.filter(|header| !keys.knows(header)) else { return Ok(keys) };
+        if self.refresh.is_worth_asking(self.known.get(), platform.now()) {
             // Where the issuer cannot be reached, the token's key stays unknown.
             return Ok(self.ask(platform, platform.now()).await.unwrap_or(keys));
+        }
+        self.wait(platform, header, keys).await
+    }
+
+    /// The keys that somebody brings who is asking for them just now: an unknown key may be among those.
+    async fn wait<P: Platform>(
+        &self,
+        platform: &P,
+        header: &Header,
+        mut keys: Rc<KeySet>,
+    ) -> Result<Rc<KeySet>, NoKeys> {
+        // Others may ask meanwhile, who are not waited for.
+        let until = self.known.get().asked.unwrap_or_default().saturating_add(ASKING);
+        while self.known.get().is_open() {
+            if platform.now() >= until {
+                return Err(NoKeys(format!("{} has not answered yet", self.rules.issuer)));
+            }
+            platform.sleep(Duration::from_millis(LOOK)).await;
+            keys = self.current().unwrap_or(keys);
+            if keys.knows(header) {
+                break;
+            }
         }
         Ok(keys)
     }
