@@ -45,7 +45,8 @@ impl Memory {
     }
 
     /// Fills in `<<name>>` for what was kept, `<<cookies>>`, and `<<jwt {…}>>` for a token with these claims that the key of
-    /// [`jwks`] has signed; `<<jwt:other {…}>>` is signed with another key, `<<jwt:typ=x {…}>>` is of a type.
+    /// [`jwks`] has signed; `<<jwt:other {…}>>` is signed with another key, `<<jwt:typ=x {…}>>` is of a type, `<<jwt:kid=x {…}>>` names
+    /// another key.
     pub fn fill(&self, text: &str) -> String {
         let mut text = text.replace("<<cookies>>", &self.cookies().unwrap_or_default());
         for (name, value) in &self.kept {
@@ -72,6 +73,9 @@ fn token(kind: &str, claims: &str) -> String {
     let mut header = serde_json::json!({ "alg": "EdDSA", "kid": "1" });
     if let Some(kind) = kind.strip_prefix("typ=") {
         header["typ"] = kind.into();
+    }
+    if let Some(kid) = kind.strip_prefix("kid=") {
+        header["kid"] = kid.into();
     }
     let signed = format!("{}.{}", encode(header.to_string()), encode(claims));
     let signature = key(kind == "other").sign(signed.as_bytes());

@@ -329,7 +329,7 @@ impl Login {
             Trouble::Refused(error) => {
                 Error::LoginFailed { reason: format!("the token endpoint refuses the code: {error}") }
             }
-            Trouble::Wrong(reason) => Error::LoginFailed { reason },
+            Trouble::Wrong(reason) | Trouble::Unverifiable(reason) => Error::LoginFailed { reason },
             Trouble::Unreachable(reason) => Error::CredentialUncertain { reason },
         })?;
         let lines = self.keep(visit, &session).ok_or_else(|| Error::LoginFailed {
@@ -389,7 +389,7 @@ impl Login {
         };
         note(Renewal::Asking, ASKING, 100);
         let renewed = match self.known_provider(visit, &mut aside.remarks).await {
-            Ok(provider) => provider.renew(visit.platform, &session, &token).await,
+            Ok(provider) => provider.renew(visit.platform, &session, &token, &mut aside.remarks).await,
             Err(reason) => Err(Trouble::Unreachable(reason)),
         };
         let mut remark = |detail| aside.remarks.push(Remark { problem: "credential-uncertain", detail });
@@ -407,7 +407,7 @@ impl Login {
                 note(Renewal::Refused, REFUSED, 100);
                 usable.then_some(session)
             }
-            Err(Trouble::Wrong(why)) => {
+            Err(Trouble::Wrong(why) | Trouble::Unverifiable(why)) => {
                 note(Renewal::Refused, REFUSED, 100);
                 remark(format!("a session cannot be renewed: {why}"));
                 usable.then_some(session)

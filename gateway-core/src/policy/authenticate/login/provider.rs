@@ -5,6 +5,7 @@ use super::{Authentication, Login, error_code};
 use crate::errand::{self, Answered, Errand, encode as form};
 use crate::jwt::{Algorithm, Family, Purpose, Refusal, Rules, Token, json, token::encode};
 use crate::platform::{Platform, Timestamp};
+use crate::policy::Remark;
 use crate::policy::authenticate::issuer::Keeper;
 use crate::template::Settings;
 use base64::Engine;
@@ -26,6 +27,8 @@ pub(super) enum Trouble {
     Refused(String),
     /// What it gave is not right, in words for the log.
     Wrong(String),
+    /// What it gave is signed with a key that it does not publish, or not yet, in words for the log.
+    Unverifiable(String),
     /// It does not answer, in words for the log.
     Unreachable(String),
 }
@@ -111,6 +114,7 @@ impl Provider<'_> {
         platform: &P,
         session: &Session,
         refresh_token: &str,
+        remarks: &mut Vec<Remark>,
     ) -> Result<Session, Trouble> {
         let asked = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
         let answer = self.tokens(platform, &asked).await?;
@@ -120,8 +124,16 @@ impl Provider<'_> {
             let before = session.claims().unwrap_or_default();
             let subject = before.get("sub").and_then(Value::as_str).unwrap_or_default();
             let expected = Expected { nonce: None, access_token: Some(access_token), subject: Some(subject) };
-            self.verify(platform, new, &expected).await?;
-            id_token = new.to_owned();
+            match self.verify(platform, new, &expected).await {
+                Ok(_) => id_token = new.to_owned(),
+                // The refresh token has been used, so the one that has come in its place is not given up. The ID token says
+                // nothing that the session needs, and another provider's answer need not have one.
+                Err(Trouble::Unverifiable(why) | Trouble::Unreachable(why)) => {
+                    let detail = format!("a session goes on with its old ID token: {why}");
+                    remarks.push(Remark { problem: "credential-uncertain", detail });
+                }
+                Err(trouble) => return Err(trouble),
+            }
         }
         let now = platform.now();
         Ok(Session {
@@ -215,7 +227,10 @@ impl Provider<'_> {
         text: &str,
         expected: &Expected<'_>,
     ) -> Result<Map<String, Value>, Trouble> {
-        let refused = |refusal: Refusal| Trouble::Wrong(format!("the ID token: {}", refusal.reason()));
+        let refused = |refusal: Refusal| {
+            let why = format!("the ID token: {}", refusal.reason());
+            if refusal == Refusal::UnknownKey { Trouble::Unverifiable(why) } else { Trouble::Wrong(why) }
+        };
         let token = Token::read(text, Purpose::Token).map_err(refused)?;
         let keys = self.keeper.keys(platform, Some(&token.header), &mut Vec::new()).await;
         let keys = keys.map_err(|no_keys| Trouble::Unreachable(no_keys.0))?;
