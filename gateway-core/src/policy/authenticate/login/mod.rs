@@ -375,7 +375,9 @@ impl Login {
         let known = renewals.borrow_mut().get(&key, now);
         match known.as_deref() {
             None => {}
-            Some(Renewal::Asking | Renewal::Unreachable) => return Some(session),
+            // Whoever asks is about to tell the browser of another session.
+            Some(Renewal::Asking) => return Some(session),
+            Some(Renewal::Unreachable) => return Some(self.go_on(visit, session, aside)),
             // Another instance may have used it, and the browser may have the new one already.
             Some(Renewal::Refused) => return usable.then_some(session),
             Some(Renewal::Renewed(new)) => {
@@ -415,9 +417,20 @@ impl Login {
             Err(Trouble::Unreachable(why)) => {
                 note(Renewal::Unreachable, RETRY, 100);
                 remark(format!("a session goes on with old tokens: {why}"));
-                Some(session)
+                Some(self.go_on(visit, session, aside))
             }
         }
+    }
+
+    /// A session that cannot be renewed just now. While that is so, nobody but this tells the browser that the user was here.
+    fn go_on<P: Platform>(&self, visit: &Visit<'_, P>, session: Session, aside: &mut Aside) -> Session {
+        let now = visit.platform.now();
+        if !session.is_to_touch(self.lifetimes, now) {
+            return session;
+        }
+        let session = Session { seen: now, ..session };
+        aside.cookies.extend(self.keep(visit, &session).into_iter().flatten());
+        session
     }
 
     /// The session that the browser shows, whether or not it still counts.

@@ -49,6 +49,13 @@ pub struct Lifetimes {
     pub absolute: u64,
 }
 
+impl Lifetimes {
+    /// How old it may be what the browser knows of when the user was here.
+    fn step(self) -> u64 {
+        self.idle / 8
+    }
+}
+
 /// What to do with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -106,15 +113,19 @@ impl Session {
             // The upstream would get a token that is no good.
             return Standing::Over;
         }
-        let step = lifetimes.idle / 8;
         match renewal {
             Some((_, due)) if now >= due => Standing::Renew,
             Some((early, _)) if now >= early && navigation => Standing::Renew,
             // Whoever tells the browser of the old session now might be heard after the one that brings the new one.
-            Some((early, _)) if now.saturating_add(step.min(GUARD)) >= early => Standing::Good,
-            _ if now.saturating_sub(self.seen) >= step => Standing::Touch,
+            Some((early, _)) if now.saturating_add(lifetimes.step().min(GUARD)) >= early => Standing::Good,
+            _ if self.is_to_touch(lifetimes, now) => Standing::Touch,
             _ => Standing::Good,
         }
+    }
+
+    /// Whether it was so long ago that the browser was told that the user was here that it is told again.
+    pub fn is_to_touch(&self, lifetimes: Lifetimes, now: Timestamp) -> bool {
+        now.saturating_sub(self.seen) >= lifetimes.step()
     }
 
     /// From when on a page may ask for new tokens, and from when on anything does.
