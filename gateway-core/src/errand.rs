@@ -38,7 +38,7 @@ pub struct Errand<'a> {
     pub limit: usize,
 }
 
-/// How long an answer's head may take.
+/// How long an answer's head may take, and then its body.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Address {
@@ -107,7 +107,7 @@ pub async fn ask<P: Platform>(platform: &P, errand: Errand<'_>) -> Result<Answer
     ask_within(platform, errand, TIMEOUT).await
 }
 
-/// The same with another time for the answer's head.
+/// The same with another time for the answer's head, and then for its body.
 pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: Duration) -> Result<Answered, String> {
     let Errand { address, headers: fields, form, limit } = errand;
     let mut headers = Headers::new();
@@ -124,7 +124,9 @@ pub async fn ask_within<P: Platform>(platform: &P, errand: Errand<'_>, timeout: 
         }
     };
     let method = if form.is_some() { "POST" } else { "GET" };
-    let response = send(platform, address, method, headers, body, timeout).await?;
+    // Who asks may have others wait: a body that comes a byte at a time must not keep them for ever.
+    let patience = Patience { idle: None, whole: Some(timeout) };
+    let response = send(platform, address, method, headers, body, timeout, patience).await?;
     let body = match response.body {
         Body::Empty | Body::Made(_) => Ok(Bytes::new()),
         Body::Bytes(bytes) if bytes.len() <= limit => Ok(bytes),
@@ -151,7 +153,8 @@ pub async fn post<P: Platform>(
     timeout: Duration,
 ) -> Result<u16, String> {
     headers.set("content-length", body.len().to_string());
-    let response = send(platform, address, "POST", headers, Body::Bytes(body), timeout).await?;
+    let patience = Patience::default();
+    let response = send(platform, address, "POST", headers, Body::Bytes(body), timeout, patience).await?;
     pump::discard(platform, response.body);
     Ok(response.status)
 }
@@ -163,6 +166,7 @@ async fn send<P: Platform>(
     headers: Headers,
     body: Body<P::Stream>,
     timeout: Duration,
+    patience: Patience,
 ) -> Result<Response<P::Stream>, String> {
     let call = Call {
         method: method.to_owned(),
@@ -175,7 +179,7 @@ async fn send<P: Platform>(
         body,
         body_limit: None,
         timeout,
-        patience: Patience::default(),
+        patience,
         interest: Interest::HopByHop,
         watched: false,
         last: false,
