@@ -1,34 +1,52 @@
 //! The owner's step in a store that can get, set, delete and add, but not compare and swap.
 //!
-//! What instances count is added to sums, one for each version and window of time, so nothing of it is lost. Everything else has
+//! What instances count is added to sums, one for each version and window of time, so nothing of it is lost; whoever begins another
+//! window takes away those that say nothing any more. Everything else has
 //! generations: whoever wants to write the next one adds one to its turn, and only who makes it one, and then finds everything as
 //! it was, writes. A turn that was won by somebody who never wrote is over after `TURN`; two that win turns which border on each
 //! other, and both write within that moment, are the one thing that this does not exclude.
 
 use super::judge::{Pair, Tally};
-use super::standing::{Act, Order, Standing, Step, Trial, Verdict, perform};
+use super::standing::{Act, Order, Seen, Standing, Step, Trial, Verdict, perform};
 use crate::claim::elected::KeyValue;
 use crate::platform::StoreError;
 use crate::record;
 
 /// Does what is ordered.
 pub async fn roll_out<K: KeyValue>(store: &K, order: &Order) -> Result<Verdict, StoreError> {
-    let (mut order, mut seen) = (order.clone(), None);
-    if let Act::Look { seen: told, .. } = &mut order.act {
-        seen = told.take();
+    let mut order = order.clone();
+    let mut sight = Sight { seen: None, told: None };
+    if let Act::Look { seen, .. } = &mut order.act {
+        sight.seen = seen.take();
     }
+    let done = elect(store, &order, &mut sight).await;
+    match (done, sight.told) {
+        // What was counted stands in the store, and whoever hears of a failure tells it once more. What came of it is seen with the
+        // next look.
+        (Err(_), Some(standing)) => Ok(Verdict::Stands(standing)),
+        (done, _) => done,
+    }
+}
+
+/// What an instance has seen.
+struct Sight {
+    /// What it has counted, until that stands in the store.
+    seen: Option<Seen>,
+    /// Then: how things stood.
+    told: Option<Standing>,
+}
+
+async fn elect<K: KeyValue>(store: &K, order: &Order, sight: &mut Sight) -> Result<Verdict, StoreError> {
     for _ in 0..ATTEMPTS {
         let text = store.get(STANDING).await?;
         let known: Option<Standing> = text.as_deref().and_then(|text| record::read(text).ok());
         let mut counted = known.clone();
         if let (Act::Look { .. } | Act::Tell, Some(standing)) = (&order.act, &mut counted)
             && standing.base == order.base
-            && let Some(trial) = &mut standing.trial
         {
-            let added = seen.take().filter(|seen| seen.number == trial.number).map(|seen| seen.counted);
-            count(store, trial, added.unwrap_or_default(), order.rules.window).await?;
+            count(store, standing, sight, order.rules.window).await?;
         }
-        let Step { verdict, kept, forget } = perform(&order, counted, store.now());
+        let Step { verdict, kept, forget } = perform(order, counted, store.now());
         let generation = known.as_ref().map(|standing| standing.generation);
         // Sums stand elsewhere: they are no change.
         if generation == Some(kept.generation) {
@@ -41,13 +59,10 @@ pub async fn roll_out<K: KeyValue>(store: &K, order: &Order) -> Result<Verdict, 
         let text = serde_json::to_vec(&kept).map_err(|error| StoreError(error.to_string()))?;
         store.set(STANDING, &text).await?;
         store.delete(&turn).await?;
-        if let Some(over) = known.and_then(|standing| standing.trial) {
-            let is_over = kept.trial.as_ref().is_none_or(|trial| trial.number != over.number);
-            for window in [over.counted.window, over.counted.window.saturating_sub(1)].iter().filter(|_| is_over) {
-                for arm in ARMS {
-                    store.delete(&sum(over.number, *window, arm)).await?;
-                }
-            }
+        if let Some(over) = known.and_then(|standing| standing.trial)
+            && kept.trial.as_ref().is_none_or(|trial| trial.number != over.number)
+        {
+            sweep(store, None).await?;
         }
         for version in forget {
             store.delete(&artefact(&version)).await?;
@@ -63,6 +78,7 @@ pub fn artefact(version: &str) -> String {
 }
 
 const STANDING: &str = "postern/rollout/standing";
+const WINDOW: &str = "postern/rollout/window";
 const TURNS: &str = "postern/rollout/turn/";
 const ARMS: [char; 2] = ['o', 'n'];
 
@@ -72,19 +88,55 @@ const ATTEMPTS: usize = 4;
 /// How long a turn lasts, in milliseconds: much longer than reading and writing once.
 const TURN: u64 = 5_000;
 
-/// Adds to the sums of a trial, and brings what is known of it up to date.
-async fn count<K: KeyValue>(store: &K, trial: &mut Trial, added: Pair, window: u64) -> Result<(), StoreError> {
+/// Adds what was seen to the sums of a trial, and brings what is known of it up to date.
+async fn count<K: KeyValue>(
+    store: &K,
+    standing: &mut Standing,
+    sight: &mut Sight,
+    window: u64,
+) -> Result<(), StoreError> {
+    let Some(Trial { number, .. }) = standing.trial else { return Ok(()) };
     let now = store.now() / window.max(1);
-    let read = async |window: u64, added: Pair| -> Result<Pair, StoreError> {
-        let old = unpack(store.add(&sum(trial.number, window, 'o'), pack(added.old)).await?);
-        let new = unpack(store.add(&sum(trial.number, window, 'n'), pack(added.new)).await?);
-        Ok(Pair { old, new })
+    sweep(store, Some((number, now))).await?;
+    let added = sight.seen.take().filter(|seen| seen.number == number).map(|seen| seen.counted);
+    let add = async |window: u64, arm: char, added: Tally| -> Result<Tally, StoreError> {
+        Ok(unpack(store.add(&sum(number, window, arm), pack(added)).await?))
     };
-    let current = read(now, added).await?;
-    let before = read(now.saturating_sub(1), Pair::default()).await?;
-    trial.counted.window = now;
-    (trial.counted.current, trial.counted.before) = (current, before);
+    let Pair { old, new } = added.unwrap_or_default();
+    let old = add(now, 'o', old).await?;
+    if added.is_some() {
+        let Standing { generation, base, stable, trial, .. } = standing.clone();
+        sight.told = Some(Standing { generation, base, stable, trial, ..Standing::default() });
+    }
+    let current = Pair { old, new: add(now, 'n', new).await? };
+    let (window, nothing) = (now.saturating_sub(1), Tally::default());
+    let before = Pair { old: add(window, 'o', nothing).await?, new: add(window, 'n', nothing).await? };
+    if let Some(trial) = &mut standing.trial {
+        trial.counted.window = now;
+        (trial.counted.current, trial.counted.before) = (current, before);
+    }
     Ok(())
+}
+
+/// Takes away sums that say nothing any more, and notes which trial and window it is now; `None`: the trial is over.
+async fn sweep<K: KeyValue>(store: &K, now: Option<(u64, u64)>) -> Result<(), StoreError> {
+    let noted: Option<(u64, u64)> = store.get(WINDOW).await?.and_then(|text| serde_json::from_slice(&text).ok());
+    // Whose clock is behind takes nothing away from others.
+    if now.is_some() && noted >= now {
+        return Ok(());
+    }
+    if let Some((number, window)) = noted {
+        // That window and the one before it, and what somebody added late to the one before that.
+        for window in window.saturating_sub(2)..=window {
+            let counts = now.is_some_and(|(of, now)| of == number && now <= window.saturating_add(1));
+            for arm in ARMS.iter().filter(|_| !counts) {
+                store.delete(&sum(number, window, *arm)).await?;
+            }
+        }
+    }
+    let Some(now) = now else { return Ok(()) };
+    let text = serde_json::to_vec(&now).map_err(|error| StoreError(error.to_string()))?;
+    store.set(WINDOW, &text).await
 }
 
 fn sum(number: u64, window: u64, arm: char) -> String {
@@ -105,7 +157,6 @@ fn unpack(sum: i64) -> Tally {
 #[cfg(test)]
 mod tests {
     use super::super::judge::tests::rules;
-    use super::super::standing::Seen;
     use super::*;
     use crate::platform::Timestamp;
     use std::cell::{Cell, RefCell};
@@ -265,6 +316,51 @@ mod tests {
         store.now.set(store.now() + TURN);
         assert!(at_once(vec![roll_out(&store, &back)], 0).pop().expect("one").is_ok());
         assert_eq!(standing(&store).trial, None);
+    }
+
+    #[test]
+    fn what_says_nothing_any_more_is_taken_away() {
+        let store = Store::default();
+        let number = push(&store, 10);
+        let sums = |store: &Store| store.sums.borrow().keys().filter(|key| key.contains("/sum/")).count();
+        let counted = Pair { old: Tally { requests: 7, errors: 0 }, ..Pair::default() };
+        for (pause, expected) in [(1, 7), (1, 14), (2, 7), (5, 7), (1, 14), (100, 7), (1, 14), (1, 14)] {
+            store.now.set(store.now.get() + pause * rules().window);
+            alone(&store, Act::Look { seen: Some(Seen { number, counted }), refused: None });
+            let told = standing(&store).trial.expect("a trial").counted;
+            assert_eq!(told.total().old.requests, expected, "after {pause}");
+            assert_eq!(sums(&store), 4, "of this window and the one before, after {pause}");
+        }
+        // A clock that is behind takes nothing away.
+        store.now.set(store.now.get() - rules().window);
+        alone(&store, Act::Look { seen: None, refused: None });
+        store.now.set(store.now.get() + rules().window);
+        assert_eq!(standing(&store).trial.expect("a trial").counted.total().old.requests, 14);
+        alone(&store, Act::RollBack { reason: "an operator".to_owned() });
+        assert_eq!(sums(&store), 0);
+    }
+
+    #[test]
+    fn what_was_counted_is_told_once_also_where_nothing_comes_of_it() {
+        let store = Store::default();
+        let number = push(&store, 50);
+        let generation = standing(&store).generation;
+        store.sums.borrow_mut().insert(format!("{TURNS}{generation}/{}", store.now() / TURN), 1);
+        let counted = Pair { new: Tally { requests: 600, errors: 600 }, ..Pair::default() };
+        // It does harm, but somebody else is about to write. The instance must not keep what it has told.
+        let told = alone(&store, Act::Look { seen: Some(Seen { number, counted }), refused: None });
+        assert!(matches!(told, Verdict::Stands(standing) if standing.trial.is_some()));
+        assert_eq!(requests_of_new(&store), 600);
+        store.now.set(store.now.get() + TURN);
+        alone(&store, Act::Look { seen: None, refused: None });
+        assert_eq!(standing(&store).trial, None);
+    }
+
+    /// How many requests of the new version stand in the store.
+    fn requests_of_new(store: &Store) -> u64 {
+        let sums = store.sums.borrow();
+        let of_new = sums.iter().filter(|(key, _)| key.contains("/sum/") && key.ends_with("/n"));
+        of_new.map(|(_, sum)| unpack(*sum).requests).sum()
     }
 
     #[test]

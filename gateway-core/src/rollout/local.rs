@@ -228,14 +228,19 @@ impl Rollout {
 
     /// Tells the owner what was counted, and follows what it says.
     async fn look<P: Platform>(self: &Rc<Self>, platform: &P) -> Vec<Note> {
-        let (number, counted) = self.counted.take();
+        let (number, mut counted) = self.counted.take();
         let seen = (!counted.is_empty()).then_some(Seen { number, counted });
         let mut notes = Vec::new();
         let mut act = Act::Look { seen, refused: None };
         // A version that is refused is one more reason to look, and the one before it may be gone, too.
         for _ in 0..4 {
             self.looks_at.set(platform.now().saturating_add(self.rules.interval));
-            match platform.roll_out(&self.order(act)).await {
+            let told = platform.roll_out(&self.order(act)).await;
+            if told.is_ok() {
+                // What comes after this has nothing to tell any more.
+                counted = Pair::default();
+            }
+            match told {
                 Ok(Verdict::Stands(standing)) => match self.follow(platform, standing, &mut notes).await {
                     Ok(None) => {
                         self.is_lost.set(false);
