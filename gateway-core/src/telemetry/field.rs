@@ -346,8 +346,12 @@ pub fn redacted(query: &str, shown: &[String]) -> String {
         if !out.is_empty() {
             out.push('&');
         }
-        let Some((name, value)) = pair.split_once('=') else {
-            // What has no name may be a token as a whole.
+        // What has no name may be a token as a whole; so may what is alone and ends in what Base64 is filled up with.
+        let is_alone = pair.len() == query.len();
+        let named = pair.split_once('=').filter(|(name, value)| {
+            !is_alone || value.bytes().any(|b| b != b'=') || shown.iter().any(|shown| *shown == decode(name))
+        });
+        let Some((name, value)) = named else {
             out.push_str(if pair.is_empty() { "" } else { REDACTED });
             continue;
         };
@@ -385,6 +389,10 @@ mod tests {
             ("a%20b=1&a+b=2", "a%20b=1&a+b=2"),
             ("eyJhbGciOi", "REDACTED"),
             ("x=1=2&&y=", "x=REDACTED&&y=REDACTED"),
+            ("c2VjcmV0LXRva2Vu==", "REDACTED"),
+            ("c2VjcmV0LXRva2Vu=", "REDACTED"),
+            ("c2VjcmV0LXRva2Vu=&a=", "c2VjcmV0LXRva2Vu=REDACTED&a=REDACTED"),
+            ("page=", "page="),
             ("", ""),
         ] {
             assert_eq!(redacted(query, &shown), expected, "{query}");
