@@ -612,6 +612,12 @@ impl Gateway {
         #[cfg(feature = "telemetry")]
         let mut allowance = None;
         while let Some(deferred) = left.pop_front() {
+            // Who tells others may wait for long: nothing that others wait for stands behind that.
+            let observes = |deferred: &Deferred| matches!(deferred, Deferred::Observe(_));
+            if observes(&deferred) && !left.iter().all(observes) {
+                left.push_back(deferred);
+                continue;
+            }
             let failed = match deferred {
                 #[cfg(feature = "telemetry")]
                 Deferred::Observe(record) => {

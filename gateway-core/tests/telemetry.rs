@@ -381,6 +381,25 @@ fn what_is_asked_for_the_gateway_itself_is_counted_with_the_next_request() {
 }
 
 #[test]
+fn nothing_that_is_left_to_do_waits_for_those_who_observe() {
+    let mut configuration = forwards(&json!({ "metrics": { "to": "shared" } }));
+    configuration["upstreams"]["shadow"] = json!({ "targets": [{ "url": "http://shadow.test" }] });
+    configuration["routes"][1]["policies"] = json!([{ "mirror": { "upstream": "shadow" } }]);
+    let gateway = load(&configuration);
+    let copies = Cell::new(0);
+    let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+        copies.set(copies.get() + i32::from(call.authority == "shadow.test"));
+        answer(200)
+    });
+    // As it is with calls of a batch: those of the first one stand before what the second one leaves.
+    let deferred = (0..2).flat_map(|_| ask(&gateway, &platform, "/", "").deferred).collect();
+    let mut settles = std::pin::pin!(gateway.settle(&platform, deferred));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(settles.as_mut().poll(&mut context).is_pending(), "the interval is not over");
+    assert_eq!(copies.get(), 2);
+}
+
+#[test]
 fn queues_and_datasets_get_what_they_can_keep() {
     let telemetry = json!({ "metrics": {}, "logs": { "to": [{ "queue": "LINES" }, { "analytics": "POINTS" }] } });
     let gateway = load(&forwards(&telemetry));
