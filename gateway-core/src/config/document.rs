@@ -103,10 +103,17 @@ fn text_shown(text: &str, name: &str) -> String {
     if text.contains("${test:") || secrets::is_in(&bare) {
         return REDACTED.to_owned();
     }
-    match text.split_once('?') {
-        Some((address, query)) if address.contains("://") => format!("{address}?{}", query_shown(query)),
-        _ => text.to_owned(),
-    }
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        Some((user, host)) if has_password(&literal(user).0) => format!("{REDACTED}@{host}"),
+        _ => authority.to_owned(),
+    };
+    let rest = match rest.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", query_shown(query)),
+        None => rest.to_owned(),
+    };
+    format!("{scheme}://{authority}{rest}")
 }
 
 /// Names under which some say where a secret stands, and others what it is.
@@ -136,10 +143,38 @@ fn literal(text: &str) -> (String, bool) {
     (bare, has_literal)
 }
 
+/// Whether what stands before the `@` of an address says more than a name, once its references are taken out: some put a token there.
+fn has_password(user: &str) -> bool {
+    !user.split_once(':').map_or(user, |(_, password)| password).is_empty()
+}
+
 fn query_shown(query: &str) -> String {
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, value)) if literal(value).1 => format!("{name}={REDACTED}"),
         _ => pair.to_owned(),
     });
     pairs.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_nobody_what_opens_it() {
+        for (text, expected) in [
+            ("redis://:hunter2@redis.test:6379/0", "redis://REDACTED@redis.test:6379/0"),
+            ("redis://default:hunter2@redis.test", "redis://REDACTED@redis.test"),
+            ("https://hunter2@a.test/x?y=1", "https://REDACTED@a.test/x?y=REDACTED"),
+            ("redis://:a@b:hunter2@redis.test", "redis://REDACTED@redis.test"),
+            ("redis://:${secret:PASSWORD}@redis.test", "redis://:${secret:PASSWORD}@redis.test"),
+            ("redis://default:${secret:PASSWORD}@redis.test", "redis://default:${secret:PASSWORD}@redis.test"),
+            ("redis://:${secret:PASSWORD}x@redis.test", "redis://REDACTED@redis.test"),
+            ("redis://redis.test:6379", "redis://redis.test:6379"),
+            ("https://a.test/u/@me?token=${env:B}", "https://a.test/u/@me?token=${env:B}"),
+            ("${secret:REDIS_URL}", "${secret:REDIS_URL}"),
+        ] {
+            assert_eq!(text_shown(text, "redis"), expected, "{text}");
+        }
+    }
 }

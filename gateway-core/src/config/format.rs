@@ -605,6 +605,12 @@ fn redis_url(text: &str) -> Result<(), Wrong> {
             wrong("this is not the address of a Redis").help("write `redis://host:6379`, or `rediss://` for TLS")
         );
     }
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    if !user.ends_with('}') && user.split_once(':').is_some_and(|(_, password)| !password.is_empty()) {
+        return Err(wrong("a password has no place in a configuration")
+            .help("name one of the platform's secrets: `redis://:${secret:REDIS_PASSWORD}@host:6379`"));
+    }
     Ok(())
 }
 
