@@ -70,7 +70,8 @@ impl PathChange {
         *self == PathChange::Keep
     }
 
-    /// The upstream's path. A rewritten path is normalised again, since pieces that are harmless apart may form `..`.
+    /// The upstream's path. A rewritten path is normalised again, since pieces that are harmless apart may form `..`; see
+    /// [`Template::path`].
     pub fn apply(&self, scope: &Scope<'_>) -> Result<String, Error> {
         match self {
             PathChange::Keep => Ok(scope.line.path.clone()),
@@ -84,11 +85,7 @@ impl PathChange {
                 path.push_str(rest);
                 Ok(path)
             }
-            PathChange::Rewrite(template) => {
-                let path = template.render(scope);
-                let path = path::normalise(&path).map_err(Error::BadTarget)?;
-                Ok(path.into_owned())
-            }
+            PathChange::Rewrite(template) => template.path(scope).map_err(Error::BadTarget),
             #[cfg(feature = "regex")]
             PathChange::Regex { find, replace } => {
                 let path = find.replace(&scope.line.path, replace);

@@ -29,6 +29,8 @@ pub enum Invalid {
     Backslash,
     /// A `#`, which no request target may hold.
     Fragment,
+    /// A segment `.` or `..` where none may be.
+    Dots,
 }
 
 impl fmt::Display for Invalid {
@@ -39,6 +41,7 @@ impl fmt::Display for Invalid {
             Invalid::Control => "The request target has a control character.",
             Invalid::Backslash => "The path has a backslash.",
             Invalid::Fragment => "The request target has a `#`.",
+            Invalid::Dots => "The path has a segment of dots.",
         })
     }
 }
@@ -62,6 +65,16 @@ pub fn parse(target: &str) -> Result<Target, Invalid> {
 
 /// The path in the spelling that is matched and forwarded. Doing it twice changes nothing more.
 pub fn normalise(path: &str) -> Result<Cow<'_, str>, Invalid> {
+    spelt(path, false)
+}
+
+/// The same of a path that holds what a client has written elsewhere: there a segment of dots would lead out of where the
+/// configuration says, so it is refused.
+pub fn straight(path: &str) -> Result<Cow<'_, str>, Invalid> {
+    spelt(path, true)
+}
+
+fn spelt(path: &str, straight: bool) -> Result<Cow<'_, str>, Invalid> {
     if !path.starts_with('/') {
         return Err(Invalid::NotAbsolute);
     }
@@ -75,6 +88,7 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Invalid> {
         out.push('/');
         spell(segment, &mut out)?;
         match &out[start..] {
+            "/." | "/.." if straight => return Err(Invalid::Dots),
             "/." => out.truncate(start),
             "/.." => {
                 out.truncate(start);
@@ -214,6 +228,22 @@ mod tests {
             ("/a?b#c", Invalid::Fragment),
         ] {
             assert_eq!(parse(received), Err(why), "{received:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_straight_climbs_nowhere() {
+        for (path, expected) in [
+            ("/a/b", Ok("/a/b")),
+            ("/a/...", Ok("/a/...")),
+            ("/a/..%2Fb", Ok("/a/..%2Fb")),
+            ("/a b", Ok("/a%20b")),
+            ("/a/..", Err(Invalid::Dots)),
+            ("/./a", Err(Invalid::Dots)),
+            ("/a/.%2e/b", Err(Invalid::Dots)),
+            ("a", Err(Invalid::NotAbsolute)),
+        ] {
+            assert_eq!(straight(path).as_deref(), expected.as_ref().map(|path| *path), "{path}");
         }
     }
 

@@ -8,6 +8,7 @@ use self::function::Function;
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::http::{self, Certificate, Headers, is_token};
+use crate::path;
 use crate::platform::Timestamp;
 use crate::quota::calendar;
 use crate::request::Line;
@@ -413,6 +414,53 @@ impl Template {
             }
         }
         out
+    }
+
+    /// The path that it is, normalised. What was matched of the client's path stands in it as it was matched, and what the
+    /// configuration and the platform say as it is; any other value is one segment, or a part of one, whatever it holds.
+    ///
+    /// # Errors
+    /// Where that is no path, or a value would lead out of where the template says.
+    pub fn path(&self, scope: &Scope<'_>) -> Result<String, path::Invalid> {
+        let (path, as_matched) = self.fill_path(scope);
+        // Pieces of a path that was straight may be put together to one that is not; that one is normalised.
+        if as_matched { path::normalise(&path) } else { path::straight(&path) }.map(Cow::into_owned)
+    }
+
+    /// The same, where no pieces at all may be put together to a segment of dots.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn straight_path(&self, scope: &Scope<'_>) -> Result<String, path::Invalid> {
+        path::straight(&self.fill_path(scope).0).map(Cow::into_owned)
+    }
+
+    /// The text of a path, and whether all that fills it was matched of the client's.
+    fn fill_path(&self, scope: &Scope<'_>) -> (String, bool) {
+        let mut out = String::new();
+        let mut as_matched = true;
+        for piece in &self.0 {
+            let value = scope.value(piece).unwrap_or_default();
+            let is_path = match piece {
+                Piece::Text(_) | Piece::Parameter(_) | Piece::Variable(Variable::Path) | Piece::Reference(_) => true,
+                Piece::Piped(base, functions) => {
+                    as_matched = false;
+                    let frees = |function: &Function| matches!(function, Function::UrlDecode | Function::Base64);
+                    let of_path = matches!(**base, Piece::Parameter(_) | Piece::Variable(Variable::Path));
+                    of_path && !functions.iter().any(frees) || functions.last() == Some(&Function::UrlEncode)
+                }
+                Piece::Variable(_) | Piece::Member(..) | Piece::Document(_) => {
+                    as_matched = false;
+                    false
+                }
+            };
+            if is_path {
+                out.push_str(&value);
+            } else {
+                out.push_str(&function::url_encode(&value));
+            }
+        }
+        (out, as_matched)
     }
 
     /// The same template with everything filled in that is known now: what is left are parts of documents.

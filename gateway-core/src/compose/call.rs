@@ -4,10 +4,8 @@ use super::outcome::Failure;
 use super::{Format, Step};
 use crate::errand;
 use crate::http::Headers;
-use crate::path;
 use crate::request::Line;
-use crate::template::function::Function;
-use crate::template::{Fill, Piece, Scope, Template, Variable};
+use crate::template::{Fill, Scope, Template};
 use bytes::Bytes;
 
 /// One request of a step.
@@ -91,40 +89,11 @@ fn there(template: &Template, scope: &Scope<'_>) -> Option<String> {
     (!text.is_empty() || template.as_literal().is_some()).then_some(text)
 }
 
-/// The path. A value is one segment, or a part of one, whatever it holds: only what the configuration writes, and what was matched of
-/// the client's path, has slashes.
+/// The path; all that it names is there.
 fn path_of(template: &Template, scope: &Scope<'_>) -> Result<String, Failure> {
-    let mut out = String::new();
-    for piece in template.pieces() {
-        if let Piece::Text(text) = piece {
-            out.push_str(text);
-            continue;
-        }
-        let value = scope.value(piece).ok_or_else(|| Failure::Missing(piece.to_string()))?;
-        match piece {
-            // Percent-encoded as it was matched.
-            Piece::Parameter(_) | Piece::Variable(Variable::Path) | Piece::Reference(_) => out.push_str(&value),
-            Piece::Piped(base, functions) => {
-                let is_matched = matches!(**base, Piece::Parameter(_)) && !functions.contains(&Function::UrlDecode);
-                encode(&value, is_matched || functions.last() == Some(&Function::UrlEncode), &mut out);
-            }
-            _ => encode(&value, false, &mut out),
-        }
-    }
-    // A value of `..` would lead out of where the path says.
-    if out.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(Failure::BadPath);
-    }
-    Ok(path::normalise(&out).map_err(|_| Failure::BadPath)?.into_owned())
-}
-
-/// Writes a value as a part of a segment.
-fn encode(text: &str, is_encoded: bool, out: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            b'%' if is_encoded => out.push('%'),
-            byte => path::encode(byte, out),
-        }
+    let missing = template.pieces().iter().find(|piece| scope.value(piece).is_none());
+    match missing {
+        Some(piece) => Err(Failure::Missing(piece.to_string())),
+        None => template.straight_path(scope).map_err(|_| Failure::BadPath),
     }
 }

@@ -489,6 +489,7 @@ fn legal_path(text: &str) -> Result<(), Wrong> {
                 .help("write `%23` for the character itself")
                 .part(at, at + 1))
         }
+        Err(path::Invalid::Dots) => Err(wrong("a path has no segments of dots")),
         Err(path::Invalid::NotAbsolute) => Err(wrong("a path begins with `/`")),
     }
 }

@@ -341,7 +341,9 @@ pub struct Route {
     pub strip_prefix: Option<OneOrMany<PlainPath>>,
     /// Puts these segments at the start of the path before forwarding, after `strip_prefix`.
     pub add_prefix: Option<PlainPath>,
-    /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`.
+    /// The path to forward to, instead of the one received; excludes `strip_prefix` and `add_prefix`. What was matched of the path
+    /// stands in it as it was matched; any other value, such as `{request.query.name}`, is percent-encoded as a part of one segment, and
+    /// a request that would make it a segment of dots is refused (400, `bad-target`).
     #[schemars(extend("examples" = ["/objects/{rest}"]))]
     pub rewrite: Option<Template>,
     /// Replaces what a regular expression finds in the path, everywhere; excludes the other three.

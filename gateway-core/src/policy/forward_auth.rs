@@ -7,7 +7,6 @@ use crate::consumer::By;
 use crate::error::Error;
 use crate::http::{Body, Headers, Response, list};
 use crate::jwt::remembered::Fingerprint;
-use crate::path;
 use crate::platform::{Call, Interest, Patience, Platform};
 use crate::pump;
 use crate::request::strip_hop_by_hop;
@@ -152,7 +151,7 @@ impl ForwardAuth {
         };
         let path = match &self.path {
             None => String::new(),
-            Some(path) => path::normalise(&path.render(&visit.scope())).map_err(Error::BadTarget)?.into_owned(),
+            Some(path) => path.path(&visit.scope()).map_err(Error::BadTarget)?,
         };
         let bare = path.is_empty() && pool.targets().iter().any(|target| target.base.is_empty());
         let mut headers = Headers::new();
