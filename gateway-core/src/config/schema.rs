@@ -334,7 +334,6 @@ impl Walk<'_> {
         let known: Vec<&str> = form.names().filter(|name| !name.starts_with('$')).collect();
         let help = match closest(&entry.name, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None if entry.name == "<<" => "merge keys are not part of YAML 1.2; `groups` have `defaults`".to_owned(),
             None if known.len() > MOST_NAMES => "`postern schema` describes every field".to_owned(),
             None => {
                 format!("what can stand here is {}", any_of(known.iter().map(|name| format!("`{name}`")).collect()))

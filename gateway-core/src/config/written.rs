@@ -59,7 +59,7 @@ pub use self::validation::*;
 
 /// A Postern configuration, or a part of one that another file includes.
 ///
-/// YAML, TOML and JSON have the same shape. The smallest one that does something:
+/// YAML, TOML and JSON have the same shape; in YAML, aliases repeat a value and `<<` merges maps. The smallest one that does something:
 ///
 /// ```yaml
 /// upstreams:

@@ -1,10 +1,10 @@
-//! YAML 1.2: events of the parser to a tree, with bounds on depth and on what aliases may grow to.
+//! YAML 1.2, and of 1.1 its merge keys: events of the parser to a tree, with bounds on depth and on what aliases may grow to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, map, syntax_error, too_deep};
+use super::{Entry, MAX_DEPTH, Node, Problem, Span, Value, duplicate_key, map, syntax_error, too_deep};
 
 /// Aliases may repeat this many values in one file. More is an attack, or a case for `groups`.
 const MAX_REPEATED: usize = 100_000;
@@ -58,13 +58,23 @@ struct Open {
     start: Span,
     anchor: usize,
     content: Content,
+    /// What stands under `<<`.
+    merged: Vec<Entry>,
     size: usize,
     depth: usize,
 }
 
 enum Content {
     List(Vec<Node>),
-    Map(Vec<Entry>, Option<(String, Span)>),
+    Map(Vec<Entry>, Option<Key>),
+}
+
+/// The name of a value that has not come yet.
+struct Key {
+    name: String,
+    at: Span,
+    /// Whether it is the merge key (<https://yaml.org/type/merge.html>), which in quotes is a name like any other.
+    merges: bool,
 }
 
 impl Builder<'_> {
@@ -74,7 +84,8 @@ impl Builder<'_> {
                 let value = scalar(&text, style, tag.as_deref(), at)?;
                 // The key's text is as written: `404:` is a name, not a number.
                 if let Some(Open { content: Content::Map(_, key @ None), .. }) = self.open.last_mut() {
-                    *key = Some((text.into_owned(), at));
+                    let merges = text == "<<" && style == ScalarStyle::Plain && tag.is_none();
+                    *key = Some(Key { name: text.into_owned(), at, merges });
                     return Ok(());
                 }
                 self.put(Node::new(at, value), anchor, 1, 0)
@@ -119,23 +130,26 @@ impl Builder<'_> {
         if self.open.len() >= MAX_DEPTH {
             return Err(too_deep(start).into());
         }
-        self.open.push(Open { start, anchor, content, size: 1, depth: 0 });
+        self.open.push(Open { start, anchor, content, merged: Vec::new(), size: 1, depth: 0 });
         Ok(())
     }
 
     fn close(&mut self, at: Span) -> Result<(), Box<Problem>> {
-        let Some(Open { start, anchor, content, size, depth }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { start, anchor, content, merged, size, depth }) = self.open.pop() else { return Ok(()) };
         // The end of a block comes only with what follows it, so a block ends where its last value does.
         let flow = matches!(self.text.as_bytes().get(start.start), Some(b'[' | b'{'));
         let last = match &content {
             Content::List(items) => items.last().map(|item| item.at.end),
-            Content::Map(entries, _) => entries.last().map(|entry| entry.value.at.end.max(entry.name_at.end)),
+            Content::Map(entries, _) => {
+                let last = entries.last().into_iter().chain(merged.last());
+                last.map(|entry| entry.value.at.end.max(entry.name_at.end)).max()
+            }
         };
         let end = if flow { at.start + 1 } else { last.unwrap_or(start.end) }.min(self.text.len());
         let whole = Span { file: self.file, start: start.start, end: end.max(start.start) };
         let node = match content {
             Content::List(items) => Node::new(whole, Value::List(items)),
-            Content::Map(entries, _) => map(whole, entries, self.problems),
+            Content::Map(entries, _) => merge(map(whole, entries, self.problems), merged, self.problems),
         };
         self.put(node, anchor, size, depth)
     }
@@ -149,16 +163,16 @@ impl Builder<'_> {
             parent.depth = parent.depth.max(depth + 1);
         }
         let remember = |node: &Node| (node.clone(), size, depth);
-        match self.open.last_mut().map(|open| &mut open.content) {
+        match self.open.last_mut().map(|open| (&mut open.content, &mut open.merged)) {
             None => self.root = Some(node),
-            Some(Content::List(items)) => {
+            Some((Content::List(items), _)) => {
                 if anchor > 0 {
                     self.anchors.insert(anchor, remember(&node));
                 }
                 items.push(node);
             }
-            Some(Content::Map(entries, key)) => {
-                let Some((name, name_at)) = key.take() else { return Ok(()) };
+            Some((Content::Map(entries, key), merged)) => {
+                let Some(Key { name, at: name_at, merges }) = key.take() else { return Ok(()) };
                 // A value that is not there has no place of its own.
                 if node.value == Value::Null && node.at.start == node.at.end {
                     node.at = name_at;
@@ -166,11 +180,35 @@ impl Builder<'_> {
                 if anchor > 0 {
                     self.anchors.insert(anchor, remember(&node));
                 }
+                let entries = if merges { merged } else { entries };
                 entries.push(Entry { name, name_at, value: node });
             }
         }
         Ok(())
     }
+}
+
+/// Adds what maps under `<<` have and this one has not; of several maps the first counts.
+fn merge(mut node: Node, merged: Vec<Entry>, problems: &mut Vec<Problem>) -> Node {
+    let Value::Map(entries) = &mut node.value else { return node };
+    let mut known: HashSet<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+    for (place, Entry { name, name_at, value }) in merged.iter().enumerate() {
+        if place > 0 {
+            problems.push(duplicate_key(name, *name_at, merged.first().map(|first| first.name_at)));
+            continue;
+        }
+        for source in value.items() {
+            node.damaged |= source.damaged;
+            let Value::Map(others) = &source.value else {
+                let problem = Problem::error("bad-merge", source.at, "only maps can be merged into a map");
+                problems.push(problem.help("write `<<: *name` or `<<: [*one, *other]`, after the anchors of maps"));
+                node.damaged = true;
+                continue;
+            };
+            entries.extend(others.iter().filter(|other| known.insert(other.name.clone())).cloned());
+        }
+    }
+    node
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Span) -> Result<Value, Box<Problem>> {
@@ -281,6 +319,45 @@ mod tests {
     #[test]
     fn an_alias_of_itself_is_refused() {
         assert_eq!(codes("a: &a [1, *a]"), ["recursive-alias"]);
+    }
+
+    #[test]
+    fn maps_are_merged_into_maps() {
+        for (text, expected) in [
+            ("{a: 1, <<: {a: 2, b: 3}}", "{a: 1, b: 3}"),
+            ("{<<: {a: 2, b: 3}, a: 1}", "{a: 1, b: 3}"),
+            ("{<<: [{a: 1}, {a: 2, b: 3}]}", "{a: 1, b: 3}"),
+            ("{<<: {<<: {a: 1, b: 2}, b: 3}, c: 4}", "{c: 4, b: 3, a: 1}"),
+            ("{<<: []}", "{}"),
+            ("[&x {a: {b: 1, c: 2}}, {<<: *x, a: {b: 3}}]", "[{a: {b: 1, c: 2}}, {a: {b: 3}}]"),
+        ] {
+            assert_eq!(shown(text), shown(expected), "{text}");
+        }
+        assert_eq!(shown("{\"<<\": {a: 1}}"), r#"{"<<":{"a":1}}"#);
+        for text in ["<<: 1", "<<:", "<<: [{}, a]", "<<: [[{}]]"] {
+            assert_eq!(codes(text), ["bad-merge"], "{text}");
+        }
+        assert_eq!(codes("<<: {a: 1}\n<<: {b: 1}"), ["duplicate-key"]);
+    }
+
+    /// As JSON.
+    fn shown(text: &str) -> String {
+        fn show(node: &Node) -> serde_json::Value {
+            match &node.value {
+                Value::Integer(number) => (*number).into(),
+                Value::List(items) => items.iter().map(show).collect(),
+                Value::Map(entries) => entries
+                    .iter()
+                    .map(|entry| (entry.name.clone(), show(&entry.value)))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into(),
+                other => format!("{other:?}").into(),
+            }
+        }
+        let mut problems = Vec::new();
+        let root = parse(0, text, &mut problems).expect("it is valid");
+        assert!(problems.is_empty(), "{text}: {problems:?}");
+        show(&root).to_string()
     }
 
     #[test]
