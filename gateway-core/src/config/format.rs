@@ -1088,6 +1088,8 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::calendar::{Period, iso};
+    use chrono::Datelike;
 
     #[test]
     fn durations_and_sizes() {
@@ -1239,6 +1241,84 @@ mod tests {
         assert_eq!(wrong.help.as_deref(), Some("did you mean `Europe/Berlin`?"));
         for text in ["", "+5:30", "+15:00", "Berlin", "05:30"] {
             assert!(zone(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_begin_once_where_clocks_change_around_midnight() {
+        for (name, now, start, end) in [
+            // Midnight comes twice.
+            ("Atlantic/Azores", "2026-10-25T00:30:00Z", "2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"),
+            ("Atlantic/Azores", "2026-10-25T01:30:00Z", "2026-10-25T00:00:00Z", "2026-10-26T01:00:00Z"),
+            ("America/Havana", "2026-11-01T04:30:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"),
+            ("America/Havana", "2026-11-01T05:30:00Z", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"),
+            // Or not at all.
+            ("Africa/Cairo", "2026-04-23T21:30:00Z", "2026-04-22T22:00:00Z", "2026-04-23T22:00:00Z"),
+            ("Africa/Cairo", "2026-04-23T22:00:00Z", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"),
+            ("Asia/Beirut", "2026-03-28T21:30:00Z", "2026-03-27T22:00:00Z", "2026-03-28T22:00:00Z"),
+            ("America/Santiago", "2026-09-06T03:30:00Z", "2026-09-05T04:00:00Z", "2026-09-06T04:00:00Z"),
+        ] {
+            let zone = zone(name).expect("a zone");
+            let now = DateTime::parse_from_rfc3339(now).expect("a moment").timestamp_millis().unsigned_abs();
+            let (found, until) = Period::Day.around(now, &zone);
+            assert_eq!((iso(found).as_str(), iso(until).as_str()), (start, end), "{name} {now}");
+        }
+    }
+
+    #[test]
+    fn periods_are_those_of_the_data_base_of_time_zones() {
+        let names = [
+            "Africa/Cairo",
+            "Africa/Casablanca",
+            "America/Asuncion",
+            "America/Havana",
+            "America/Nuuk",
+            "America/Santiago",
+            "America/Scoresbysund",
+            "America/St_Johns",
+            "Asia/Beirut",
+            "Asia/Gaza",
+            "Asia/Kathmandu",
+            "Atlantic/Azores",
+            "Australia/Lord_Howe",
+            "Europe/Berlin",
+            "Pacific/Chatham",
+            "Pacific/Kiritimati",
+        ];
+        for name in names {
+            let (zone, referee) = (zone(name).expect("a zone"), name.parse::<chrono_tz::Tz>().expect("a zone"));
+            // When a day begins: the earlier of two midnights, or when clocks first show a time of it.
+            let begins = |day: chrono::NaiveDate| {
+                let times = (0..1_440).filter_map(|minute| day.and_hms_opt(minute / 60, minute % 60, 0));
+                let moments = times.filter_map(|time| referee.from_local_datetime(&time).earliest());
+                moments.map(|moment| moment.timestamp_millis().unsigned_abs()).next().expect("a day has a beginning")
+            };
+            let changes = zone.0.iter().map(|(at, _)| *at).filter(|at| (1..1_900_000_000_000).contains(at));
+            for change in changes.chain([1_790_000_000_000]) {
+                for off in [-86_400_000, -5_400_000, -3_600_000, -1, 0, 1, 1_800_000, 3_600_000, 5_400_000, 80_000_000]
+                {
+                    let now = change.saturating_add_signed(off);
+                    let moment =
+                        DateTime::from_timestamp_millis(i64::try_from(now).expect("a moment")).expect("a moment");
+                    let shown = moment.with_timezone(&referee).date_naive();
+                    let next = shown.succ_opt().expect("a day");
+                    let today = if begins(next) <= now { next } else { shown };
+                    let tomorrow = today.succ_opt().expect("a day");
+                    let monday = today.week(chrono::Weekday::Mon);
+                    let after = monday.last_day().succ_opt().expect("a day");
+                    let first = today.with_day(1).expect("a day");
+                    let month = first.checked_add_months(chrono::Months::new(1)).expect("a month");
+                    for (period, from, to) in [
+                        (Period::Day, today, tomorrow),
+                        (Period::Week, monday.first_day(), after),
+                        (Period::Month, first, month),
+                    ] {
+                        let expected = (begins(from), begins(to));
+                        assert_eq!(period.around(now, &zone), expected, "{name} {now} {period:?}");
+                        assert_eq!(period.around(now, &zone.near(now)), expected, "{name} {now} {period:?}, near");
+                    }
+                }
+            }
         }
     }
 

@@ -52,9 +52,22 @@ impl Zone {
         self.0.get(place).map_or(0, |(_, minutes)| i64::from(*minutes) * MINUTE)
     }
 
-    /// The moment of a local time.
-    fn moment(&self, local: i64, guess: i64) -> i64 {
-        local - self.offset(local - guess)
+    /// The moment at which clocks first show a local time, or one behind it: the earlier of two where it comes twice, and that
+    /// of the change where it never comes.
+    fn moment(&self, local: i64) -> i64 {
+        // No clock is a day ahead, so none shows it a day before UTC would.
+        let before = u64::try_from(local - DAY).unwrap_or(0);
+        let mut place = self.0.partition_point(|(start, _)| *start <= before).saturating_sub(1);
+        let mut since = i64::MIN;
+        while let Some((_, minutes)) = self.0.get(place) {
+            let moment = (local - i64::from(*minutes) * MINUTE).max(since);
+            place += 1;
+            since = self.0.get(place).map_or(i64::MAX, |(start, _)| i64::try_from(*start).unwrap_or(i64::MAX));
+            if moment < since {
+                return moment;
+            }
+        }
+        local
     }
 }
 
@@ -75,28 +88,30 @@ impl Period {
         let now = now.min(END) as i64;
         let offset = zone.offset(now);
         let local = now + offset;
+        let mut day = local.div_euclid(DAY);
+        // Where clocks go back over midnight the day has begun, whatever they show.
+        if zone.moment((day + 1) * DAY) <= now {
+            day += 1;
+        }
         let (start, end) = match self {
             // An hour is an hour also when clocks change.
             Period::Hour => {
                 let start = local.div_euclid(HOUR) * HOUR - offset;
                 return (start.max(0).unsigned_abs(), (start + HOUR).unsigned_abs());
             }
-            Period::Day => {
-                let day = local.div_euclid(DAY);
-                (day, day + 1)
-            }
+            Period::Day => (day, day + 1),
             Period::Week => {
                 // The first of January 1970 was a Thursday.
-                let monday = (local.div_euclid(DAY) + 3).div_euclid(7) * 7 - 3;
+                let monday = (day + 3).div_euclid(7) * 7 - 3;
                 (monday, monday + 7)
             }
             Period::Month => {
-                let (year, month) = month_of(local.div_euclid(DAY));
+                let (year, month) = month_of(day);
                 let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
                 (first_of(year, month), first_of(next.0, next.1))
             }
         };
-        let (start, end) = (zone.moment(start * DAY, offset), zone.moment(end * DAY, offset));
+        let (start, end) = (zone.moment(start * DAY), zone.moment(end * DAY));
         (start.min(now).max(0).unsigned_abs(), end.max(now + 1).unsigned_abs())
     }
 }
