@@ -84,6 +84,7 @@ pub(super) const FORMATS: &[Format] = &[
     Format { name: "Method", code: "bad-method", noun: "a method such as `GET`", check: method },
     Format { name: "HostPattern", code: "bad-host", noun: "a host such as `api.example.com`", check: host_pattern },
     Format { name: "HostHeader", code: "bad-host", noun: "`target`, `keep` or a host", check: host_header },
+    Format { name: "HostName", code: "bad-host", noun: "a host such as `api.example.com`", check: host_name },
     Format { name: "Cidr", code: "bad-cidr", noun: "a range of addresses such as `10.0.0.0/8`", check: cidr },
     Format { name: "PathPattern", code: "bad-path", noun: "a path such as `/files/{*rest}`", check: path_pattern },
     Format { name: "PathPrefix", code: "bad-path", noun: "a path such as `/files`", check: path_prefix },
@@ -419,6 +420,16 @@ fn host_header(text: &str) -> Result<(), Wrong> {
             Err(wrong(format!("`{text}` is not a host"))
                 .help("write `target`, `keep`, or a host with or without a port"))
         }
+    }
+}
+
+fn host_name(text: &str) -> Result<(), Wrong> {
+    match text {
+        // What can stand instead of one where it is the `Host` that an upstream sees.
+        "target" | "keep" => Err(wrong(format!("`{text}` is not a host here"))
+            .help("write a host, or remove it: the one that was asked for is kept")),
+        _ if crate::route::pattern::authority(text).is_some() => Ok(()),
+        _ => Err(wrong(format!("`{text}` is not a host")).help("write a host with or without a port")),
     }
 }
 

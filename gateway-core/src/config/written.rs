@@ -675,6 +675,9 @@ texts! {
     /// fixed name. Workers and Spin send the target's own whatever stands here, and `postern check` says so (`host-override`).
     #[schemars(extend("examples" = ["target", "keep", "internal.example.com"]))]
     HostHeader;
+    /// A host, perhaps with a port: `api.example.com`, `127.0.0.1:8080`.
+    #[schemars(extend("examples" = ["api.example.com"]))]
+    HostName;
     /// An origin as browsers write it: `https://app.example.com`, with the port where it is not the usual one. `*` in front
     /// of a host stands for one or more labels, as a port for any port, and alone for every origin; `null` is what pages
     /// without an origin send.

@@ -77,7 +77,7 @@ impl<'a> RouteCompiler<'_, 'a> {
                 Some(origins) => self.origins(origins, node.get("origins")),
                 None => self.own_origins(),
             },
-            host: written.host.as_ref().and_then(|host| self.tool_host(host, node)),
+            host: written.host.as_ref().map(|host| host.0.to_ascii_lowercase()),
             resource: written.authorization.as_ref().and_then(|authorization| self.resource(authorization, node)),
         })
     }
@@ -90,16 +90,6 @@ impl<'a> RouteCompiler<'_, 'a> {
             _ => None,
         });
         exact.flat_map(|host| ["http", "https"].map(|scheme| OriginRule::Exact(format!("{scheme}://{host}")))).collect()
-    }
-
-    fn tool_host(&mut self, host: &written::HostHeader, node: &Node) -> Option<String> {
-        if matches!(host.0.as_str(), "keep" | "target") {
-            let at = node.place([Field("host")]);
-            let problem = Problem::error("bad-host", at, format!("`{}` is not a host here", host.0));
-            self.all.problems.push(problem.help("write a host, or remove it: the one that was asked for is kept"));
-            return None;
-        }
-        Some(host.0.to_ascii_lowercase())
     }
 
     fn resource(&mut self, written: &written::McpAuthorization, node: &Node) -> Option<ProtectedResource> {

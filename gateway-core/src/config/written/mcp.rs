@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Address, HostHeader, Method, Name, Named, OneOrMany, OpenApiDocument, OriginRule, PlainPath, Scope, Size};
+use super::{Address, HostName, Method, Name, Named, OneOrMany, OpenApiDocument, OriginRule, PlainPath, Scope, Size};
 
 /// Action: serves tools by the Model Context Protocol (streamable HTTP; 2025-11-25, and down to 2024-11-05).
 ///
@@ -70,7 +70,7 @@ pub struct Mcp {
     pub origins: Option<OneOrMany<OriginRule>>,
     /// The host that the routes of the tools have, with a port if need be. Default: the one that was asked for.
     #[schemars(extend("examples" = ["api.example.com"]))]
-    pub host: Option<HostHeader>,
+    pub host: Option<HostName>,
     /// Who gives out tokens for this route: told in refusals, and published under `/.well-known/oauth-protected-resource` before
     /// the path of the route (RFC 9728), where clients look for it. An `authenticate` says which tokens are taken.
     pub authorization: Option<McpAuthorization>,
