@@ -364,8 +364,13 @@ impl<'a> SchemaCompiler<'a> {
                 )),
             }
         }
-        let only_reference = home.draft != Draft::Draft202012 && node.get("$ref").is_some();
-        if let Some(id) = node.get("$id").and_then(Node::text).filter(|_| !only_reference) {
+        // OpenAPI 3.0 knows no `$id`, and what stands beside a `$ref` was nothing before 2020-12.
+        let is_unnamed = match home.draft {
+            Draft::Draft202012 => false,
+            Draft::Draft7 => node.get("$ref").is_some(),
+            Draft::OpenApi30 => true,
+        };
+        if let Some(id) = node.get("$id").and_then(Node::text).filter(|_| !is_unnamed) {
             let (base, fragment) = home.base.resolve(id);
             if !fragment.is_empty() {
                 self.anchors.insert((base.to_string(), fragment), Anchor { node, dynamic: false });
@@ -630,10 +635,10 @@ impl<'a> Keywords<'_, 'a> {
             self.spelling(entry, &home);
         }
         if !alone {
-            words.extend(self.properties());
+            words.extend(self.properties(&home));
             words.extend(self.items(&home));
             words.extend(self.contains(&home));
-            words.extend(self.condition());
+            words.extend(self.condition(&home));
         }
         words.sort_by_key(|(keyword, _)| *keyword);
         (resource, words)
@@ -684,7 +689,9 @@ impl<'a> Keywords<'_, 'a> {
             "anyOf" => (Keyword::AnyOf, self.alternatives(entry)?),
             "oneOf" => (Keyword::OneOf, self.alternatives(entry)?),
             "not" => (Keyword::Not, self.in_place(&entry.value, Keyword::Not)),
-            "propertyNames" => (Keyword::PropertyNames, self.below(&entry.value, Keyword::PropertyNames)),
+            "propertyNames" if home.draft != Draft::OpenApi30 => {
+                (Keyword::PropertyNames, self.below(&entry.value, Keyword::PropertyNames))
+            }
             "dependentSchemas" if new => {
                 let words: Vec<u32> = self.map(entry)?.iter().flat_map(|entry| self.dependent(entry)).collect();
                 (Keyword::DependentSchemas, self.all.list(&words))
@@ -725,10 +732,10 @@ impl<'a> Keywords<'_, 'a> {
         Some(self.all.list(&ids))
     }
 
-    fn properties(&mut self) -> Option<(Keyword, u32)> {
+    fn properties(&mut self, home: &Home) -> Option<(Keyword, u32)> {
         let at = self.at;
         let named = at.entry("properties").and_then(|entry| self.map(entry)).unwrap_or_default();
-        let patterned = at.entry("patternProperties").and_then(|entry| self.map(entry)).unwrap_or_default();
+        let patterned = self.known(home, "patternProperties").and_then(|entry| self.map(entry)).unwrap_or_default();
         let others = at.get("additionalProperties").map(|others| self.below(others, Keyword::AdditionalProperties));
         if named.is_empty() && patterned.is_empty() && others.is_none() {
             return None;
@@ -754,7 +761,7 @@ impl<'a> Keywords<'_, 'a> {
             Draft::Draft202012 => (at.entry("prefixItems"), at.entry("items")),
             Draft::Draft7 | Draft::OpenApi30 => match at.entry("items") {
                 Some(items) if matches!(items.value.value, Value::List(_)) => {
-                    (Some(items), at.entry("additionalItems"))
+                    (Some(items), self.known(home, "additionalItems"))
                 }
                 items => (None, items),
             },
@@ -784,7 +791,7 @@ impl<'a> Keywords<'_, 'a> {
 
     fn contains(&mut self, home: &Home) -> Option<(Keyword, u32)> {
         let at = self.at;
-        let schema = self.below(at.get("contains")?, Keyword::Contains);
+        let schema = self.below(&self.known(home, "contains")?.value, Keyword::Contains);
         let bounded = home.draft == Draft::Draft202012 && home.validates;
         let bound =
             |this: &mut Self, name: &str| at.entry(name).filter(|_| bounded).and_then(|entry| this.count(entry));
@@ -794,12 +801,17 @@ impl<'a> Keywords<'_, 'a> {
         Some((Keyword::Contains, self.all.list(&[schema, least, most, marks])))
     }
 
-    fn condition(&mut self) -> Option<(Keyword, u32)> {
+    fn condition(&mut self, home: &Home) -> Option<(Keyword, u32)> {
         let at = self.at;
-        let condition = self.in_place(at.get("if")?, Keyword::If) + 1;
+        let condition = self.in_place(&self.known(home, "if")?.value, Keyword::If) + 1;
         let mut branch = |name: &str| at.get(name).map_or(0, |schema| self.in_place(schema, Keyword::If) + 1);
         let words = [condition, branch("then"), branch("else")];
         Some((Keyword::If, self.all.list(&words)))
+    }
+
+    /// A keyword, unless it is one that OpenAPI 3.0 leaves out and its schema is read by that.
+    fn known(&self, home: &Home, name: &str) -> Option<&'a Entry> {
+        self.at.entry(name).filter(|_| home.draft != Draft::OpenApi30 || !NOT_IN_30.contains(&name))
     }
 
     fn assertion(&mut self, entry: &'a Entry, home: &Home) -> Option<(Keyword, u32)> {
@@ -1223,6 +1235,7 @@ const NEW: &[&str] = &[
 
 /// What OpenAPI 3.0 leaves out besides.
 const NOT_IN_30: &[&str] = &[
+    "$id",
     "const",
     "contains",
     "patternProperties",
