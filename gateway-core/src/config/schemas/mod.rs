@@ -71,6 +71,8 @@ pub(super) struct SchemaCompiler<'a> {
     homes: HashMap<usize, Rc<Home>>,
     resources: HashMap<String, &'a Node>,
     anchors: BTreeMap<(String, String), Anchor<'a>>,
+    /// Drafts that are not known, whoever came across them first.
+    strange: Vec<Problem>,
     /// Documents that stand in the configuration itself.
     inline: Vec<(Span, Uri)>,
 
@@ -136,6 +138,7 @@ impl<'a> SchemaCompiler<'a> {
             homes: HashMap::new(),
             resources: HashMap::new(),
             anchors: BTreeMap::new(),
+            strange: Vec::new(),
             inline: Vec::new(),
             block,
             texts: HashMap::new(),
@@ -155,13 +158,14 @@ impl<'a> SchemaCompiler<'a> {
     pub fn remote(&mut self, url: &str, path: &Path, reading: Reading, problems: &mut Vec<Problem>) {
         let Some(root) = self.documents.get(path).and_then(|document| document.root.as_ref()) else { return };
         let (base, _) = Uri::file("").resolve(url);
-        self.resource(base, root, reading, problems);
+        self.resource(base, root, reading);
+        problems.append(&mut self.strange);
     }
 
     /// Compiles a schema that stands in the configuration itself: a resource of its own.
     pub fn inline(&mut self, node: &'a Node, reading: Reading, problems: &mut Vec<Problem>) -> SchemaId {
         let base = Uri::file(&format!("{}?{}", self.file(node), node.at.start));
-        self.resource(base, node, reading, problems);
+        self.resource(base, node, reading);
         self.schema(node, reading, problems)
     }
 
@@ -180,8 +184,9 @@ impl<'a> SchemaCompiler<'a> {
         let home = Rc::new(Home { base, draft: reading.draft, validates: true });
         // So that they can refer to each other by `$id` and `$anchor`.
         for schema in root.reach([Field("components"), Field("schemas")]).map(Node::entries).unwrap_or_default() {
-            self.index(&schema.value, &home, problems);
+            self.index(&schema.value, &home);
         }
+        problems.append(&mut self.strange);
     }
 
     /// What one must know of the values of a schema to read them from text.
@@ -257,9 +262,10 @@ impl<'a> SchemaCompiler<'a> {
 
     /// Compiles a schema that is a part of a document.
     pub fn schema(&mut self, node: &'a Node, reading: Reading, problems: &mut Vec<Problem>) -> SchemaId {
-        self.at_home(node, reading, problems);
+        self.at_home(node, reading);
         let id = self.id(node, reading, Keyword::False);
         self.drain(problems);
+        problems.append(&mut self.strange);
         SchemaId(id)
     }
 
@@ -277,7 +283,7 @@ impl<'a> SchemaCompiler<'a> {
                 Some(home) => home.base.clone(),
                 None => self.base(found),
             };
-            match self.find(&base, text, reading, problems) {
+            match self.find(&base, text, reading) {
                 Ok((target, _)) => found = target,
                 Err(why) => {
                     problems.push(unresolved(reference.at, text, &why));
@@ -292,6 +298,7 @@ impl<'a> SchemaCompiler<'a> {
     /// The block.
     pub fn finish(&mut self, problems: &mut Vec<Problem>) -> Vec<u8> {
         self.circles(problems);
+        problems.append(&mut self.strange);
         let dynamic: Vec<u32> = std::mem::take(&mut self.dynamic).into_iter().flatten().collect();
         let anchors = if dynamic.is_empty() { 0 } else { self.list(&dynamic) };
         let directory = self.here();
@@ -328,15 +335,15 @@ impl<'a> SchemaCompiler<'a> {
         }
     }
 
-    fn resource(&mut self, base: Uri, root: &'a Node, reading: Reading, problems: &mut Vec<Problem>) {
-        if self.resources.insert(base.to_string(), root).is_none() {
-            let home = Home { base, draft: reading.draft, validates: true };
-            self.index(root, &Rc::new(home), problems);
-        }
+    fn resource(&mut self, base: Uri, root: &'a Node, reading: Reading) {
+        // What has been copied, by an alias or the defaults of a group, is several trees of one address.
+        self.resources.insert(base.to_string(), root);
+        let home = Home { base, draft: reading.draft, validates: true };
+        self.index(root, &Rc::new(home));
     }
 
     /// Makes sure that it is known where a part of a document belongs: to its file, if nothing else is known.
-    fn at_home(&mut self, node: &'a Node, reading: Reading, problems: &mut Vec<Problem>) {
+    fn at_home(&mut self, node: &'a Node, reading: Reading) {
         if self.homes.contains_key(&address(node)) {
             return;
         }
@@ -345,11 +352,11 @@ impl<'a> SchemaCompiler<'a> {
             self.resources.entry(base.to_string()).or_insert(root);
         }
         let home = Home { base, draft: reading.draft, validates: true };
-        self.index(node, &Rc::new(home), problems);
+        self.index(node, &Rc::new(home));
     }
 
     /// Notes where a schema and all in it belong, and what they are called.
-    fn index(&mut self, node: &'a Node, home: &Rc<Home>, problems: &mut Vec<Problem>) {
+    fn index(&mut self, node: &'a Node, home: &Rc<Home>) {
         if self.homes.contains_key(&address(node)) {
             return;
         }
@@ -359,7 +366,7 @@ impl<'a> SchemaCompiler<'a> {
         {
             match self.draft(text) {
                 Some((draft, validates)) => home = Rc::new(Home { base: home.base.clone(), draft, validates }),
-                None => problems.push(bad(named.at, format!("`{text}` is no draft that is known here")).help(
+                None => self.strange.push(bad(named.at, format!("`{text}` is no draft that is known here")).help(
                     "the drafts are `https://json-schema.org/draft/2020-12/schema` and `http://json-schema.org/draft-07/schema#`",
                 )),
             }
@@ -390,9 +397,9 @@ impl<'a> SchemaCompiler<'a> {
         self.homes.insert(address(node), home.clone());
         for entry in node.entries() {
             match holds(&entry.name) {
-                Holds::Schemas => entry.value.items().iter().for_each(|schema| self.index(schema, &home, problems)),
+                Holds::Schemas => entry.value.items().iter().for_each(|schema| self.index(schema, &home)),
                 Holds::Named => {
-                    entry.value.entries().iter().for_each(|entry| self.index(&entry.value, &home, problems));
+                    entry.value.entries().iter().for_each(|entry| self.index(&entry.value, &home));
                 }
                 Holds::Nothing => {}
             }
@@ -417,20 +424,14 @@ impl<'a> SchemaCompiler<'a> {
     }
 
     /// What a reference leads to, and the anchor by which it was found.
-    fn find(
-        &mut self,
-        base: &Uri,
-        reference: &str,
-        reading: Reading,
-        problems: &mut Vec<Problem>,
-    ) -> Result<(&'a Node, Option<String>), String> {
+    fn find(&mut self, base: &Uri, reference: &str, reading: Reading) -> Result<(&'a Node, Option<String>), String> {
         let (target, fragment) = base.resolve(reference);
         let name = target.to_string();
         if !self.resources.contains_key(&name) {
             let path = target.as_file().map_or_else(|| Path::new(&name), Path::new);
             let document = self.documents.get(path);
             match document.map(|document| (&document.root, &document.why)) {
-                Some((Some(root), _)) => self.resource(target.clone(), root, reading, problems),
+                Some((Some(root), _)) => self.resource(target.clone(), root, reading),
                 Some((None, Some(why))) => return Err(format!("cannot read `{name}`: {why}")),
                 Some((None, None)) => return Err(format!("`{name}` has errors of its own")),
                 None if target.as_file().is_some() => return Err(format!("there is no `{name}`")),
@@ -441,7 +442,7 @@ impl<'a> SchemaCompiler<'a> {
         }
         let root = *self.resources.get(&name).ok_or_else(|| format!("there is no `{name}`"))?;
         if fragment.is_empty() {
-            self.at_home(root, reading, problems);
+            self.at_home(root, reading);
             return Ok((root, None));
         }
         if !fragment.starts_with('/') {
@@ -464,8 +465,8 @@ impl<'a> SchemaCompiler<'a> {
             home = self.homes.get(&address(node)).cloned().or(home);
         }
         match home {
-            Some(home) => self.index(node, &home, problems),
-            None => self.at_home(node, reading, problems),
+            Some(home) => self.index(node, &home),
+            None => self.at_home(node, reading),
         }
         Ok((node, None))
     }
@@ -655,7 +656,7 @@ impl<'a> Keywords<'_, 'a> {
             return None;
         };
         let reading = Reading { draft: home.draft, ..self.reading };
-        match self.all.find(&home.base, text, reading, self.problems) {
+        match self.all.find(&home.base, text, reading) {
             Ok((target, anchor)) => {
                 let id = self.all.id(target, self.reading, Keyword::Ref);
                 let dynamic = anchor.filter(|_| keyword == Keyword::DynamicRef).filter(|name| {
