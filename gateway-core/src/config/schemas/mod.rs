@@ -192,7 +192,7 @@ impl<'a> SchemaCompiler<'a> {
     /// What one must know of the values of a schema to read them from text.
     pub fn shape(&mut self, node: &'a Node, reading: Reading) -> Shape {
         let Some(found) = self.quietly(node, reading) else { return Shape::default() };
-        let items = found.get("items").map_or(0, |items| self.kinds(items, reading, 0));
+        let items = self.kinds_of_items(found, reading, 0);
         let mut properties = Vec::new();
         self.shape_of_properties(found, reading, &mut properties, 0);
         Shape { kinds: self.kinds(found, reading, 0), items, properties }
@@ -209,8 +209,7 @@ impl<'a> SchemaCompiler<'a> {
         for property in found.get("properties").map(Node::entries).unwrap_or_default() {
             if !out.iter().any(|(name, ..)| *name == property.name) && out.len() < MOST_PROPERTIES {
                 let kinds = self.kinds(&property.value, reading, 0);
-                let list = self.quietly(&property.value, reading).and_then(|found| found.get("items"));
-                let items = list.map_or(0, |items| self.kinds(items, reading, 0));
+                let items = self.kinds_of_items(&property.value, reading, 0);
                 out.push((property.name.clone(), kinds, items));
             }
         }
@@ -222,7 +221,6 @@ impl<'a> SchemaCompiler<'a> {
 
     /// The kinds of values that a schema takes, as far as it says.
     fn kinds(&mut self, node: &'a Node, reading: Reading, depth: usize) -> u32 {
-        const DEEP: usize = 8;
         let Some(found) = self.quietly(node, reading).filter(|_| depth < DEEP) else { return 0 };
         let named = found.get("type").map(Node::items).unwrap_or_default().iter().filter_map(Node::text);
         let bits = named.filter_map(|text| kinds::NAMES.iter().position(|name| *name == text));
@@ -243,16 +241,39 @@ impl<'a> SchemaCompiler<'a> {
                 }
             });
         }
-        if all == 0 && found.get("properties").is_some() {
-            all = kinds::OBJECT;
+        for (keyword, kind) in [("properties", kinds::OBJECT), ("items", kinds::ARRAY)] {
+            if all == 0 && found.get(keyword).is_some() {
+                all = kind;
+            }
         }
+        if all == 0 { self.kinds_of_parts(found, reading, depth, Self::kinds) } else { all }
+    }
+
+    /// The kinds of values that may be in the lists that a schema takes, as far as it says.
+    fn kinds_of_items(&mut self, node: &'a Node, reading: Reading, depth: usize) -> u32 {
+        let Some(found) = self.quietly(node, reading).filter(|_| depth < DEEP) else { return 0 };
+        match found.get("items") {
+            Some(items) => self.kinds(items, reading, 0),
+            None => self.kinds_of_parts(found, reading, depth, Self::kinds_of_items),
+        }
+    }
+
+    /// The same of a schema that leaves it to others for the same value, of which the first that say something count.
+    fn kinds_of_parts(
+        &mut self,
+        found: &'a Node,
+        reading: Reading,
+        depth: usize,
+        kinds: fn(&mut Self, &'a Node, Reading, usize) -> u32,
+    ) -> u32 {
         for keyword in ["allOf", "anyOf", "oneOf"] {
-            let Some(Value::List(parts)) = found.get(keyword).map(|list| &list.value).filter(|_| all == 0) else {
-                continue;
-            };
-            all = parts.iter().fold(0, |all, part| all | self.kinds(part, reading, depth + 1));
+            let Some(Value::List(parts)) = found.get(keyword).map(|list| &list.value) else { continue };
+            let all = parts.iter().fold(0, |all, part| all | kinds(self, part, reading, depth + 1));
+            if all != 0 {
+                return all;
+            }
         }
-        all
+        0
     }
 
     /// What a schema is in the end; what is wrong on the way is told when it is compiled.
@@ -598,6 +619,9 @@ impl<'a> SchemaCompiler<'a> {
 
 /// Longer chains of references are a circle.
 const MOST_HOPS: usize = 64;
+
+/// Schemas in schemas for one value that are looked into for what it is, before it is compiled.
+const DEEP: usize = 8;
 
 /// What has more is no form and no parameter.
 const MOST_PROPERTIES: usize = 256;
