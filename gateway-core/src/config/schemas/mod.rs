@@ -69,6 +69,8 @@ pub(super) struct SchemaCompiler<'a> {
     sources: &'a Sources,
     /// What belongs to which resource, by the address of its node.
     homes: HashMap<usize, Rc<Home>>,
+    /// Of a part of an `allOf` the schema that it is a part of, by the address of its node.
+    wholes: HashMap<usize, &'a Node>,
     resources: HashMap<String, &'a Node>,
     anchors: BTreeMap<(String, String), Anchor<'a>>,
     /// Drafts that are not known, whoever came across them first.
@@ -136,6 +138,7 @@ impl<'a> SchemaCompiler<'a> {
             documents,
             sources,
             homes: HashMap::new(),
+            wholes: HashMap::new(),
             resources: HashMap::new(),
             anchors: BTreeMap::new(),
             strange: Vec::new(),
@@ -274,6 +277,22 @@ impl<'a> SchemaCompiler<'a> {
             }
         }
         0
+    }
+
+    /// A schema and those that judge its value with it in any case: what its `$ref` leads to, and all of its `allOf`.
+    fn layers(&mut self, node: &'a Node, reading: Reading) -> Vec<&'a Node> {
+        let mut layers = vec![node];
+        let mut place = 0;
+        while let Some(layer) = layers.get(place).copied().filter(|_| place < MOST_HOPS) {
+            let target = if layer.get("$ref").is_some() { self.quietly(layer, reading) } else { None };
+            let parts = match layer.get("allOf").map(|parts| &parts.value) {
+                Some(Value::List(parts)) => parts.as_slice(),
+                _ => &[],
+            };
+            layers.extend(target.into_iter().chain(parts));
+            place += 1;
+        }
+        layers
     }
 
     /// What a schema is in the end; what is wrong on the way is told when it is compiled.
@@ -417,6 +436,9 @@ impl<'a> SchemaCompiler<'a> {
         }
         self.homes.insert(address(node), home.clone());
         for entry in node.entries() {
+            if entry.name == "allOf" {
+                self.wholes.extend(entry.value.items().iter().map(|part| (address(part), node)));
+            }
             match holds(&entry.name) {
                 Holds::Schemas => entry.value.items().iter().for_each(|schema| self.index(schema, &home)),
                 Holds::Named => {
@@ -899,8 +921,9 @@ impl<'a> Keywords<'_, 'a> {
             }
             "format" => return self.format(entry),
             "required" => {
-                let names = self.names(&entry.value, "required")?;
-                let names: Vec<&str> = names.into_iter().filter(|name| !self.goes_other_way(name)).collect();
+                let mut names = self.names(&entry.value, "required")?;
+                let described = self.described();
+                names.retain(|name| !self.goes_other_way(&described, name));
                 let words: Vec<u32> = names.into_iter().map(|name| self.all.text(name)).collect();
                 return Some((Keyword::Required, self.all.list(&words)));
             }
@@ -996,17 +1019,30 @@ impl<'a> Keywords<'_, 'a> {
         }
     }
 
+    /// The schemas that may say which way a property of this value goes.
+    fn described(&mut self) -> Vec<&'a Node> {
+        if self.reading.way == Way::Any {
+            return Vec::new();
+        }
+        // A part of an `allOf` may demand what its neighbours describe.
+        let mut top = self.at;
+        while let Some(whole) = self.all.wholes.get(&address(top)) {
+            top = whole;
+        }
+        self.all.layers(top, self.reading)
+    }
+
     /// Whether a property goes only the other way than this value does.
-    fn goes_other_way(&mut self, name: &str) -> bool {
+    fn goes_other_way(&mut self, described: &[&'a Node], name: &str) -> bool {
         let keyword = match self.reading.way {
             Way::Any => return false,
             Way::Request => "readOnly",
             Way::Response => "writeOnly",
         };
-        let Some(property) = self.at.get("properties").and_then(|all| all.get(name)) else { return false };
-        let says = |node: &Node| node.get(keyword).is_some_and(|node| node.value == Value::Bool(true));
-        let mut unheard = Vec::new();
-        says(property) || self.all.follow(property, self.reading, &mut unheard).is_some_and(says)
+        described.iter().filter_map(|layer| layer.get("properties")?.get(name)).any(|property| {
+            let layers = self.all.layers(property, self.reading);
+            layers.iter().any(|layer| layer.get(keyword).is_some_and(|node| node.value == Value::Bool(true)))
+        })
     }
 
     fn names(&mut self, node: &'a Node, keyword: &str) -> Option<Vec<&'a str>> {
