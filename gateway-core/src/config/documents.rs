@@ -59,19 +59,18 @@ impl Documents {
                 );
                 references(policy, &mut wanted);
             }
+            if let Some(params) = policy.get("json_rpc").and_then(|policy| policy.get("params")) {
+                references(params, &mut wanted);
+            }
             for kind in ["openapi", "mock"] {
-                if let Some(document) = policy.get(kind).and_then(|policy| policy.get("document"))
-                    && let Some(path) = document.text()
-                {
-                    wanted.push_back((path.to_owned(), document.at));
+                if let Some(document) = policy.get(kind).and_then(|policy| policy.get("document")) {
+                    described_by(document, &mut wanted);
                 }
             }
         }
         for tools in routes.iter().filter_map(|route| route.node.get("mcp")?.get("tools")).flat_map(Node::items) {
-            if let Some(document) = tools.get("openapi")
-                && let Some(path) = document.text()
-            {
-                wanted.push_back((path.to_owned(), document.at));
+            if let Some(document) = tools.get("openapi") {
+                described_by(document, &mut wanted);
             }
         }
         for route in routes.iter().map(|route| &route.node) {
@@ -148,6 +147,14 @@ pub(super) fn described(route: &str) -> PathBuf {
 pub(super) fn beside(sources: &Sources, at: Span, reference: &str) -> PathBuf {
     let folder = sources.get(at.file).and_then(|source| source.path.parent()).unwrap_or(Path::new(""));
     tidy(&folder.join(reference))
+}
+
+/// The file of an OpenAPI document; those that it refers to where it stands in the configuration itself.
+fn described_by(document: &Node, wanted: &mut VecDeque<(String, Span)>) {
+    match document.text() {
+        Some(path) => wanted.push_back((path.to_owned(), document.at)),
+        None => references(document, wanted),
+    }
 }
 
 /// The files that a tree refers to.
