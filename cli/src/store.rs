@@ -25,7 +25,7 @@ pub fn write(options: &KeyWrite) -> Result<Outcome, Failure> {
         ..Consumer::default()
     };
     let record = serde_json::to_string(&record).map_err(|error| Failure::told(error.to_string()))?;
-    put(&options.store, &place(&hash)?, Some(&record))?;
+    put(&options.store, &place(&hash), Some(&record))?;
     let mut out = io::stdout().lock();
     if is_new {
         writeln!(out, "# The key of {}. It is shown this once; give it to them and to nobody else.", options.consumer)?;
@@ -41,7 +41,7 @@ pub fn revoke(options: &KeyRevoke) -> Result<Outcome, Failure> {
         Some(hash) => hash.clone(),
         None => consumer::hash(&existing(None)?.text),
     };
-    put(&options.store, &place(&hash)?, None)?;
+    put(&options.store, &place(&hash), None)?;
     writeln!(
         io::stderr(),
         "It is refused as soon as no instance of the gateway holds it any more: after `consumers_from.store.hold`."
@@ -49,8 +49,8 @@ pub fn revoke(options: &KeyRevoke) -> Result<Outcome, Failure> {
     Ok(Outcome::Fine)
 }
 
-fn place(hash: &str) -> Result<String, Failure> {
-    By::Key(hash).stored().ok_or_else(|| Failure::told("keys are not kept in the store"))
+fn place(hash: &str) -> String {
+    By::Key(hash).stored()
 }
 
 /// Writes a value; `None` takes away what is there.
