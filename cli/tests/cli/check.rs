@@ -107,15 +107,18 @@ fn an_artefact_is_written_only_without_errors() {
 #[test]
 fn the_features_that_a_configuration_needs_are_named() {
     let folder = Folder::new();
-    folder.write("gateway.yaml", "routes:\n  - { name: a, path_regex: ^/a, respond: {}, policies: [{ cache: {} }] }\n");
+    folder.write(
+        "gateway.yaml",
+        "routes:\n  - { name: a, path_regex: ^/a, respond: {}, policies: [{ json_limits: {} }] }\n",
+    );
     folder.write("plain.yaml", "routes:\n  - { name: a, path: /a, respond: {} }\n");
     let ran = run(folder.path(), &["check"]);
-    assert_eq!((ran.code, ran.out.lines().last()), (0, Some("needs: cache, regex")), "{}", ran.out);
+    assert_eq!((ran.code, ran.out.lines().last()), (0, Some("needs: regex, validation")), "{}", ran.out);
     let ran = run(folder.path(), &["check", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&ran.out).expect("it is JSON");
-    assert_eq!(report["needs"], serde_json::json!(["cache", "regex"]));
+    assert_eq!(report["needs"], serde_json::json!(["regex", "validation"]));
     let ran = run(folder.path(), &["compile", "--out", "gateway.bin"]);
-    assert_eq!((ran.code, ran.err.lines().last()), (0, Some("needs: cache, regex")));
+    assert_eq!((ran.code, ran.err.lines().last()), (0, Some("needs: regex, validation")));
     let ran = run(folder.path(), &["check", "--config", "plain.yaml"]);
     assert_eq!(ran.out, "ok: plain.yaml has no problems\n");
 }
