@@ -137,7 +137,7 @@ pub struct Plan {
 impl Plan {
     /// The automatic answer to `OPTIONS`, with policies.
     fn options(policies: PolicyList, allow: &[String]) -> Self {
-        let headers = vec![("allow".to_owned(), Template::literal(&allow.join(", ")))];
+        let headers = vec![("allow".to_owned(), Template::literal(allow.join(", ")))];
         let action = Action::Respond(Respond { status: 204, headers, body: None });
         Self { policies, body_limit: None, limits: None, action }
     }
