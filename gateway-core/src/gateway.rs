@@ -664,16 +664,14 @@ impl Gateway {
                 #[cfg(feature = "cache")]
                 Deferred::Keep(Keeping { ticket, flight }) => {
                     let kept = platform.kept(ticket).await;
-                    if let Some(Flight { key, number }) = flight {
-                        self.cache.flights.land(&key, number);
-                    }
+                    // Who waits for it finds it.
+                    drop(flight);
                     kept.err()
                         .map(|error| (None, ("cache-failed", format!("an answer could not be stored: {}", error.0))))
                 }
                 #[cfg(feature = "cache")]
                 Deferred::Renew(renewal) => {
                     let Renewal { matched, request, start } = *renewal;
-                    let flight = start.renews.clone();
                     // The record of the request that has found it is closed, and nobody asked for this one: only what it costs is
                     // noted.
                     #[cfg(feature = "telemetry")]
@@ -689,10 +687,6 @@ impl Gateway {
                         self.bill(record.costs);
                     }
                     pump::discard(platform, reply.response.body);
-                    let keeps = reply.deferred.iter().any(|deferred| matches!(deferred, Deferred::Keep(_)));
-                    if let Some(Flight { key, number }) = flight.filter(|_| !keeps) {
-                        self.cache.flights.land(&key, number);
-                    }
                     left.extend(reply.deferred);
                     notes.extend(reply.notes);
                     None
@@ -825,7 +819,7 @@ impl Gateway {
             memo.accept = crate::http::list(&headers, "accept").collect::<Vec<_>>().join(", ");
         }
         #[cfg(feature = "cache")]
-        let mut cached = Cached::new(start.renews.map(|flight| flight.number));
+        let mut cached = Cached::new(start.renews);
         let clock = || platform.now();
         let pool = plan.action.forward().and_then(|forward| self.upstreams.get(forward.upstream as usize));
         let upstream = pool.map_or("", |pool| pool.upstream.name.as_str());

@@ -223,6 +223,27 @@ fn who_waits_for_what_another_step_fetches_does_so_no_longer_than_for_its_own() 
 }
 
 #[test]
+fn nobody_waits_for_a_step_that_was_given_up_while_it_fetched() {
+    let step = |more: Value| {
+        let mut step = json!({ "upstream": "o", "path": "/same", "cache": { "name": "same", "ttl": { "default": "60s" } }, "on_error": "omit" });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            step[name] = value.clone();
+        }
+        step
+    };
+    // The second waits for the first, and has half a second left when that has failed; the third begins when the second is over.
+    let steps = json!({
+        "first": step(json!({ "timeout": "3s" })),
+        "second": step(json!({ "timeout": "3500ms" })),
+        "third": step(json!({ "query": { "x": "{steps.second.body.x}" } })),
+    });
+    let course = course(&gateway(&json!({ "steps": steps })), |_| 4_000, one);
+    let begun: Vec<u64> = course.begun.iter().map(|(_, at)| *at).collect();
+    assert_eq!(begun.len(), 3, "{begun:?}");
+    assert!((3_000..3_100).contains(&begun[1]) && begun[2] == 3_500, "{begun:?}");
+}
+
+#[test]
 fn a_call_that_failed_is_made_again_within_its_time_and_its_budget() {
     let compose = |more: Value| {
         let mut step = json!({ "upstream": "o", "path": "/one", "on_error": "errors", "retries": { "pause": "1ms", "longest_pause": "1ms" } });

@@ -24,7 +24,7 @@ pub mod using;
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Who is fetching what.
-    pub flights: flights::Flights,
+    pub flights: std::rc::Rc<flights::Flights>,
     /// What was found a moment ago.
     pub near: near::Near,
     /// What has been taken back.

@@ -7,7 +7,7 @@ use super::{Deferred, Departure, Flow, Remark, Visit};
 use crate::cache::conditions::{Conditions, belongs_into_304};
 use crate::cache::directive::Wishes;
 use crate::cache::entry::{Entry, Field, KEPT_LONGEST, Record, Varies};
-use crate::cache::flights::{self, Seat};
+use crate::cache::flights::{self, Flights, Seat};
 use crate::cache::fresh::Times;
 use crate::cache::key::{self, Place, Query};
 use crate::cache::near::{self, Lately};
@@ -30,6 +30,7 @@ use crate::serve::{Store, Used};
 use crate::template::Template;
 use crate::upstream::is_safe;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A cache before an upstream.
@@ -107,11 +108,11 @@ pub struct KeyRules {
 /// What a cache has to do with a request, between its way in and its way back.
 #[derive(Debug)]
 pub struct Cached<S> {
-    /// Whether nobody waits for this: what is stored is renewed, under the number of this flight.
-    pub renews: Option<u64>,
+    /// Whether nobody waits for this: what is stored is renewed, as this flight.
+    pub renews: Option<Flight>,
     /// What is still to come.
     pending: Option<Pending<S>>,
-    /// A stored response that was used is to be renewed afterwards, under this number.
+    /// A stored response that was used is to be renewed afterwards, as this.
     pub renew: Option<Flight>,
     /// Whether the response is one that was stored. An upstream has made it, and the policies outside the cache do what they would
     /// do to it when it comes from there.
@@ -120,22 +121,50 @@ pub struct Cached<S> {
 
 impl<S> Cached<S> {
     /// Nothing yet.
-    pub fn new(renews: Option<u64>) -> Self {
+    pub fn new(renews: Option<Flight>) -> Self {
         Self { renews, pending: None, renew: None, from_store: false }
     }
 }
 
-/// What others wait for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flight {
+/// What others wait for. It lands when nobody holds it any more: when there is nothing to store, when all is stored, and when the
+/// request is given up on its way.
+#[derive(Debug, Clone)]
+pub struct Flight(Rc<Aloft>);
+
+#[derive(Debug)]
+struct Aloft {
+    flights: Rc<Flights>,
     /// What is fetched.
-    pub key: String,
+    key: String,
     /// Whose flight it is.
-    pub number: u64,
+    number: u64,
+}
+
+impl Flight {
+    fn new(flights: &Rc<Flights>, key: String, number: u64) -> Self {
+        Self(Rc::new(Aloft { flights: Rc::clone(flights), key, number }))
+    }
+
+    fn key(&self) -> &str {
+        &self.0.key
+    }
+}
+
+impl Keeping {
+    /// The same, but nobody waits for it any more.
+    pub fn unawaited(self) -> Self {
+        Self { flight: None, ..self }
+    }
+}
+
+impl Drop for Aloft {
+    fn drop(&mut self) {
+        self.flights.land(&self.key, self.number);
+    }
 }
 
 /// Something is being stored, and perhaps waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Keeping {
     /// The platform's number of it.
     pub ticket: u32,
@@ -245,7 +274,7 @@ impl Cache {
             return Ok(Flow::Continue);
         }
         let wishes = if self.heeds_clients { Wishes::read(visit.headers) } else { Wishes::default() };
-        let renews = visit.cached.renews;
+        let renews = visit.cached.renews.clone();
         let Some(place) = self.place(visit).await? else {
             // RFC 9111 §5.2.1.7: who wants nothing from the origin gets nothing from there.
             if wishes.only_if_cached && renews.is_none() {
@@ -586,15 +615,15 @@ impl Cache {
 
     /// Becomes the one that fetches for the others, unless there is one.
     fn take_seat<P: Platform>(&self, visit: &Visit<'_, P>, asks: &mut Asks<P::Stream>) {
-        let key = self.flight_key(visit, asks);
-        if let Some(number) = visit.cached.renews {
-            asks.flight = Some(Flight { key, number });
+        if let Some(flight) = &visit.cached.renews {
+            asks.flight = Some(flight.clone());
             return;
         }
+        let key = self.flight_key(visit, asks);
         if self.may_share(visit, asks) {
             let number = visit.platform.random();
             if let Seat::Leads(number) = visit.cache.flights.join(&key, number, self.patience, visit.platform.now()) {
-                asks.flight = Some(Flight { key, number });
+                asks.flight = Some(Flight::new(&visit.cache.flights, key, number));
             }
         }
     }
@@ -605,7 +634,7 @@ impl Cache {
         // Who fetches in the background may take its time; nobody waits for it.
         let seat = visit.cache.flights.join(key, number, LONGEST_RENEWAL, now);
         if let Seat::Leads(number) = seat {
-            visit.cached.renew = Some(Flight { key: key.to_owned(), number });
+            visit.cached.renew = Some(Flight::new(&visit.cache.flights, key.to_owned(), number));
         }
     }
 
@@ -632,7 +661,7 @@ impl Cache {
             return;
         }
         let now = visit.platform.now();
-        let key = asks.flight.as_ref().map_or(&asks.place.key, |flight| &flight.key);
+        let key = asks.flight.as_ref().map_or(asks.place.key.as_str(), Flight::key);
         // What is not stored anyway, the client had better validate itself.
         if !has_range && !asks.asked.no_store && !visit.cache.flights.is_uncacheable(key, now) {
             Conditions::remove(headers);
@@ -672,9 +701,8 @@ impl Cache {
         let renews = departure.cached.renews.is_some();
         if let Some(kept) = stored.take_if(|kept| failed && using::survives_failure(&kept.entry, &asks.wishes, now)) {
             if let Some(flight) = &asks.flight {
-                departure.cache.flights.fail(&flight.key, now);
+                departure.cache.flights.fail(flight.key(), now);
             }
-            land(departure.cache, asks.flight.as_ref());
             if renews {
                 // It is used a while longer.
                 self.let_go(platform, Some(kept));
@@ -698,14 +726,12 @@ impl Cache {
         }
         if failed && stored.is_some() && !departure.from_upstream && !renews {
             self.let_go(platform, stored);
-            land(departure.cache, asks.flight.as_ref());
             // RFC 9111 §4.2.4: what cannot be confirmed is not used, and the client is told so.
             return Err(Error::NotValidated);
         }
         if !departure.from_upstream || departure.memo.incomplete {
             // A policy behind this one has refused, or something is missing: that says nothing of what is stored.
             self.let_go(platform, stored);
-            land(departure.cache, asks.flight.as_ref());
             self.tell(departure.response, &forwarded(asks.why));
             return Ok(());
         }
@@ -752,7 +778,6 @@ impl Cache {
             Err(_) => {
                 // What is stored may no longer be used, the client's own copy may.
                 self.forget(platform, departure.cache, &stored.key).await;
-                land(departure.cache, asks.flight.as_ref());
             }
         }
         if departure.cached.renews.is_some() {
@@ -812,7 +837,7 @@ impl Cache {
         // What failed says nothing of what comes next; nor does what is not stored because of what this request alone wants.
         let is_odd = is_blurred || asks.asked.no_store || asks.request.contains("range");
         if method != "HEAD" && status < 500 && (judged.is_ok() || !is_odd) {
-            let key = asks.flight.as_ref().map_or(&asks.place.key, |flight| &flight.key);
+            let key = asks.flight.as_ref().map_or(asks.place.key.as_str(), Flight::key);
             departure.cache.flights.learn(key, judged.is_ok(), times.received);
         }
         let told = Told::Forwarded {
@@ -827,12 +852,9 @@ impl Cache {
         let has_it = matches!(method, "GET" | "HEAD")
             && status == 200
             && conditions.are_met_by(&departure.response.headers, times.received);
-        match judged {
-            Ok(storable) => {
-                let body = std::mem::replace(&mut departure.response.body, Body::Empty);
-                departure.response.body = self.keep(departure, &asks, storable, body, !has_it).await;
-            }
-            Err(_) => land(departure.cache, asks.flight.as_ref()),
+        if let Ok(storable) = judged {
+            let body = std::mem::replace(&mut departure.response.body, Body::Empty);
+            departure.response.body = self.keep(departure, &asks, storable, body, !has_it).await;
         }
         let response = &mut *departure.response;
         if departure.cached.renews.is_some() {
@@ -873,12 +895,9 @@ impl Cache {
         let shared = wanted && departure.cached.renews.is_none();
         departure.cache.near.forget(&key);
         let (body, ticket) = platform.keep(&item, body, shared).await;
-        match ticket {
-            Some(ticket) => {
-                let keeping = Keeping { ticket, flight: asks.flight.clone() };
-                departure.memo.deferred.push(Deferred::Keep(keeping));
-            }
-            None => land(departure.cache, asks.flight.as_ref()),
+        if let Some(ticket) = ticket {
+            let keeping = Keeping { ticket, flight: asks.flight.clone() };
+            departure.memo.deferred.push(Deferred::Keep(keeping));
         }
         body
     }
@@ -1101,12 +1120,6 @@ fn identity<P: Platform>(visit: &Visit<'_, P>) -> Option<String> {
 
 fn forwarded(why: Forward) -> Told {
     Told::Forwarded { why, status: None, stored: false, collapsed: false, detail: None }
-}
-
-fn land(memory: &Memory, flight: Option<&Flight>) {
-    if let Some(Flight { key, number }) = flight {
-        memory.flights.land(key, *number);
-    }
 }
 
 /// Path and query of an address that a response names, where it is of the same host as the request (RFC 9111 §4.4).
