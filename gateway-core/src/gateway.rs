@@ -1185,7 +1185,7 @@ impl Gateway {
         if upgrade.is_none() {
             headers.remove("upgrade");
         }
-        let asked = pool.asked(scope, &headers, || platform.random());
+        let asked = pool.asked(scope, &headers, || platform.random()).by_then(platform.left());
         let (mut body, mut content_length) = (body, content_length);
         if let Some(instead) = instead {
             (method, target, headers) = ("POST".to_owned(), instead.target, instead.headers);

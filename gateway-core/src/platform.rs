@@ -208,6 +208,11 @@ pub trait Platform {
         Watch::nobody()
     }
 
+    /// How many milliseconds are left of a time that the request has been given, where there is one. Adapters leave this as it is.
+    fn left(&self) -> Option<u64> {
+        None
+    }
+
     /// What identifies the request: thirty-two hexadecimal digits. A new one each time, save where one request is handled
     /// ([`Watched`]), which has one.
     fn request_id(&self) -> String {

@@ -244,6 +244,39 @@ fn nobody_waits_for_a_step_that_was_given_up_while_it_fetched() {
 }
 
 #[test]
+fn a_request_of_a_batch_whose_time_is_over_is_told_and_holds_nothing_any_more() {
+    let configuration = json!({
+        "upstreams": { "o": { "targets": [{ "url": "http://o" }] } },
+        "telemetry": { "logs": {} },
+        "routes": [
+            { "name": "batch", "path": "/batch", "method": "POST", "batch": { "timeout": "1s" } },
+            { "name": "one", "path": "/one", "upstream": "o", "policies": [{ "concurrency": { "limit": 1, "scope": "instance" } }] },
+            { "name": "once", "path": "/once", "upstream": "o", "policies": [{ "idempotency": {} }], "allow": "keys-without-authenticate" },
+            { "name": "made", "path": "/made", "compose": { "stream": "ndjson", "steps": { "one": { "upstream": "o", "path": "/" } } } },
+        ],
+    });
+    let compiled = config::compile(Path::new("gateway.json"), &Text(configuration.to_string()));
+    let artefact = compiled.artefact.unwrap_or_else(|| panic!("{:?}", compiled.problems));
+    let gateway = Gateway::load(Bytes::from(artefact), |_| None).expect("it can be loaded");
+    let items = json!([
+        { "path": "/one" },
+        { "method": "POST", "path": "/once", "headers": { "idempotency-key": "k" }, "body": {} },
+        { "path": "/made" },
+    ]);
+    let platform = platform();
+    let statuses = |answers: &[Value]| answers.iter().map(|answer| answer["status"].clone()).collect::<Vec<_>>();
+    *platform.delay.borrow_mut() = Some(Box::new(|_| 5_000));
+    let begun = platform.now();
+    assert_eq!(statuses(&batch_on(&platform, &gateway, "", &items, Peer::default())), [504, 504, 502]);
+    assert_eq!(platform.now() - begun, 1_000);
+    let lines = platform.printed.borrow().join("\n");
+    assert_eq!(lines.matches("\"postern.made_by\":\"batch\"").count(), 3, "{lines}");
+    assert_eq!(lines.matches("\"http.response.status_code\":504").count(), 2, "{lines}");
+    *platform.delay.borrow_mut() = None;
+    assert_eq!(statuses(&batch_on(&platform, &gateway, "", &items, Peer::default())), [200, 200, 200]);
+}
+
+#[test]
 fn a_call_that_failed_is_made_again_within_its_time_and_its_budget() {
     let compose = |more: Value| {
         let mut step = json!({ "upstream": "o", "path": "/one", "on_error": "errors", "retries": { "pause": "1ms", "longest_pause": "1ms" } });
@@ -391,16 +424,25 @@ fn the_examples_of_the_page_are_true() {
 }
 
 fn batch(gateway: &Gateway, block: &str, items: &Value, peer: Peer) -> Vec<Value> {
-    let platform = TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> {
+    batch_on(&platform(), gateway, block, items, peer)
+}
+
+/// Whose upstream answers with a number, at once.
+fn platform() -> TestPlatform<'static> {
+    TestPlatform::new(|_: Call<Vec<u8>>| -> Result<Response<Vec<u8>>, Failure> {
         let headers = Headers::from_block(b"content-type\0application/json\n".to_vec());
         Ok(Response { status: 200, headers, body: Body::Stream(b"1".to_vec()) })
-    });
+    })
+}
+
+fn batch_on(platform: &TestPlatform<'_>, gateway: &Gateway, block: &str, items: &Value, peer: Peer) -> Vec<Value> {
     let mut headers = Headers::from_block(block.as_bytes().to_vec());
     headers.receive("content-type", b"application/json");
     let body = Body::Stream(items.to_string().into_bytes());
     let incoming = Incoming { method: "POST".into(), target: "/batch".into(), headers, body, peer, ..get() };
-    let reply = run(gateway.handle(&platform, incoming));
+    let reply = run(gateway.handle(platform, incoming));
     assert_eq!(reply.response.status, 200);
+    run(gateway.settle(platform, reply.deferred));
     let Body::Bytes(body) = reply.response.body else { panic!("it is in memory") };
     serde_json::from_slice(&body).expect("a list")
 }

@@ -1,6 +1,6 @@
 //! Answers each of several requests in one as if it had come by itself.
 
-use super::inner::Inner;
+use super::inner::{GRACE, Inner};
 use super::{Deferred, Gateway, Note, Reply};
 use crate::compose::Batch;
 use crate::compose::batch::{self, ALWAYS_INHERITED, Answered, Item};
@@ -98,8 +98,7 @@ impl Gateway {
             Ok(item) => item,
             Err(error) => return refused(error),
         };
-        let left = until.saturating_sub(platform.now());
-        if left == 0 {
+        if platform.now() >= until {
             return refused(Error::UpstreamTimeout);
         }
         let Item { method, target, headers, body } = item;
@@ -112,43 +111,38 @@ impl Gateway {
             target,
             headers: fields(batch, headers, outer, scope.client.through_trusted, body.as_ref()),
             body: body.map_or(Body::Empty, Body::Bytes),
+            until: Some(until),
         };
-        let answering = pin!(self.whole_item(platform, batch, inner));
-        match upstream::first(answering, pin!(platform.sleep(Duration::from_millis(left)))).await {
-            First::One(answered) => answered,
-            First::Other(()) => refused(Error::UpstreamTimeout),
-        }
-    }
-
-    /// The answer to one request, with all of its body.
-    async fn whole_item<P: Platform>(
-        &self,
-        platform: &Watched<'_, P>,
-        batch: &Batch,
-        inner: Inner<'_, P::Stream>,
-    ) -> (Answered, Vec<Deferred>, Vec<Note>) {
-        let route = inner.route;
-        let is_head = inner.method == "HEAD";
+        let (route, is_head) = (inner.route, inner.method == "HEAD");
         let mut reply = self.handle_inner(platform, inner).await;
         let most = usize::try_from(batch.answer).unwrap_or(usize::MAX);
         let is_made = matches!(reply.response.body, Body::Made(_));
-        let body = if !is_made && (is_head || matches!(reply.response.status, 204 | 304)) {
+        let (body, whole) = if !is_made && (is_head || matches!(reply.response.status, 204 | 304)) {
             pump::discard(platform, std::mem::replace(&mut reply.response.body, Body::Empty));
-            Ok(Bytes::new())
+            (Ok(Bytes::new()), false)
         } else {
-            self.read_inner(platform, &mut reply, most).await
+            // What is made here ends by itself, and is written down when it has.
+            let left = until.saturating_sub(platform.now()).saturating_add(if is_made { GRACE } else { 0 });
+            let reading = pin!(self.read_inner(platform, &mut reply, most, Some(until)));
+            let read = upstream::first(reading, pin!(platform.sleep(Duration::from_millis(left)))).await;
+            let failed = |detail: String, reason: String| Error::CompositionFailed { status: 502, detail, reason };
+            let body = match read {
+                First::One(Ok(bytes)) => Ok(bytes),
+                First::One(Err(ReadError::TooLarge)) => {
+                    let detail = format!("The answer is longer than the {most} bytes that a batch takes.");
+                    Err(failed(detail.clone(), detail))
+                }
+                First::One(Err(ReadError::Broken(why))) => {
+                    Err(failed("The answer broke off.".to_owned(), format!("the answer broke off: {why}")))
+                }
+                First::Other(()) => Err(Error::UpstreamTimeout),
+            };
+            let whole = body.is_ok();
+            (body, whole)
         };
         let Reply { response: Response { status, mut headers, .. }, mut notes, deferred, .. } = reply;
-        let failed = |detail: String, reason: String| Error::CompositionFailed { status: 502, detail, reason };
-        let body = body.map_err(|error| match error {
-            ReadError::TooLarge => {
-                let detail = format!("The answer is longer than the {most} bytes that a batch takes.");
-                failed(detail.clone(), detail)
-            }
-            ReadError::Broken(why) => {
-                failed("The answer broke off.".to_owned(), format!("the answer broke off: {why}"))
-            }
-        });
+        let (deferred, more) = self.let_go(platform, deferred, whole).await;
+        notes.extend(more);
         match body {
             Ok(body) => {
                 // What the platform has unpacked is not packed any more.

@@ -68,6 +68,13 @@ pub struct Production {
 }
 
 impl Gateway {
+impl Production {
+    /// The same with no more time than until then.
+    pub(super) fn within(self, until: Option<Timestamp>) -> Self {
+        Self { until: self.until.min(until.unwrap_or(Timestamp::MAX)), ..self }
+    }
+}
+
     /// Answers from several calls.
     pub(super) async fn compose<P: Platform>(
         &self,
@@ -826,23 +833,28 @@ impl<'r, P: Platform> Run<'r, P> {
         platform.watch().problem(None);
         let (Reply { response, notes, deferred, .. }, origin) = reply;
         self.notes.borrow_mut().extend(notes);
-        self.deferred.borrow_mut().extend(deferred);
         if origin != Origin::Gateway && !is_safe {
             self.done.set(true);
         }
         let told = response.headers.all("proxy-status").map(<[u8]>::to_vec);
         self.proxy_status.borrow_mut().extend(told);
-        if origin != Origin::Upstream && response.status >= 400 {
-            return Outcome::Failed(Failure::of_refusal(response.status));
-        }
-        if let Err(failure) = outcome::judge(step, &response) {
+        let outcome = if origin != Origin::Upstream && response.status >= 400 {
+            Outcome::Failed(Failure::of_refusal(response.status))
+        } else if let Err(failure) = outcome::judge(step, &response) {
             patience.set(response.headers.text("retry-after").and_then(upstream::retry_after));
             pump::discard(platform, response.body);
-            return Outcome::Failed(failure);
+            Outcome::Failed(failure)
+        } else {
+            self.heard.borrow_mut().hear(&response.headers, &step.forward_headers);
+            let left = given.saturating_sub(platform.now().saturating_sub(begun));
+            self.read(step, response, left).await
+        };
+        if !deferred.is_empty() {
+            let (deferred, notes) = gateway.let_go(platform, deferred, matches!(outcome, Outcome::Answered(_))).await;
+            self.deferred.borrow_mut().extend(deferred);
+            self.notes.borrow_mut().extend(notes);
         }
-        self.heard.borrow_mut().hear(&response.headers, &step.forward_headers);
-        let left = given.saturating_sub(platform.now().saturating_sub(begun));
-        self.read(step, response, left).await
+        outcome
     }
 
     /// Has a call go through policies of its step's own, as the only request of a route.
@@ -896,7 +908,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 }
 
-/// Whether the step that a path is about has an answer.
+/// Whether the step that a path is about, if it is about one, has an answer.
 fn is_there(sight: &Sight<'_>, path: &Path) -> bool {
     match path.steps().get(1) {
         Some(crate::shape::Step::Name(name)) => sight.answered(name).is_some(),

@@ -1,7 +1,7 @@
 //! What a route that serves tools does with a request.
 
 use super::inner::Inner;
-use super::{Gateway, Reply};
+use super::{Deferred, Gateway, Note, Reply};
 use crate::answer;
 use crate::error::Error;
 use crate::http::{Body, Headers, Response};
@@ -18,10 +18,14 @@ use crate::together::{self, Task};
 use crate::validation;
 
 /// What came of a message: its answer, if anybody waits for one, and what the requests that it made have left.
-struct Done<S> {
+#[derive(Default)]
+struct Done {
     answer: Option<String>,
-    left: Option<Reply<S>>,
+    left: Left,
 }
+
+/// What is to be done afterwards, and what the log should hear.
+type Left = (Vec<Deferred>, Vec<Note>);
 
 impl Gateway {
     /// Answers what a client of tools has sent.
@@ -95,17 +99,15 @@ impl Gateway {
         };
         let asked = &asked;
         let tasks = messages.into_iter().map(|message| {
-            let task: Task<'_, Done<P::Stream>> = Box::pin(self.message(platform, mcp, asked, message, batch));
+            let task: Task<'_, Done> = Box::pin(self.message(platform, mcp, asked, message, batch));
             task
         });
         let done = together::all(tasks, mcp::AT_ONCE).await;
         let (mut answers, mut notes, mut deferred) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
         for Done { answer, left } in done {
             answers.extend(answer);
-            if let Some(left) = left {
-                notes.extend(left.notes);
-                deferred.extend(left.deferred);
-            }
+            deferred.extend(left.0);
+            notes.extend(left.1);
         }
         Ok(Reply { notes, deferred, ..Reply::answer(mcp::gathered(&answers, batch)) })
     }
@@ -117,16 +119,16 @@ impl Gateway {
         asked: &Asked<'_>,
         message: Result<Message<'_>, Fault>,
         batch: bool,
-    ) -> Done<P::Stream> {
+    ) -> Done {
         let message = match message {
             Ok(message) => message,
-            Err(fault) => return Done { answer: Some(fault.to_json()), left: None },
+            Err(fault) => return Done { answer: Some(fault.to_json()), ..Done::default() },
         };
         // An answer, or a notification such as that a call is not waited for any more: a request that ends does the same.
         let (Some(method), Some(id)) = (message.method.as_deref(), message.id) else {
-            return Done { answer: None, left: None };
+            return Done::default();
         };
-        let mut left = None;
+        let mut left = Left::default();
         let result = if id == "null" {
             Err(Fault::new(INVALID_REQUEST, "`id` is null."))
         } else {
@@ -158,7 +160,7 @@ impl Gateway {
         mcp: &Mcp,
         asked: &Asked<'_>,
         message: &Message<'_>,
-        left: &mut Option<Reply<P::Stream>>,
+        left: &mut Left,
     ) -> Result<String, Fault> {
         let name = text(message, "name")?.ok_or_else(|| Fault::new(INVALID_PARAMS, "`name` is missing."))?;
         let Some(tool) = mcp.tool(&name) else {
@@ -206,16 +208,20 @@ impl Gateway {
             target: target.clone(),
             headers,
             body,
+            until: None,
         };
         let mut reply = self.handle_inner(platform, inner).await;
         if reply.response.headers.is_event_stream() {
             // It may never end.
             pump::discard(platform, std::mem::replace(&mut reply.response.body, Body::Empty));
-            *left = Some(reply);
+            *left = self.let_go(platform, reply.deferred, false).await;
+            left.1.extend(reply.notes);
             return Ok(result::failed(&["The answer is a stream of events, which no tool can give.".to_owned()]));
         }
         let most = usize::try_from(mcp.answer_bytes).unwrap_or(usize::MAX);
-        let read = self.read_inner(platform, &mut reply, most).await;
+        let read = self.read_inner(platform, &mut reply, most, None).await;
+        *left = self.let_go(platform, std::mem::take(&mut reply.deferred), read.is_ok()).await;
+        left.1.append(&mut reply.notes);
         let Response { status, headers, .. } = &reply.response;
         let told = match read {
             Ok(body) => {
@@ -227,7 +233,6 @@ impl Gateway {
             }
             Err(ReadError::Broken(_)) => result::failed(&["The answer broke off.".to_owned()]),
         };
-        *left = Some(reply);
         Ok(told)
     }
 }

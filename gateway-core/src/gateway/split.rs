@@ -1,7 +1,7 @@
 //! A batch of JSON-RPC calls, of which each goes the rest of the way alone.
 
-use super::{Gateway, Plan, Reply, Start};
-use crate::http::Body;
+use super::{Deferred, Gateway, Note, Plan, Reply, Start};
+use crate::http::{Body, Response};
 use crate::json_rpc::{self, Fault};
 use crate::platform::Platform;
 use crate::policy::json_rpc::{Entry, Split};
@@ -11,10 +11,12 @@ use crate::route::Matched;
 use crate::telemetry::watch::Watched;
 use crate::together::{self, Task};
 
-/// What came of one call: its answer, if anybody waits for one, and the reply that is left.
-struct Done<S> {
+/// What came of one call: its answer, if anybody waits for one, and what is left of its reply.
+#[derive(Default)]
+struct Done {
     answer: Option<String>,
-    reply: Option<Reply<S>>,
+    notes: Vec<Note>,
+    deferred: Vec<Deferred>,
 }
 
 impl Gateway {
@@ -29,20 +31,18 @@ impl Gateway {
     ) -> Reply<P::Stream> {
         let Split { entries, at_once, bytes } = split;
         let tasks = entries.into_iter().map(|entry| {
-            let task: Task<'_, Done<P::Stream>> = match entry {
-                Err(fault) => Box::pin(std::future::ready(Done { answer: Some(fault), reply: None })),
+            let task: Task<'_, Done> = match entry {
+                Err(fault) => Box::pin(std::future::ready(Done { answer: Some(fault), ..Done::default() })),
                 Ok(entry) => Box::pin(self.one(platform, matched, request, start, entry, bytes)),
             };
             task
         });
         let done = together::all(tasks, at_once).await;
         let (mut answers, mut notes, mut deferred) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
-        for Done { answer, reply } in done {
-            answers.extend(answer);
-            if let Some(reply) = reply {
-                notes.extend(reply.notes);
-                deferred.extend(reply.deferred);
-            }
+        for done in done {
+            answers.extend(done.answer);
+            notes.extend(done.notes);
+            deferred.extend(done.deferred);
         }
         let response = if answers.is_empty() {
             json_rpc::nothing(204)
@@ -60,7 +60,7 @@ impl Gateway {
         start: &Start,
         Entry { called, body }: Entry,
         most: usize,
-    ) -> Done<P::Stream> {
+    ) -> Done {
         let mut request = Request { upgrade: None, content_length: Some(body.len() as u64), ..request.clone() };
         request.headers.set("content-length", body.len().to_string());
         // What is packed could not be put together.
@@ -68,17 +68,20 @@ impl Gateway {
         let id = called.id.clone();
         let mut start = start.clone();
         start.memo.called = Some(called);
-        let mut reply = self.follow_inner(platform, matched.clone(), request, Body::Bytes(body), start).await;
-        let body = std::mem::replace(&mut reply.response.body, Body::Empty);
-        let Some(id) = id else {
-            pump::discard(platform, body);
-            return Done { answer: None, reply: Some(reply) };
+        let reply = self.follow_inner(platform, matched.clone(), request, Body::Bytes(body), start).await;
+        let Reply { response: Response { status, headers, body }, mut notes, deferred, .. } = reply;
+        let (answer, whole) = match id {
+            None => {
+                pump::discard(platform, body);
+                (None, false)
+            }
+            Some(id) => match pump::read(platform, body, most).await {
+                Ok(body) => (Some(json_rpc::answer(status, &headers, &body, &id)), true),
+                Err(_) => (Some(Fault::of_status(502, Some(&id)).to_json()), false),
+            },
         };
-        let status = reply.response.status;
-        let answer = match pump::read(platform, body, most).await {
-            Ok(body) => json_rpc::answer(status, &reply.response.headers, &body, &id),
-            Err(_) => Fault::of_status(502, Some(&id)).to_json(),
-        };
-        Done { answer: Some(answer), reply: Some(reply) }
+        let (deferred, more) = self.let_go(platform, deferred, whole).await;
+        notes.extend(more);
+        Done { answer, notes, deferred }
     }
 }

@@ -558,6 +558,8 @@ pub struct Watched<'a, P> {
     platform: &'a P,
     record: Option<RefCell<Record>>,
     request_id: OnceCell<String>,
+    /// From when on nothing is asked of an upstream any more.
+    until: Option<Timestamp>,
     #[cfg(feature = "admin")]
     rehearsal: Option<&'a Rehearsal>,
 }
@@ -569,6 +571,7 @@ impl<'a, P: Platform> Watched<'a, P> {
             platform,
             record: record.map(RefCell::new),
             request_id: OnceCell::new(),
+            until: None,
             #[cfg(feature = "admin")]
             rehearsal: None,
         }
@@ -605,9 +608,15 @@ impl<'a, P: Platform> Watched<'a, P> {
             platform: self.platform,
             record: record.map(RefCell::new),
             request_id,
+            until: self.until,
             #[cfg(feature = "admin")]
             rehearsal: self.rehearsal,
         }
+    }
+
+    /// The same for a request that has no more time than until then.
+    pub fn within(self, until: Option<Timestamp>) -> Self {
+        Self { until: self.until.into_iter().chain(until).min(), ..self }
     }
 
     /// What was noted.
@@ -629,7 +638,14 @@ impl<'a, P: Platform> Watched<'a, P> {
         done
     }
 
-    async fn send(&self, call: Call<P::Stream>) -> Result<Response<P::Stream>, Failure> {
+    async fn send(&self, mut call: Call<P::Stream>) -> Result<Response<P::Stream>, Failure> {
+        if let Some(left) = self.left() {
+            if left == 0 {
+                let detail = "the time of the request that asks for it is over".to_owned();
+                return Err(Failure { error: FetchError::Timeout, detail });
+            }
+            call.timeout = call.timeout.min(Duration::from_millis(left));
+        }
         #[cfg(feature = "admin")]
         if let Some(rehearsal) = self.rehearsal {
             rehearsal.send(&call);
@@ -923,6 +939,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     fn watch(&self) -> Watch<'_> {
         Watch(self.record.as_ref())
+    }
+
+    fn left(&self) -> Option<u64> {
+        Some(self.until?.saturating_sub(self.now()))
     }
 
     fn request_id(&self) -> String {

@@ -37,7 +37,6 @@ pub use retry::{BudgetRules, Ended, MOST as MOST_RETRIES, RetryRules, Trouble, i
 #[cfg(feature = "compose")]
 pub use retry::{Facts as RetryFacts, retry_after};
 pub use send::{Answer, Attempt, Cause, Failed, keep_body, keep_short, may_be_done, send};
-#[cfg(feature = "compose")]
 pub(crate) use send::{First, first};
 pub use sticky::{SHORTEST_SECRET, StickyRules};
 pub use target::{Near, Target, TargetRule};

@@ -158,6 +158,11 @@ impl Asked {
         Self { deadline: self.deadline.map(|deadline| deadline.saturating_sub(milliseconds)), ..self }
     }
 
+    /// The same with no more than so many milliseconds, where that is said.
+    pub fn by_then(self, left: Option<u64>) -> Self {
+        Self { deadline: self.deadline.into_iter().chain(left).min(), ..self }
+    }
+
     /// The same within the deadline of another.
     pub fn within(self, other: &Self) -> Self {
         Self { deadline: self.deadline.into_iter().chain(other.deadline).min(), ..self }
