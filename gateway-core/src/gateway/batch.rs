@@ -180,11 +180,13 @@ fn fields(
     for (name, value) in &own {
         headers.append(name, value);
     }
-    let inherited = batch.inherit.iter().map(String::as_str).filter(|name| !own.iter().any(|(known, _)| known == name));
-    let inherited: Vec<&str> = inherited.chain(ALWAYS_INHERITED).collect();
     // What trusted proxies say of the client is true of each of its requests.
     let hops: &[&str] = if through_trusted { &FORWARDED } else { &[] };
-    for name in inherited.into_iter().chain(hops.iter().copied()) {
+    for name in batch.inherit.iter().map(String::as_str).chain(ALWAYS_INHERITED).chain(hops.iter().copied()) {
+        // It has one of its own, or this one is named twice.
+        if headers.contains(name) {
+            continue;
+        }
         let lines: Vec<Vec<u8>> = outer.all(name).map(<[u8]>::to_vec).collect();
         lines.iter().for_each(|line| headers.append(name, line));
     }
