@@ -1,7 +1,7 @@
 //! A batch of JSON-RPC calls, of which each goes the rest of the way alone.
 
 use super::{Deferred, Gateway, Note, Plan, Reply, Start};
-use crate::http::{Body, Response};
+use crate::http::{Body, Headers, Response};
 use crate::json_rpc::{self, Fault};
 use crate::platform::Platform;
 use crate::policy::json_rpc::{Entry, Split};
@@ -30,10 +30,16 @@ impl Gateway {
         split: Split,
     ) -> Reply<P::Stream> {
         let Split { entries, at_once, bytes } = split;
-        let tasks = entries.into_iter().map(|entry| {
+        let names = self.key_fields(matched);
+        let names = names.as_slice();
+        let tasks = (1..).zip(entries).map(|(number, entry)| {
             let task: Task<'_, Done> = match entry {
                 Err(fault) => Box::pin(std::future::ready(Done { answer: Some(fault), ..Done::default() })),
-                Ok(entry) => Box::pin(self.one(platform, matched, request, start, entry, bytes)),
+                Ok(entry) => {
+                    let mut request = request.clone();
+                    names.iter().for_each(|name| number_key(&mut request.headers, name, number));
+                    Box::pin(self.one(platform, matched, request, start, entry, bytes))
+                }
             };
             task
         });
@@ -52,16 +58,32 @@ impl Gateway {
         Reply { notes, deferred, ..Reply::answer(response) }
     }
 
+    /// The fields in which clients say under which key something is done once.
+    fn key_fields(&self, matched: &Matched<Plan>) -> Vec<String> {
+        let mut names = vec!["idempotency-key".to_owned()];
+        #[cfg(feature = "idempotency")]
+        for policy in self.policies.get(matched.route.then.policies).iter().flat_map(|policies| policies.iter()) {
+            if let crate::policy::Policy::Idempotency(policy) = policy
+                && !names.contains(&policy.header)
+            {
+                names.push(policy.header.clone());
+            }
+        }
+        #[cfg(not(feature = "idempotency"))]
+        let _ = matched;
+        names
+    }
+
     async fn one<P: Platform>(
         &self,
         platform: &Watched<'_, P>,
         matched: &Matched<Plan>,
-        request: &Request,
+        request: Request,
         start: &Start,
         Entry { called, body }: Entry,
         most: usize,
     ) -> Done {
-        let mut request = Request { upgrade: None, content_length: Some(body.len() as u64), ..request.clone() };
+        let mut request = Request { upgrade: None, content_length: Some(body.len() as u64), ..request };
         request.headers.set("content-length", body.len().to_string());
         // What is packed could not be put together.
         request.headers.set("accept-encoding", "identity");
@@ -84,4 +106,17 @@ impl Gateway {
         notes.extend(more);
         Done { answer, notes, deferred }
     }
+}
+
+/// Gives a call of a batch a key of its own: that of the batch, and the number of the call in it. Under one key there is one call.
+fn number_key(headers: &mut Headers, name: &str, number: usize) {
+    let lines: Vec<&[u8]> = headers.all(name).collect();
+    // Two of them are no key, and stay none.
+    let [line] = lines.as_slice() else { return };
+    let (key, end) = match line.trim_ascii_end() {
+        [key @ .., b'"'] => (key, "\""),
+        key => (key, ""),
+    };
+    let key = [key, format!(".{number}{end}").as_bytes()].concat();
+    headers.set(name, key);
 }
