@@ -1482,8 +1482,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin) {
         let protocol = grpc::Protocol::of(scope.line, payload.query.as_deref(), &payload.headers);
-        let mut notes = Vec::new();
-        let (mut reply, origin) = match self.translate(platform, grpc, protocol, payload, scope, &mut notes).await {
+        let (mut reply, origin) = match self.translate(platform, grpc, protocol, payload, scope).await {
             Ok(answered) => answered,
             Err(Error::MethodNotAllowed { allow }) if scope.line.method == "OPTIONS" => {
                 return (Reply::answer(answer::options(&allow)), Origin::Gateway);
@@ -1496,8 +1495,7 @@ impl Gateway {
         if origin != Origin::Upstream {
             reply = told_in(protocol, platform, reply);
         }
-        notes.append(&mut reply.notes);
-        (Reply { notes, ..reply }, origin)
+        (reply, origin)
     }
 
     #[cfg(feature = "grpc")]
@@ -1508,7 +1506,6 @@ impl Gateway {
         protocol: grpc::Protocol,
         payload: Payload<P::Stream>,
         scope: &Scope<'_>,
-        notes: &mut Vec<Note>,
     ) -> Result<(Reply<P::Stream>, Origin), Error> {
         let forward = &grpc.forward;
         let (Some(service), Some(pool)) =
@@ -1577,20 +1574,35 @@ impl Gateway {
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
         let begun = platform.now();
-        let (reply, origin) = self.forward(platform, forward, payload, scope).await;
-        match origin {
+        let (mut reply, mut origin) = self.forward(platform, forward, payload, scope).await;
+        let (mut notes, deferred) = (std::mem::take(&mut reply.notes), std::mem::take(&mut reply.deferred));
+        let failed = |error: Error| {
+            let detail = error.reason().to_owned();
+            Reply::fail(platform, error, Some(scope.route), detail)
+        };
+        reply = match origin {
             Origin::Gateway | Origin::Lost => match refusal.take() {
                 // It broke off on its way, and this is why.
-                Some(error) => Ok((Reply::fail(platform, error, Some(scope.route), String::new()), origin)),
-                None => Ok((reply, origin)),
+                Some(error) => {
+                    notes.clear();
+                    failed(error)
+                }
+                None => reply,
             },
             Origin::Upstream => {
-                notes.extend(reply.notes);
                 let late = platform.now().saturating_sub(begun) >= left;
-                let response = call.answer(platform, reply.response, &asked, late, request_id(platform)).await?;
-                Ok((Reply::answer(response), Origin::Upstream))
+                match call.answer(platform, reply.response, &asked, late, request_id(platform)).await {
+                    Ok(response) => Reply::answer(response),
+                    Err(error) => {
+                        // What was called for may well have been done.
+                        origin = Origin::Lost;
+                        failed(error)
+                    }
+                }
             }
-        }
+        };
+        notes.append(&mut reply.notes);
+        Ok((Reply { notes, deferred, ..reply }, origin))
     }
 
     /// What the gateway knows of itself.
