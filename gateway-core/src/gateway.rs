@@ -1518,7 +1518,8 @@ impl Gateway {
         let trailers = platform.sends_trailers();
         let admitted = grpc.admit(&service, protocol, &scope.line.method, &path, trailers)?;
         let mut timeouts = forward.timeouts.unwrap_or(pool.upstream.timeouts);
-        if let Some(deadline) = grpc::call::client_deadline(&payload.headers) {
+        let deadline = grpc::call::client_deadline(&payload.headers);
+        if let Some(deadline) = deadline {
             timeouts.attempt = timeouts.attempt.min(deadline);
             timeouts.total = timeouts.total.min(deadline);
         }
@@ -1529,9 +1530,11 @@ impl Gateway {
         let forward = &Forward { timeouts: Some(timeouts), ..forward.clone() };
         let call = match admitted {
             Admitted::Call(call) => call,
-            Admitted::Pass => {
+            Admitted::Pass(gives_many) => {
                 let mut payload = payload;
-                grpc::call::tell_what_is_left(&mut payload.headers, left);
+                if !gives_many {
+                    grpc::call::tell_what_is_left(&mut payload.headers, left);
+                }
                 if protocol == grpc::Protocol::Grpc {
                     // It was for the last hop, and gRPC servers ask for it.
                     payload.headers.set("te", "trailers");
@@ -1569,7 +1572,9 @@ impl Gateway {
             };
             (Body::Bytes(call.message(query, headers, &body)?), grpc::upload::Refusal::default())
         };
-        let instead = call.request(&payload.headers, body, left);
+        // Upstreams end a call when this is over. The gateway's own time is for the head, and many answers go on behind it.
+        let told = if call.gives_many() { deadline } else { Some(left) };
+        let instead = call.request(&payload.headers, body, told);
         let asked = payload.headers.clone();
         let payload =
             Payload { body: Body::Empty, upgrade: None, content_length: None, instead: Some(instead), ..payload };
@@ -1590,7 +1595,7 @@ impl Gateway {
                 None => reply,
             },
             Origin::Upstream => {
-                let late = platform.now().saturating_sub(begun) >= left;
+                let late = told.is_some_and(|told| platform.now().saturating_sub(begun) >= told);
                 match call.answer(platform, reply.response, &asked, late, request_id(platform)).await {
                     Ok(response) => Reply::answer(response),
                     Err(error) => {

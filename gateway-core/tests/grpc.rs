@@ -354,6 +354,21 @@ fn the_clients_deadline_becomes_the_upstreams() {
     }
     let (reply, calls) =
         send(&gateway("connect", json!({})), "GET /v1/orders/7", "grpc-timeout\x000m\n", "", |_| ok("connect", &[]));
+    // The gateway waits so long for the head. What goes on behind it has the time that the client gives it, and no other.
+    for (fields, dialect, name, expected) in [
+        ("", "grpc_web", "grpc-timeout", None),
+        ("grpc-timeout\x002S\n", "grpc_web", "grpc-timeout", Some("2000m")),
+        ("grpc-timeout\x00100S\n", "grpc_web", "grpc-timeout", Some("100000m")),
+        ("", "connect", "connect-timeout-ms", None),
+        ("grpc-timeout\x00100S\n", "connect", "connect-timeout-ms", Some("100000")),
+    ] {
+        let (_, calls) = send(&gateway(dialect, json!({})), "GET /v1/orders/7/events", fields, "", |call| {
+            assert_eq!(call.headers.text(name), expected, "{fields}");
+            assert!(u64::try_from(call.timeout.as_millis()).is_ok_and(|timeout| timeout <= 30_000));
+            ok("grpc_web", &[])
+        });
+        assert_eq!(calls.len(), 1, "{fields}");
+    }
     assert_eq!((reply.response.status, calls.len()), (504, 0));
 }
 
@@ -377,6 +392,12 @@ fn a_deadline_holds_for_clients_that_pass_as_they_are() {
     }
     // Whoever says nothing is not made to, and who does not want to wait at all does not.
     let web = "content-type\0application/grpc-web+proto\n";
+    let long = "content-type\0application/grpc-web+proto\ngrpc-timeout\x00100S\n";
+    let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/WatchOrder", long, "", |call| {
+        assert_eq!(call.headers.text("grpc-timeout"), Some("100S"), "there may be more behind the head");
+        ok("grpc_web", &[])
+    });
+    assert_eq!(calls.len(), 1);
     let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", web, "", |call| {
         assert!(!call.headers.contains("grpc-timeout"));
         ok("grpc_web", &[])
@@ -391,6 +412,50 @@ fn a_deadline_holds_for_clients_that_pass_as_they_are() {
 
 #[test]
 fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
+#[test]
+fn each_attempt_is_told_what_is_left_to_it() {
+    for (target, said, expected) in [
+        ("/v1/orders/7", "", [4_000, 4_000]),
+        ("/v1/orders/7", "grpc-timeout\x006500m\n", [4_000, 3_500]),
+        ("/v1/orders/7/events", "grpc-timeout\x0060S\n", [60_000, 57_000]),
+        ("/v1/orders/7/events", "", [0, 0]),
+    ] {
+        let gateway = loaded(&json!({
+            "upstreams": { "shop": {
+                "targets": [{ "url": "http://127.0.0.1:9000" }, { "url": "http://127.0.0.1:9001" }],
+                "retries": { "attempts": 2, "pause": "1ms", "longest_pause": "1ms" },
+            } },
+            "routes": [{
+                "name": "shop", "upstream": "shop", "timeouts": { "attempt": "4s", "total": "10s" },
+                "grpc": { "protos": "shop.proto", "dialect": "grpc_web" },
+            }],
+        }));
+        let told = std::cell::RefCell::new(Vec::<u64>::new());
+        let platform = TestPlatform::new(|call: Call<Vec<u8>>| {
+            let told_now =
+                call.headers.text("grpc-timeout").map_or(0, |text| text.trim_end_matches('m').parse().unwrap());
+            told.borrow_mut().push(told_now);
+            Err(Failure { error: FetchError::Unreachable, detail: String::new() })
+        });
+        *platform.delay.borrow_mut() = Some(Box::new(|_| 3_000));
+        let incoming = Incoming {
+            method: "GET".to_owned(),
+            scheme: Scheme::Http,
+            authority: "shop.test".to_owned(),
+            target: target.to_owned(),
+            headers: Headers::from_block(said.as_bytes().to_vec()),
+            body: Body::Empty,
+            peer: Peer::default(),
+        };
+        let _ = run(gateway.handle(&platform, incoming));
+        drop(platform);
+        let told = told.into_inner();
+        // A pause takes a millisecond, or none.
+        let is_as_expected = |(told, expected): (&u64, &u64)| (expected.saturating_sub(1)..=*expected).contains(told);
+        assert!(told.len() >= 2 && told.iter().zip(&expected).all(is_as_expected), "{target} {said}: {told:?}");
+    }
+}
+
     for (took, code) in [(100, "CANCELLED"), (300, "DEADLINE_EXCEEDED")] {
         let clock = std::rc::Rc::new(std::cell::Cell::new(1_750_000_000_000));
         let platform = TestPlatform::with_clock(clock.clone(), |_| {

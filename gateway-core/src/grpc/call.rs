@@ -21,8 +21,8 @@ use bytes::Bytes;
 /// What becomes of a request.
 #[derive(Debug)]
 pub enum Admitted<'a> {
-    /// The upstream gets it as it is: both speak the same.
-    Pass,
+    /// The upstream gets it as it is: both speak the same. Whether there may be many answers.
+    Pass(bool),
     /// It is a call to be translated.
     Call(Box<Call<'a>>),
 }
@@ -74,7 +74,7 @@ impl Grpc {
                 }
                 Protocol::ConnectStream(_) if !streams => Err(types(["application/proto", "application/json"])),
                 _ if !allowed => Err(Error::MethodNotAllowed { allow: vec!["POST".to_owned(), "OPTIONS".to_owned()] }),
-                _ if protocol.is_native_to(self.dialect) => Ok(Admitted::Pass),
+                _ if protocol.is_native_to(self.dialect) => Ok(Admitted::Pass(rpc.descriptor.is_server_streaming())),
                 // The status of its answer stands in trailers.
                 Protocol::Grpc if !trailers => Err(types(["application/grpc-web+proto", "application/connect+proto"])),
                 _ => call(rpc, None),
@@ -114,7 +114,7 @@ fn is_without_side_effects(rpc: &Method) -> bool {
 /// How many milliseconds the client will wait for the answer, where it says so.
 pub fn client_deadline(headers: &Headers) -> Option<u64> {
     let grpc = || deadline::read(deadline::GRPC, headers.text(deadline::GRPC)?);
-    let connect = || headers.text(CONNECT_TIMEOUT)?.parse().ok();
+    let connect = || headers.text(deadline::CONNECT)?.parse().ok();
     grpc().or_else(connect)
 }
 
@@ -123,8 +123,8 @@ pub fn tell_what_is_left(headers: &mut Headers, left: u64) {
     if headers.text(deadline::GRPC).is_some_and(|said| deadline::read(deadline::GRPC, said).is_some()) {
         headers.set(deadline::GRPC, deadline::write(deadline::GRPC, left));
     }
-    if headers.text(CONNECT_TIMEOUT).is_some_and(|said| said.parse::<u64>().is_ok()) {
-        headers.set(CONNECT_TIMEOUT, connect_timeout(left));
+    if headers.text(deadline::CONNECT).is_some_and(|said| said.parse::<u64>().is_ok()) {
+        headers.set(deadline::CONNECT, connect_timeout(left));
     }
 }
 
@@ -132,8 +132,6 @@ pub fn tell_what_is_left(headers: &mut Headers, left: u64) {
 fn connect_timeout(milliseconds: u64) -> String {
     milliseconds.min(9_999_999_999).to_string()
 }
-
-const CONNECT_TIMEOUT: &str = "connect-timeout-ms";
 
 impl Call<'_> {
     /// Whether the body of the request is part of the call.
@@ -144,6 +142,11 @@ impl Call<'_> {
     /// Whether the body has messages in any number, which go on as they come.
     pub fn takes_many(&self) -> bool {
         self.method.descriptor.is_client_streaming() && self.reads_body()
+    }
+
+    /// Whether there may be many answers: the last of them may come long after the head.
+    pub fn gives_many(&self) -> bool {
+        self.method.descriptor.is_server_streaming()
     }
 
     /// What makes of a body of many messages the one that the upstream is sent, and says why where it cannot.
@@ -188,29 +191,30 @@ impl Call<'_> {
         Ok(framed.into())
     }
 
-    /// What the upstream is sent with this body, and for how many milliseconds it is told that anybody waits.
-    pub fn request<S>(&self, headers: &Headers, body: Body<S>, timeout: u64) -> Substitute<S> {
+    /// What the upstream is sent with this body, and for how many milliseconds it is told that anybody waits, if it is.
+    pub fn request<S>(&self, headers: &Headers, body: Body<S>, timeout: Option<u64>) -> Substitute<S> {
         let streams = self.streams();
         let mut sent = self.metadata(headers);
-        let timeout_is = |sent: &mut Headers| sent.set(deadline::GRPC, deadline::write(deadline::GRPC, timeout));
         match self.grpc.dialect {
             Dialect::Grpc => {
                 sent.set("content-type", "application/grpc+proto");
                 sent.set("te", "trailers");
-                timeout_is(&mut sent);
             }
             Dialect::GrpcWeb => {
                 sent.set("content-type", "application/grpc-web+proto");
                 sent.set("accept", "application/grpc-web+proto");
                 sent.set("x-grpc-web", "1");
-                timeout_is(&mut sent);
             }
             Dialect::Connect => {
                 sent.set("content-type", if streams { "application/connect+proto" } else { "application/proto" });
                 sent.set("accept-encoding", "identity");
                 sent.set("connect-protocol-version", "1");
-                sent.set(CONNECT_TIMEOUT, connect_timeout(timeout));
             }
+        }
+        match (timeout, self.grpc.dialect) {
+            (None, _) => {}
+            (Some(timeout), Dialect::Connect) => sent.set(deadline::CONNECT, connect_timeout(timeout)),
+            (Some(timeout), _) => sent.set(deadline::GRPC, deadline::write(deadline::GRPC, timeout)),
         }
         match &body {
             Body::Bytes(bytes) => sent.set("content-length", bytes.len().to_string()),
@@ -306,7 +310,7 @@ impl Call<'_> {
             }
             end
         };
-        let gives_many = self.method.descriptor.is_server_streaming();
+        let gives_many = self.gives_many();
         let start = Reader::start(self.grpc.dialect, self.streams(), status, &headers, self.most());
         let mut reader = match start.map_err(refused)? {
             Start::Ended(end) => {

@@ -3,6 +3,10 @@
 /// A name for which values are written as gRPC writes them.
 pub const GRPC: &str = "grpc-timeout";
 
+/// What Connect calls it. The number has at most ten digits (Connect, "Unary-Request").
+#[cfg(feature = "grpc")]
+pub const CONNECT: &str = "connect-timeout-ms";
+
 /// Reads how many milliseconds a client will wait. In `grpc-timeout` up to eight digits and a unit (`H M S m u n`); in
 /// any other field a number of milliseconds, or one with `ms` or `s`. What is malformed is no deadline.
 pub fn read(name: &str, value: &str) -> Option<u64> {
@@ -29,6 +33,19 @@ pub fn read(name: &str, value: &str) -> Option<u64> {
         "" | "ms" => Some(number),
         "s" => number.checked_mul(1_000),
         _ => None,
+    }
+}
+
+/// Tells in the fields of gRPC and of Connect, where they say how long anybody waits, what is true of a further attempt: no more than
+/// is `left`, or what has not `passed` of a time that is longer than an `attempt`, since that is the client's own, for an answer that
+/// goes on behind its head.
+#[cfg(feature = "grpc")]
+pub fn tell_again(headers: &mut crate::http::Headers, attempt: u64, left: u64, passed: u64) {
+    for name in [GRPC, CONNECT] {
+        if let Some(told) = headers.text(name).and_then(|told| read(name, told)) {
+            let left = if told > attempt { told.saturating_sub(passed) } else { told.min(left) };
+            headers.set(name, write(name, left));
+        }
     }
 }
 

@@ -285,6 +285,13 @@ impl<P: Platform> Trip<'_, P> {
     async fn attempt(&self, mut call: Call<P::Stream>, turn: Turn<'_>, left: u64) -> Outcome<P::Stream> {
         let target = turn.target;
         let Trip { platform, pool, group, timeouts, host, asked } = *self;
+        #[cfg(feature = "grpc")]
+        {
+            let passed = asked.deadline.unwrap_or(u64::MAX).min(timeouts.total).saturating_sub(left);
+            if passed > 0 {
+                deadline::tell_again(&mut call.headers, timeouts.attempt.min(timeouts.total), left, passed);
+            }
+        }
         if let Some(name) = &group.rules.deadline {
             call.headers.set(name, deadline::write(name, left));
         }
