@@ -1087,6 +1087,18 @@ fn clients_of_grpc_are_answered_with_trailers() {
 
         // What is no answer has its status in the head, as there is nothing behind it.
         let (reply, _) = call(&gateway, &mut || Ok(answered(200, "content-type\0text/html\n", b"x".to_vec())));
+        assert_eq!(headers.text("after-x-end"), Some("1"), "{dialect}");
+
+        // So has what is over with its head, though it went well.
+        if dialect == "grpc_web" {
+            let head = "content-type\0application/grpc-web+proto\ngrpc-status\x000\nx-custom\0yes\n";
+            let (reply, _) = send_bytes(&gateway, "POST /shop.v1.Shop/WatchOrder", fields, framed.clone(), |_| {
+                Ok(answered(200, head, Vec::new()))
+            });
+            let headers = &reply.response.headers;
+            assert_eq!((headers.text("grpc-status"), headers.text("x-custom")), (Some("0"), Some("yes")));
+            assert_eq!((reply.response.status, bytes(&reply).len()), (200, 0));
+        }
         let headers = &reply.response.headers;
         assert_eq!((reply.response.status, headers.text("grpc-status")), (200, Some("14")), "{dialect}");
     }

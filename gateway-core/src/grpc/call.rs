@@ -317,10 +317,13 @@ impl Call<'_> {
                 let end = timely(end);
                 pump::discard(platform, body);
                 self.keep(&mut headers);
-                return if (gives_many || self.protocol == Protocol::Grpc) && end.status.is_ok() {
-                    self.flow(headers, Body::Empty, Reader::ended(end), asked, request_id)
-                } else {
-                    self.whole(headers, &[], end, request_id)
+                return match self.protocol {
+                    // Nothing stands behind a body that is not sent: of gRPC it is the head that says how the call ended.
+                    Protocol::Grpc => Ok(self.protocol.whole(headers, None, end)),
+                    _ if gives_many && end.status.is_ok() => {
+                        self.flow(headers, Body::Empty, Reader::ended(end), asked, request_id)
+                    }
+                    _ => self.whole(headers, &[], end, request_id),
                 };
             }
             Start::Body(reader) => reader,
