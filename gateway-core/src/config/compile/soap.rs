@@ -83,18 +83,21 @@ impl RouteCompiler<'_, '_> {
                     }
                 };
                 // What fills a hole is escaped. With something escaped in all of them this is XML, unless one is in the middle of
-                // a name or of a tag.
-                let tried: String = template
-                    .pieces()
+                // a name or of a tag; and all of that comes out again as it was before, unless one is in a comment or in CDATA.
+                let pieces = template.pieces();
+                let tried: String = pieces
                     .iter()
-                    .map(|piece| if let Piece::Text(text) = piece { text.as_str() } else { "&lt;" })
+                    .map(|piece| if let Piece::Text(text) = piece { text.as_str() } else { "&lt;\u{E000}" })
                     .collect();
-                if xml::read(&format!("<soap:Body>{tried}</soap:Body>")).is_err() {
-                    let problem = Problem::error("bad-xml", node.at, "this is not XML that can stand in a message");
-                    self.all.problems.push(problem.help("values stand between tags, or in the quotes of an attribute"));
-                    return None;
+                let holes = pieces.iter().filter(|piece| !matches!(piece, Piece::Text(_))).count();
+                let read = xml::read(&format!("<soap:Body>{tried}</soap:Body>"));
+                if read.is_ok_and(|read| read.to_text().matches("<\u{E000}").count() == holes) {
+                    return Some(Content::Xml(template));
                 }
-                Some(Content::Xml(template))
+                let problem = Problem::error("bad-xml", node.at, "this is not XML that can stand in a message");
+                let help = "values stand between tags, or in the quotes of an attribute; none in a comment or in CDATA";
+                self.all.problems.push(problem.help(help));
+                None
             }
             Value::Map(_) => self.blueprint(node, paths, MESSAGE).map(Content::Json),
             Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::List(_) => {
