@@ -36,8 +36,9 @@ impl Document {
 
     /// A document that is just this.
     pub fn of(value: &Value<'_>) -> Self {
-        // What was written from a value can be read, unless it is deeper than anybody reads.
-        Self::read(value.to_text()).unwrap_or_else(|_| Self::null())
+        // What was written from a value can be read. It may be deeper than what an upstream may send: it is made of that.
+        let limits = Limits { depth: u32::MAX, ..LIMITS };
+        Self::read_within(value.to_text(), &limits).unwrap_or_else(|_| Self::null())
     }
 
     /// `null`
@@ -258,6 +259,8 @@ mod tests {
         assert_eq!(Document::of(&document.value()).size(), document.size());
         assert_eq!(Document::null().value().to_text(), "null");
         assert_eq!(Document::read("[".repeat(70)).map(|_| ()), Err(Refused::Depth));
+        let deepest = Document::read(format!("{}{}", "[".repeat(64), "]".repeat(64))).expect("as deep as is read");
+        assert_eq!(Document::of(&Value::List(vec![deepest.value()])).size(), 130);
     }
 
     #[test]
