@@ -355,6 +355,14 @@ fn join(known: &mut Value<'static>, more: Value<'static>) {
     *known = Value::List(all);
 }
 
+/// What stands in an element, one by one, where its order says something.
+fn in_order<'v>(
+    members: &'v mut [(std::borrow::Cow<'static, str>, Value<'static>)],
+) -> impl Iterator<Item = &'v mut Value<'static>> {
+    let ordered = members.iter_mut().filter(|(name, _)| name == "#");
+    ordered.flat_map(|(_, list)| if let Value::List(items) = list { items.as_mut_slice() } else { &mut [] })
+}
+
 /// Makes a list of what is at a place, whether there is none, one or many; in lists on the way, in each of their items.
 fn make_list(value: &mut Value<'static>, steps: &[Step]) {
     let Some((step, rest)) = steps.split_first() else {
@@ -370,8 +378,12 @@ fn make_list(value: &mut Value<'static>, steps: &[Step]) {
         (Value::Object(members), Step::Every) => members.iter_mut().for_each(|(_, member)| make_list(member, rest)),
         (Value::Object(members), Step::Name(name)) => match members.iter_mut().find(|(known, _)| known == name) {
             Some((_, member)) => make_list(member, rest),
-            None if rest.is_empty() => members.push((name.clone().into(), Value::List(Vec::new()))),
-            None => {}
+            // Those that stand between others are still where they were: the list is beside that.
+            None if rest.is_empty() => {
+                let list = Value::List(in_order(members).filter_map(|item| item.get(&steps[..1])).collect());
+                members.push((name.clone().into(), list));
+            }
+            None => in_order(members).for_each(|item| make_list(item, steps)),
         },
         // An element with nothing in it has none of these either.
         (value @ Value::Text(_), Step::Name(name)) if rest.is_empty() => {
@@ -444,6 +456,10 @@ mod tests {
         let listed = r#"{"R":{"o":[{"@type":"m:O","@id":"7","n":["x"],"z":null},"y"],"e":{"item":[]},"more":[]}}"#;
         assert_eq!(answer(&lists, 200, &text).as_deref(), Ok(listed));
         assert_eq!(answer(&soap(), 200, &envelope(Version::Two, "")).as_deref(), Ok("{}"));
+        let mixed = envelope(Version::One, "<R><i>1</i><x/><i><j>2</j></i></R>");
+        let lists = Soap { lists: vec![path("R.i.j"), path("R.i"), path("R.k")], ..soap() };
+        let listed = r##"{"R":{"#":[{"i":"1"},{"x":""},{"i":{"j":["2"]}}],"i":["1",{"j":["2"]}],"k":[]}}"##;
+        assert_eq!(answer(&lists, 200, &mixed).as_deref(), Ok(listed));
         assert_eq!(answer(&soap(), 202, "").as_deref(), Ok("null"));
     }
 
