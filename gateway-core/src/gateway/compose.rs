@@ -9,6 +9,7 @@ use super::{Deferred, Gateway, Note, Origin, Payload, Plan, Reply, request_id};
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::compose::answer::{Told, Writer, is_object};
+use crate::compose::sight::STEPS;
 use crate::compose::{
     Answer, Answered, Beyond, COMPLETE, Compose, Document, Failure, Form, Heard, OnError, Order, Outcome, Sight, Step,
     call, outcome,
@@ -67,7 +68,6 @@ pub struct Production {
     flow: Outflow,
 }
 
-impl Gateway {
 impl Production {
     /// The same with no more time than until then.
     pub(super) fn within(self, until: Option<Timestamp>) -> Self {
@@ -75,6 +75,7 @@ impl Production {
     }
 }
 
+impl Gateway {
     /// Answers from several calls.
     pub(super) async fn compose<P: Platform>(
         &self,
@@ -910,6 +911,9 @@ impl<'r, P: Platform> Run<'r, P> {
 
 /// Whether the step that a path is about, if it is about one, has an answer.
 fn is_there(sight: &Sight<'_>, path: &Path) -> bool {
+    if path.root() != STEPS {
+        return true;
+    }
     match path.steps().get(1) {
         Some(crate::shape::Step::Name(name)) => sight.answered(name).is_some(),
         Some(crate::shape::Step::Every) | None => true,
@@ -919,7 +923,7 @@ fn is_there(sight: &Sight<'_>, path: &Path) -> bool {
 /// Whether all steps that a step's path names have answers: what is missing then is missing in them.
 fn all_there(step: &Step, sight: &Sight<'_>) -> bool {
     step.path.pieces().iter().all(|piece| match piece.base() {
-        crate::template::Piece::Document(path) if path.root() == crate::compose::sight::STEPS => is_there(sight, path),
+        crate::template::Piece::Document(path) => is_there(sight, path),
         _ => true,
     })
 }
