@@ -366,18 +366,10 @@ pub fn carried(received: &Headers) -> Headers {
             || name.starts_with("mcp-")
             || name.starts_with("sec-")
             || name.starts_with("access-control-")
+            || name.starts_with("accept")
             || matches!(
                 name,
-                "accept"
-                    | "accept-encoding"
-                    | "expect"
-                    | "host"
-                    | "last-event-id"
-                    | "origin"
-                    | "range"
-                    | "referer"
-                    | "transfer-encoding"
-                    | "upgrade"
+                "expect" | "host" | "last-event-id" | "origin" | "range" | "referer" | "transfer-encoding" | "upgrade"
             );
         if !stays {
             headers.append(name, value);
