@@ -1072,7 +1072,8 @@ fn clients_of_grpc_are_answered_with_trailers() {
         let (reply, _) = call(&gateway, &mut || match dialect {
             "connect" => {
                 let error = json!({ "code": "not_found", "message": "gone" });
-                Ok(answered(404, "content-type\0application/json\n", error.to_string().into_bytes()))
+                let head = "content-type\0application/json\ntrailer-x-end\x001\n";
+                Ok(answered(404, head, error.to_string().into_bytes()))
             }
             _ => {
                 let mut body = Vec::new();

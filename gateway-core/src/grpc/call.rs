@@ -11,7 +11,7 @@ use super::upload::{Maker, Messages, Refusal, Upload, encoded, untranslatable};
 use super::{Binding, Grpc, Method, Service, is_named};
 use crate::error::Error;
 use crate::gateway::Substitute;
-use crate::http::{Body, Headers, Response, parameters};
+use crate::http::{self, Body, Headers, Response, parameters};
 use crate::platform::{Platform, ReadError};
 use crate::pump::{self, Broken, Pump};
 use crate::upstream::deadline;
@@ -312,6 +312,10 @@ impl Call<'_> {
         };
         let gives_many = self.gives_many();
         let start = Reader::start(self.grpc.dialect, self.streams(), status, &headers, self.most());
+        let is_packed = |coding: &str| !coding.eq_ignore_ascii_case("identity") && !platform.decodes(coding);
+        if status == 200 && http::list(&headers, "content-encoding").any(is_packed) {
+            return Err(refused(Broken("the upstream packed its answer, which nobody asked for".to_owned())));
+        }
         let mut reader = match start.map_err(refused)? {
             Start::Ended(end) => {
                 let end = timely(end);

@@ -300,10 +300,11 @@ enum Form {
     },
     /// Nothing more: it was over with its head.
     Ended(End),
-    /// An error that is the whole body, and its status in HTTP.
+    /// An error that is the whole body, its status in HTTP, and the trailers that stood in the head.
     Error {
         bytes: Vec<u8>,
         status: u16,
+        trailers: Headers,
     },
 }
 
@@ -337,21 +338,13 @@ impl Reader {
             Dialect::Connect => kind == "application/proto",
         };
         let form = match dialect {
-            Dialect::Connect if status != 200 => Form::Error { bytes: Vec::new(), status },
+            Dialect::Connect if status != 200 => Form::Error { bytes: Vec::new(), status, trailers: ahead(headers) },
             _ if !expected => {
                 let why =
                     format!("the upstream answered with the type `{kind}`, which is not the dialect of this route");
                 return Err(Broken(why));
             }
-            Dialect::Connect if !streams => {
-                let mut trailers = Headers::new();
-                for (name, value) in headers.iter() {
-                    if let Some(name) = name.strip_prefix("trailer-") {
-                        trailers.append(name, value);
-                    }
-                }
-                Form::Message { bytes: Vec::new(), trailers }
-            }
+            Dialect::Connect if !streams => Form::Message { bytes: Vec::new(), trailers: ahead(headers) },
             Dialect::Grpc | Dialect::GrpcWeb | Dialect::Connect => {
                 // The frame at the end may be longer than the longest message.
                 Form::Frames { dialect, frames: Frames::new(most.max(LEAST)), end: None }
@@ -420,13 +413,13 @@ impl Reader {
                 let end = End { status: Status::new(Code::OK, ""), trailers: std::mem::take(trailers) };
                 Ok((Some(std::mem::take(bytes)), end))
             }
-            Form::Error { bytes, status } => {
+            Form::Error { bytes, status, trailers } => {
                 let error: Value = serde_json::from_slice(bytes).unwrap_or_default();
                 let mut status_of_call = Status::from_connect(&error, Some(*status));
                 if error.get("code").is_none() {
                     status_of_call.message = format!("HTTP status {status}");
                 }
-                Ok((None, End { status: status_of_call, trailers: Headers::new() }))
+                Ok((None, End { status: status_of_call, trailers: std::mem::take(trailers) }))
             }
             Form::Frames { dialect, frames, end } => {
                 frames.finish().map_err(|wrong| explain(wrong, self.most))?;
@@ -440,6 +433,17 @@ impl Reader {
             }
         }
     }
+}
+
+/// Connect, "Unary-Response": the trailers stand in the head.
+fn ahead(headers: &Headers) -> Headers {
+    let mut trailers = Headers::new();
+    for (name, value) in headers.iter() {
+        if let Some(name) = name.strip_prefix("trailer-") {
+            trailers.append(name, value);
+        }
+    }
+    trailers
 }
 
 /// How long trailers in a body may be at least, and errors at most.
