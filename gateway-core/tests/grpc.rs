@@ -244,6 +244,8 @@ fn numbers_that_are_not_finite_are_texts() {
         ),
         (float(f32::NAN), r#"{"narrow":{"a":"NaN"}}"#),
         (float(0.1), r#"{"narrow":{"a":0.1}}"#),
+        // `any`, which says nothing of what is in it.
+        (vec![0x1A, 0], r#"{"any":{}}"#),
         (plain(f64::NEG_INFINITY), r#"{"plain":"-Infinity"}"#),
     ] {
         let (reply, _) = send(&gateway, "GET /wholes/7", "", "", |_| ok("grpc_web", &answer));
@@ -352,8 +354,6 @@ fn the_clients_deadline_becomes_the_upstreams() {
             ok(dialect, &[])
         });
     }
-    let (reply, calls) =
-        send(&gateway("connect", json!({})), "GET /v1/orders/7", "grpc-timeout\x000m\n", "", |_| ok("connect", &[]));
     // The gateway waits so long for the head. What goes on behind it has the time that the client gives it, and no other.
     for (fields, dialect, name, expected) in [
         ("", "grpc_web", "grpc-timeout", None),
@@ -369,6 +369,8 @@ fn the_clients_deadline_becomes_the_upstreams() {
         });
         assert_eq!(calls.len(), 1, "{fields}");
     }
+    let (reply, calls) =
+        send(&gateway("connect", json!({})), "GET /v1/orders/7", "grpc-timeout\x000m\n", "", |_| ok("connect", &[]));
     assert_eq!((reply.response.status, calls.len()), (504, 0));
 }
 
@@ -390,14 +392,14 @@ fn a_deadline_holds_for_clients_that_pass_as_they_are() {
         });
         assert_eq!(calls.len(), 1, "{dialect}");
     }
-    // Whoever says nothing is not made to, and who does not want to wait at all does not.
-    let web = "content-type\0application/grpc-web+proto\n";
     let long = "content-type\0application/grpc-web+proto\ngrpc-timeout\x00100S\n";
     let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/WatchOrder", long, "", |call| {
         assert_eq!(call.headers.text("grpc-timeout"), Some("100S"), "there may be more behind the head");
         ok("grpc_web", &[])
     });
     assert_eq!(calls.len(), 1);
+    // Whoever says nothing is not made to, and who does not want to wait at all does not.
+    let web = "content-type\0application/grpc-web+proto\n";
     let (_, calls) = send(&gateway("grpc_web", json!({})), "POST /shop.v1.Shop/GetOrder", web, "", |call| {
         assert!(!call.headers.contains("grpc-timeout"));
         ok("grpc_web", &[])
@@ -410,8 +412,6 @@ fn a_deadline_holds_for_clients_that_pass_as_they_are() {
     assert!(calls.is_empty() && told.contains("grpc-status: 4"), "{told}");
 }
 
-#[test]
-fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
 #[test]
 fn each_attempt_is_told_what_is_left_to_it() {
     for (target, said, expected) in [
@@ -456,6 +456,8 @@ fn each_attempt_is_told_what_is_left_to_it() {
     }
 }
 
+#[test]
+fn a_service_that_ends_a_call_at_its_deadline_has_exceeded_it() {
     for (took, code) in [(100, "CANCELLED"), (300, "DEADLINE_EXCEEDED")] {
         let clock = std::rc::Rc::new(std::cell::Cell::new(1_750_000_000_000));
         let platform = TestPlatform::with_clock(clock.clone(), |_| {
@@ -1085,9 +1087,6 @@ fn clients_of_grpc_are_answered_with_trailers() {
         assert_eq!((reply.response.status, bytes(&reply).len()), (200, 0), "{dialect}");
         assert_eq!(headers.text("after-grpc-status"), Some("5"), "{dialect}");
         assert_eq!(headers.text("after-grpc-message"), Some("gone"), "{dialect}");
-
-        // What is no answer has its status in the head, as there is nothing behind it.
-        let (reply, _) = call(&gateway, &mut || Ok(answered(200, "content-type\0text/html\n", b"x".to_vec())));
         assert_eq!(headers.text("after-x-end"), Some("1"), "{dialect}");
 
         // So has what is over with its head, though it went well.
@@ -1100,6 +1099,9 @@ fn clients_of_grpc_are_answered_with_trailers() {
             assert_eq!((headers.text("grpc-status"), headers.text("x-custom")), (Some("0"), Some("yes")));
             assert_eq!((reply.response.status, bytes(&reply).len()), (200, 0));
         }
+
+        // What is no answer has its status in the head, as there is nothing behind it.
+        let (reply, _) = call(&gateway, &mut || Ok(answered(200, "content-type\0text/html\n", b"x".to_vec())));
         let headers = &reply.response.headers;
         assert_eq!((reply.response.status, headers.text("grpc-status")), (200, Some("14")), "{dialect}");
     }

@@ -3,9 +3,10 @@
 use super::finite::Finite;
 use crate::http::decode;
 use crate::json::{self, Json};
+use prost_reflect::prost::Message as _;
 use prost_reflect::{
-    DeserializeOptions, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage,
-    SerializeOptions, Value,
+    DescriptorPool, DeserializeOptions, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    ReflectMessage, SerializeOptions, Value,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -59,10 +60,14 @@ impl Mapping {
     /// # Errors
     /// Where the bytes are no such message, or what is in it has no JSON, in words for the log.
     pub fn to_json(self, kind: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        let message = read(kind, bytes)?;
+        let mut message = Value::Message(read(kind, bytes)?);
         if kind.parent_pool().get_message_by_name(ANY).is_some() {
+            if let Some(nothing) = nothing() {
+                empty_any(&mut message, &nothing);
+            }
             check_any(&message, LEVELS)?;
         }
+        let Value::Message(message) = message else { return Err("it is no message".to_owned()) };
         let options = SerializeOptions::new()
             .use_enum_numbers(self.enum_numbers)
             .use_proto_field_name(self.original_names)
@@ -234,7 +239,8 @@ fn check_depth(json: &[u8]) -> Result<(), String> {
 
 /// A `google.protobuf.Any` is read when it is written as JSON: each is a message of its own, whose depth has a bound, but nothing
 /// bounds how many are in each other.
-fn check_any(message: &DynamicMessage, levels: usize) -> Result<(), String> {
+fn check_any(value: &Value, levels: usize) -> Result<(), String> {
+    let Value::Message(message) = value else { return Ok(()) };
     let Some(left) = levels.checked_sub(1) else {
         return Err(format!("it is nested deeper than {LEVELS} levels"));
     };
@@ -246,19 +252,35 @@ fn check_any(message: &DynamicMessage, levels: usize) -> Result<(), String> {
         let bytes = field("value").and_then(|value| value.as_bytes().cloned()).unwrap_or_default();
         // What cannot be read is an error when it is written.
         return match inner.and_then(|inner| DynamicMessage::decode(inner, bytes).ok()) {
-            Some(inner) => check_any(&inner, left),
+            Some(inner) => check_any(&Value::Message(inner), left),
             None => Ok(()),
         };
     }
-    let check = |value: &Value| match value {
-        Value::Message(inner) => check_any(inner, left),
-        _ => Ok(()),
-    };
+    let check = |value: &Value| check_any(value, left);
     message.fields().try_for_each(|(_, value)| match value {
         Value::List(values) => values.iter().try_for_each(check),
         Value::Map(values) => values.values().try_for_each(check),
         value => check(value),
     })
+}
+
+/// An `Any` that says nothing is written as `{}`, as protobuf's own libraries do; to prost-reflect it is one of an unknown type.
+fn empty_any(value: &mut Value, nothing: &DynamicMessage) {
+    match value {
+        Value::Message(message) if message.descriptor().full_name() == ANY && message.encoded_len() == 0 => {
+            *message = nothing.clone();
+        }
+        Value::Message(message) => message.fields_mut().for_each(|(_, value)| empty_any(value, nothing)),
+        Value::List(values) => values.iter_mut().for_each(|value| empty_any(value, nothing)),
+        Value::Map(values) => values.values_mut().for_each(|value| empty_any(value, nothing)),
+        _ => {}
+    }
+}
+
+/// A message of a type that has no fields: of the file `e`, which says `message E {}`.
+fn nothing() -> Option<DynamicMessage> {
+    let pool = DescriptorPool::decode(&b"\x0a\x08\x0a\x01e\x22\x03\x0a\x01E"[..]).ok()?;
+    pool.get_message_by_name("E").map(DynamicMessage::new)
 }
 
 const ANY: &str = "google.protobuf.Any";
