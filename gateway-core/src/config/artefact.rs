@@ -151,7 +151,7 @@ impl fmt::Display for Unreadable {
 }
 
 const MAGIC: [u8; 8] = *b"POSTERN\0";
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 const HEADER: usize = MAGIC.len() + 4 + 10 * 8;
 
 impl Artefact {
