@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::error::Error;
 use crate::http::{Headers, list};
+#[cfg(feature = "regex")]
 use crate::path;
 use crate::platform::Sockets;
 use crate::request::Line;

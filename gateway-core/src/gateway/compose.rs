@@ -3,9 +3,7 @@
 //! All of it is one task, which polls whatever is under way: no platform needs to spawn anything, and none needs to wake one part of
 //! it rather than another. A step that frees a place for others has all of them asked once more before the task waits again.
 
-#[cfg(feature = "cache")]
-use super::{Action, Start};
-use super::{Deferred, Gateway, Note, Origin, Payload, Plan, Reply, request_id};
+use super::{Action, Deferred, Gateway, Note, Origin, Payload, Plan, Reply, Start, request_id};
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::compose::answer::{Told, Writer, is_object};
@@ -23,9 +21,7 @@ use crate::json::Limits;
 use crate::outflow::{self, Outflow, Stopped};
 use crate::platform::{Platform, ReadError, Timestamp};
 use crate::pump;
-#[cfg(feature = "cache")]
-use crate::request::Request;
-use crate::request::{self, Line};
+use crate::request::{self, Line, Request};
 use crate::route::{Conditions, Matched, Route};
 use crate::shape::{Path, Value};
 use crate::telemetry::watch::Watched;

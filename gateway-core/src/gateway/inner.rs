@@ -114,7 +114,7 @@ impl Gateway {
     }
 
     /// Reads the whole body of an inner request's reply, as far as `most` bytes go; the reply is left without it. What makes a body while
-    /// it is sent makes it here, since the reply that it belongs to never leaves the gateway: by calls that end when its time does (`until`).
+    /// it is sent makes it here, since the reply that it belongs to never leaves the gateway. Its calls end when its time does (`until`).
     #[cfg(any(feature = "compose", feature = "mcp"))]
     pub(super) async fn read_inner<P: Platform>(
         &self,

@@ -60,6 +60,7 @@ impl Gateway {
 
     /// The fields in which clients say under which key something is done once.
     fn key_fields(&self, matched: &Matched<Plan>) -> Vec<String> {
+        #[cfg_attr(not(feature = "idempotency"), allow(unused_mut))]
         let mut names = vec!["idempotency-key".to_owned()];
         #[cfg(feature = "idempotency")]
         for policy in self.policies.get(matched.route.then.policies).iter().flat_map(|policies| policies.iter()) {
