@@ -133,6 +133,12 @@ Examples:
     /// Write a commented configuration to start from.
     Init(Init),
 
+    /// Write a configuration from another gateway's.
+    ///
+    /// What is not carried over is told, with what to write instead, and makes the exit code 1. The new configuration is checked
+    /// at once. Nothing is written over a file that is there.
+    Import(Import),
+
     /// Make API keys for consumers, and the entries by which the gateway knows them.
     #[command(subcommand)]
     Key(Key),
@@ -185,6 +191,32 @@ Examples:
         /// The shell.
         shell: Shell,
     },
+}
+
+/// Write a configuration from another gateway's.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  postern import kong kong.yaml
+  deck gateway dump -o kong.yaml && postern import kong kong.yaml --out gateway.yaml
+  postern import kong kong.yaml --out -")]
+pub struct Import {
+    /// Which gateway.
+    #[arg(value_name = "GATEWAY")]
+    pub origin: Origin,
+    /// Its configuration: of Kong a declarative one, as `deck gateway dump` and `kong config db_export` write it.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Where to write; `-` is standard output.
+    #[arg(long, value_name = "FILE", default_value = "gateway.yaml", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+}
+
+/// Gateways whose configurations can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Origin {
+    /// Kong.
+    Kong,
 }
 
 /// What to do with API keys.

@@ -69,7 +69,7 @@ pub fn existing(prefix: Option<&str>) -> Result<Key, Failure> {
 }
 
 /// A plain hash keeps only what cannot be guessed.
-const SHORTEST: usize = 20;
+pub const SHORTEST: usize = 20;
 
 /// A new key, `pk_7fQ2_` and 33 characters drawn from 62: more than 192 bits. The part in front is drawn too, but is shown.
 pub struct Key {

@@ -16,6 +16,7 @@ mod compile;
 mod dev;
 mod diff;
 mod explain;
+mod import;
 mod init;
 mod key;
 mod operate;
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> Result<Outcome, Failure> {
         Command::Reference { policies: Some(folder) } => reference::policies(&folder),
         Command::Reference { policies: None } => reference::markdown(),
         Command::Init(options) => init::run(&options),
+        Command::Import(options) => import::run(&options, colour),
         Command::Key(Key::New(options)) => key::new(&options),
         Command::Key(Key::Hash(options)) => key::hash(&options),
         Command::Key(Key::Write(options)) => store::write(&options),

@@ -8,6 +8,7 @@ mod dev;
 mod diff;
 mod examples;
 mod explain;
+mod import;
 mod init;
 mod key;
 mod program;

@@ -60,6 +60,32 @@ pub use self::{
     source::{Disk, Files, Location, Source, Sources, Text},
 };
 
+/// Reads a document that is no configuration of ours, as plain values: YAML, TOML or JSON, by its name.
+///
+/// # Errors
+/// Every problem of its text, such as a name that comes twice, to be shown as those of a configuration are.
+#[cfg(feature = "compile")]
+pub fn read(path: &std::path::Path, files: &impl Files) -> Result<serde_json::Value, (Vec<Problem>, Sources)> {
+    use serde::Deserialize;
+
+    let (mut sources, mut problems) = (Sources::default(), Vec::new());
+    let (file, outcome) = sources.add(path, files);
+    let start = Span { file, start: 0, end: 0 };
+    if let Err(why) = outcome {
+        return Err((vec![Problem::error("unreadable", start, why)], sources));
+    }
+    let text = sources.get(file).map(|source| source.text.clone()).unwrap_or_default();
+    let root = node::parse(file, path, &text, &mut problems);
+    match root.map(|root| serde_json::Value::deserialize(&root)) {
+        Some(Ok(value)) if problems.is_empty() => Ok(value),
+        Some(Err(error)) => {
+            problems.push(Problem::error("syntax", start, error.to_string()));
+            Err((problems, sources))
+        }
+        Some(Ok(_)) | None => Err((problems, sources)),
+    }
+}
+
 /// The rules for texts of the configuration, for tools that write some.
 #[cfg(feature = "compile")]
 pub mod formats {
