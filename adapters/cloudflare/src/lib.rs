@@ -278,7 +278,7 @@ fn proceed(mut running: Running) -> u32 {
             0
         }
         None if running.exchange.waits() => {
-            show(running.exchange.commands(), Bytes::new());
+            show(running.exchange.commands_of_one_that_waits(), Bytes::new());
             exchanges::keep(running)
         }
         // A future that waits for nothing the glue could bring would never end.

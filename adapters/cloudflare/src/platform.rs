@@ -52,6 +52,8 @@ pub struct Exchange {
     commands: RefCell<Commands>,
     /// What is told in the end, where that is no answer.
     told: RefCell<String>,
+    /// Whether the request is to go on although its client goes away.
+    stays: Cell<bool>,
 }
 
 /// What became of a call.
@@ -202,9 +204,18 @@ impl Exchange {
         number
     }
 
-    /// Has the glue go on although the client goes away.
+    /// Has the glue go on although the client goes away, should it have to wait for anything.
     fn stay(&self) {
-        http::write_stay(&mut self.commands.borrow_mut());
+        self.stays.set(true);
+    }
+
+    /// Takes the commands recorded since the last time, for a request that waits.
+    pub fn commands_of_one_that_waits(&self) -> Commands {
+        let mut commands = self.commands.take();
+        if self.stays.take() {
+            http::write_stay(&mut commands);
+        }
+        commands
     }
 
     /// Takes the commands recorded since the last time.
