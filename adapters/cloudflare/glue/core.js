@@ -91,7 +91,7 @@ export class Core {
 
   // Has an order performed on what was kept; gives the lines that come of it.
   perform(what, order, kept) {
-    if (this.output.length === 0) this.look();
+    this.refresh();
     const size = (order.length + kept.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
     const { written } = encoder.encodeInto(order, this.room);
@@ -103,7 +103,7 @@ export class Core {
 
   // Adds to a ledger of all instances: what is to be kept.
   merge(ledger, kept, added) {
-    if (this.output.length === 0) this.look();
+    this.refresh();
     const size = (ledger.length + kept.length + added.length) * 3;
     if (size > this.capacity) this.makeRoom(size);
     const name = encoder.encodeInto(ledger, this.room).written;
@@ -147,7 +147,7 @@ export class Core {
   // The body in memory of a call.
   bodyOf(number, call) {
     this.exports.body(number, call);
-    if (this.output.length === 0) this.look();
+    this.refresh();
     return this.body();
   }
 
@@ -170,16 +170,15 @@ export class Core {
     return this.read(this.exports.drain(number)) === 0 ? undefined : this.body();
   }
 
-  // Memory may have grown in a call that nothing was read from.
   write(text) {
-    if (this.output.length === 0) this.look();
+    this.refresh();
     // UTF-8 takes at most three bytes for each of a string's units.
     if (text.length * 3 > this.capacity) this.makeRoom(text.length * 3);
     return encoder.encodeInto(text, this.room).written;
   }
 
   writeBytes(bytes) {
-    if (this.output.length === 0) this.look();
+    this.refresh();
     if (bytes.length > this.capacity) this.makeRoom(bytes.length);
     this.room.set(bytes);
     return bytes.length;
@@ -187,8 +186,7 @@ export class Core {
 
   read(number) {
     this.thinks = false;
-    // Memory that has grown is another buffer, and this one is empty.
-    if (this.output.length === 0) this.look();
+    this.refresh();
     const { output, bytes } = this;
     this.at = output[0] >>> 2;
     this.end = this.at + output[1];
@@ -217,6 +215,11 @@ export class Core {
     this.input = this.exports.input(size);
     this.capacity = size;
     this.look();
+  }
+
+  // Memory that has grown is another buffer, and this one is empty. It may grow in any call, also in one that nothing is read from.
+  refresh() {
+    if (this.output.length === 0) this.look();
   }
 
   look() {
