@@ -1,5 +1,7 @@
-//! Finds the configuration that a command is about.
+//! Finds the configuration that a command is about, or writes a new one.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::arguments::Configuration;
@@ -24,4 +26,16 @@ pub fn find(configuration: &Configuration) -> Result<PathBuf, Failure> {
             Err(Failure::told(format!("both {first} and {second} are in this folder; say which with --config")))
         }
     }
+}
+
+/// Writes one, but never over a file.
+pub fn create(file: &Path, text: &str) -> Result<(), Failure> {
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::told(format!("`{}` is there already, and is left as it is", file.display()))
+        }
+        _ => Failure::told(format!("cannot write `{}`: {error}", file.display())),
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).open(file).map_err(told)?;
+    file.write_all(text.as_bytes()).map_err(told)
 }

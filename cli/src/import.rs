@@ -6,7 +6,6 @@
 mod kong;
 mod yaml;
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use self::yaml::Map;
 use crate::arguments::{Import, Origin};
+use crate::configuration;
 use crate::outcome::{Failure, Outcome};
 use crate::report::{self, Count};
 use crate::terminal::{Colour, Paint};
@@ -45,7 +45,7 @@ pub fn run(options: &Import, colour: Colour) -> Result<Outcome, Failure> {
     if to_stdout {
         write!(io::stdout(), "{text}")?;
     } else {
-        create(&options.out, &text)?;
+        configuration::create(&options.out, &text)?;
         writeln!(io::stdout(), "wrote {}", options.out.display())?;
     }
     // The format follows from the name.
@@ -73,16 +73,4 @@ fn read(file: &Path, coloured: bool) -> Result<Value, Failure> {
         eprint!("{}", report::human(&problems, &sources, coloured));
         Failure::told(format!("`{}` cannot be read", file.display()))
     })
-}
-
-fn create(file: &Path, text: &str) -> Result<(), Failure> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::told(format!(
-            "`{}` is there already, and is left as it is; name another with --out",
-            file.display()
-        )),
-        _ => Failure::told(format!("cannot write `{}`: {error}", file.display())),
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(file).map_err(told)?;
-    file.write_all(text.as_bytes()).map_err(told)
 }

@@ -1,10 +1,10 @@
 //! `postern init`: writes a commented configuration to start from.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::arguments::{Init, Language};
+use crate::configuration;
 use crate::outcome::{Failure, Outcome};
 
 /// Writes it, but never over a file.
@@ -20,7 +20,7 @@ pub fn run(options: &Init) -> Result<Outcome, Failure> {
         Language::Json => ("gateway.json", include_str!("init/gateway.json")),
     };
     let file = options.file.clone().unwrap_or_else(|| PathBuf::from(name));
-    create(&file, text)?;
+    configuration::create(&file, text)?;
 
     let shown = file.display();
     let mut out = io::stdout().lock();
@@ -29,17 +29,6 @@ pub fn run(options: &Init) -> Result<Outcome, Failure> {
     writeln!(out, "  postern check --config {shown}")?;
     writeln!(out, "  postern dev --config {shown}")?;
     Ok(Outcome::Fine)
-}
-
-fn create(file: &Path, text: &str) -> Result<(), Failure> {
-    let told = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Failure::told(format!("`{}` is there already, and is left as it is", file.display()))
-        }
-        _ => Failure::told(format!("cannot write `{}`: {error}", file.display())),
-    };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(file).map_err(told)?;
-    file.write_all(text.as_bytes()).map_err(told)
 }
 
 fn language_of(file: &Path) -> Result<Language, Failure> {
