@@ -134,6 +134,14 @@ impl<'a> Kong<'a> {
         if let Some(upstream) = named {
             self.balance(upstream, &mut made);
         }
+        for field in ["connect_timeout", "write_timeout"] {
+            if service[field].as_u64().is_some_and(|time| time != 60_000) {
+                self.leave(
+                    format!("{place}: {field}"),
+                    "`timeouts.attempt` is for connection and head together, `timeouts.idle` for bodies",
+                );
+            }
+        }
         for (field, instead) in [
             ("client_certificate", "a target's `binding` to an mTLS certificate of the platform (docs/credentials.md)"),
             ("ca_certificates", "the platform verifies servers by the usual authorities"),
@@ -183,10 +191,13 @@ impl<'a> Kong<'a> {
         let number = |value: &Value| value.as_u64().filter(|number| *number > 0);
         let (active, passive) = (&upstream["healthchecks"]["active"], &upstream["healthchecks"]["passive"]);
         let mut health = Map::default();
-        let unhealthy = &passive["unhealthy"];
-        let failures =
-            ["http_failures", "tcp_failures", "timeouts"].iter().filter_map(|field| number(&unhealthy[*field])).min();
-        if let Some(failures) = failures {
+        let fewest = |unhealthy: &Value| {
+            ["http_failures", "tcp_failures", "timeouts"]
+                .into_iter()
+                .filter_map(|field| number(&unhealthy[field]))
+                .min()
+        };
+        if let Some(failures) = fewest(&passive["unhealthy"]) {
             health.push("consecutive_failures", failures);
         }
         let interval = number(&active["healthy"]["interval"]).or(number(&active["unhealthy"]["interval"]));
@@ -194,15 +205,11 @@ impl<'a> Kong<'a> {
             match active["type"].as_str().unwrap_or("http") {
                 "http" | "https" => {
                     let path = active["http_path"].as_str().unwrap_or("/");
-                    let failures = ["http_failures", "tcp_failures", "timeouts"]
-                        .iter()
-                        .filter_map(|field| number(&active["unhealthy"][*field]))
-                        .min();
                     let check = Map::default()
                         .with("http", Map::default().with("path", path))
                         .with("interval", format!("{interval}s"))
                         .with_some("healthy_after", number(&active["healthy"]["successes"]))
-                        .with_some("unhealthy_after", failures);
+                        .with_some("unhealthy_after", fewest(&active["unhealthy"]));
                     health.push("check", check);
                 }
                 other => self.leave(
@@ -246,28 +253,21 @@ impl<'a> Kong<'a> {
             }
             kinds.push(kind);
         }
-        let answers = answer.is_some();
+        let answers = answer.is_some() || service.is_none();
         kinds
             .into_iter()
             .map(|kind| {
                 let name = self.names.of("route", &label);
-                let action = match (&answer, service) {
+                let mut action = match (&answer, service) {
                     (Some(answer), _) => Map::default().with("respond", answer.clone()),
                     (None, Some(_)) => Map::default(),
                     // Kong answers so, too: nobody is behind it.
                     (None, None) => Map::default().with("respond", Map::default().with("status", 503)),
                 };
-                let mut limited = action;
                 if !limits.is_empty() {
-                    limited.push("limits", limits.clone());
+                    action.push("limits", limits.clone());
                 }
-                Made {
-                    name,
-                    conditions: join(&[&kind, &common]),
-                    action: limited,
-                    policies: policies.clone(),
-                    answers: answers || service.is_none(),
-                }
+                Made { name, conditions: join(&[&kind, &common]), action, policies: policies.clone(), answers }
             })
             .collect()
     }
@@ -386,7 +386,7 @@ impl<'a> Kong<'a> {
         let mut effects = Effects::default();
         for (plugin, reach) in &chosen {
             let counted = counted(*reach).map(|name| clean(&name));
-            plugin.apply(counted.as_deref(), &mut effects, &mut self.telemetry, &mut |what, instead| {
+            let mut leave = |what: &str, instead: &str| {
                 let place = match reach {
                     Reach::Everything => format!("plugin {}{what}", plugin.name),
                     Reach::Service => {
@@ -397,7 +397,9 @@ impl<'a> Kong<'a> {
                 if !self.left.iter().any(|left| left.place == place && left.instead == instead) {
                     self.left.push(Left { place, instead: instead.to_owned() });
                 }
-            });
+            };
+            plugin.apply(counted.as_deref(), &mut effects, &mut self.telemetry, &mut leave);
+            plugin.leave_the_rest(&mut leave);
         }
         effects.finish();
         effects

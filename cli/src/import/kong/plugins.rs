@@ -198,6 +198,24 @@ impl<'a> Plugin<'a> {
         }
     }
 
+    /// Says which settings nobody has looked at, of a plugin that is carried over otherwise.
+    pub fn leave_the_rest(&self, leave: Leave<'_>) {
+        let Some((_, read)) = READ.iter().find(|(name, _)| *name == self.name) else { return };
+        let says_something = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(members) => !members.is_empty(),
+            Value::Bool(true) | Value::Number(_) => true,
+        };
+        let all = self.config.as_object().into_iter().flatten();
+        for (field, _) in all.filter(|(_, value)| says_something(value)) {
+            if !read.contains(&field.as_str()) && !KONGS_OWN.contains(&field.as_str()) {
+                leave(&format!(": {field}"), "nothing is made of this setting; the policy's page says what there is");
+            }
+        }
+    }
+
     /// A way to prove who is calling. Several in Kong must all prove, unless they let strangers pass.
     fn proves(&self, kind: &str, method: Map, effects: &mut Effects) {
         let hides = self.config["hide_credentials"].as_bool().unwrap_or(false);
@@ -286,6 +304,63 @@ const ORDER: [&str; 15] = [
     "response-transformer",
     "proxy-cache",
     "request-termination",
+];
+
+/// What is looked at of a plugin's settings, if only to be told.
+const READ: [(&str, &[&str]); 16] = [
+    ("correlation-id", &["header_name", "echo_downstream"]),
+    ("bot-detection", &["allow", "deny"]),
+    ("cors", &["origins", "methods", "headers", "exposed_headers", "credentials", "max_age", "preflight_continue"]),
+    ("key-auth", &["key_names", "key_in_header", "key_in_query", "key_in_body", "hide_credentials", "anonymous"]),
+    ("basic-auth", &["hide_credentials", "anonymous"]),
+    ("ip-restriction", &["allow", "deny"]),
+    ("request-size-limiting", &["allowed_payload_size", "size_unit"]),
+    ("acl", &["allow", "deny"]),
+    (
+        "rate-limiting",
+        &[
+            "second",
+            "minute",
+            "hour",
+            "day",
+            "month",
+            "year",
+            "limit_by",
+            "header_name",
+            "policy",
+            "fault_tolerant",
+            "hide_client_headers",
+        ],
+    ),
+    ("request-transformer-advanced", &["remove", "rename", "replace", "add", "append", "http_method"]),
+    ("request-transformer", &["remove", "rename", "replace", "add", "append", "http_method"]),
+    ("response-transformer-advanced", &["remove", "rename", "replace", "add", "append", "if_status"]),
+    ("response-transformer", &["remove", "rename", "replace", "add", "append"]),
+    ("proxy-cache-advanced", CACHE),
+    ("proxy-cache", CACHE),
+    ("request-termination", &["status_code", "message", "body", "content_type", "trigger"]),
+];
+
+const CACHE: &[&str] = &[
+    "cache_ttl",
+    "response_code",
+    "cache_control",
+    "vary_headers",
+    "vary_query_params",
+    "content_type",
+    "storage_ttl",
+];
+
+/// Settings of how Kong does it, which say nothing of what is done.
+const KONGS_OWN: [&str; 8] = [
+    "run_on_preflight",
+    "strategy",
+    "memory",
+    "redis",
+    "sync_rate",
+    "generator",
+    "allow_origin_absent",
+    "response_headers",
 ];
 
 /// What to write in the place of plugins that say things which a file cannot carry over by itself.
