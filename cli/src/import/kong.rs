@@ -26,6 +26,12 @@ pub fn translate(document: &Value) -> Result<Imported, String> {
     if !version.starts_with(['1', '2', '3']) {
         return Err(format!("nobody knows Kong's format {version}; 1.1 to 3.0 can be read"));
     }
+    for field in ["services", "routes", "upstreams", "consumers", "plugins"] {
+        let of_objects = |list: &Value| list.as_array().is_some_and(|items| items.iter().all(Value::is_object));
+        if document.get(field).is_some_and(|list| !list.is_null() && !of_objects(list)) {
+            return Err(format!("`{field}` must be a list of objects, as in every declarative configuration of Kong"));
+        }
+    }
     let mut kong = Kong { document, left: Vec::new(), names: Names::default(), telemetry: Map::default() };
     Ok(kong.whole())
 }
@@ -430,7 +436,11 @@ impl<'a> Kong<'a> {
     }
 
     fn consumer(&mut self, consumer: &Value) -> Option<Map> {
-        let label = ["username", "custom_id", "id"].iter().find_map(|field| consumer[*field].as_str())?.to_owned();
+        let Some(label) = ["username", "custom_id", "id"].iter().find_map(|field| consumer[*field].as_str()) else {
+            self.leave("a consumer".to_owned(), "it has no `username`, no `custom_id` and no `id`: give it a `name`");
+            return None;
+        };
+        let label = label.to_owned();
         let place = format!("consumer {label}");
         let name = self.names.of("consumer", &label);
         let of_theirs = |kind: &'static str| {

@@ -96,6 +96,17 @@ fn what_is_no_configuration_of_kong_is_said_and_nothing_is_overwritten() {
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("_format_version"), "{}", ran.err);
 
+    fs::write(folder.path().join("shape.yaml"), "_format_version: 3\nservices: { a: b }\n").expect("written");
+    let ran = run(folder.path(), &["import", "kong", "shape.yaml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("`services` must be a list"), "{}", ran.err);
+
+    fs::write(folder.path().join("nameless.yaml"), "_format_version: 3\nconsumers: [{ tags: [a] }]\n")
+        .expect("written");
+    let ran = run(folder.path(), &["import", "kong", "nameless.yaml", "--out", "-"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("left out: a consumer"), "{}", ran.err);
+
     fs::write(folder.path().join("broken.yaml"), "_format_version: \"3.0\"\na: 1\na: 2\n").expect("written");
     let ran = run(folder.path(), &["import", "kong", "broken.yaml"]);
     assert_eq!(ran.code, 2);
