@@ -25,9 +25,10 @@ export class Counters extends DurableObject {
   // Everything in here happens at once: nothing waits, so no other order comes in between.
   take(key, order) {
     const core = gateway(this.env);
+    const before = this.read(key);
     let step;
     try {
-      step = core.decide(order, this.read(key));
+      step = core.decide(order, before);
     } catch (error) {
       if (core.thinks) core.restart();
       throw error;
@@ -35,7 +36,8 @@ export class Counters extends DurableObject {
     const { decision, until, durable, counters } = step;
     this.known.delete(key);
     this.known.set(key, { until, durable, counters });
-    if (durable) this.write(key, until, counters);
+    // What refuses changes nothing, and storing costs.
+    if (durable && counters !== before) this.write(key, until, counters);
     if (this.known.size > MOST) this.makeRoom();
     return decision;
   }

@@ -10,6 +10,7 @@ use bindings::wasi::keyvalue::store::{self, Bucket};
 use gateway_core::cache::purge::{self, Change, Marks};
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Act, Decision, Kept, Order, State};
+#[cfg(feature = "cache")]
 use gateway_core::record;
 
 pub(crate) mod bindings {
@@ -114,11 +115,11 @@ fn sum_key(key: &str, place: usize, start: Timestamp) -> String {
 
 fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<Decision, StoreError> {
     let key = format!("postern/counters/{key}");
-    let kept = bucket.get(&key).map_err(failed)?;
-    let kept = kept.and_then(|text| record::read(&text).ok());
-    let step = quota::perform(order, kept, now);
-    let text = serde_json::to_vec(&step.kept).map_err(|error| StoreError(error.to_string()))?;
-    bucket.set(&key, &text).map_err(failed)?;
+    let kept = bucket.get(&key).map_err(failed)?.unwrap_or_default();
+    let (step, next) = quota::perform_on_text(order, &kept, now).map_err(|error| StoreError(error.to_string()))?;
+    if let Some(next) = next {
+        bucket.set(&key, next.as_bytes()).map_err(failed)?;
+    }
     Ok(step.decision)
 }
 

@@ -7,7 +7,6 @@
 use gateway_core::held::Halves;
 use gateway_core::platform::{StoreError, Timestamp};
 use gateway_core::quota::{self, Decision, Order};
-use gateway_core::record;
 use spin_sdk::redis::{Connection, Error, RedisParameter, RedisResult};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use std::cell::RefCell;
@@ -48,8 +47,9 @@ async fn count(address: &str, key: &str, order: &Order, now: impl Fn() -> Timest
     let mut kept = with(|redis| redis.last.get(key)).flatten().unwrap_or_default();
     loop {
         let now = now();
-        let step = quota::perform(order, record::read(kept.as_bytes()).ok(), now);
-        let next = serde_json::to_string(&step.kept).map_err(|error| StoreError(error.to_string()))?;
+        let step = quota::perform_on_text(order, kept.as_bytes(), now).map_err(|error| StoreError(error.to_string()));
+        let (step, next) = step?;
+        let next = next.unwrap_or_else(|| kept.clone());
         // Whoever comes in between builds on it: its order goes the same way, behind this one.
         with(|redis| redis.last.put(key, next.clone()));
         let time = step.until.saturating_sub(now).saturating_add(SKEW).min(LONGEST);

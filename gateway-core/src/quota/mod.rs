@@ -10,6 +10,7 @@ pub mod rate;
 pub mod table;
 
 use crate::platform::Timestamp;
+use crate::record;
 use calendar::{Period, Zone};
 use serde::{Deserialize, Serialize};
 
@@ -221,6 +222,24 @@ pub fn perform(order: &Order, kept: Option<Kept>, now: Timestamp) -> Step {
     let standings = rules().zip(&states).map(|(rule, state)| rule.standing(state, now)).collect();
     let until = rules().zip(&states).map(|(rule, state)| rule.until(state)).max().unwrap_or(now);
     Step { decision: Decision { granted, wait, standings }, kept: Kept { states }, until }
+}
+
+/// [`perform`], where counters are kept as text. Text that cannot be read counts as none, as what another version has written.
+///
+/// The second text is to be kept in the place of the first one. `None`: what is there says the same, since who is refused takes
+/// nothing; a store that needs more than one step for reading and writing is spared the moment in which it could forget what somebody
+/// else writes.
+///
+/// # Errors
+/// When JSON cannot hold the counters.
+pub fn perform_on_text(
+    order: &Order,
+    kept: &[u8],
+    now: Timestamp,
+) -> Result<(Step, Option<String>), serde_json::Error> {
+    let step = perform(order, record::read(kept).ok(), now);
+    let next = step.decision.granted.map(|_| serde_json::to_string(&step.kept)).transpose()?;
+    Ok((step, next))
 }
 
 /// One rule, one cost: what [`perform`] is made of, for those who need no more.
@@ -726,6 +745,27 @@ mod tests {
                 let waiting = u128::from(patience) * u128::from(rate);
                 let most = passed * u128::from(rate) + u128::from(burst) * u128::from(per) + waiting;
                 prop_assert!(admitted * u128::from(per) <= most, "{admitted} after {passed} ms");
+            }
+        }
+
+        #[test]
+        fn what_a_refusal_leaves_need_not_be_kept(
+            story in story(), rate in 1_u64..50, limit in 1_u64..20, per in 1_u64..3_000, sliding: bool,
+        ) {
+            let leases = Rule::Leases { limit, hold: per };
+            for rule in [bucket(rate, per, limit), window(limit, per, sliding), leases] {
+                let (mut now, mut kept, mut text) = (START, None, String::new());
+                // What a clock that went back would have done to what is not kept is in its favour.
+                for (lease, (step, cost)) in (1..).zip(story.clone()).filter(|(_, (step, _))| *step >= 0) {
+                    now = now.saturating_add_signed(step);
+                    let act = Act::Take { cost, most: cost, patience: 0, lease };
+                    let order = Order { rules: vec![rule.clone()], act };
+                    let always = perform(&order, kept, now);
+                    let (sparing, next) = perform_on_text(&order, text.as_bytes(), now).expect("text");
+                    prop_assert_eq!(&sparing, &always);
+                    text = next.unwrap_or(text);
+                    kept = Some(always.kept);
+                }
             }
         }
 
