@@ -1,6 +1,7 @@
 //! Requests and responses as the core sees them: heads that are read once and patched, bodies that nobody opens.
 
 use crate::outflow::Outflow;
+use crate::path;
 use crate::pump::Pump;
 use bytes::Bytes;
 use memchr::memchr;
@@ -500,6 +501,16 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     String::from_utf8_lossy(&percent_decode(&text.replace('+', " "))).into_owned().into()
+}
+
+/// Bytes as text that can stand in any part of a URL: unreserved characters in clear (RFC 3986 §2.3), everything else as `%XX`.
+pub fn percent_encode(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        if path::is_unreserved(*byte) { out.push(char::from(*byte)) } else { path::encode(*byte, &mut out) }
+    }
+    out
 }
 
 /// The bytes that a text stands for, with `%XX` for some; what looks like that and is not stands for itself.

@@ -7,7 +7,7 @@ pub mod function;
 use self::function::Function;
 use crate::caller::Caller;
 use crate::client::Client;
-use crate::http::{self, Certificate, Headers, is_token};
+use crate::http::{self, Certificate, Headers, is_token, percent_encode};
 use crate::path;
 use crate::platform::Timestamp;
 use crate::quota::calendar;
@@ -457,7 +457,7 @@ impl Template {
             if is_path {
                 out.push_str(&value);
             } else {
-                out.push_str(&function::url_encode(&value));
+                out.push_str(&percent_encode(&*value));
             }
         }
         (out, as_matched)

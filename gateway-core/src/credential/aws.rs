@@ -5,7 +5,7 @@
 //! signed with the rest, go unless the configuration keeps them.
 
 use crate::consumer::hex;
-use crate::http::{Body, Headers, Scheme, percent_decode};
+use crate::http::{Body, Headers, Scheme, percent_decode, percent_encode};
 use crate::platform::{Call, Failure, FetchError, Platform, ReadError, Timestamp};
 use crate::pump;
 use crate::template::{Settings, Template};
@@ -198,7 +198,7 @@ impl Signer {
             return path.into();
         }
         let segments = path.split('/').filter(|segment| !segment.is_empty());
-        let mut out = segments.fold(String::new(), |out, segment| out + "/" + &encode(segment.as_bytes()));
+        let mut out = segments.fold(String::new(), |out, segment| out + "/" + &percent_encode(segment));
         if path.ends_with('/') || out.is_empty() {
             out.push('/');
         }
@@ -252,27 +252,16 @@ fn joined(headers: &Headers, name: &str) -> String {
 /// and `~` as `%XX`. A plus sign in a query is what forms write for a space.
 fn spelled(target: &str) -> String {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let path: Vec<String> = path.split('/').map(|segment| encode(&percent_decode(segment))).collect();
+    let path: Vec<String> = path.split('/').map(|segment| percent_encode(percent_decode(segment))).collect();
     let mut out = path.join("/");
     if let Some(query) = query {
-        let part = |text: &str| encode(&percent_decode(&text.replace('+', " ")));
+        let part = |text: &str| percent_encode(percent_decode(&text.replace('+', " ")));
         let pairs = query.split('&').map(|pair| match pair.split_once('=') {
             Some((name, value)) => format!("{}={}", part(name), part(value)),
             None => part(pair),
         });
         out.push('?');
         out.push_str(&pairs.collect::<Vec<_>>().join("&"));
-    }
-    out
-}
-
-fn encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for b in bytes {
-        match b {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*b)),
-            _ => out.push_str(&format!("%{b:02X}")),
-        }
     }
     out
 }
@@ -381,7 +370,7 @@ mod tests {
             // As S3 gets it.
             spelled(path)
         } else {
-            let path = crate::path::normalise(&encode(path.as_bytes()).replace("%2F", "/")).map(Cow::into_owned);
+            let path = crate::path::normalise(&percent_encode(path).replace("%2F", "/")).map(Cow::into_owned);
             signer.path(&String::from_utf8_lossy(&percent_decode(&path.expect("a path")))).into_owned()
         };
         let query = spelled(&format!("/?{query}"));

@@ -2,11 +2,11 @@
 
 use super::{Argument, BodyArgument, Tool};
 use crate::errand;
+use crate::http::percent_encode;
 use crate::json::{Json, Kind};
 use crate::json_rpc;
 use crate::policy::openapi::Segment;
 use crate::schema::{Finding, Schemas};
-use crate::template::function::url_encode;
 use crate::validation::parameter::{Place, Style};
 use bytes::Bytes;
 
@@ -44,7 +44,9 @@ impl Tool {
                 Segment::Literal(text) => target.push_str(text),
                 Segment::Parameter { before, name, after } => {
                     let value = given().find(|(argument, _)| argument.place == Place::Path && argument.name == *name);
-                    let value = value.map(|(argument, value)| delimited(argument, json, value, ",", &url_encode));
+                    let value = value.map(|(argument, value)| {
+                        delimited(argument, json, value, ",", &|text: &str| percent_encode(text))
+                    });
                     let whole = format!("{before}{}{after}", value.unwrap_or_default());
                     // They would lead to another place.
                     if matches!(whole.as_str(), "" | "." | "..") {
@@ -193,7 +195,7 @@ fn delimited(
 
 /// A parameter of the query, in its style.
 fn query(argument: &Argument, json: Json<'_>, value: u32, pairs: &mut Vec<String>) {
-    let name = url_encode(&argument.name);
+    let name = percent_encode(&argument.name);
     let kind = json.kind(value);
     match (argument.style, kind) {
         // There is no way to write it that is not a text.
@@ -202,17 +204,17 @@ fn query(argument: &Argument, json: Json<'_>, value: u32, pairs: &mut Vec<String
             for (member, value) in json.members(value) {
                 pairs.push(format!(
                     "{name}%5B{}%5D={}",
-                    url_encode(&json.text(member)),
-                    url_encode(&plain(json, value))
+                    percent_encode(&*json.text(member)),
+                    percent_encode(&*plain(json, value))
                 ));
             }
         }
         (Style::Delimited, Kind::List) if argument.explode => {
-            pairs.extend(json.items(value).map(|item| format!("{name}={}", url_encode(&plain(json, item)))));
+            pairs.extend(json.items(value).map(|item| format!("{name}={}", percent_encode(&*plain(json, item)))));
         }
         (Style::Delimited, Kind::Object) if argument.explode => {
             for (member, value) in json.members(value) {
-                pairs.push(format!("{}={}", url_encode(&json.text(member)), url_encode(&plain(json, value))));
+                pairs.push(format!("{}={}", percent_encode(&*json.text(member)), percent_encode(&*plain(json, value))));
             }
         }
         (style, _) => {
@@ -221,7 +223,10 @@ fn query(argument: &Argument, json: Json<'_>, value: u32, pairs: &mut Vec<String
                 Style::Pipes => "%7C",
                 Style::Delimited | Style::Deep | Style::Json => ",",
             };
-            pairs.push(format!("{name}={}", delimited(argument, json, value, between, &url_encode)));
+            pairs.push(format!(
+                "{name}={}",
+                delimited(argument, json, value, between, &|text: &str| percent_encode(text))
+            ));
         }
     }
 }

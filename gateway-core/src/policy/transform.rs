@@ -3,12 +3,12 @@
 use super::headers::replace;
 use super::{Departure, Visit};
 use crate::error::Error;
+use crate::http::percent_encode;
 use crate::http::{self, Body, Headers, Response, Statuses};
 use crate::platform::Platform;
 use crate::pump;
 #[cfg(feature = "shaping")]
 use crate::shape::Rules;
-use crate::template::function::url_encode;
 use crate::template::{Scope, Template};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -217,7 +217,7 @@ impl Syntax {
 
     fn pair(self, name: &str, value: &str) -> String {
         match self {
-            Syntax::Query => format!("{}={}", url_encode(name), url_encode(value)),
+            Syntax::Query => format!("{}={}", percent_encode(name), percent_encode(value)),
             Syntax::Cookies => {
                 let mut pair = format!("{name}=");
                 write_octets(value, &mut pair);
@@ -254,7 +254,7 @@ impl Pairs<'_> {
         for (from, to) in rename {
             for pair in pairs.iter_mut().filter(|pair| syntax.name(pair) == from.as_str()) {
                 let value = pair.split_once('=').map(|(_, value)| value.to_owned());
-                let name = if syntax == Syntax::Query { url_encode(to) } else { to.clone() };
+                let name = if syntax == Syntax::Query { percent_encode(to) } else { to.clone() };
                 *pair = value.map_or_else(|| name.clone(), |value| format!("{name}={value}")).into();
             }
         }
@@ -293,7 +293,7 @@ fn write_octets(value: &str, out: &mut String) {
         if is_cookie_octet(c) {
             out.push(c);
         } else {
-            out.push_str(&url_encode(c.encode_utf8(&mut [0; 4])));
+            out.push_str(&percent_encode(c.encode_utf8(&mut [0; 4])));
         }
     }
 }

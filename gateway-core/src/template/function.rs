@@ -1,12 +1,12 @@
 //! What templates make of a value: `{name | lower | default: "nobody"}`.
 
 use crate::consumer::hex;
-use crate::http::percent_decode;
+use crate::http::{percent_decode, percent_encode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// One of them. Each takes text and gives text; but for `default`, nothing stays nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl Function {
             Function::Lower => text.to_lowercase().into(),
             Function::Upper => text.to_uppercase().into(),
             Function::Trim => text.trim().to_owned().into(),
-            Function::UrlEncode => url_encode(&text).into(),
+            Function::UrlEncode => percent_encode(&*text).into(),
             Function::UrlDecode => String::from_utf8_lossy(&percent_decode(&text)).into_owned().into(),
             Function::Base64 => STANDARD.encode(text.as_bytes()).into(),
             Function::Sha256 => hex(&Sha256::digest(text.as_bytes())).into(),
@@ -157,19 +157,6 @@ fn unquote(text: &str) -> Result<&str, String> {
         return Err("a quote cannot stand in what is given to a function".to_owned());
     }
     Ok(inner)
-}
-
-/// As `encodeURIComponent` does it.
-pub fn url_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}"); // A String takes whatever is written.
-        }
-    }
-    out
 }
 
 /// Text as it can stand anywhere in HTML, in quotes too.

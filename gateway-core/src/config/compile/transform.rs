@@ -13,6 +13,7 @@ use super::super::{
 use super::{RouteCompiler, Seen, validation::MOST_BYTES};
 use crate::{
     http::Statuses,
+    http::percent_encode,
     policy::{
         Deprecation, ErrorPages, Links, Maintenance, Transform,
         error_pages::Page,
@@ -24,7 +25,7 @@ use crate::{
         query::Query,
         rules::{Format, Framing, Invalid, Others, Steps},
     },
-    template::{Collection, Piece, Template, Variable, function::url_encode},
+    template::{Collection, Piece, Template, Variable},
 };
 
 pub(super) const BODY: &str = "body";
@@ -220,7 +221,7 @@ impl RouteCompiler<'_, '_> {
         });
         if let Some(c) = literals.flat_map(|text| text.chars()).find(|c| !is_cookie_octet(*c)) {
             let problem = bad(at, format!("a cookie's value cannot hold {c:?} (RFC 6265 §4.1.1)"));
-            self.all.problems.push(problem.help(format!("write `{}`", url_encode(c.encode_utf8(&mut [0; 4])))));
+            self.all.problems.push(problem.help(format!("write `{}`", percent_encode(c.encode_utf8(&mut [0; 4])))));
         }
         let field = |name: &str| node.entry(name).map_or(node.at, |entry| entry.value.at);
         let path = whole.and_then(|whole| whole.path.as_ref()).map_or("/", |path| &path.0);
