@@ -663,8 +663,9 @@ texts! {
     /// `graphql` policy `{graphql.operation}`, `{graphql.kind}` and `{graphql.cost}`, on
     /// the way back `{response.status}` and `{response.headers.NAME}`; `${env:NAME}` and `${secret:NAME}` for what the platform holds; `${test:VALUE}` for
     /// a value that looks like a secret and opens nothing; `{{` and `}}` for the braces themselves. Something can be made of a value:
-    /// `{consumer.name | upper}`, `lower`, `trim`, `url_encode`, `url_decode`, `base64`, `sha256`, `html`, `number` (nothing, unless it
-    /// is one), `truncate: 8`, `before: ","`, `after: " "`, and `default: "none"` where there is nothing.
+    /// `{consumer.name | upper}` and `lower` (the letters of ASCII; others stay), `trim`, `url_encode`, `url_decode`, `base64`, `sha256`,
+    /// `html`, `number` (nothing, unless it is one), `truncate: 8`, `before: ","`, `after: " "`, and `default: "none"` where there is
+    /// nothing.
     #[schemars(extend("examples" = ["{client.address}"]))]
     Template;
     /// An address with `http` or `https`, a host, and perhaps a port and a path: `http://127.0.0.1:9000/base`. It may name
