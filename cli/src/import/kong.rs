@@ -63,7 +63,7 @@ impl<'a> Kong<'a> {
                 let upstream = self.upstream(service, &label);
                 upstreams.push(&name, upstream);
             }
-            groups.push(group(&name, made));
+            groups.push((name, made));
         }
         for route in items(document, "routes").filter(|route| route["service"].is_null()) {
             alone.extend(self.route(route, None, &plugins));
@@ -71,10 +71,19 @@ impl<'a> Kong<'a> {
         let consumers: Vec<Map> = items(document, "consumers").filter_map(|consumer| self.consumer(consumer)).collect();
         self.leave_the_rest();
 
+        let of_all =
+            shared(groups.iter().flat_map(|(_, made)| made).chain(&alone)).filter(|_| groups.len() + alone.len() > 1);
+        if of_all.is_some() {
+            groups.iter_mut().flat_map(|(_, made)| made).chain(&mut alone).for_each(|made| made.policies.clear());
+        }
+        let groups: Vec<Map> = groups.into_iter().map(|(name, made)| group(&name, made)).collect();
         let telemetry = std::mem::take(&mut self.telemetry);
         let mut configuration = Map::default().with("via", "gateway");
         if !telemetry.is_empty() {
             configuration.push("telemetry", telemetry);
+        }
+        if let Some(policies) = of_all {
+            configuration.push("defaults", Map::default().with("policies", policies));
         }
         configuration.push("upstreams", upstreams);
         if !consumers.is_empty() {
@@ -84,7 +93,7 @@ impl<'a> Kong<'a> {
             configuration.push("groups", groups);
         }
         if !alone.is_empty() {
-            let alone: Vec<Map> = alone.into_iter().map(|made| made.whole(None)).collect();
+            let alone: Vec<Map> = alone.into_iter().map(|made| made.whole()).collect();
             configuration.push("routes", alone);
         }
         Imported { configuration, left: std::mem::take(&mut self.left) }
@@ -523,38 +532,41 @@ struct Made {
 }
 
 impl Made {
-    /// All of it, with the policies unless the group has them.
-    fn whole(self, group: Option<&[Map]>) -> Map {
+    /// All of it.
+    fn whole(self) -> Map {
         let mut whole = join(&[&Map::default().with("name", self.name), &self.conditions, &self.action]);
-        if group.is_none() && !self.policies.is_empty() {
+        if !self.policies.is_empty() {
             whole.push("policies", self.policies);
         }
         whole
     }
 }
 
+/// The policies of all of these, where they are the same and some.
+fn shared<'a>(routes: impl IntoIterator<Item = &'a Made>) -> Option<Vec<Map>> {
+    let mut routes = routes.into_iter();
+    let first = routes.next().map(|route| &route.policies).filter(|policies| !policies.is_empty())?;
+    routes.all(|route| route.policies == *first).then(|| first.clone())
+}
+
 /// The routes of a service, with what all of them share before them.
-fn group(name: &str, routes: Vec<Made>) -> Map {
-    let shared = routes
-        .first()
-        .map(|first| first.policies.clone())
-        .filter(|first| routes.iter().all(|route| route.policies == *first));
+fn group(name: &str, mut routes: Vec<Made>) -> Map {
     let mut defaults = Map::default();
     if routes.iter().all(|route| !route.answers) {
         defaults.push("upstream", name);
     }
-    if let Some(shared) = shared.as_ref().filter(|shared| !shared.is_empty()) {
-        defaults.push("policies", shared.clone());
+    if let Some(policies) = shared(&routes) {
+        defaults.push("policies", policies);
+        routes.iter_mut().for_each(|route| route.policies.clear());
     }
     let named = defaults.has("upstream");
     let routes: Vec<Map> = routes
         .into_iter()
-        .map(|route| {
-            let mut route = route;
+        .map(|mut route| {
             if !named && !route.answers {
                 route.action.push("upstream", name);
             }
-            route.whole(shared.as_deref())
+            route.whole()
         })
         .collect();
     let group = Map::default().with("name", name);

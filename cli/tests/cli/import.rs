@@ -89,6 +89,33 @@ fn all_that_a_document_can_hold_is_carried_over_or_told() {
 }
 
 #[test]
+fn plugins_for_all_stand_once() {
+    let folder = Folder::new();
+    let kong = "\
+_format_version: \"3.0\"
+services:
+- { name: a, url: 'http://a.internal', routes: [{ name: a, paths: [/a] }] }
+- { name: b, url: 'http://b.internal', routes: [{ name: b, paths: [/b] }, { name: c, paths: [/c] }] }
+plugins:
+- { name: rate-limiting, config: { minute: 60, policy: redis } }
+- { name: correlation-id }
+";
+    fs::write(folder.path().join("kong.yaml"), kong).expect("written");
+    let ran = run(folder.path(), &["import", "kong", "kong.yaml"]);
+    let text = fs::read_to_string(folder.path().join("gateway.yaml")).expect("a configuration");
+    assert_eq!(text.matches("rate_limit:").count(), 1, "{text}\n{}", ran.err);
+    assert!(text.contains("\ndefaults:\n  policies:\n"), "{text}");
+    let limited = run(folder.path(), &["explain", "GET", "http://any.example/c/1"]).out;
+    assert!(limited.contains("Route c") && limited.contains("kong-request-id"), "{limited}");
+    // One that has a plugin of its own has all of them: they run in Kong's order, not in that of the file.
+    let of_one =
+        kong.replace("paths: [/c] }", "paths: [/c], plugins: [{ name: rate-limiting, config: { minute: 5 } }] }");
+    fs::write(folder.path().join("kong.yaml"), of_one).expect("written");
+    let text = run(folder.path(), &["import", "kong", "kong.yaml", "--out", "-"]).out;
+    assert!(text.matches("rate_limit:").count() == 3 && !text.contains("\ndefaults:"), "{text}");
+}
+
+#[test]
 fn what_is_no_configuration_of_kong_is_said_and_nothing_is_overwritten() {
     let folder = Folder::new();
     fs::write(folder.path().join("other.yaml"), "routes: []\n").expect("written");
