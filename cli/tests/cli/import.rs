@@ -105,8 +105,13 @@ plugins:
     let text = fs::read_to_string(folder.path().join("gateway.yaml")).expect("a configuration");
     assert_eq!(text.matches("rate_limit:").count(), 1, "{text}\n{}", ran.err);
     assert!(text.contains("\ndefaults:\n  policies:\n"), "{text}");
+    assert!(text.contains("key: client_address") && !ran.err.contains("warning"), "nobody is known: {text}{}", ran.err);
     let limited = run(folder.path(), &["explain", "GET", "http://any.example/c/1"]).out;
     assert!(limited.contains("Route c") && limited.contains("kong-request-id"), "{limited}");
+    let proved = format!("{kong}- {{ name: jwt }}\n");
+    fs::write(folder.path().join("kong.yaml"), proved).expect("written");
+    let text = run(folder.path(), &["import", "kong", "kong.yaml", "--out", "-"]).out;
+    assert!(text.contains("key: consumer"), "somebody is known, once the rest is written: {text}");
     // One that has a plugin of its own has all of them: they run in Kong's order, not in that of the file.
     let of_one =
         kong.replace("paths: [/c] }", "paths: [/c], plugins: [{ name: rate-limiting, config: { minute: 5 } }] }");

@@ -39,6 +39,8 @@ pub struct Effects {
     pub answer: Option<Map>,
     /// Ways to prove who is calling.
     methods: Vec<Map>,
+    /// Whether there is another one, which is left out.
+    proves_otherwise: bool,
     /// Whether one of them is enough, and whether nobody need be known.
     any: bool,
     anonymous: bool,
@@ -73,7 +75,8 @@ impl<'a> Plugin<'a> {
 
     /// When it runs: as Kong's priorities say.
     pub fn turn(&self) -> usize {
-        ORDER.iter().position(|name| *name == self.name).unwrap_or(ORDER.len())
+        let name = if OTHER_PROOFS.contains(&self.name) { "key-auth" } else { self.name };
+        ORDER.iter().position(|known| *known == name).unwrap_or(ORDER.len())
     }
 
     /// Adds what it does. `counted`: the name under which a limit of several routes counts for all of them.
@@ -192,6 +195,7 @@ impl<'a> Plugin<'a> {
                 }
             }
             other => {
+                effects.proves_otherwise |= OTHER_PROOFS.contains(&other);
                 let known = INSTEAD.iter().find(|(name, _)| *name == other);
                 leave("", known.map_or("docs/moving.md may know what does the same", |(_, instead)| instead));
             }
@@ -231,6 +235,10 @@ impl<'a> Plugin<'a> {
         let config = self.config;
         let key: Yaml = match config["limit_by"].as_str().unwrap_or("consumer") {
             "ip" => "client_address".into(),
+            // Where nobody proves who is calling, Kong counts by the address.
+            "consumer" | "credential" if effects.methods.is_empty() && !effects.proves_otherwise => {
+                "client_address".into()
+            }
             "consumer" | "credential" => "consumer".into(),
             "service" => "everybody".into(),
             "header" => Map::default().with("header", text_of(&config["header_name"]).to_lowercase()).into(),
@@ -349,6 +357,19 @@ const CACHE: &[&str] = &[
     "vary_query_params",
     "content_type",
     "storage_ttl",
+];
+
+/// Plugins that find out who is calling, of which a file cannot carry over enough.
+const OTHER_PROOFS: [&str; 9] = [
+    "jwt",
+    "hmac-auth",
+    "oauth2",
+    "oauth2-introspection",
+    "openid-connect",
+    "mtls-auth",
+    "ldap-auth",
+    "ldap-auth-advanced",
+    "header-cert-auth",
 ];
 
 /// Settings of how Kong does it, which say nothing of what is done.
