@@ -11,6 +11,7 @@ port=${3:-8080}
 pids=()
 
 main() {
+    [ -x "${CARGO_TARGET_DIR:-target}/tool/postern" ] || echo "postern: building the tool (once, some minutes)" >&2
     cargo build --quiet --profile tool --package postern
     trap 'stop; exit 0' INT # Ctrl-C is how it ends
     trap 'stop; exit 143' TERM HUP

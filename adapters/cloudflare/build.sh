@@ -16,6 +16,7 @@ out=${POSTERN_OUT:-build/worker}
 
 main() {
     local target=${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/postern_cloudflare.wasm
+    [ -f "$target" ] || echo "postern: building the Worker (once, some minutes)" >&2
     # Without SIMD, the comparison of memory runs byte by byte.
     RUSTFLAGS="-C target-feature=+simd128" \
         cargo build --quiet --release --target wasm32-unknown-unknown --package postern-cloudflare \
