@@ -578,7 +578,10 @@ impl Gateway {
             return Reply::answer(response);
         }
         let (allow, error) = match self.routes.find(&request.head()) {
-            Found::Route(matched) => return self.follow(platform, matched, request, body, Start::default()).await,
+            // Boxed: futures are moved with all that they may ever hold on the way to whoever polls them.
+            Found::Route(matched) => {
+                return Box::pin(self.follow(platform, matched, request, body, Start::default())).await;
+            }
             Found::MethodNotAllowed(allow) if request.line.method == "OPTIONS" => (allow, None),
             Found::MethodNotAllowed(allow) => (Vec::new(), Some(Error::MethodNotAllowed { allow })),
             Found::UnknownHost if self.globals.misdirected => (Vec::new(), Some(Error::UnknownHost)),
