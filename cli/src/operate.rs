@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use gateway_core::http::percent_encode;
 use serde_json::{Map, Value, json};
 
 use crate::admin::{Admin, clean};
@@ -47,7 +48,7 @@ pub fn run(options: &Operate) -> Result<Outcome, Failure> {
                 body.insert("retry_after".to_owned(), (*seconds).into());
             }
             let method = if *over { "DELETE" } else { "PUT" };
-            let path = format!("routes/{}/maintenance", segment(route));
+            let path = format!("routes/{}/maintenance", percent_encode(route));
             told(&Admin::new(admin)?.change(method, &path, &Value::Object(body))?)
         }
         Operate::Revoke { admin, key, reason } => keys(&Admin::new(admin)?, "keys/revoke", key, reason.as_deref()),
@@ -83,7 +84,7 @@ fn because(body: &mut Map<String, Value>, reason: Option<&str>) {
 }
 
 fn drain(upstream: &str, target: &str) -> String {
-    format!("upstreams/{}/targets/{}/drain", segment(upstream), segment(target))
+    format!("upstreams/{}/targets/{}/drain", percent_encode(upstream), percent_encode(target))
 }
 
 fn keys(admin: &Admin, path: &str, key: &RevokedKey, reason: Option<&str>) -> Result<Outcome, Failure> {
@@ -132,18 +133,4 @@ fn line(entry: &Value) -> String {
         }
     }
     text
-}
-
-/// A text as a segment of a path.
-fn segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
 }

@@ -578,7 +578,7 @@ impl Gateway {
             return Reply::answer(response);
         }
         let (allow, error) = match self.routes.find(&request.head()) {
-            // Boxed: futures are moved with all that they may ever hold on the way to whoever polls them.
+            // Boxed, here and below: a future is moved with all that it may ever hold, on the way to whoever polls it.
             Found::Route(matched) => {
                 return Box::pin(self.follow(platform, matched, request, body, Start::default())).await;
             }
@@ -602,7 +602,6 @@ impl Gateway {
                 None => Reply::answer(answer::options(&allow)),
             };
         }
-        // Boxed, so that the common case need not carry its size around.
         let matched = Matched::nowhere(Plan::options(policies, &allow));
         let start = Start { over: error, ..Start::default() };
         Box::pin(self.follow(platform, matched, request, body, start)).await

@@ -12,7 +12,7 @@ pub fn decide(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
         return Some(step);
     }
     let order: Order = record::read(order).ok()?;
-    let (step, next) = quota::perform_on_text(&order, kept, now).ok()?;
+    let (step, next) = quota::perform_on_kept_text(&order, kept, now).ok()?;
     let decision = serde_json::to_string(&step.decision).ok()?;
     let kept = next.as_deref().or_else(|| str::from_utf8(kept).ok())?;
     // The glue's numbers are exact up to here, and nobody waits longer.

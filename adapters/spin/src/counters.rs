@@ -116,7 +116,7 @@ fn sum_key(key: &str, place: usize, start: Timestamp) -> String {
 fn rewrite(bucket: &Bucket, key: &str, order: &Order, now: Timestamp) -> Result<Decision, StoreError> {
     let key = format!("postern/counters/{key}");
     let kept = bucket.get(&key).map_err(failed)?.unwrap_or_default();
-    let (step, next) = quota::perform_on_text(order, &kept, now).map_err(|error| StoreError(error.to_string()))?;
+    let (step, next) = quota::perform_on_kept_text(order, &kept, now).map_err(|error| StoreError(error.to_string()))?;
     if let Some(next) = next {
         bucket.set(&key, next.as_bytes()).map_err(failed)?;
     }

@@ -47,7 +47,8 @@ async fn count(address: &str, key: &str, order: &Order, now: impl Fn() -> Timest
     let mut kept = with(|redis| redis.last.get(key)).flatten().unwrap_or_default();
     loop {
         let now = now();
-        let step = quota::perform_on_text(order, kept.as_bytes(), now).map_err(|error| StoreError(error.to_string()));
+        let step =
+            quota::perform_on_kept_text(order, kept.as_bytes(), now).map_err(|error| StoreError(error.to_string()));
         let (step, next) = step?;
         let next = next.unwrap_or_else(|| kept.clone());
         // Whoever comes in between builds on it: its order goes the same way, behind this one.

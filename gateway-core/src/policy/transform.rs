@@ -3,8 +3,7 @@
 use super::headers::replace;
 use super::{Departure, Visit};
 use crate::error::Error;
-use crate::http::percent_encode;
-use crate::http::{self, Body, Headers, Response, Statuses};
+use crate::http::{self, Body, Headers, Response, Statuses, percent_encode};
 use crate::platform::Platform;
 use crate::pump;
 #[cfg(feature = "shaping")]

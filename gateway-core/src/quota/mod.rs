@@ -232,7 +232,7 @@ pub fn perform(order: &Order, kept: Option<Kept>, now: Timestamp) -> Step {
 ///
 /// # Errors
 /// When JSON cannot hold the counters.
-pub fn perform_on_text(
+pub fn perform_on_kept_text(
     order: &Order,
     kept: &[u8],
     now: Timestamp,
@@ -761,7 +761,7 @@ mod tests {
                     let act = Act::Take { cost, most: cost, patience: 0, lease };
                     let order = Order { rules: vec![rule.clone()], act };
                     let always = perform(&order, kept, now);
-                    let (sparing, next) = perform_on_text(&order, text.as_bytes(), now).expect("text");
+                    let (sparing, next) = perform_on_kept_text(&order, text.as_bytes(), now).expect("text");
                     prop_assert_eq!(&sparing, &always);
                     text = next.unwrap_or(text);
                     kept = Some(always.kept);

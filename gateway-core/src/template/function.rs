@@ -11,7 +11,7 @@ use std::fmt;
 /// One of them. Each takes text and gives text; but for `default`, nothing stays nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Function {
-    /// `lower`: the letters of ASCII as small ones. The tables for all the others would be a twenty-fifth of the module on Workers.
+    /// `lower`: the letters of ASCII as small ones. The tables for all the others would be in every module.
     Lower,
     /// `upper`: the letters of ASCII as capitals.
     Upper,

@@ -12,8 +12,7 @@ use super::super::{
 };
 use super::{RouteCompiler, Seen, validation::MOST_BYTES};
 use crate::{
-    http::Statuses,
-    http::percent_encode,
+    http::{Statuses, percent_encode},
     policy::{
         Deprecation, ErrorPages, Links, Maintenance, Transform,
         error_pages::Page,
