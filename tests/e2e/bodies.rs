@@ -72,7 +72,7 @@ fn clients_that_go_away_leave_nothing(platform: Platform) {
         .collect();
     // Sockets are closed in the background.
     let mut left = 0;
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         left = process::open_files(stage.worker);
         if left <= files + 8 {
             break;

@@ -197,7 +197,7 @@ fn free_address() -> SocketAddr {
 }
 
 fn listens(address: SocketAddr) -> Option<SocketAddr> {
-    for _ in 0..100 {
+    for _ in 0..600 {
         if TcpStream::connect(address).is_ok() {
             return Some(address);
         }

@@ -109,7 +109,7 @@ fn ask(address: SocketAddr, method: &str, path: &str, more: &[(&str, &str)]) -> 
 
 /// What is written after the answer, when it is there.
 fn awaited(mut ask: impl FnMut() -> Seen, is_there: impl Fn(&Seen) -> bool) -> Seen {
-    for _ in 0..100 {
+    for _ in 0..600 {
         let seen = ask();
         if is_there(&seen) {
             return seen;

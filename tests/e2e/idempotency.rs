@@ -171,7 +171,7 @@ fn what_two_answers_differ_in_is_logged(platform: Platform) {
         assert_eq!((seen.status, seen.body.as_slice()), (200, &br#"{"id":1,"items":[1,2]}"#[..]));
     }
     let mut said = String::new();
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         said = running.log();
         if said.contains("mirror-differs") && said.contains("mirror-failed") {
             break;

@@ -178,7 +178,10 @@ impl Scene {
             places.insert(place(&name), origin.address.to_string());
             origins.push(origin);
         }
-        Ok(Self { scenario: scenario.bind(&places)?, stage, _origins: origins })
+        let scenario = scenario.bind(&places)?;
+        // Somebody may ask them before the first step: checks do.
+        scenario.steps.first().into_iter().for_each(|step| stage.set(&scenario, step));
+        Ok(Self { scenario, stage, _origins: origins })
     }
 }
 

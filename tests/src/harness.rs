@@ -11,7 +11,10 @@ use std::process::ExitCode;
 
 /// Runs every scenario of `tests/scenarios` that `wanted` says, on every platform.
 pub fn main(wanted: impl Fn(&Scenario) -> bool) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of a scenario's time is waiting: for a runtime to start, for a limit to pass.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(3 * cores);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let scenarios = match Scenario::read_all(&folder) {
         Ok(scenarios) => scenarios.into_iter().filter(|scenario| wanted(scenario)).collect::<Vec<_>>(),

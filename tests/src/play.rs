@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What stands behind a gateway: the scripts of the origins by name, and what they received.
 #[derive(Debug, Default)]
@@ -30,7 +30,8 @@ impl Stage {
         lock(&self.scripts).get(origin).cloned().unwrap_or_default()
     }
 
-    fn set(&self, scenario: &Scenario, step: &Step) {
+    /// What the origins do in a step.
+    pub fn set(&self, scenario: &Scenario, step: &Step) {
         let default = step.origin.as_ref().unwrap_or(&scenario.origin);
         let script = |name: &String| match (step.origins.get(name), scenario.scripts.get(name)) {
             (Some(now), Some(always)) => now.before(always),
@@ -62,44 +63,25 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
         stage.set(scenario, step);
         let cookies = if scenario.browser { memory.cookies() } else { None };
         let message = compose(scenario, step, cookies);
-        let method: String = message.iter().take_while(|&&b| b != b' ').map(|&b| char::from(b)).collect();
-        let exception = step.on.get(&platform);
-        let expect = exception.and_then(|exception| exception.expect.as_ref()).unwrap_or(&step.expect);
-        let receives = exception.and_then(|exception| exception.receives.as_ref()).or(step.receives.as_ref());
-        for time in 0..step.times {
-            // A request that the gateway gave up may still be on its way.
-            stage.log.wait_for_ended(SOON);
-            stage.log.take();
-            let ended = stage.log.aborted();
-            let written = if step.log.is_empty() { 0 } else { gateway.written().len() };
-            let mut wrong = Vec::new();
-            let seen = gateway.exchange(&message, &method, step);
-            match &seen {
-                Ok(seen) => {
-                    compare_response(expect, seen, &mut wrong);
-                    if remembers && let Err(error) = memory.learn(seen, &step.keep) {
-                        wrong.push(error);
-                    }
-                }
-                Err(error) => wrong.push(format!("there is no response: {error}")),
-            }
-            if let Some(Receives::Requests(requests)) = receives {
-                stage.log.wait_for_received(requests.len(), SOON);
-                compare_requests(requests, &stage.log.take(), &mut wrong);
-            }
-            if !step.log.is_empty() {
-                wrong.extend(compare_log(gateway, written, &step.log).err());
-            }
-            if let Some(ends) = step.ends
-                && platform != Platform::Test
+        let attempt = Attempt { step, message: &message, platform, stage, gateway };
+        // One instance that does one thing after the other has no excuse.
+        let is_patient = (step.eventually || scenario.stores) && platform != Platform::Test;
+        let begun = Instant::now();
+        let mut time = 0;
+        while time < step.times {
+            let (seen, mut wrong) = attempt.make();
+            if remembers
+                && let Some(seen) = &seen
+                && let Err(error) = memory.learn(seen, &step.keep)
             {
-                let saw = stage.log.wait_for_aborted(ended + ends, SOON) - ended;
-                if saw != ends {
-                    wrong.push(format!("the origin saw {saw} exchanges end early, not {ends}"));
-                }
+                wrong.push(error);
             }
-            if !wrong.is_empty() {
-                reports.push(report(at, time, step, &message, seen.ok().as_ref(), &wrong));
+            if wrong.is_empty() {
+                time += 1;
+            } else if is_patient && begun.elapsed() < EVENTUALLY {
+                std::thread::sleep(Duration::from_millis(100));
+            } else {
+                reports.push(report(at, time, step, &message, seen.as_ref(), &wrong));
                 break;
             }
         }
@@ -107,8 +89,57 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
     if reports.is_empty() { Ok(()) } else { Err(reports.join("\n")) }
 }
 
+/// One time that a step is done.
+struct Attempt<'a> {
+    step: &'a Step,
+    message: &'a [u8],
+    platform: Platform,
+    stage: &'a Stage,
+    gateway: &'a dyn Gateway,
+}
+
+impl Attempt<'_> {
+    /// Does it. Gives the response, if there is one, and what was not as expected.
+    fn make(&self) -> (Option<Seen>, Vec<String>) {
+        let Self { step, message, platform, stage, gateway } = *self;
+        let method: String = message.iter().take_while(|&&b| b != b' ').map(|&b| char::from(b)).collect();
+        let exception = step.on.get(&platform);
+        let expect = exception.and_then(|exception| exception.expect.as_ref()).unwrap_or(&step.expect);
+        let receives = exception.and_then(|exception| exception.receives.as_ref()).or(step.receives.as_ref());
+        // A request that the gateway gave up may still be on its way.
+        stage.log.wait_for_ended(SOON);
+        stage.log.take();
+        let ended = stage.log.aborted();
+        let written = if step.log.is_empty() { 0 } else { gateway.written().len() };
+        let mut wrong = Vec::new();
+        let seen = gateway.exchange(message, &method, step);
+        match &seen {
+            Ok(seen) => compare_response(expect, seen, &mut wrong),
+            Err(error) => wrong.push(format!("there is no response: {error}")),
+        }
+        if let Some(Receives::Requests(requests)) = receives {
+            stage.log.wait_for_received(requests.len(), SOON);
+            compare_requests(requests, &stage.log.take(), &mut wrong);
+        }
+        if !step.log.is_empty() {
+            wrong.extend(compare_log(gateway, written, &step.log).err());
+        }
+        if let Some(ends) = step.ends
+            && platform != Platform::Test
+        {
+            let saw = stage.log.wait_for_aborted(ended + ends, SOON) - ended;
+            if saw != ends {
+                wrong.push(format!("the origin saw {saw} exchanges end early, not {ends}"));
+            }
+        }
+        (seen.ok(), wrong)
+    }
+}
+
 /// How long an origin may take to have recorded what a client was answered to already.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
+/// How long a step is done again where it is to go as expected in the end.
+const EVENTUALLY: Duration = Duration::from_secs(60);
 
 fn compose(scenario: &Scenario, step: &Step, cookies: Option<String>) -> Vec<u8> {
     if let Some(raw) = &step.raw {

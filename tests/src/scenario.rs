@@ -34,6 +34,10 @@ pub struct Scenario {
     /// Sees what an instance remembers from one step to the next.
     #[serde(default)]
     pub remembers: bool,
+    /// What is stored behind one answer is there for a later one, and what is taken back is gone in every instance, a moment later:
+    /// each step is done again until it goes as expected.
+    #[serde(default)]
+    pub stores: bool,
     /// Values of variables and secrets.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
@@ -91,6 +95,10 @@ pub struct Step {
     /// How often the step is done.
     #[serde(default = "once")]
     pub times: usize,
+    /// Whether it is done again on the real runtimes until it goes as expected, for a minute at most: where something happens behind an
+    /// answer, and nobody says when it is done.
+    #[serde(default)]
+    pub eventually: bool,
     /// What the origins do in this step.
     pub origin: Option<Script>,
     /// What single origins do in this step, by name (`<origin>` itself is called `origin`).
