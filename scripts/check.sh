@@ -3,7 +3,7 @@
 #
 #   scripts/check.sh [format] [lints] [dependencies] [imports] [documentation] [scripts]     (all when none is named)
 #
-# Goes on after a failure, so that one run shows everything there is to mend.
+# Goes on after a failure, so that one run shows everything there is to mend. `features` is done only where it is named.
 
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
@@ -32,6 +32,15 @@ lints() {
     # The fuzz targets, against the versions of the workspace and without the library that runs them.
     cp Cargo.lock fuzz/Cargo.lock
     CUSTOM_LIBFUZZER_PATH=$PWD/libnone.a clippy --manifest-path fuzz/Cargo.toml --target-dir "$(target)" || status=1
+    return $status
+}
+
+# Each ability alone, as POSTERN_FEATURES may have it: some minutes.
+features() {
+    local status=0 feature
+    for feature in $(awk -F'"' '/^default = \[/ { for (at = 2; at <= NF; at += 2) print $at }' gateway-core/Cargo.toml); do
+        clippy --package gateway-core --no-default-features --features "$feature" || status=1
+    done
     return $status
 }
 

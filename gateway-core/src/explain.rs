@@ -9,7 +9,9 @@
 use crate::compose::{Compose, OnError};
 use crate::config::artefact::{Artefact, Globals};
 use crate::forward::PathChange;
-use crate::gateway::{Action, Gateway, LoadError, Note, Plan, Purpose};
+#[cfg(any(feature = "grpc", feature = "graphql", feature = "soap", feature = "json_rpc", feature = "compose"))]
+use crate::gateway::Action;
+use crate::gateway::{Gateway, LoadError, Note, Plan, Purpose};
 #[cfg(feature = "grpc")]
 use crate::grpc::{Binding, Grpc};
 use crate::http::{Body, Edit, Headers, Incoming, Peer, Scheme};

@@ -71,21 +71,21 @@ impl SigningKey {
 
     #[cfg_attr(not(feature = "rsa_signing"), allow(unused_variables))]
     fn sign(&self, bytes: &[u8], random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
-        match &self.private {
+        match self.private {
             #[cfg(feature = "eddsa")]
-            Private::Ed25519(key) => {
+            Private::Ed25519(ref key) => {
                 use ed25519_dalek::Signer;
                 Some(key.sign(bytes).to_bytes().to_vec())
             }
             // RFC 6979: what must be random is drawn from the key and the text.
             #[cfg(feature = "es256")]
-            Private::P256(key) => {
+            Private::P256(ref key) => {
                 use p256::ecdsa::signature::Signer;
                 let signature: p256::ecdsa::Signature = key.try_sign(bytes).ok()?;
                 Some(signature.to_bytes().to_vec())
             }
             #[cfg(feature = "rsa_signing")]
-            Private::Rsa(key) => {
+            Private::Rsa(ref key) => {
                 use sha2::{Digest, Sha256};
                 let padding = rsa::Pkcs1v15Sign::new::<Sha256>();
                 key.sign_with_rng(&mut Dice(random), padding, &Sha256::digest(bytes)).ok()
@@ -188,6 +188,7 @@ const MALFORMED: &str = "it is no well-formed private key";
 const KINDS: &str =
     "it is a key of a kind that does not sign here; Ed25519, P-256 and RSA do (`openssl genpkey -algorithm ed25519`)";
 
+#[cfg(any(feature = "eddsa", feature = "es256", feature = "rsa_signing"))]
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
