@@ -1,13 +1,14 @@
 //! Answers each of several requests in one as if it had come by itself.
 
 use super::inner::{GRACE, Inner};
-use super::{Deferred, Gateway, Note, Reply};
+use super::{Gateway, Note, Reply};
 use crate::compose::Batch;
 use crate::compose::batch::{self, ALWAYS_INHERITED, Answered, Item};
 use crate::compose::call::FORWARDED;
 use crate::error::Error;
 use crate::http::{self, Body, Headers, Response};
 use crate::platform::{Platform, ReadError, Timestamp};
+use crate::policy::Deferred;
 use crate::pump;
 use crate::request;
 use crate::telemetry::watch::Watched;

@@ -3,7 +3,9 @@
 //! All of it is one task, which polls whatever is under way: no platform needs to spawn anything, and none needs to wake one part of
 //! it rather than another. A step that frees a place for others has all of them asked once more before the task waits again.
 
-use super::{Action, Deferred, Gateway, Note, Origin, Payload, Plan, Reply, Start, request_id};
+use super::forward::Payload;
+use super::reply::Origin;
+use super::{Action, Gateway, Note, Plan, Reply, Start};
 use crate::caller::Caller;
 use crate::client::Client;
 use crate::compose::answer::{Told, Writer, is_object};
@@ -20,6 +22,7 @@ use crate::http::{self, Body, Headers, Response};
 use crate::json::Limits;
 use crate::outflow::{self, Outflow, Stopped};
 use crate::platform::{Platform, ReadError, Timestamp};
+use crate::policy::Deferred;
 use crate::pump;
 use crate::request::{self, Line, Request};
 use crate::route::{Conditions, Matched, Route};
@@ -548,7 +551,7 @@ impl<'r, P: Platform> Run<'r, P> {
 
     fn note(&self, problem: &'static str, detail: String) {
         let route = Some(self.scope.route.to_owned());
-        let request_id = request_id(self.platform);
+        let request_id = self.platform.request_id();
         self.notes.borrow_mut().push(Note { problem, status: 0, request_id, route, detail });
     }
 

@@ -1,7 +1,7 @@
 //! What a route that serves tools does with a request.
 
 use super::inner::Inner;
-use super::{Deferred, Gateway, Note, Reply};
+use super::{Gateway, Note, Reply};
 use crate::answer;
 use crate::error::Error;
 use crate::http::{Body, Headers, Response};
@@ -11,6 +11,7 @@ use crate::json_rpc::{
 };
 use crate::mcp::{self, Asked, Mcp, arguments::Built, result};
 use crate::platform::{Platform, ReadError};
+use crate::policy::Deferred;
 use crate::pump;
 use crate::request;
 use crate::telemetry::watch::Watched;

@@ -1,9 +1,10 @@
 //! A batch of JSON-RPC calls, of which each goes the rest of the way alone.
 
-use super::{Deferred, Gateway, Note, Plan, Reply, Start};
+use super::{Gateway, Note, Plan, Reply, Start};
 use crate::http::{Body, Headers, Response};
 use crate::json_rpc::{self, Fault};
 use crate::platform::Platform;
+use crate::policy::Deferred;
 use crate::policy::json_rpc::{Entry, Split};
 use crate::pump;
 use crate::request::Request;

@@ -317,6 +317,26 @@ impl Memo {
         return "";
     }
 
+    /// Writes down what policies want a response to carry, whoever has made it.
+    pub fn write(&self, headers: &mut Headers) {
+        for (at, (name, value)) in self.fields.iter().enumerate() {
+            // The first line of a field replaces what is there, the others stand beside it.
+            let first = !self.fields[..at].iter().any(|(before, _)| before == name);
+            if first && name != "set-cookie" {
+                headers.set(name, value);
+            } else {
+                headers.append(name, value);
+            }
+        }
+        for cookie in &self.cookies {
+            headers.append("set-cookie", cookie);
+        }
+        if !self.cookies.is_empty() {
+            // Of two lines the stricter one counts: what holds a session is for nobody else (RFC 9111 §5.2.2.7).
+            headers.append("cache-control", "private");
+        }
+    }
+
     /// Whether the rest of the way is for parts of the request.
     pub fn is_split(&self) -> bool {
         #[cfg(feature = "json_rpc")]
