@@ -5,7 +5,6 @@
 //! crosses otherwise, so a crossing costs nanoseconds.
 
 pub mod config;
-mod counters;
 mod exchanges;
 pub mod http;
 pub mod platform;
@@ -118,12 +117,20 @@ pub fn settle(number: u32, now: f64) -> u32 {
     }
 }
 
-/// Changes counters as ordered, for whoever keeps them: in the input stand the order, and behind it what was kept (or nothing).
+/// Changes counters or marks of purges as ordered, for whoever keeps them: in the input stand the order, and behind it what was kept
+/// (or nothing).
 /// Shows four lines: the decision, until when what is to be kept says something, whether it must survive (`1` or `0`), and what
 /// is to be kept. Shows nothing when it cannot read the order.
 #[wasm_bindgen]
 pub fn decide(order: usize, kept: usize, now: f64) {
-    let step = INPUT.with_borrow(|input| counters::decide(&input[..order], &input[order..order + kept], now as u64));
+    let step = INPUT.with_borrow(|input| {
+        let (order, kept, now) = (&input[..order], &input[order..order + kept], now as u64);
+        #[cfg(feature = "cache")]
+        if let Some(step) = gateway_core::cache::purge::perform_in_text(order, kept, now) {
+            return Some(step);
+        }
+        gateway_core::quota::perform_in_text(order, kept, now)
+    });
     show(Commands { numbers: Vec::new(), text: step.unwrap_or_default() }, Bytes::new());
 }
 

@@ -8,9 +8,9 @@ use crate::http::Commands;
 use crate::platform::Stream;
 use bytes::Bytes;
 use gateway_core::cache::entry::KEPT_LONGEST;
-use gateway_core::cache::purge::{self, Change, Marks};
+use gateway_core::cache::purge::Marks;
 use gateway_core::http::Body;
-use gateway_core::platform::{Item, Reach, StoreError, Timestamp};
+use gateway_core::platform::{Item, Reach, StoreError};
 use gateway_core::record;
 
 /// What the glue was asked for.
@@ -120,16 +120,6 @@ fn far(reach: Reach) -> u32 {
     }
 }
 
-/// Changes marks as ordered, for the object that keeps them, in the four lines of [`decide`](crate::counters::decide); `None`: this is
-/// no order of that kind.
-pub fn mark(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
-    let change: Change = record::read(order).ok()?;
-    let marks = purge::perform(record::read(kept).ok(), &change, now);
-    let marks = serde_json::to_string(&marks).ok()?;
-    let until = now.saturating_add(KEPT_LONGEST * 1_000);
-    Some(format!("{marks}\n{until}\n1\n{marks}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,16 +137,6 @@ mod tests {
         assert_eq!(out.text, "abc{}abc{}abc");
         #[rustfmt::skip]
         assert_eq!(out.numbers, [KEEP, 5, 3, 60, SHARED, 100, 3, 2, KEEP, 6, 0, 60, WAITS | GLOBAL, 100, 3, 2, RECALL, 7, 0, 3, KEPT, 8, 5]);
-    }
-
-    #[wasm_bindgen_test(unsupported = test)]
-    fn marks_go_from_text_to_text() {
-        let order = br#"{"purge":[[{"tag":"a"},false]]}"#;
-        let step = mark(order, b"", 1_000).expect("an order");
-        let lines: Vec<&str> = step.split('\n').collect();
-        assert_eq!(lines[0], r#"{"m":[{"w":{"tag":"a"},"t":1000}]}"#);
-        assert_eq!((lines[2], lines[3]), ("1", lines[0]));
-        assert_eq!(mark(br#"{"r":[],"a":"x"}"#, b"", 0), None);
     }
 
     #[wasm_bindgen_test(unsupported = test)]

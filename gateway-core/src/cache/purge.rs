@@ -5,6 +5,7 @@
 
 use super::entry::{Entry, KEPT_LONGEST};
 use crate::platform::Timestamp;
+use crate::record;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -78,6 +79,16 @@ pub fn perform(kept: Option<Marks>, change: &Change, now: Timestamp) -> Marks {
         marks.insert(0, Mark { what: What::Everything, at, soft: false });
     }
     Marks { marks }
+}
+
+/// What a keeper that stores text does: from text to text, in the four lines of
+/// [`quota::perform_in_text`](crate::quota::perform_in_text), since the same object may keep both. `None`: this is no order of that kind.
+pub fn perform_in_text(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
+    let change: Change = record::read(order).ok()?;
+    let marks = perform(record::read(kept).ok(), &change, now);
+    let marks = serde_json::to_string(&marks).ok()?;
+    let until = now.saturating_add(KEPT_LONGEST * 1_000);
+    Some(format!("{marks}\n{until}\n1\n{marks}"))
 }
 
 /// What somebody wants taken back, as they write it.
@@ -174,6 +185,16 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_go_from_text_to_text() {
+        let order = br#"{"purge":[[{"tag":"a"},false]]}"#;
+        let step = perform_in_text(order, b"", 1_000).expect("an order");
+        let lines: Vec<&str> = step.split('\n').collect();
+        assert_eq!(lines[0], r#"{"m":[{"w":{"tag":"a"},"t":1000}]}"#);
+        assert_eq!((lines[2], lines[3]), ("1", lines[0]));
+        assert_eq!(perform_in_text(br#"{"r":[],"a":"x"}"#, b"", 0), None);
+    }
 
     fn entry(url: &str, tags: &[&str], requested: Timestamp) -> Entry {
         Entry {

@@ -242,6 +242,20 @@ pub fn perform_on_kept_text(
     Ok((step, next))
 }
 
+/// What a keeper that stores text does: from text to text. Gives four lines: the decision, until when what is to be kept says
+/// something, whether it must survive (`1` or `0`), and what is to be kept: what nothing has changed is what was kept. `None`: the
+/// order cannot be read.
+pub fn perform_in_text(order: &[u8], kept: &[u8], now: Timestamp) -> Option<String> {
+    let order: Order = record::read(order).ok()?;
+    let (step, next) = perform_on_kept_text(&order, kept, now).ok()?;
+    let decision = serde_json::to_string(&step.decision).ok()?;
+    let kept = next.as_deref().or_else(|| str::from_utf8(kept).ok())?;
+    // Numbers in JavaScript are exact up to here, and nobody waits longer.
+    let until = step.until.min(1 << 53);
+    let durable = u8::from(order.rules.iter().any(Rule::is_durable));
+    Some(format!("{decision}\n{until}\n{durable}\n{kept}"))
+}
+
 /// One rule, one cost: what [`perform`] is made of, for those who need no more.
 pub fn check(rule: &Rule, state: Option<State>, now: Timestamp, cost: u64) -> (bool, State) {
     let mut state = rule.roll(state, now);
@@ -501,6 +515,20 @@ mod tests {
     use proptest::prelude::*;
 
     const START: Timestamp = 1_750_000_000_000;
+
+    #[test]
+    fn counters_go_from_text_to_text() {
+        let order = r#"{"r":[{"w":{"limit":1,"per":60000,"sliding":false}}],"a":{"t":{"c":1,"m":1,"p":0,"l":0}}}"#;
+        let first = perform_in_text(order.as_bytes(), b"", 60_000).expect("an order");
+        let lines: Vec<&str> = first.split('\n').collect();
+        assert_eq!(lines[..3], [r#"{"g":1,"w":0,"s":[{"r":0,"t":60000}]}"#, "120000", "1"]);
+        let second = perform_in_text(order.as_bytes(), lines[3].as_bytes(), 60_001).expect("an order");
+        assert!(second.starts_with(r#"{"g":null,"w":59999,"#), "{second}");
+        assert_eq!(second.split('\n').nth(3), Some(lines[3]), "who is refused takes nothing");
+        let afresh = perform_in_text(order.as_bytes(), b"something else", 60_001).expect("an order");
+        assert!(afresh.starts_with(r#"{"g":1,"#), "{afresh}");
+        assert_eq!(perform_in_text(b"nonsense", b"", 0), None);
+    }
 
     fn bucket(rate: u64, per: u64, burst: u64) -> Rule {
         Rule::Bucket { rate, per, burst }
