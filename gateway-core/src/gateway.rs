@@ -271,19 +271,18 @@ impl Gateway {
         let asked = plan.action.asks_request() || policies.iter().any(Policy::asks_request);
         #[cfg(feature = "telemetry")]
         let asked = asked || telemetry.is_some_and(Telemetry::asks_request);
-        let Underway { line, client, caller, entered, leaving, mut trail } = way;
-        let kept = asked.then(|| leaving.headers.clone());
-        let rpc_method = trail.memo.rpc_method().to_owned();
+        let kept = asked.then(|| way.leaving.headers.clone());
+        let rpc_method = way.trail.memo.rpc_method().to_owned();
         #[cfg(feature = "graphql")]
-        let operation = trail.memo.operation.clone();
+        let operation = way.trail.memo.operation.clone();
         let clock = || platform.now();
         let scope = Scope {
-            line: &line,
-            client: &client,
+            line: &way.line,
+            client: &way.client,
             route,
-            parameters: matched.parameters(&line.path),
+            parameters: matched.parameters(&way.line.path),
             settings: &self.settings,
-            caller: &caller,
+            caller: &way.caller,
             view: View {
                 headers: kept.as_ref(),
                 clock: Some(&clock),
@@ -294,31 +293,32 @@ impl Gateway {
                 ..View::default()
             },
         };
-        watch.caller(&caller);
+        watch.caller(&way.caller);
         #[cfg(all(feature = "telemetry", feature = "expressions"))]
         if let Some(telemetry) = telemetry {
-            let query = leaving.query.as_deref();
-            telemetry.judge(watch, || Facts { scope, headers: &leaving.headers, query, now: platform.now() });
+            let Leaving { headers, query, .. } = &way.leaving;
+            telemetry.judge(watch, || Facts { scope, headers, query: query.as_deref(), now: platform.now() });
         }
         let early = early.or_else(|| over.map(|error| Reply::because(platform, error, route)));
         let answered = match early {
-            Some(reply) => (trail.told(platform, reply), Origin::Gateway),
-            None => self.act(platform, &matched, &policies, leaving, &mut trail, &scope).await,
+            Some(reply) => (way.trail.told(platform, reply), Origin::Gateway),
+            None => self.act(platform, &matched, &policies, way.leaving, &mut way.trail, &scope).await,
         };
-        let mut reply = self.leave(platform, &policies[from..entered], answered, scope, &mut trail).await;
+        let mut reply = self.leave(platform, &policies[from..way.entered], answered, scope, &mut way.trail).await;
+        let memo = way.trail.memo;
         #[cfg(feature = "mcp")]
         if let Action::Mcp(mcp) = &plan.action {
-            mcp.tell_where_to_log_in(&line, &client, &mut reply.response);
+            mcp.tell_where_to_log_in(&way.line, &way.client, &mut reply.response);
         }
         // After all policies, so that none of them takes a session away that has just been given.
-        trail.memo.write(&mut reply.response.headers);
+        memo.write(&mut reply.response.headers);
         #[cfg(feature = "telemetry")]
         if let Some(telemetry) = telemetry {
             let Response { status, headers, .. } = &reply.response;
             telemetry.attribute(watch, &scope.with_response(*status, headers));
         }
-        reply.deferred.extend(trail.memo.deferred);
-        for Remark { problem, detail } in trail.memo.remarks {
+        reply.deferred.extend(memo.deferred);
+        for Remark { problem, detail } in memo.remarks {
             reply.notes.push(Note::of(platform, problem, reply.response.status, route, detail));
         }
         reply
