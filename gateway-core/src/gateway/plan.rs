@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// In written order: the number of a list in [`PolicyLists`], since many routes do the same.
+    /// In written order: the number of a list in [`PolicyLists`](crate::policy::PolicyLists), since many routes do the same.
     #[serde(rename = "p", default, skip_serializing_if = "PolicyList::is_first")]
     pub policies: PolicyList,
     /// How many bytes a request's body may have; `None`: no limit.

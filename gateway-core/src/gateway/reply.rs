@@ -14,7 +14,7 @@ pub struct Reply<S> {
     pub response: Response<S>,
     /// For the log, where something went wrong that the client is not to blame for.
     pub notes: Vec<Note>,
-    /// What nobody waits for: see [`Gateway::settle`].
+    /// What nobody waits for: see [`Gateway::settle`](super::Gateway::settle).
     pub deferred: Vec<Deferred>,
     /// The status of the problem that the gateway has answered with, for want of another answer. One from a cache may have come in its
     /// place since.
