@@ -64,8 +64,12 @@ pub fn play(scenario: &Scenario, platform: Platform, stage: &Stage, gateway: &dy
         let cookies = if scenario.browser { memory.cookies() } else { None };
         let message = compose(scenario, step, cookies);
         let attempt = Attempt { step, message: &message, platform, stage, gateway };
-        // One instance that does one thing after the other has no excuse.
-        let is_patient = (step.eventually || scenario.stores) && platform != Platform::Test;
+        // One instance that does one thing after the other has no excuse, and only Spin asks several.
+        let is_patient = match platform {
+            Platform::Test => false,
+            Platform::Workers => step.eventually,
+            Platform::Spin => step.eventually || scenario.stores,
+        };
         let begun = Instant::now();
         let mut time = 0;
         while time < step.times {

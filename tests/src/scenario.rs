@@ -34,7 +34,7 @@ pub struct Scenario {
     /// Sees what an instance remembers from one step to the next.
     #[serde(default)]
     pub remembers: bool,
-    /// What is stored behind one answer is there for a later one, and what is taken back is gone in every instance, a moment later:
+    /// What one instance has stored or taken back is so for others a moment later: on Spin, which may give any request to another one,
     /// each step is done again until it goes as expected.
     #[serde(default)]
     pub stores: bool,
