@@ -227,10 +227,7 @@ impl Gateway {
         platform.watch().route(ROUTE);
         match self.attend(platform, admin, rest, request, body).await {
             Ok(response) => Reply::answer(response),
-            Err(error) => {
-                let detail = error.reason().to_owned();
-                Reply::fail(platform, error, Some(ROUTE), detail)
-            }
+            Err(error) => Reply::because(platform, error, ROUTE),
         }
     }
 

@@ -71,6 +71,7 @@ impl SigningKey {
 
     #[cfg_attr(not(feature = "rsa_signing"), allow(unused_variables))]
     fn sign(&self, bytes: &[u8], random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
+        // As a place and not by reference: without any algorithm there is no key, and nothing to match.
         match self.private {
             #[cfg(feature = "eddsa")]
             Private::Ed25519(ref key) => {

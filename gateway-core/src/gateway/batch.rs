@@ -153,8 +153,7 @@ impl Gateway {
                 (Answered { status, headers, body }, deferred, notes)
             }
             Err(error) => {
-                let reason = error.reason().to_owned();
-                let reply: Reply<P::Stream> = Reply::fail(platform, error, Some(route), reason);
+                let reply: Reply<P::Stream> = Reply::because(platform, error, route);
                 notes.extend(reply.notes);
                 (at_once(reply.response), deferred, notes)
             }

@@ -83,10 +83,7 @@ impl Gateway {
         scope: &Scope<'_>,
     ) -> (Reply<P::Stream>, Origin, bool) {
         let Composing { matched, compose, headers, body, body_limit } = composing;
-        let refused = |error: Error| {
-            let detail = error.reason().to_owned();
-            (Reply::fail(platform, error, Some(scope.route), detail), Origin::Gateway, true)
-        };
+        let refused = |error| (Reply::because(platform, error, scope.route), Origin::Gateway, true);
         let body = match document(platform, compose, headers, body, body_limit).await {
             Ok(body) => body,
             Err(error) => return refused(error),
@@ -345,8 +342,7 @@ impl<'r, P: Platform> Run<'r, P> {
     }
 
     fn failed(&self, error: Error) -> (Reply<P::Stream>, Origin) {
-        let reason = error.reason().to_owned();
-        let mut reply = Reply::fail(self.platform, error, Some(self.scope.route), reason);
+        let mut reply = Reply::because(self.platform, error, self.scope.route);
         for told in self.proxy_status.take() {
             reply.response.headers.append("proxy-status", told);
         }

@@ -40,10 +40,7 @@ impl Gateway {
         let route = asked.route;
         match self.messages(platform, mcp, asked, body).await {
             Ok(reply) => reply,
-            Err(error) => {
-                let detail = error.reason().to_owned();
-                Reply::fail(platform, error, Some(route), detail)
-            }
+            Err(error) => Reply::because(platform, error, route),
         }
     }
 

@@ -77,7 +77,7 @@ impl<S> Reply<S> {
     }
 
     /// A refusal for a reason that the error itself tells.
-    pub(super) fn because<P: Platform<Stream = S>>(platform: &P, error: Error, route: &str) -> Self {
+    pub(crate) fn because<P: Platform<Stream = S>>(platform: &P, error: Error, route: &str) -> Self {
         let detail = error.reason().to_owned();
         Self::fail(platform, error, Some(route), detail)
     }
